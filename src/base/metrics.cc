@@ -1,0 +1,80 @@
+#include "base/metrics.h"
+
+#include <fmt/format.h>
+
+namespace spanloom {
+namespace {
+
+std::string render_labels(const Labels& labels) {
+    if (labels.empty()) return "";
+    std::string text = "{";
+    for (const auto& [key, value] : labels) {
+        if (text.size() > 1) text += ',';
+        text += key + "=\"";
+        for (char c : value) {
+            if (c == '\\' || c == '"') text += '\\';
+            if (c == '\n') {
+                text += "\\n";
+            } else {
+                text += c;
+            }
+        }
+        text += '"';
+    }
+    return text + "}";
+}
+
+}  // namespace
+
+MetricsRegistry::Family& MetricsRegistry::family(std::string_view name, std::string_view help,
+                                                 bool is_counter) {
+    for (Family& family : families_) {
+        if (family.name == name) return family;
+    }
+    Family& family = families_.emplace_back();
+    family.name = name;
+    family.help = help;
+    family.is_counter = is_counter;
+    return family;
+}
+
+Counter& MetricsRegistry::counter(std::string_view name, std::string_view help, Labels labels) {
+    std::lock_guard lock(mutex_);
+    Family& of = family(name, help, true);
+    const std::string text = render_labels(labels);
+    for (Series& series : of.series) {
+        if (series.labels == text) return series.counter;
+    }
+    Series& series = of.series.emplace_back();
+    series.labels = text;
+    return series.counter;
+}
+
+void MetricsRegistry::gauge(std::string_view name, std::string_view help,
+                            std::function<double()> read, Labels labels) {
+    std::lock_guard lock(mutex_);
+    Series& series = family(name, help, false).series.emplace_back();
+    series.labels = render_labels(labels);
+    series.read = std::move(read);
+}
+
+std::string MetricsRegistry::render() const {
+    std::lock_guard lock(mutex_);
+    std::string out;
+    for (const Family& family : families_) {
+        fmt::format_to(std::back_inserter(out), "# HELP spanloom_{} {}\n# TYPE spanloom_{} {}\n",
+                       family.name, family.help, family.name, family.is_counter ? "counter" : "gauge");
+        for (const Series& series : family.series) {
+            if (family.is_counter) {
+                fmt::format_to(std::back_inserter(out), "spanloom_{}{} {}\n", family.name,
+                               series.labels, series.counter.value());
+            } else {
+                fmt::format_to(std::back_inserter(out), "spanloom_{}{} {}\n", family.name,
+                               series.labels, series.read());
+            }
+        }
+    }
+    return out;
+}
+
+}  // namespace spanloom
