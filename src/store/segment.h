@@ -1,0 +1,186 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/bytes.h"
+#include "base/io.h"
+#include "base/result.h"
+#include "otlp/batch.h"
+#include "store/field.h"
+
+namespace spanloom::store {
+
+// What the manifest and the metrics know of a segment without reading its blocks.
+struct SegmentInfo {
+    uint64_t spans = 0;
+    uint64_t traces = 0;  // fragments of traces
+    uint64_t bytes = 0;   // of the file
+    uint64_t start_ns_min = 0;  // of its spans
+    uint64_t end_ns_max = 0;
+    uint64_t trace_start_ns_max = 0;  // newest fragment: lets a newest-first search stop early
+    uint64_t arrival_ns_min = 0;
+    uint64_t arrival_ns_max = 0;
+};
+
+// A fragment: the spans of one trace that lie in one segment. Its rows are adjacent and ordered by
+// start. Fragments are ordered by start_ns, newest first, then by trace id.
+struct TraceFragment {
+    TraceId trace_id;
+    uint32_t first_row = 0;
+    uint32_t rows = 0;
+    uint64_t start_ns = 0;
+    uint64_t end_ns = 0;
+    uint32_t errors = 0;
+};
+
+// What kind of values a column holds, and so which member of ColumnBlock is filled.
+enum class ColumnType : uint8_t {
+    kInt,     // int64: integers, booleans (0, 1), times, kinds, status, row offsets
+    kDouble,  // double
+    kString,  // dictionary codes and strings
+    kFixed,   // fixed-size bytes (ids), `width` each
+    kValue,   // AnyValue messages (array, kvlist, bytes), as strings
+};
+
+// Rows of the two child tables belong to a span row; the other columns are per span.
+enum class Table : uint8_t { kSpans, kEvents, kLinks };
+
+// Which column: an intrinsic of a table, or an attribute (scope, key, type). kResource and
+// kInstrumentation attributes are read through the span's resource and scope number.
+struct ColumnKey {
+    Table table = Table::kSpans;
+    Scope scope = Scope::kIntrinsic;
+    Intrinsic intrinsic = Intrinsic::kNone;
+    std::string key;
+    ColumnType type = ColumnType::kInt;
+    bool is_boolean = false;  // kInt that came as bool
+};
+
+// The decoded values of one column in one row group. `rows` are the rows that have a value,
+// relative to the group's first row of that table, ascending; where `dense`, every row has one and
+// `rows` is empty. The i-th value belongs to rows[i] (or row i).
+struct ColumnBlock {
+    ColumnType type = ColumnType::kInt;
+    bool dense = true;
+    std::vector<uint32_t> rows;
+    std::vector<int64_t> integers;
+    std::vector<double> numbers;
+    std::vector<uint32_t> codes;                // kString, kValue: into `strings`
+    std::vector<std::string_view> strings;      // the block's dictionary; owned by `storage`
+    std::string_view fixed;                     // kFixed: the values end to end; owned by `storage`
+    uint32_t width = 0;
+    Blob storage;
+};
+
+struct RowGroup {
+    uint32_t first_row = 0;  // of the spans table
+    uint32_t rows = 0;
+    uint32_t first_event = 0;
+    uint32_t events = 0;
+    uint32_t first_link = 0;
+    uint32_t links = 0;
+    uint64_t start_ns_min = 0;
+    uint64_t end_ns_max = 0;
+    int64_t duration_ns_max = 0;
+    bool has_error = false;
+};
+
+// One (service, name, kind) as rollups count them.
+struct OperationKey {
+    std::string_view service;
+    std::string_view name;
+    otlp::SpanKind kind = otlp::SpanKind::kUnspecified;
+};
+
+// All rows of a segment, as columns, for the function that counts them.
+struct RollupRows {
+    std::span<const OperationKey> operations;
+    std::span<const uint32_t> operation;  // per row, index into operations
+    std::span<const uint64_t> start_ns;
+    std::span<const uint64_t> duration_ns;
+    std::span<const uint8_t> is_error;
+    std::span<const double> weight;  // adjusted count (1 where not sampled)
+};
+
+// Counts rows into the bytes that a segment keeps for the counting's owner. Empty: none.
+using RollupFunction = std::function<std::string(const RollupRows&)>;
+
+struct SegmentOptions {
+    uint32_t row_group_rows = 4096;
+    int zstd_level = 1;  // 0: no general compression (segments that stay in memory)
+    RollupFunction rollup;
+};
+
+// Turns batches into one segment image. One thread.
+class SegmentBuilder {
+  public:
+    explicit SegmentBuilder(SegmentOptions options);
+    SegmentBuilder(SegmentBuilder&&) noexcept;
+    SegmentBuilder& operator=(SegmentBuilder&&) noexcept;
+    ~SegmentBuilder();
+
+    // Copies what it needs; the batch may go. Invalid UTF-8 becomes U+FFFD.
+    void add(const Batch& batch);
+    // Only some of its spans (indices into batch.spans), where others are resends.
+    void add(const Batch& batch, std::span<const uint32_t> spans);
+    size_t spans() const;
+    size_t memory_bytes() const;
+    // The whole file image. The builder is empty again afterwards.
+    Result<Blob> finish();
+
+  private:
+    struct State;
+    std::unique_ptr<State> state_;
+};
+
+// An immutable columnar file, or its image in memory (docs/format/segment.md). Opening checks the
+// footer; each block's checksum is checked when it is read. Any thread.
+class Segment {
+  public:
+    static Result<std::shared_ptr<const Segment>> open(Blob image);
+    static Result<std::shared_ptr<const Segment>> open(std::unique_ptr<ReadableFile> file);
+    virtual ~Segment() = default;
+
+    virtual const SegmentInfo& info() const = 0;
+    virtual size_t memory_bytes() const = 0;
+
+    virtual uint32_t fragment_count() const = 0;
+    virtual Result<TraceFragment> fragment(uint32_t index) const = 0;
+    // The fragment of this trace. nullopt: it is not here.
+    virtual Result<std::optional<TraceFragment>> find(const TraceId& id) const = 0;
+
+    virtual std::span<const RowGroup> row_groups() const = 0;
+    virtual std::span<const ColumnKey> columns() const = 0;
+    virtual Result<std::shared_ptr<const ColumnBlock>> read(uint32_t column,
+                                                            uint32_t row_group) const = 0;
+
+    // Resources and scopes are kept whole, once each, as their OTLP messages.
+    virtual uint32_t resource_count() const = 0;
+    virtual std::string_view resource_message(uint32_t index) const = 0;
+    virtual std::string_view resource_schema_url(uint32_t index) const = 0;
+    virtual uint32_t scope_count() const = 0;
+    virtual std::string_view scope_message(uint32_t index) const = 0;
+    virtual std::string_view scope_schema_url(uint32_t index) const = 0;
+
+    // False: no span has this (scope, key, value) pair. True: perhaps.
+    virtual bool may_contain(const Field& field, const Value& value) const = 0;
+    virtual Result<std::string_view> rollup() const = 0;
+    // Reads every block and checks every checksum; the first damage found.
+    virtual Result<void> verify() const = 0;
+};
+
+// Writes the spans of `inputs` as one segment, equal spans once (design: equal tenant, ids, start,
+// kind and content). Memory stays bounded by a few row groups of each input plus the output's
+// dictionaries. `stop` is asked between row groups.
+Result<SegmentInfo> merge_segments(std::span<const std::shared_ptr<const Segment>> inputs,
+                                   const SegmentOptions& options, WritableFile& output,
+                                   const std::function<bool()>& stop);
+
+}  // namespace spanloom::store
