@@ -51,15 +51,19 @@ struct Batch {
     std::vector<ScopeRef> scopes;
     std::vector<SpanRef> spans;
     uint64_t spans_rejected = 0;
-    std::string rejection;  // what was wrong with the rejected ones, for the sender
+    std::string rejection;                // what was wrong with the rejected ones, for the sender
     std::shared_ptr<Reservation> memory;  // what the bytes count for, until the Batch is gone
 
-    std::string_view at(ByteRange range) const { return bytes.view().substr(range.offset, range.size); }
+    std::string_view at(ByteRange range) const {
+        return bytes.view().substr(range.offset, range.size);
+    }
     otlp::SpanView span(const SpanRef& ref) const { return otlp::SpanView::parse(at(ref.message)); }
     otlp::ResourceView resource(const ResourceRef& ref) const {
         return otlp::ResourceView::parse(at(ref.message));
     }
-    otlp::ScopeView scope(const ScopeRef& ref) const { return otlp::ScopeView::parse(at(ref.message)); }
+    otlp::ScopeView scope(const ScopeRef& ref) const {
+        return otlp::ScopeView::parse(at(ref.message));
+    }
 };
 
 // Where accepted requests go. `done` is called exactly once, from any thread, when the spans are
@@ -75,8 +79,9 @@ namespace otlp {
 
 // What one request may hold. Sizes of the whole request are limited before this (http/).
 struct DecodeLimits {
-    uint32_t depth_max = 64;            // nesting of AnyValue (specification: AttributeValueDepthLimit)
-    uint32_t entities_max = 1'000'000;  // resources plus scopes in a request: their tables are memory
+    uint32_t depth_max = 64;  // nesting of AnyValue (specification: AttributeValueDepthLimit)
+    uint32_t entities_max =
+        1'000'000;  // resources plus scopes in a request: their tables are memory
 };
 
 // Checks an ExportTraceServiceRequest from end to end in one pass and makes its table. Spans with

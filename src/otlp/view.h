@@ -9,11 +9,16 @@
 // Reading OTLP messages (opentelemetry-proto 1.11, trace.proto and common.proto) in place. Views
 // point into bytes that `decode` has checked from end to end, so reading them cannot fail; they own
 // nothing and must not outlive the Blob below them. Text may still be invalid UTF-8.
+//
+// Where a field that may occur once occurs twice, the last one wins. (Protobuf merges two
+// occurrences of one sub-message; no sender writes that, and a last Resource is a whole one.)
 namespace spanloom::otlp {
 
 enum class ValueType : uint8_t { kEmpty, kString, kBool, kInt, kDouble, kArray, kKvlist, kBytes };
 
-// One AnyValue.
+struct AttributeView;
+
+// One AnyValue. Nested at most as deep as DecodeLimits allow.
 struct ValueView {
     ValueType type = ValueType::kEmpty;
     bool boolean = false;
@@ -23,6 +28,8 @@ struct ValueView {
     std::string_view message;  // the whole AnyValue message, as received
 
     static ValueView parse(std::string_view message);
+    Repeated<ValueView> elements() const;     // of a kArray
+    Repeated<AttributeView> entries() const;  // of a kKvlist
 };
 
 struct AttributeView {
@@ -31,6 +38,71 @@ struct AttributeView {
 
     static AttributeView parse(std::string_view message);
 };
+
+inline Repeated<ValueView> ValueView::elements() const {
+    return {bytes, 1};
+}
+inline Repeated<AttributeView> ValueView::entries() const {
+    return {bytes, 1};
+}
+
+// These two are inline because they run once for every attribute of every span.
+inline ValueView ValueView::parse(std::string_view message) {
+    ValueView value;
+    value.message = message;
+    WireReader reader(message);
+    while (reader.next()) {
+        switch (reader.field() << 3 | reader.wire_type()) {
+            case 1 << 3 | 2:
+                value.type = ValueType::kString;
+                value.bytes = reader.bytes();
+                break;
+            case 2 << 3 | 0:
+                value.type = ValueType::kBool;
+                value.boolean = reader.varint() != 0;
+                break;
+            case 3 << 3 | 0:
+                value.type = ValueType::kInt;
+                value.integer = static_cast<int64_t>(reader.varint());
+                break;
+            case 4 << 3 | 1:
+                value.type = ValueType::kDouble;
+                value.number = reader.float64();
+                break;
+            case 5 << 3 | 2:
+                value.type = ValueType::kArray;
+                value.bytes = reader.bytes();
+                break;
+            case 6 << 3 | 2:
+                value.type = ValueType::kKvlist;
+                value.bytes = reader.bytes();
+                break;
+            case 7 << 3 | 2:
+                value.type = ValueType::kBytes;
+                value.bytes = reader.bytes();
+                break;
+            default:
+                reader.skip();
+                break;
+        }
+    }
+    return value;
+}
+
+inline AttributeView AttributeView::parse(std::string_view message) {
+    AttributeView attribute;
+    WireReader reader(message);
+    while (reader.next()) {
+        if (reader.wire_type() == 2 && reader.field() == 1) {
+            attribute.key = reader.bytes();
+        } else if (reader.wire_type() == 2 && reader.field() == 2) {
+            attribute.value = ValueView::parse(reader.bytes());
+        } else {
+            reader.skip();
+        }
+    }
+    return attribute;
+}
 
 struct EventView {
     uint64_t time_ns = 0;

@@ -46,10 +46,18 @@ class WireReader {
     // Groups were refused by the check.
     void skip() {
         switch (wire_type()) {
-            case 0: varint(); break;
-            case 1: at_ += 8; break;
-            case 2: bytes(); break;
-            default: at_ += 4; break;
+            case 0:
+                varint();
+                break;
+            case 1:
+                at_ += 8;
+                break;
+            case 2:
+                bytes();
+                break;
+            default:
+                at_ += 4;
+                break;
         }
     }
 
@@ -67,7 +75,8 @@ class WireReader {
     uint32_t tag_ = 0;
 };
 
-// The occurrences of one repeated message field, for range-for. T has `static T parse(string_view)`.
+// The occurrences of one repeated message field, for range-for. T has `static T
+// parse(string_view)`.
 template <typename T>
 class Repeated {
   public:
