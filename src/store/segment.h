@@ -20,8 +20,8 @@ namespace spanloom::store {
 // What the manifest and the metrics know of a segment without reading its blocks.
 struct SegmentInfo {
     uint64_t spans = 0;
-    uint64_t traces = 0;  // fragments of traces
-    uint64_t bytes = 0;   // of the file
+    uint64_t traces = 0;        // fragments of traces
+    uint64_t bytes = 0;         // of the file
     uint64_t start_ns_min = 0;  // of its spans
     uint64_t end_ns_max = 0;
     uint64_t trace_start_ns_max = 0;  // newest fragment: lets a newest-first search stop early
@@ -46,18 +46,45 @@ enum class ColumnType : uint8_t {
     kDouble,  // double
     kString,  // dictionary codes and strings
     kFixed,   // fixed-size bytes (ids), `width` each
-    kValue,   // AnyValue messages (array, kvlist, bytes), as strings
+    kValue,   // AnyValue messages (array, kvlist, bytes, empty), as strings
 };
 
 // Rows of the two child tables belong to a span row; the other columns are per span.
 enum class Table : uint8_t { kSpans, kEvents, kLinks };
 
-// Which column: an intrinsic of a table, or an attribute (scope, key, type). kResource and
-// kInstrumentation attributes are read through the span's resource and scope number.
+// What rows carry beside the intrinsics of field.h, so that spans can be written as they came.
+enum class RowField : uint8_t {
+    kNone,
+    kScopeIndex,         // kSpans: the scope (and through it the resource); kInt, dense
+    kOwner,              // kEvents, kLinks: the span's row in its row group; kInt, dense, ascending
+    kFlags,              // kSpans, kLinks: kInt, where not 0
+    kDroppedAttributes,  // any table: kInt, where not 0
+    kDroppedEvents,      // kSpans: kInt, where not 0
+    kDroppedLinks,       // kSpans: kInt, where not 0
+    kAttributeOrder,     // any table: kString, where there are attributes; see ColumnKey
+};
+
+// Which column: an intrinsic or a row field of a table, or an attribute (table, key, type).
+// Attributes of resources and scopes have no columns: they are in the messages that a span's
+// kScopeIndex leads to.
+//
+// Intrinsics with a column, and how they are stored:
+//   kSpans   kStart (kInt, the bits of the uint64), kDuration (kInt, end - start, wrapping),
+//            kName, kStatus, kStatusMessage, kKind (numbers as received), kSpanId and kParentId
+//            (kFixed, 8; a root has no row), kTraceState. The trace id is the fragment's.
+//   kEvents  kEventTimeSinceStart (kInt, time - start of the span, wrapping), kEventName
+//   kLinks   kLinkTraceId (kFixed, 16), kLinkSpanId (kFixed, 8), kTraceState
+// Texts are left out where empty, kKind and kStatus where 0.
+//
+// kAttributeOrder: one entry per distinct sequence of keys; the numbers of the attribute columns
+// (indices into Segment::columns()) in the order of the attributes, as little-endian uint32. A key
+// that comes twice with one type has two values for one row in its column (rows then ascend but
+// repeat), in order; the last wins in search.
 struct ColumnKey {
     Table table = Table::kSpans;
-    Scope scope = Scope::kIntrinsic;
+    Scope scope = Scope::kIntrinsic;  // kSpan, kEvent, kLink: an attribute
     Intrinsic intrinsic = Intrinsic::kNone;
+    RowField row_field = RowField::kNone;
     std::string key;
     ColumnType type = ColumnType::kInt;
     bool is_boolean = false;  // kInt that came as bool
@@ -72,9 +99,9 @@ struct ColumnBlock {
     std::vector<uint32_t> rows;
     std::vector<int64_t> integers;
     std::vector<double> numbers;
-    std::vector<uint32_t> codes;                // kString, kValue: into `strings`
-    std::vector<std::string_view> strings;      // the block's dictionary; owned by `storage`
-    std::string_view fixed;                     // kFixed: the values end to end; owned by `storage`
+    std::vector<uint32_t> codes;            // kString, kValue: into `strings`
+    std::vector<std::string_view> strings;  // the block's dictionary; owned by `storage`
+    std::string_view fixed;                 // kFixed: the values end to end; owned by `storage`
     uint32_t width = 0;
     Blob storage;
 };
@@ -168,6 +195,7 @@ class Segment {
     virtual uint32_t scope_count() const = 0;
     virtual std::string_view scope_message(uint32_t index) const = 0;
     virtual std::string_view scope_schema_url(uint32_t index) const = 0;
+    virtual uint32_t scope_resource(uint32_t index) const = 0;  // its resource's index
 
     // False: no span has this (scope, key, value) pair. True: perhaps.
     virtual bool may_contain(const Field& field, const Value& value) const = 0;
