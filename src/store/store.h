@@ -17,7 +17,12 @@
 
 namespace spanloom::store {
 
+// kThreads: the store's own threads. kCaller: nothing runs by itself; accept() returns after the
+// sync, and seal(), flush() and settle() do the rest in the caller's thread. For tests.
+enum class StoreBackground : uint8_t { kThreads, kCaller };
+
 struct StoreOptions {
+    StoreBackground background = StoreBackground::kThreads;
     uint64_t seal_after_ms = 500;            // a head becomes searchable by then
     uint32_t seal_spans = 65'536;            // or with this many spans
     uint64_t memory_bytes_max = 96U << 20;   // heads and in-memory segments before writers wait
@@ -27,8 +32,13 @@ struct StoreOptions {
     uint64_t segment_spans_max = 2'000'000;  // merging stops there
     uint64_t retention_ms = 0;               // age by arrival; 0: none
     uint64_t retention_bytes = 0;            // of all segments; 0: none
-    double disk_used_max = 0.8;              // share of the disk beyond which the oldest go
+    double disk_used_max = 0.8;  // share of (own + free bytes) beyond which the oldest go
     uint64_t disk_free_bytes_min = 256U << 20;  // below this nothing is accepted
+    uint64_t log_file_bytes = 32U << 20;
+    uint64_t log_queue_bytes_max = 64U << 20;      // requests that wait for their sync
+    uint64_t builder_queue_bytes_max = 16U << 20;  // durable requests that wait for the head
+    uint32_t merge_segments_min = 8;               // of similar size, before they are merged
+    uint64_t shutdown_ms = 5'000;                  // what the destructor may take for its flush
     RollupFunction rollup;
 };
 
