@@ -62,6 +62,7 @@ enum class RowField : uint8_t {
     kDroppedEvents,      // kSpans: kInt, where not 0
     kDroppedLinks,       // kSpans: kInt, where not 0
     kAttributeOrder,     // any table: kString, where there are attributes; see ColumnKey
+    kOverflow,           // any table: kValue, attributes that have no column (overflow_attributes)
 };
 
 // Which column: an intrinsic or a row field of a table, or an attribute (table, key, type).
@@ -80,6 +81,9 @@ enum class RowField : uint8_t {
 // (indices into Segment::columns()) in the order of the attributes, as little-endian uint32. A key
 // that comes twice with one type has two values for one row in its column (rows then ascend but
 // repeat), in order; the last wins in search.
+//
+// Columns are limited in number. Beyond the limit a row's attributes with new keys lie in its
+// kOverflow value. A key of a row is either wholly in columns or wholly in the overflow.
 struct ColumnKey {
     Table table = Table::kSpans;
     Scope scope = Scope::kIntrinsic;  // kSpan, kEvent, kLink: an attribute
@@ -90,6 +94,14 @@ struct ColumnKey {
     bool is_boolean = false;  // kInt that came as bool
 };
 
+// One attribute of a kOverflow value. It stands at `position` among all attributes of its row;
+// those of kAttributeOrder fill the remaining positions.
+struct OverflowAttribute {
+    uint32_t position = 0;
+    otlp::AttributeView attribute;
+};
+std::vector<OverflowAttribute> overflow_attributes(std::string_view value);
+
 // The decoded values of one column in one row group. `rows` are the rows that have a value,
 // relative to the group's first row of that table, ascending; where `dense`, every row has one and
 // `rows` is empty. The i-th value belongs to rows[i] (or row i).
@@ -99,11 +111,28 @@ struct ColumnBlock {
     std::vector<uint32_t> rows;
     std::vector<int64_t> integers;
     std::vector<double> numbers;
-    std::vector<uint32_t> codes;            // kString, kValue: into `strings`
-    std::vector<std::string_view> strings;  // the block's dictionary; owned by `storage`
-    std::string_view fixed;                 // kFixed: the values end to end; owned by `storage`
+    std::vector<uint32_t> codes;  // kString, kValue: into `strings`
+    // The dictionary. Blocks of one column may share it; then strings.data() and size() are the
+    // same, and what was found out about its entries holds for all of them.
+    std::span<const std::string_view> strings;
+    std::string_view fixed;  // kFixed: the values end to end
     uint32_t width = 0;
-    Blob storage;
+    Blob storage;                       // owns `fixed` and the text of `strings`
+    std::shared_ptr<const void> owner;  // owns the entries of `strings`
+
+    // Number of values.
+    size_t size() const {
+        switch (type) {
+            case ColumnType::kInt:
+                return integers.size();
+            case ColumnType::kDouble:
+                return numbers.size();
+            case ColumnType::kFixed:
+                return width == 0 ? 0 : fixed.size() / width;
+            default:
+                return codes.size();
+        }
+    }
 };
 
 struct RowGroup {
@@ -184,7 +213,9 @@ class Segment {
     virtual Result<std::optional<TraceFragment>> find(const TraceId& id) const = 0;
 
     virtual std::span<const RowGroup> row_groups() const = 0;
+    // Listed are also columns without a value.
     virtual std::span<const ColumnKey> columns() const = 0;
+    // Any column of any group: where a group has no value of it, an empty block that is not dense.
     virtual Result<std::shared_ptr<const ColumnBlock>> read(uint32_t column,
                                                             uint32_t row_group) const = 0;
 
@@ -197,7 +228,7 @@ class Segment {
     virtual std::string_view scope_schema_url(uint32_t index) const = 0;
     virtual uint32_t scope_resource(uint32_t index) const = 0;  // its resource's index
 
-    // False: no span has this (scope, key, value) pair. True: perhaps.
+    // False: no span has this field with an equal value. True: perhaps.
     virtual bool may_contain(const Field& field, const Value& value) const = 0;
     virtual Result<std::string_view> rollup() const = 0;
     // Reads every block and checks every checksum; the first damage found.
