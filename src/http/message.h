@@ -110,5 +110,25 @@ Result<GrpcMessage> parse_grpc_body(const Blob& body);
 Response grpc_reply(std::string_view message);
 // Trailers-only. `details`: a serialised google.rpc.Status for grpc-status-details-bin, or "".
 Response grpc_error(int grpc_status, std::string_view text, std::string_view details = {});
+// google.rpc.Status {code, message} as protobuf; with google.rpc.RetryInfo where retry_after_s > 0.
+std::string encode_rpc_status(int grpc_status, std::string_view text, uint32_t retry_after_s = 0);
+
+// ---- refusals
+
+// What a refused request is told, in both protocols' terms.
+struct Refusal {
+    int http_status = 500;
+    int grpc_status = 13;
+    std::string text;
+    uint32_t retry_after_s = 0;  // 0: says nothing about retrying
+
+    static Refusal of(const Error& error);
+};
+// In the form the request's content type asks for: a gRPC status, google.rpc.Status as protobuf or
+// JSON (as OTLP/HTTP wants it), or a short text.
+Response error_reply(const Refusal& refusal, std::string_view request_content_type);
+Response error_reply(const Error& error, std::string_view request_content_type);
+// The standard phrase of an HTTP status ("Not Found"); "Unknown" for others.
+std::string_view status_phrase(int http_status);
 
 }  // namespace spanloom::http

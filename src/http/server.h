@@ -13,15 +13,15 @@ namespace spanloom::http {
 
 // Limits of every listener; each is counted where it is reached.
 struct ServerLimits {
-    size_t body_bytes_max = 64U << 20;      // as sent; what it inflates to is limited by the reader
-    size_t header_bytes_max = 64U << 10;    // all header fields of one request
-    size_t write_bytes_max = 4U << 20;      // unsent bytes of one connection before writers wait
-    uint32_t streams_max = 256;             // HTTP/2 requests at once on a connection
-    uint32_t connections_max = 4096;        // of all listeners together
-    uint32_t header_timeout_ms = 10'000;    // from the first byte (or accept) to the whole header
-    uint32_t body_timeout_ms = 60'000;      // from the header to the whole body
-    uint32_t idle_timeout_ms = 120'000;     // nothing in flight
-    uint32_t write_timeout_ms = 60'000;     // a reader that takes nothing
+    size_t body_bytes_max = 64U << 20;    // as sent; what it inflates to is limited by the reader
+    size_t header_bytes_max = 64U << 10;  // all header fields of one request
+    size_t write_bytes_max = 4U << 20;    // unsent bytes of one connection before writers wait
+    uint32_t streams_max = 256;           // HTTP/2 requests at once on a connection
+    uint32_t connections_max = 4096;      // of all listeners together
+    uint32_t header_timeout_ms = 10'000;  // from the first byte (or accept) to the whole header
+    uint32_t body_timeout_ms = 60'000;    // from the header to the whole body
+    uint32_t idle_timeout_ms = 120'000;   // nothing in flight
+    uint32_t write_timeout_ms = 60'000;   // a reader that takes nothing
 };
 
 // The paths of PEM files. Both empty: plaintext. With a client CA, clients must present a
@@ -33,8 +33,8 @@ struct TlsFiles {
 };
 
 struct Endpoint {
-    std::string name;  // "otlp-grpc", for messages and metrics
-    std::string host;  // an address or "localhost"
+    std::string name;   // "otlp-grpc", for messages and metrics
+    std::string host;   // an address or "localhost"
     uint16_t port = 0;  // 0: one the system chooses
     TlsFiles tls;
     Handler handler;
