@@ -21,6 +21,11 @@ constexpr size_t kPipelinedBytesMax = 16U << 10;
 // A chunk header with its extensions, or the trailers.
 constexpr size_t kChunkHeaderBytesMax = 8U << 10;
 
+// Whether the first line names some version of HTTP.
+bool speaks_http(std::string_view input) {
+    return input.substr(0, input.find('\n')).find(" HTTP/") != std::string_view::npos;
+}
+
 class Http1Session final : public Session {
   public:
     Http1Session(SessionHost& host, std::string peer)
@@ -173,6 +178,13 @@ bool Http1Session::parse_header() {
         return false;
     }
     if (error) {
+        if (error == boost::beast::http::error::bad_version && !speaks_http(input_)) {
+            // Another protocol: an answer in ours would only confuse it.
+            host_.refused(RefusalReason::kBadRequest);
+            state_ = State::kDone;
+            closing_ = true;
+            return false;
+        }
         const std::string why = parser_->problem().empty() ? error.message() : parser_->problem();
         refuse({400, 3, fmt::format("bad HTTP/1.1 request: {}", why)}, RefusalReason::kBadRequest);
         return false;

@@ -115,7 +115,6 @@ Http2Session::Http2Session(SessionHost& host, std::string peer)
     nghttp2_option* option = nullptr;
     nghttp2_option_new(&option);
     nghttp2_option_set_no_auto_window_update(option, 1);
-    nghttp2_option_set_no_closed_streams(option, 1);
     // Our own buckets answer floods; these stand behind them.
     nghttp2_option_set_max_outbound_ack(option, 1'000);
     nghttp2_option_set_max_settings(option, 32);
