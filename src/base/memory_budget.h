@@ -69,6 +69,12 @@ class Reservation {
         bytes_ += bytes;
         return true;
     }
+    // Gives back what is above `bytes`.
+    void shrink(size_t bytes) {
+        if (budget_ == nullptr || bytes >= bytes_) return;
+        budget_->release(bytes_ - bytes);
+        bytes_ = bytes;
+    }
     void reset() {
         if (budget_ != nullptr) budget_->release(bytes_);
         budget_ = nullptr;
