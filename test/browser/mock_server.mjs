@@ -1,0 +1,215 @@
+// Serves web/dist and the API of the UI from fixtures: for states that a real server reaches only with trouble.
+// Alone: node test/browser/mock_server.mjs [port]
+
+import { createServer } from 'node:http';
+import { readFile } from 'node:fs/promises';
+import { gzipSync } from 'node:zlib';
+import { dirname, extname, join, normalize } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { make_fixtures, named_id } from './fixtures.mjs';
+import { encode_slt1 } from './slt1_encode.mjs';
+
+const dist = join(dirname(fileURLToPath(import.meta.url)), '../../web/dist');
+const policy = "default-src 'self'; img-src 'self' data:; object-src 'none'; base-uri 'none'; frame-ancestors 'none'; form-action 'self'";
+const types = { '.html': 'text/html; charset=utf-8', '.js': 'text/javascript', '.css': 'text/css', '.svg': 'image/svg+xml' };
+
+export class MockServer {
+  constructor() {
+    this.now_ms = Date.now();
+    this.fixtures = make_fixtures(this.now_ms);
+    this.empty = false;
+    this.failing = null; // {path, status, body}: makes matching calls fail
+    this.dead = false;
+    this.skeletons = new Map();
+  }
+
+  start(port = 0) {
+    this.server = createServer((request, response) => this.answer(request, response).catch((error) => this.fail(response, error)));
+    return new Promise((resolve) => this.server.listen(port, '127.0.0.1', () => {
+      this.url = `http://127.0.0.1:${this.server.address().port}`;
+      resolve(this.url);
+    }));
+  }
+
+  stop() {
+    this.server.closeAllConnections();
+    return new Promise((resolve) => this.server.close(resolve));
+  }
+
+  fail(response, error) {
+    console.error(error);
+    response.writeHead(500).end(JSON.stringify({ code: 'internal', message: String(error) }));
+  }
+
+  async answer(request, response) {
+    if (this.dead) return void request.destroy();
+    const url = new URL(request.url, this.url);
+    if (!url.pathname.startsWith('/api/ui/v1/')) return this.file(url.pathname, response);
+    const path = url.pathname.slice('/api/ui/v1/'.length);
+    if (this.failing && path.startsWith(this.failing.path)) return this.json(response, this.failing.body, this.failing.status);
+    let body = '';
+    for await (const chunk of request) body += chunk;
+    return this.api(path, url.searchParams, body ? JSON.parse(body) : {}, response);
+  }
+
+  async file(path, response) {
+    const wanted = path.startsWith('/assets/') || path === '/favicon.svg' ? path : '/index.html';
+    const bytes = await readFile(join(dist, normalize(wanted))).catch(() => null);
+    if (!bytes) return void response.writeHead(404).end();
+    response.writeHead(200, {
+      'content-type': types[extname(wanted)] ?? 'application/octet-stream', 'content-security-policy': policy, 'x-content-type-options': 'nosniff',
+      'content-encoding': 'gzip', 'cache-control': wanted.startsWith('/assets/') ? 'public, max-age=31536000, immutable' : 'no-cache',
+    });
+    response.end(gzipSync(bytes));
+  }
+
+  json(response, value, status = 200) {
+    response.writeHead(status, { 'content-type': 'application/json' });
+    response.end(JSON.stringify(value));
+  }
+
+  not_found(response) {
+    this.json(response, { code: 'not_found', message: 'no trace with this id is stored', hint: '', pos: null, requestId: 'r-17' }, 404);
+  }
+
+  trace(id) {
+    if (id === named_id('100k')) return this.fixtures.large();
+    for (const trace of this.fixtures.special.values()) if (trace.id === id) return trace;
+    return this.fixtures.list.find((trace) => trace.id === id) ?? null;
+  }
+
+  services() {
+    if (this.empty) return [];
+    return ['auth', 'cart', 'catalog', 'checkout', 'fraud', 'frontend', 'payment', 'recommend', 'shipping'];
+  }
+
+  api(path, params, body, response) {
+    const now = `${Date.now()}000000`;
+    if (path === 'boot') {
+      return this.json(response, {
+        version: '0.1.0', features: ['search', 'trace'], services: this.services(), now_ns: now,
+        endpoints: { otlp_grpc: '127.0.0.1:4317', otlp_http: '127.0.0.1:4318' }, spans: this.empty ? '0' : '1284031', limits: { search_limit_max: 1000 },
+      });
+    }
+    if (path === 'health') {
+      return this.json(response, {
+        spans: '1284031', spans_per_s: 412.5, disk_bytes: '48213000', memory_bytes: '61200000', oldest_ns: `${this.now_ms - 86400000 * 3}000000`, rejected: '0', state: 'ok', reason: '',
+      });
+    }
+    if (path === 'services') return this.json(response, this.service_series(params));
+    if (path === 'search') return this.search(body, response);
+    if (path === 'operations') return this.json(response, { operations: ['POST /checkout', 'GET /cart/{id}', 'Charge'].map((name) => ({ name, kind: 'server' })) });
+    if (path === 'keys') {
+      return this.json(response, { keys: params.get('scope') === 'resource' ? ['service.name', 'service.version', 'host.name'] : ['http.request.method', 'http.response.status_code', 'user.id', 'db.query.text'] });
+    }
+    if (path === 'values') return this.json(response, { values: this.services().map((value) => ({ type: 'string', value })) });
+    if (path === 'parse') return this.json(response, parse(body.q));
+    const match = /^trace\/([0-9a-f]{32})\/(skeleton|rows)$/.exec(path);
+    const trace = match && this.trace(match[1]);
+    if (!trace) return this.not_found(response);
+    return match[2] === 'skeleton' ? this.skeleton(trace, params.get('span'), response) : this.rows(trace, params.get('rows'), response);
+  }
+
+  skeleton(trace, span, response) {
+    const sel = span ? trace.row_of(span) : -1;
+    const key = `${trace.id} ${sel}`;
+    if (!this.skeletons.has(key)) this.skeletons.set(key, gzipSync(encode_slt1(trace.header(sel), trace.rows)));
+    response.writeHead(200, { 'content-type': 'application/octet-stream', 'content-encoding': 'gzip' });
+    response.end(this.skeletons.get(key));
+  }
+
+  rows(trace, text, response) {
+    const rows = [];
+    for (const part of text.split(',')) {
+      const [from, to = from] = part.split('-').map(Number);
+      for (let row = from; row <= Math.min(to, trace.rows.length - 1); row++) rows.push(trace.row_json(row));
+    }
+    this.json(response, { rows });
+  }
+
+  service_series(params) {
+    const from = BigInt(params.get('from'));
+    const to = BigInt(params.get('to'));
+    const step = BigInt(params.get('step'));
+    const n = Number((to - from) / step);
+    const shape = { payment: [118, 0.042, 31, 840], checkout: [119, 0.031, 88, 910], frontend: [402, 0.011, 64, 930], cart: [121, 0, 52, 96], auth: [403, 0.0004, 9, 17], catalog: [281, 0, 14, 38], recommend: [280, 0, 21, 61], shipping: [109, 0, 41, 72], fraud: [118, 0, 2.9, 5.2] };
+    let state = 1;
+    const noise = () => ((state = (state * 1103515245 + 12345) % 2147483648) / 2147483648);
+    const services = this.services().map((name) => {
+      const [rate, share, p50, p95] = shape[name];
+      const bump = (i) => (share > 0.005 && i > n * 0.72 ? 1 : 0);
+      const rates = Array.from({ length: n }, (_, i) => rate * (0.85 + 0.15 * Math.sin(i / 7) + noise() * 0.12));
+      return {
+        name, operations: 3 + (name.length % 5), rate: rates, errors: rates.map((r, i) => Math.round(r * 60 * share * (bump(i) * 3 + 0.25) * noise() * 2)),
+        p50_ns: rates.map((_, i) => (i === 8 ? null : Math.round(p50 * ms * (0.9 + noise() * 0.2)))), p95_ns: rates.map((_, i) => (i === 8 ? null : Math.round(p95 * ms * (0.7 + bump(i) * 0.5 + noise() * 0.3)))),
+        total: { count: Math.round(rate * 3600), errors: Math.round(rate * 3600 * share), rate, p50_ns: p50 * ms, p95_ns: p95 * ms },
+      };
+    });
+    return { from: String(from), to: String(to), step: String(step), services };
+  }
+
+  search(body, response) {
+    const parsed = parse(body.q);
+    if (!parsed.ok) {
+      return this.json(response, { code: 'bad_query', message: parsed.message, hint: parsed.hint, pos: parsed.pos, requestId: 'r-42' }, 400);
+    }
+    const from = BigInt(body.from);
+    const to = BigInt(body.to);
+    const hits = this.empty ? [] : this.fixtures.list.map((trace) => matching(trace, body.q)).filter(Boolean)
+      .filter((t) => BigInt(t.start_ns) >= from && BigInt(t.start_ns) <= to);
+    const begin = Number(body.cursor ?? 0);
+    const page = hits.slice(begin, begin + body.limit);
+    response.writeHead(200, { 'content-type': 'application/x-ndjson' });
+    for (const trace of page) response.write(`${JSON.stringify({ trace })}\n`);
+    const end = begin + body.limit < hits.length ? String(begin + body.limit) : null;
+    response.end(`${JSON.stringify({ end: { cursor: end, stats: { scanned_spans: 84213, scanned_bytes: 3200000, ms: 4.2, partial: false, reason: '', weighted: false } } })}\n`);
+  }
+}
+
+const ms = 1e6;
+
+/** Just enough of TraceQL for the fixtures: conditions joined by &&. */
+function matching(trace, q) {
+  const conditions = [...q.matchAll(/([\w.:]+)\s*(>=|<=|!=|=|>|<)\s*("(?:[^"\\]|\\.)*"|[\w.µ]+)/g)];
+  const value_of = (span, name) => {
+    if (name === 'status') return span.error ? 'error' : 'unset';
+    if (name === 'name') return span.name;
+    if (name === 'duration') return span.dur;
+    if (name === 'resource.service.name') return span.service;
+    return span.attributes?.[name.replace(/^(span|resource)?\./, '')];
+  };
+  const units = { ns: 1, us: 1e3, ms: 1e6, s: 1e9, m: 60e9 };
+  const literal = (text) => {
+    if (text.startsWith('"')) return text.slice(1, -1);
+    const duration = /^([\d.]+)(ns|us|ms|s|m)$/.exec(text);
+    return duration ? Number(duration[1]) * units[duration[2]] : Number.isNaN(Number(text)) ? text : Number(text);
+  };
+  const holds = (span) => conditions.every(([, name, op, right]) => {
+    const a = value_of(span, name);
+    const b = literal(right);
+    if (a === undefined) return false;
+    return op === '=' ? a === b : op === '!=' ? a !== b : op === '>' ? a > b : op === '<' ? a < b : op === '>=' ? a >= b : a <= b;
+  });
+  const rows = trace.spans.map((_, row) => row).filter((row) => holds(trace.spans[row].span));
+  if (rows.length === 0) return null;
+  const matched_spans = rows.slice(0, 3).map((row) => {
+    const { span } = trace.spans[row];
+    return { id: trace.span_id(row), name: span.name, start_ns: String(trace.t0 + BigInt(Math.round(span.start))), duration_ns: String(Math.round(span.dur)) };
+  });
+  return { ...trace.summary(), matched: rows.length, matched_spans };
+}
+
+function parse(q) {
+  const bare = /[{&|]\s*([A-Za-z_]+)\s*(?:=|>|<)/.exec(q);
+  if (bare && !['name', 'duration', 'status', 'kind', 'rootName'].includes(bare[1])) {
+    const pos = Buffer.byteLength(q.slice(0, bare.index + bare[0].indexOf(bare[1])));
+    return { ok: false, message: `'${bare[1]}' is not an attribute: it needs a scope`, pos, hint: `write .${bare[1]}, span.${bare[1]} or resource.${bare[1]}`, tokens: [] };
+  }
+  if (!/}\s*$/.test(q)) return { ok: false, message: "the query ends before its closing '}'", pos: Buffer.byteLength(q), hint: 'every { needs its }' };
+  return { ok: true };
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  const mock = new MockServer();
+  console.log(await mock.start(Number(process.argv[2] ?? 0)), '\n100k trace:', `/trace/${named_id('100k')}`);
+}

@@ -1,0 +1,142 @@
+import type { ComponentChildren } from 'preact';
+import { useEffect } from 'preact/hooks';
+import { announcement, boot, boot_error, dark, load_boot, next_theme, open_dialog, page_link } from './state/app.ts';
+import { push_keys } from './state/keys.ts';
+import { go, path } from './state/router.ts';
+import { HomePage } from './views/home/home_page.tsx';
+import { SearchPage } from './views/search/search_page.tsx';
+import { TracePage } from './views/trace/trace_page.tsx';
+import { WelcomePage } from './views/welcome/welcome_page.tsx';
+import { Failure, Icon, kIcons, Loading } from './widgets/bits.tsx';
+import { Help } from './widgets/help.tsx';
+import { Palette } from './widgets/palette.tsx';
+import { TimePicker } from './widgets/time_picker.tsx';
+
+const kGoTimeoutMs = 1200;
+
+export function App() {
+  useEffect(() => push_keys(global_keys()), []);
+  return (
+    <>
+      <a class="skip" href="#main">
+        Skip to the content
+      </a>
+      <TopBar />
+      <Page />
+      <div class="visually-hidden" aria-live="polite" role="status">
+        {announcement.value}
+      </div>
+      {open_dialog.value === 'help' && <Help />}
+      {open_dialog.value === 'palette' && <Palette />}
+    </>
+  );
+}
+
+function Page() {
+  if (boot_error.value && !boot.value) {
+    return (
+      <main class="page" id="main" tabIndex={-1}>
+        <h1>spanloom does not answer</h1>
+        <Failure error={boot_error.value} retry={() => void load_boot()} />
+      </main>
+    );
+  }
+  if (!boot.value) {
+    return (
+      <main class="page" id="main" tabIndex={-1}>
+        <h1 class="visually-hidden">spanloom</h1>
+        <Loading what="Starting" />
+      </main>
+    );
+  }
+  const here = path.value;
+  const trace = /^\/trace\/([0-9a-fA-F]{1,32})\/?$/.exec(here);
+  if (trace) return <TracePage id={trace[1].toLowerCase().padStart(32, '0')} />;
+  if (here === '/search') return <SearchPage />;
+  if (here === '/welcome') return <WelcomePage />;
+  if (here === '/') return boot.value.spans === '0' ? <WelcomePage /> : <HomePage />;
+  return (
+    <main class="page" id="main" tabIndex={-1}>
+      <h1>There is no page here</h1>
+      <p class="mono wrap">{here}</p>
+      <p>
+        <a href="/">Home</a> or <a href="/search">Search</a> may have what you look for.
+      </p>
+    </main>
+  );
+}
+
+function TopBar() {
+  const here = path.value;
+  const ranged = here === '/' || here === '/search';
+  return (
+    <header class="top-bar">
+      <a href="/" class="brand" aria-label="spanloom, home">
+        <Logo />
+        <span class="brand-name">spanloom</span>
+      </a>
+      <nav aria-label="Pages">
+        <NavLink to="/" here={here}>
+          Home
+        </NavLink>
+        <NavLink to="/search" here={here}>
+          Search
+        </NavLink>
+        <a href="/welcome" aria-current={here === '/welcome' ? 'page' : undefined} class="nav-send">
+          Send data
+        </a>
+      </nav>
+      <div class="top-right">
+        {ranged && boot.value && boot.value.spans !== '0' && <TimePicker />}
+        <button type="button" class="palette-button" onClick={() => (open_dialog.value = 'palette')} aria-label="Go to page, service or trace" title="Go to… (Ctrl+K)">
+          <Icon d={kIcons.search} size={14} />
+          <kbd>Ctrl K</kbd>
+        </button>
+        <button type="button" class="quiet" onClick={next_theme} aria-label={dark.value ? 'Use the light theme' : 'Use the dark theme'} title="Light or dark (t)">
+          <Icon d={dark.value ? kIcons.sun : kIcons.moon} />
+        </button>
+        <button type="button" class="quiet help-button" onClick={() => (open_dialog.value = 'help')} aria-label="Keys and help" title="Keys (?)">
+          ?
+        </button>
+      </div>
+    </header>
+  );
+}
+
+function NavLink(props: { to: string; here: string; children: ComponentChildren }) {
+  return (
+    <a href={page_link(props.to)} aria-current={props.here === props.to ? 'page' : undefined}>
+      {props.children}
+    </a>
+  );
+}
+
+function Logo() {
+  return (
+    <svg viewBox="0 0 32 32" width="24" height="24" aria-hidden="true">
+      <rect width="32" height="32" rx="7" class="logo-ground" />
+      <rect x="5" y="7" width="16" height="4.4" rx="2.2" fill="#fff" />
+      <rect x="9" y="13.8" width="18" height="4.4" rx="2.2" fill="#9fe3d6" />
+      <rect x="13" y="20.6" width="10" height="4.4" rx="2.2" fill="#fff" opacity=".72" />
+    </svg>
+  );
+}
+
+function global_keys(): Record<string, (event: KeyboardEvent) => void> {
+  let waiting = 0;
+  const within = (action: () => void) => (): boolean => {
+    if (performance.now() - waiting > kGoTimeoutMs) return false;
+    waiting = 0;
+    action();
+    return true;
+  };
+  const home = within(() => go(page_link('/')));
+  const search = within(() => go(page_link('/search')));
+  return {
+    '?': () => (open_dialog.value = 'help'),
+    t: () => next_theme(),
+    g: () => (waiting = performance.now()),
+    h: () => void home(),
+    s: () => void search(),
+  };
+}

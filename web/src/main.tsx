@@ -1,0 +1,14 @@
+import './styles/base.css';
+import './styles/pages.css';
+import './styles/trace.css';
+import { render } from 'preact';
+import { App } from './app.tsx';
+import { load_boot } from './state/app.ts';
+import { start_keys } from './state/keys.ts';
+import { start_router } from './state/router.ts';
+
+start_router();
+start_keys();
+void load_boot();
+const root = document.getElementById('app');
+if (root) render(<App />, root);

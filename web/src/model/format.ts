@@ -1,0 +1,97 @@
+/** Three significant digits, no trailing zeros. */
+function digits(value: number): string {
+  const text = value >= 100 ? value.toFixed(0) : value >= 10 ? value.toFixed(1) : value.toFixed(2);
+  return text.includes('.') ? text.replace(/\.?0+$/, '') : text;
+}
+
+/** A duration for people: 840 ms, 1.42 s, 3 min 20 s. */
+export function duration(ns: number): string {
+  if (!Number.isFinite(ns)) return '–';
+  const sign = ns < 0 ? '−' : '';
+  const value = Math.abs(ns);
+  if (value < 1e3) return `${sign}${Math.round(value)} ns`;
+  if (value < 999.5e3) return `${sign}${digits(value / 1e3)} µs`;
+  if (value < 999.5e6) return `${sign}${digits(value / 1e6)} ms`;
+  if (value < 60e9) return `${sign}${digits(value / 1e9)} s`;
+  const seconds = Math.round(value / 1e9);
+  if (seconds < 3600) return `${sign}${Math.floor(seconds / 60)} min ${seconds % 60} s`;
+  const minutes = Math.round(seconds / 60);
+  if (minutes < 1440) return `${sign}${Math.floor(minutes / 60)} h ${minutes % 60} min`;
+  const hours = Math.round(minutes / 60);
+  return `${sign}${Math.floor(hours / 24)} d ${hours % 24} h`;
+}
+
+const kSpoken: Record<string, string> = {
+  ns: 'nanoseconds', µs: 'microseconds', ms: 'milliseconds', s: 'seconds', min: 'minutes', h: 'hours', d: 'days',
+};
+
+/** The same with units written out, for screen readers. */
+export function duration_spoken(ns: number): string {
+  return duration(ns).replace(/(ns|µs|ms|min|s|h|d)\b/g, (unit) => kSpoken[unit] ?? unit);
+}
+
+export function count(value: number): string {
+  return Math.round(value).toLocaleString('en-US');
+}
+
+/** 1,240 · 12.4 k · 3.1 M */
+export function count_short(value: number): string {
+  if (value < 10000) return count(value);
+  if (value < 999500) return `${digits(value / 1e3)} k`;
+  if (value < 999.5e6) return `${digits(value / 1e6)} M`;
+  return `${digits(value / 1e9)} G`;
+}
+
+export function rate(value: number): string {
+  if (value === 0) return '0';
+  if (value < 0.01) return '< 0.01';
+  return value >= 10000 ? count_short(value) : digits(value);
+}
+
+export function percent(part: number, whole: number): string {
+  if (whole <= 0) return '–';
+  const value = (100 * part) / whole;
+  if (value === 0) return '0 %';
+  if (value < 0.01) return '< 0.01 %';
+  if (value > 99.9 && value < 100) return '> 99.9 %';
+  return `${digits(value)} %`;
+}
+
+export function bytes(value: number): string {
+  if (value < 1000) return `${value} B`;
+  if (value < 999.5e3) return `${digits(value / 1e3)} kB`;
+  if (value < 999.5e6) return `${digits(value / 1e6)} MB`;
+  return `${digits(value / 1e9)} GB`;
+}
+
+export function plural(value: number, one: string, many = `${one}s`): string {
+  return `${count(value)} ${value === 1 ? one : many}`;
+}
+
+const pad = (value: number, width = 2): string => String(value).padStart(width, '0');
+
+export function clock(ms: number): string {
+  const date = new Date(ms);
+  return `${pad(date.getHours())}:${pad(date.getMinutes())}:${pad(date.getSeconds())}`;
+}
+
+export function day_and_clock(ms: number): string {
+  const date = new Date(ms);
+  return `${date.getFullYear()}-${pad(date.getMonth() + 1)}-${pad(date.getDate())} ${clock(ms)}`;
+}
+
+/** The exact time, with its nanoseconds. */
+export function exact_time(ns: bigint): string {
+  const ms = Number(ns / 1000000n);
+  const fraction = String(((ns % 1000000000n) + 1000000000n) % 1000000000n).padStart(9, '0');
+  return `${day_and_clock(ms)}.${fraction}`;
+}
+
+export function ago(ms: number): string {
+  const seconds = Math.max(0, Math.round(ms / 1000));
+  if (seconds < 5) return 'just now';
+  if (seconds < 60) return `${seconds} s ago`;
+  if (seconds < 3600) return `${Math.floor(seconds / 60)} min ago`;
+  if (seconds < 86400) return `${Math.floor(seconds / 3600)} h ago`;
+  return `${Math.floor(seconds / 86400)} d ago`;
+}

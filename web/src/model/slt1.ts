@@ -1,0 +1,155 @@
+// SLT1: the columns of one trace, little-endian, rows in depth-first pre-order (docs: reference of the wire format in the server's api folder).
+
+export interface Finding {
+  rule: string;
+  message: string;
+  rows: number[];
+}
+
+export interface SkeletonHeader {
+  v: number;
+  n: number;
+  traceId: string;
+  t0: string;
+  dur: number;
+  services: string[];
+  names: string[];
+  resources: { service: number; label: string }[];
+  sel: number;
+  complete: boolean;
+  missingParents: number;
+  skew: { service: number; ns: number }[];
+  weight: number;
+  keptBy: string;
+  findings: Finding[];
+  signed?: boolean;
+  cols: Column[];
+}
+
+interface Column {
+  k: string;
+  t: string;
+  enc: string;
+  off: number;
+  n: number;
+}
+
+export interface Skeleton {
+  header: SkeletonHeader;
+  /** ns after the parent's start; roots and orphans: after t0. */
+  start: Float64Array;
+  dur: Float64Array;
+  up: Uint32Array;
+  name: Uint32Array;
+  res: Uint32Array;
+  flags: Uint32Array;
+}
+
+export class SkeletonError extends Error {}
+
+const kMagic = 0x31544c53; // 'SLT1'
+const kTwo32 = 4294967296;
+
+function width_of(type: string): number {
+  const match = /^[ui](8|16|32)s?$/.exec(type);
+  if (!match) throw new SkeletonError(`column type ${JSON.stringify(type)} is unknown`);
+  return Number(match[1]) / 8;
+}
+
+/** Reads a column into unsigned values. Works for any byte order of the machine and any alignment. */
+function read_column(bytes: Uint8Array, column: Column, n: number): Uint32Array {
+  const width = width_of(column.t);
+  if (column.n !== n) throw new SkeletonError(`column ${column.k} has ${column.n} rows, not ${n}`);
+  if (!(column.off >= 0) || column.off + n * width > bytes.length) {
+    throw new SkeletonError(`column ${column.k} reaches past the end of the answer`);
+  }
+  const out = new Uint32Array(n);
+  const at = column.off;
+  if (column.enc === 'shuffle') {
+    for (let plane = 0; plane < width; plane++) {
+      const base = at + plane * n;
+      const shift = plane * 8;
+      for (let i = 0; i < n; i++) out[i] |= bytes[base + i] << shift;
+    }
+    return out;
+  }
+  if (column.enc !== 'raw') throw new SkeletonError(`column ${column.k} is encoded as ${column.enc}, which is unknown`);
+  if (width === 1) {
+    for (let i = 0; i < n; i++) out[i] = bytes[at + i];
+  } else if (width === 2) {
+    for (let i = 0, p = at; i < n; i++, p += 2) out[i] = bytes[p] | (bytes[p + 1] << 8);
+  } else {
+    for (let i = 0, p = at; i < n; i++, p += 4) {
+      out[i] = (bytes[p] | (bytes[p + 1] << 8) | (bytes[p + 2] << 16) | (bytes[p + 3] << 24)) >>> 0;
+    }
+  }
+  return out;
+}
+
+/** Joins low and high words; with `signed` the joined value is two's complement. */
+function join_words(low: Uint32Array, high: Uint32Array | null, high_bits: number, signed: boolean): Float64Array {
+  const n = low.length;
+  const out = new Float64Array(n);
+  const full = kTwo32 * 2 ** (high ? high_bits : 0);
+  const half = full / 2;
+  for (let i = 0; i < n; i++) {
+    let value = low[i];
+    if (high) value += high[i] * kTwo32;
+    if (signed && value >= half) value -= full;
+    out[i] = value;
+  }
+  return out;
+}
+
+export function decode_skeleton(buffer: ArrayBuffer): Skeleton {
+  const bytes = new Uint8Array(buffer);
+  if (bytes.length < 8) throw new SkeletonError('the answer is too short to be a trace');
+  const view = new DataView(buffer);
+  if (view.getUint32(0, true) !== kMagic) throw new SkeletonError('the answer is not a trace in SLT1 form');
+  const header_length = view.getUint32(4, true);
+  if (8 + header_length > bytes.length) throw new SkeletonError('the header reaches past the end of the answer');
+  let end = 8 + header_length;
+  while (end > 8 && (bytes[end - 1] === 0 || bytes[end - 1] === 32)) end--;
+  let header: SkeletonHeader;
+  try {
+    header = JSON.parse(new TextDecoder().decode(bytes.subarray(8, end))) as SkeletonHeader;
+  } catch {
+    throw new SkeletonError('the header is not valid JSON');
+  }
+  if (header.v !== 1) throw new SkeletonError(`version ${header.v} of the trace form is newer than this page: reload it`);
+  const columns = new Map(header.cols.map((column) => [column.k, column]));
+  const need = (key: string): Uint32Array => {
+    const column = columns.get(key);
+    if (!column) throw new SkeletonError(`column ${key} is missing`);
+    return read_column(bytes, column, header.n);
+  };
+  const time = (key: string, signed: boolean): Float64Array => {
+    const high = columns.get(`${key}_hi`);
+    return join_words(need(key), high ? need(`${key}_hi`) : null, high ? width_of(high.t) * 8 : 0, signed);
+  };
+  const skeleton: Skeleton = {
+    header,
+    start: time('start', header.signed === true),
+    dur: time('dur', false),
+    up: need('up'),
+    name: need('name'),
+    res: need('res'),
+    flags: need('flags'),
+  };
+  check_ranges(skeleton);
+  return skeleton;
+}
+
+function check_ranges(skeleton: Skeleton): void {
+  const { header, up, name, res } = skeleton;
+  for (let i = 0; i < header.n; i++) {
+    if (up[i] > i) throw new SkeletonError(`row ${i} has a parent before the first row`);
+    if (name[i] >= header.names.length) throw new SkeletonError(`row ${i} has a name that is not in the list`);
+    if (res[i] >= header.resources.length) throw new SkeletonError(`row ${i} has a resource that is not in the list`);
+  }
+  for (const resource of header.resources) {
+    if (!(resource.service >= 0 && resource.service < header.services.length)) {
+      throw new SkeletonError('a resource has a service that is not in the list');
+    }
+  }
+}

@@ -1,0 +1,205 @@
+import { assign_slots } from './colors.ts';
+import type { Skeleton, SkeletonHeader } from './slt1.ts';
+
+export const kFlagError = 1;
+export const kFlagEvents = 1 << 4;
+export const kFlagLinks = 1 << 5;
+export const kFlagOrphan = 1 << 6;
+export const kFlagUnended = 1 << 7;
+export const kFlagLate = 1 << 8;
+export const kFlagCritical = 1 << 9;
+export const kFlagSkewMoved = 1 << 10;
+
+const kKinds = ['unspecified', 'internal', 'server', 'client', 'producer', 'consumer'];
+
+/**
+ * One trace as typed columns; no object per span. Rows are in depth-first pre-order, so a subtree is the range [row, end[row]).
+ * Lives as long as the trace page shows it; never changed after it is built.
+ */
+export class Trace {
+  readonly header: SkeletonHeader;
+  readonly n: number;
+  readonly start: Float64Array;
+  readonly dur: Float64Array;
+  readonly parent: Int32Array;
+  readonly depth: Uint32Array;
+  /** Exclusive end of the subtree of each row. */
+  readonly end: Uint32Array;
+  readonly children: Uint32Array;
+  readonly service: Uint16Array;
+  readonly name: Uint32Array;
+  readonly res: Uint32Array;
+  readonly flags: Uint32Array;
+  readonly max_depth: number;
+  readonly duration: number;
+  /** Earliest start, which is below 0 when a clock is ahead. */
+  readonly first: number;
+  readonly slots: Uint8Array;
+  readonly error_rows: Uint32Array;
+  private self_: Float64Array | null = null;
+
+  constructor(skeleton: Skeleton) {
+    const { header } = skeleton;
+    const n = header.n;
+    this.header = header;
+    this.n = n;
+    this.dur = skeleton.dur;
+    this.name = skeleton.name;
+    this.res = skeleton.res;
+    this.flags = skeleton.flags;
+    this.start = new Float64Array(n);
+    this.parent = new Int32Array(n);
+    this.depth = new Uint32Array(n);
+    this.end = new Uint32Array(n);
+    this.children = new Uint32Array(n);
+    this.service = new Uint16Array(n);
+    const service_of = header.resources.map((resource) => resource.service);
+    let deepest = 0;
+    let first = Infinity;
+    let last = -Infinity;
+    let errors = 0;
+    for (let row = 0; row < n; row++) {
+      const up = skeleton.up[row];
+      const parent = up === 0 ? -1 : row - up;
+      const start = skeleton.start[row] + (parent < 0 ? 0 : this.start[parent]);
+      this.parent[row] = parent;
+      this.start[row] = start;
+      this.service[row] = service_of[this.res[row]];
+      if (parent >= 0) {
+        const depth = this.depth[parent] + 1;
+        this.depth[row] = depth;
+        this.children[parent]++;
+        if (depth > deepest) deepest = depth;
+      }
+      if (start < first) first = start;
+      const stop = start + this.dur[row];
+      if (stop > last) last = stop;
+      if (this.flags[row] & kFlagError) errors++;
+    }
+    for (let row = n - 1; row >= 0; row--) {
+      if (this.end[row] <= row) this.end[row] = row + 1;
+      const parent = this.parent[row];
+      if (parent >= 0 && this.end[row] > this.end[parent]) this.end[parent] = this.end[row];
+    }
+    this.error_rows = new Uint32Array(errors);
+    for (let row = 0, at = 0; row < n; row++) if (this.flags[row] & kFlagError) this.error_rows[at++] = row;
+    this.max_depth = deepest;
+    this.first = n ? Math.min(0, first) : 0;
+    this.duration = Math.max(1, n ? last - this.first : 1, header.dur - this.first);
+    this.slots = assign_slots(header.services);
+  }
+
+  name_of(row: number): string {
+    return this.header.names[this.name[row]];
+  }
+  service_of(row: number): string {
+    return this.header.services[this.service[row]];
+  }
+  resource_label(row: number): string {
+    return this.header.resources[this.res[row]].label;
+  }
+  kind_of(row: number): string {
+    return kKinds[(this.flags[row] >> 1) & 7] ?? 'unspecified';
+  }
+  is_error(row: number): boolean {
+    return (this.flags[row] & kFlagError) !== 0;
+  }
+  has(row: number, flag: number): boolean {
+    return (this.flags[row] & flag) !== 0;
+  }
+
+  /** Time inside the span that none of its direct children covers. */
+  self_time(row: number): number {
+    this.self_ ??= this.compute_self_times();
+    return this.self_[row];
+  }
+
+  /** Siblings come sorted by start, so the covered part is one sweep per parent. */
+  private compute_self_times(): Float64Array {
+    const covered = new Float64Array(this.n);
+    const reach = new Float64Array(this.n).fill(-Infinity);
+    for (let row = 0; row < this.n; row++) {
+      const parent = this.parent[row];
+      if (parent < 0) continue;
+      const low = this.start[parent];
+      const high = low + this.dur[parent];
+      const from = Math.max(this.start[row], low, reach[parent]);
+      const to = Math.min(this.start[row] + this.dur[row], high);
+      if (to > from) covered[parent] += to - from;
+      if (to > reach[parent]) reach[parent] = to;
+    }
+    const self = new Float64Array(this.n);
+    for (let row = 0; row < this.n; row++) self[row] = Math.max(0, this.dur[row] - covered[row]);
+    return self;
+  }
+
+  /** Rows whose name, service or resource contains the text, in row order; matching happens once per distinct string. */
+  find(text: string): Uint32Array {
+    const needle = text.trim().toLowerCase();
+    if (!needle) return new Uint32Array(0);
+    const hit = (value: string): number => (value.toLowerCase().includes(needle) ? 1 : 0);
+    const names = Uint8Array.from(this.header.names, hit);
+    const services = Uint8Array.from(this.header.services, hit);
+    const resources = Uint8Array.from(this.header.resources, (r) => hit(r.label) | services[r.service]);
+    const out: number[] = [];
+    for (let row = 0; row < this.n; row++) if (names[this.name[row]] | resources[this.res[row]]) out.push(row);
+    return Uint32Array.from(out);
+  }
+
+  service_counts(): { service: number; spans: number; errors: number }[] {
+    const spans = new Uint32Array(this.header.services.length);
+    const errors = new Uint32Array(this.header.services.length);
+    for (let row = 0; row < this.n; row++) {
+      spans[this.service[row]]++;
+      if (this.flags[row] & kFlagError) errors[this.service[row]]++;
+    }
+    return [...spans]
+      .map((count, service) => ({ service, spans: count, errors: errors[service] }))
+      .filter((entry) => entry.spans > 0)
+      .sort((a, b) => b.spans - a.spans);
+  }
+}
+
+/** The rows to show when the subtrees of `collapsed` rows are hidden. */
+export function visible_rows(trace: Trace, collapsed: Uint8Array): Uint32Array {
+  const out = new Uint32Array(trace.n);
+  let count = 0;
+  for (let row = 0; row < trace.n; ) {
+    out[count++] = row;
+    row = collapsed[row] ? trace.end[row] : row + 1;
+  }
+  return out.subarray(0, count);
+}
+
+/** Position of `row` in the sorted list, or of the nearest entry before it. */
+export function position_of(rows: Uint32Array, row: number): number {
+  let low = 0;
+  let high = rows.length - 1;
+  while (low < high) {
+    const middle = (low + high + 1) >> 1;
+    if (rows[middle] <= row) low = middle;
+    else high = middle - 1;
+  }
+  return low;
+}
+
+/** Opens every ancestor of the row; says whether anything changed. */
+export function reveal(trace: Trace, collapsed: Uint8Array, row: number): boolean {
+  let changed = false;
+  for (let at = trace.parent[row]; at >= 0; at = trace.parent[at]) {
+    if (collapsed[at]) {
+      collapsed[at] = 0;
+      changed = true;
+    }
+  }
+  return changed;
+}
+
+/** Collapses all rows of at least this depth that have children. */
+export function collapse_below(trace: Trace, depth: number): Uint8Array {
+  const collapsed = new Uint8Array(trace.n);
+  for (let row = 0; row < trace.n; row++) {
+    if (trace.children[row] > 0 && trace.depth[row] >= depth) collapsed[row] = 1;
+  }
+  return collapsed;
+}

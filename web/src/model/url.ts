@@ -1,0 +1,104 @@
+// The state of every page is in its URL. Defaults are left out; unknown parameters are kept and ignored.
+
+export interface SearchState {
+  q: string;
+  from: string;
+  to: string;
+  view: 'list' | 'scatter';
+}
+
+export interface TraceState {
+  span: string;
+  /** Window in ns after the start of the trace, or null for all of it. */
+  window: [number, number] | null;
+  find: string;
+}
+
+export function read_search(params: URLSearchParams): SearchState {
+  return {
+    q: params.get('q') ?? legacy_query(params) ?? '',
+    from: params.get('from') ?? 'now-1h',
+    to: params.get('to') ?? 'now',
+    view: params.get('v') === 'list' ? 'list' : 'scatter',
+  };
+}
+
+function set(params: URLSearchParams, key: string, value: string, fallback: string): void {
+  if (value === fallback) params.delete(key);
+  else params.set(key, value);
+}
+
+export function write_search(state: SearchState, before = new URLSearchParams()): URLSearchParams {
+  const params = new URLSearchParams(before);
+  for (const key of ['service', 'operation', 'tags', 'minDuration', 'maxDuration', 'lookback']) params.delete(key);
+  set(params, 'q', state.q, '');
+  set(params, 'from', state.from, 'now-1h');
+  set(params, 'to', state.to, 'now');
+  set(params, 'v', state.view, 'scatter');
+  return params;
+}
+
+/** Old Jaeger links: /search?service=&operation=&tags={"k":"v"}. */
+function legacy_query(params: URLSearchParams): string | null {
+  const service = params.get('service');
+  if (!service) return null;
+  const parts = [`resource.service.name = ${quote(service)}`];
+  const operation = params.get('operation');
+  if (operation && operation !== 'all') parts.push(`name = ${quote(operation)}`);
+  try {
+    const tags = JSON.parse(params.get('tags') ?? '{}') as Record<string, unknown>;
+    for (const [key, value] of Object.entries(tags)) parts.push(`${attribute('.', key)} = ${quote(String(value))}`);
+  } catch {
+    // A malformed tags parameter is dropped: the rest of the link still means something.
+  }
+  return `{ ${parts.join(' && ')} }`;
+}
+
+export function read_trace(params: URLSearchParams): TraceState {
+  const span = (params.get('span') ?? '').toLowerCase();
+  const match = /^(-?\d{1,18})-(-?\d{1,18})$/.exec(params.get('t') ?? '');
+  const window: [number, number] | null = match && Number(match[1]) < Number(match[2]) ? [Number(match[1]), Number(match[2])] : null;
+  return {
+    span: /^[0-9a-f]{16}$/.test(span) ? span : '',
+    window,
+    find: params.get('find') ?? params.get('uiFind') ?? '',
+  };
+}
+
+export function write_trace(state: TraceState, before = new URLSearchParams()): URLSearchParams {
+  const params = new URLSearchParams(before);
+  params.delete('uiFind');
+  set(params, 'span', state.span, '');
+  set(params, 't', state.window ? `${Math.round(state.window[0])}-${Math.round(state.window[1])}` : '', '');
+  set(params, 'find', state.find, '');
+  return params;
+}
+
+export function with_query(path: string, params: URLSearchParams): string {
+  const text = params.toString();
+  return text ? `${path}?${text}` : path;
+}
+
+/** A TraceQL string literal. */
+export function quote(text: string): string {
+  return `"${text.replace(/\\/g, '\\\\').replace(/"/g, '\\"').replace(/\n/g, '\\n').replace(/\t/g, '\\t').replace(/\r/g, '\\r')}"`;
+}
+
+/** A TraceQL attribute: quoted when it has characters that would end it. */
+export function attribute(scope: string, key: string): string {
+  return /^[A-Za-z_][\w.\-/]*$/.test(key) ? `${scope}${key}` : `${scope}${quote(key)}`;
+}
+
+const kTraceId = /^[0-9a-f]{32}$/i;
+
+/** The trace id in pasted text: 32 hex digits alone, with dashes, in a traceparent or in a trace URL. */
+export function trace_id_in(text: string): string | null {
+  const value = text.trim();
+  if (kTraceId.test(value)) return value.toLowerCase();
+  const parent = /^[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}/i.exec(value);
+  if (parent) return parent[1].toLowerCase();
+  const url = /\/trace\/([0-9a-f]{32})(?![0-9a-f])/i.exec(value);
+  if (url) return url[1].toLowerCase();
+  const bare = value.replace(/-/g, '');
+  return kTraceId.test(bare) && /^[0-9a-f]{8}-/i.test(value) ? bare.toLowerCase() : null;
+}

@@ -1,0 +1,113 @@
+import { computed, effect, signal } from '@preact/signals';
+import { as_api_error, type ApiError, fetch_boot } from '../api/client.ts';
+import type { Boot } from '../api/types.ts';
+import { kDefaultRange, type TimeRange } from '../model/time_range.ts';
+import { place, replace } from './router.ts';
+import { with_query } from '../model/url.ts';
+
+// ---- what the server said at the start ----
+export const boot = signal<Boot | null>(null);
+export const boot_error = signal<ApiError | null>(null);
+let clock_offset_ms = 0;
+
+export async function load_boot(): Promise<void> {
+  try {
+    const answer = await fetch_boot();
+    clock_offset_ms = Number(BigInt(answer.now_ns) / 1000000n) - Date.now();
+    if (Math.abs(clock_offset_ms) < 2000) clock_offset_ms = 0;
+    boot.value = answer;
+    boot_error.value = null;
+  } catch (error) {
+    boot_error.value = as_api_error(error);
+  }
+}
+
+/** The server's time: ranges are resolved by it, so a laptop with a wrong clock sees the right hour. */
+export function now_ns(): bigint {
+  return BigInt(Math.round(Date.now() + clock_offset_ms)) * 1000000n;
+}
+
+// ---- one time range for all pages, in the URL ----
+let last_range: TimeRange = kDefaultRange;
+
+export const range = computed<TimeRange>(() => {
+  const { params, path } = place.value;
+  if (path.startsWith('/trace/')) return last_range;
+  const from = params.get('from');
+  const to = params.get('to');
+  if (from || to) last_range = { from: from ?? kDefaultRange.from, to: to ?? kDefaultRange.to };
+  else last_range = kDefaultRange;
+  return last_range;
+});
+
+export function set_range(next: TimeRange): void {
+  const params = new URLSearchParams(place.value.params);
+  if (next.from === kDefaultRange.from) params.delete('from');
+  else params.set('from', next.from);
+  if (next.to === kDefaultRange.to) params.delete('to');
+  else params.set('to', next.to);
+  replace(with_query(place.value.path, params));
+}
+
+/** A link to a page that keeps the time range. */
+export function page_link(path: string, extra: Record<string, string> = {}): string {
+  const params = new URLSearchParams(extra);
+  const { from, to } = range.value;
+  if (from !== kDefaultRange.from) params.set('from', from);
+  if (to !== kDefaultRange.to) params.set('to', to);
+  return with_query(path, params);
+}
+
+// ---- preferences of this browser ----
+function stored(key: string): string | null {
+  try {
+    return localStorage.getItem(`spanloom.${key}`);
+  } catch {
+    return null; // Storage can be switched off; preferences then last as long as the page.
+  }
+}
+
+export function store(key: string, value: string): void {
+  try {
+    localStorage.setItem(`spanloom.${key}`, value);
+  } catch {
+    return;
+  }
+}
+
+export const load_stored = stored;
+
+export type Theme = 'auto' | 'light' | 'dark';
+const theme_now = stored('theme');
+export const theme = signal<Theme>(theme_now === 'light' || theme_now === 'dark' ? theme_now : 'auto');
+const prefers_dark = matchMedia('(prefers-color-scheme: dark)');
+const system_dark = signal(prefers_dark.matches);
+prefers_dark.addEventListener('change', () => (system_dark.value = prefers_dark.matches));
+export const dark = computed(() => (theme.value === 'auto' ? system_dark.value : theme.value === 'dark'));
+
+export const letter_keys = signal(stored('letter-keys') !== 'off');
+
+effect(() => {
+  document.documentElement.dataset.theme = dark.value ? 'dark' : 'light';
+});
+effect(() => store('theme', theme.value));
+effect(() => store('letter-keys', letter_keys.value ? 'on' : 'off'));
+
+export function next_theme(): void {
+  theme.value = dark.value ? 'light' : 'dark';
+}
+
+// ---- one polite live region ----
+export const announcement = signal('');
+export function announce(text: string): void {
+  // The same words twice in a row are read again only when they differ.
+  announcement.value = announcement.value === text ? `${text} ` : text;
+}
+
+// ---- dialogs ----
+export const open_dialog = signal<'none' | 'help' | 'palette'>('none');
+
+export const narrow = signal(false);
+const narrow_query = matchMedia('(max-width: 760px)');
+narrow.value = narrow_query.matches;
+narrow_query.addEventListener('change', () => (narrow.value = narrow_query.matches));

@@ -1,0 +1,40 @@
+import { computed, signal } from '@preact/signals';
+
+export interface Place {
+  path: string;
+  params: URLSearchParams;
+}
+
+function here(): Place {
+  return { path: location.pathname, params: new URLSearchParams(location.search) };
+}
+
+/** Where the page is. Changed only by the functions below and by the browser's back and forward. */
+export const place = signal<Place>(here());
+export const path = computed(() => place.value.path);
+
+export function go(url: string): void {
+  if (url === location.pathname + location.search) return;
+  history.pushState(null, '', url);
+  place.value = here();
+  window.scrollTo(0, 0);
+}
+
+/** Changes the URL without a new history entry: for what moves while dragging or typing. */
+export function replace(url: string): void {
+  if (url === location.pathname + location.search) return;
+  history.replaceState(history.state, '', url);
+  place.value = here();
+}
+
+export function start_router(): void {
+  window.addEventListener('popstate', () => (place.value = here()));
+  document.addEventListener('click', (event) => {
+    if (event.defaultPrevented || event.button !== 0 || event.metaKey || event.ctrlKey || event.shiftKey || event.altKey) return;
+    const link = event.target instanceof Element ? event.target.closest('a') : null;
+    if (!link || link.origin !== location.origin || link.target || link.hasAttribute('download')) return;
+    if (link.getAttribute('href')?.startsWith('#') || !link.hasAttribute('href')) return;
+    event.preventDefault();
+    go(link.pathname + link.search);
+  });
+}

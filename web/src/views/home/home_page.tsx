@@ -1,0 +1,308 @@
+import { computed, signal, useSignal } from '@preact/signals';
+import { useEffect } from 'preact/hooks';
+import { type ApiError, as_api_error, fetch_health, fetch_services, is_abort, search_traces } from '../../api/client.ts';
+import type { Health, ServicesAnswer, ServiceSeries, TraceSummary } from '../../api/types.ts';
+import { assign_slots } from '../../model/colors.ts';
+import { ago, bytes, count_short, duration, percent, plural, rate } from '../../model/format.ts';
+import { range_label, resolve_range, step_for } from '../../model/time_range.ts';
+import { day_and_clock } from '../../model/format.ts';
+import { quote } from '../../model/url.ts';
+import { now_ns, page_link, range } from '../../state/app.ts';
+import { Failure, Loading, Service } from '../../widgets/bits.tsx';
+import { Sparkline } from '../../widgets/sparkline.tsx';
+
+const kRefreshMs = 10_000;
+const kPoints = 60;
+const kNewestErrors = 8;
+
+type SortKey = 'attention' | 'name' | 'rate' | 'errors' | 'p50' | 'p95';
+
+/** Kept between visits, so that coming back shows the last known state at once. */
+const answer = signal<ServicesAnswer | null>(null);
+const health = signal<Health | null>(null);
+const newest_errors = signal<TraceSummary[] | null>(null);
+const sort = signal<SortKey>('attention');
+
+const error_share = (s: ServiceSeries): number => (s.total.count > 0 ? s.total.errors / s.total.count : 0);
+
+const kOrders: Record<SortKey, (a: ServiceSeries, b: ServiceSeries) => number> = {
+  attention: (a, b) => error_share(b) - error_share(a) || (b.total.p95_ns ?? 0) - (a.total.p95_ns ?? 0),
+  name: (a, b) => (a.name < b.name ? -1 : 1),
+  rate: (a, b) => b.total.rate - a.total.rate,
+  errors: (a, b) => error_share(b) - error_share(a),
+  p50: (a, b) => (b.total.p50_ns ?? 0) - (a.total.p50_ns ?? 0),
+  p95: (a, b) => (b.total.p95_ns ?? 0) - (a.total.p95_ns ?? 0),
+};
+
+const sorted = computed(() => [...(answer.value?.services ?? [])].sort(kOrders[sort.value]));
+
+export function HomePage() {
+  const error = useSignal<ApiError | null>(null);
+  const attempt = useSignal(0);
+  const key = `${range.value.from} ${range.value.to}`;
+
+  useEffect(() => {
+    document.title = 'Home · spanloom';
+    const stop = new AbortController();
+    let timer = 0;
+    const load = async (): Promise<void> => {
+      try {
+        await load_all(stop.signal);
+        error.value = null;
+      } catch (problem) {
+        if (is_abort(problem) || stop.signal.aborted) return;
+        error.value = as_api_error(problem);
+      }
+      timer = window.setTimeout(() => void load(), kRefreshMs);
+    };
+    void load();
+    return () => {
+      stop.abort();
+      clearTimeout(timer);
+    };
+  }, [key, attempt.value]);
+
+  const services = sorted.value;
+  return (
+    <main class="page home" id="main" tabIndex={-1}>
+      <h1 class="visually-hidden">Home</h1>
+      {error.value && <Failure error={error.value} retry={() => attempt.value++} title={answer.value ? 'These are the last known figures' : undefined} />}
+      {!answer.value && !error.value && <Loading what="Loading the services" />}
+      {answer.value && (
+        <>
+          <Summary services={services} />
+          <div class="home-grid">
+            {services.length > 0 ? <Services services={services} /> : <NoServices />}
+            <NewestErrors />
+          </div>
+        </>
+      )}
+      <HealthLine />
+    </main>
+  );
+}
+
+async function load_all(signal: AbortSignal): Promise<void> {
+  const { from, to } = resolve_range(range.value, now_ns());
+  const errors: TraceSummary[] = [];
+  const ask = { q: '{ status = error }', from, to, limit: kNewestErrors, cursor: null };
+  const [services, state] = await Promise.all([
+    fetch_services(from, to, step_for(from, to, kPoints), signal),
+    fetch_health(signal),
+    search_traces(ask, (trace) => errors.push(trace), signal),
+  ]);
+  answer.value = services;
+  health.value = state;
+  newest_errors.value = errors.slice(0, kNewestErrors);
+}
+
+function Summary(props: { services: ServiceSeries[] }) {
+  const failing = props.services.filter((s) => error_share(s) >= 0.01 && s.total.errors >= 3);
+  const worst = [...failing].sort(kOrders.errors)[0];
+  const total = props.services.reduce((sum, s) => sum + s.total.rate, 0);
+  const where = range_label(range.value, day_and_clock).toLowerCase();
+  return (
+    <div class={`summary${worst ? ' alert' : ''}`} role="status">
+      {worst ? (
+        <p>
+          <span class="summary-mark" aria-hidden="true">✕</span>
+          <strong>{failing.length === 1 ? '1 service needs attention' : `${failing.length} services need attention`}</strong>
+          <span class="muted">
+            {worst.name}: {percent(worst.total.errors, worst.total.count)} of requests failed in the {where}
+          </span>
+          <a href={page_link('/search', { q: `{ resource.service.name = ${quote(worst.name)} && status = error }` })}>See them</a>
+        </p>
+      ) : (
+        <p>
+          <span class="summary-mark ok" aria-hidden="true">✓</span>
+          <strong>{props.services.length > 0 ? 'No service fails more than 1 % of its requests' : 'Nothing was received'}</strong>
+          <span class="muted">
+            {plural(props.services.length, 'service')}, {rate(total)} requests/s in the {where}
+          </span>
+        </p>
+      )}
+    </div>
+  );
+}
+
+function NoServices() {
+  return (
+    <div class="empty">
+      <h2>No service sent anything in this time range</h2>
+      <p>
+        Choose a longer range above, or <a href="/welcome">send a first trace</a>.
+      </p>
+    </div>
+  );
+}
+
+const kColumns: { key: SortKey; label: string; numeric: boolean }[] = [
+  { key: 'name', label: 'Service', numeric: false },
+  { key: 'rate', label: 'Requests/s', numeric: true },
+  { key: 'errors', label: 'Errors', numeric: true },
+  { key: 'p50', label: 'p50', numeric: true },
+  { key: 'p95', label: 'p95', numeric: true },
+];
+
+function Services(props: { services: ServiceSeries[] }) {
+  const names = props.services.map((s) => s.name);
+  const slots = assign_slots(names);
+  const toggle = (key: SortKey): void => {
+    sort.value = sort.value === key ? 'attention' : key;
+  };
+  return (
+    <section class="card services" aria-label="Services">
+      <div class="table-scroll">
+        <table class="services-table">
+          <caption class="visually-hidden">Services, {sort.value === 'attention' ? 'most errors and slowest first' : `sorted by ${sort.value}`}</caption>
+          <thead>
+            <tr>
+              {kColumns.map((column) => (
+                <th key={column.key} scope="col" class={column.numeric ? 'numeric' : ''} aria-sort={sort.value === column.key ? (column.numeric ? 'descending' : 'ascending') : undefined}>
+                  <button type="button" class="sort" onClick={() => toggle(column.key)}>
+                    {column.label}
+                    {sort.value === column.key && <span aria-hidden="true"> {column.numeric ? '↓' : '↑'}</span>}
+                  </button>
+                </th>
+              ))}
+            </tr>
+          </thead>
+          <tbody>
+            {props.services.map((service, i) => (
+              <ServiceLine key={service.name} service={service} slot={slots[i]} />
+            ))}
+          </tbody>
+        </table>
+      </div>
+    </section>
+  );
+}
+
+function ServiceLine(props: { service: ServiceSeries; slot: number }) {
+  const { service } = props;
+  const { total } = service;
+  const q = `{ resource.service.name = ${quote(service.name)} }`;
+  const slow = total.p95_ns === null ? q : `{ resource.service.name = ${quote(service.name)} && duration >= ${Math.floor(total.p95_ns)}ns }`;
+  const failing = error_share(service) >= 0.01;
+  return (
+    <tr class={failing ? 'failing' : ''}>
+      <th scope="row">
+        <a href={page_link('/search', { q })}>
+          <Service name={service.name} slot={props.slot} />
+        </a>
+        <span class="muted small operations">{plural(service.operations, 'operation')}</span>
+      </th>
+      <td class="numeric">
+        <span class="cell">
+          <Sparkline values={service.rate} tone="plain" />
+          <span class="figure">{rate(total.rate)}</span>
+        </span>
+      </td>
+      <td class={`numeric${failing ? ' bad' : ''}`}>
+        <span class="cell">
+          <Sparkline values={service.errors} tone="error" />
+          {total.errors > 0 ? (
+            <a class="figure" href={page_link('/search', { q: `{ resource.service.name = ${quote(service.name)} && status = error }` })}>
+              {percent(total.errors, total.count)}
+            </a>
+          ) : (
+            <span class="figure muted">0 %</span>
+          )}
+        </span>
+      </td>
+      <td class="numeric">
+        <span class="cell">
+          <Sparkline values={service.p50_ns} tone="time" />
+          <span class="figure">{total.p50_ns === null ? '–' : duration(total.p50_ns)}</span>
+        </span>
+      </td>
+      <td class="numeric">
+        <span class="cell">
+          <Sparkline values={service.p95_ns} tone="time" />
+          {total.p95_ns === null ? (
+            <span class="figure">–</span>
+          ) : (
+            <a class="figure" href={page_link('/search', { q: slow })} title="Find the slowest requests">
+              {duration(total.p95_ns)}
+            </a>
+          )}
+        </span>
+      </td>
+    </tr>
+  );
+}
+
+function NewestErrors() {
+  const traces = newest_errors.value ?? [];
+  const now = Number(now_ns() / 1000000n);
+  return (
+    <section class="card newest-errors" aria-labelledby="newest-errors">
+      <h2 id="newest-errors">Newest errors</h2>
+      {traces.length === 0 && <p class="muted">No trace with an error in this time range.</p>}
+      <ol class="plain">
+        {traces.map((trace) => (
+          <ErrorLine key={trace.id} trace={trace} now={now} />
+        ))}
+      </ol>
+      {traces.length > 0 && (
+        <p class="card-foot">
+          <a href={page_link('/search', { q: '{ status = error }' })}>All traces with errors</a>
+        </p>
+      )}
+    </section>
+  );
+}
+
+function ErrorLine(props: { trace: TraceSummary; now: number }) {
+  const { trace, now } = props;
+  const slots = assign_slots(trace.services.map((s) => s.name));
+  const root = trace.root_service ?? '';
+  const at = trace.services.findIndex((s) => s.name === root);
+  const first = trace.matched_spans[0];
+  const where = trace.services.filter((s) => s.errors > 0).map((s) => s.name);
+  return (
+    <li>
+      <a href={`/trace/${trace.id}${first ? `?span=${first.id}` : ''}`}>
+        <span class="error-line">
+          <Service name={root || 'root not received'} slot={at >= 0 ? slots[at] : 0} />
+          <span class="error-name">{trace.root_name ?? ''}</span>
+        </span>
+        <span class="error-sub">
+          {first && <span class="error-text">{first.name}</span>}
+          <span class="muted">{where.length > 0 ? `in ${where.slice(0, 2).join(', ')}` : ''}</span>
+          <span class="muted when">{ago(now - Number(BigInt(trace.start_ns) / 1000000n))}</span>
+        </span>
+      </a>
+    </li>
+  );
+}
+
+function HealthLine() {
+  const state = health.value;
+  if (!state) return null;
+  const oldest = state.oldest_ns === null ? null : Number(BigInt(state.oldest_ns) / 1000000n);
+  const rejected = Number(state.rejected);
+  return (
+    <footer class="health" aria-label="Ingest and storage">
+      <span class={`health-state ${state.state === 'ok' ? 'ok' : 'bad'}`}>{state.state === 'ok' ? 'Receiving' : `${state.state}: ${state.reason}`}</span>
+      <span>
+        <strong>{rate(state.spans_per_s)}</strong> spans/s
+      </span>
+      <span>
+        <strong>{count_short(Number(state.spans))}</strong> spans stored
+      </span>
+      <span>
+        <strong>{bytes(Number(state.disk_bytes))}</strong> on disk
+      </span>
+      <span>
+        <strong>{bytes(Number(state.memory_bytes))}</strong> memory
+      </span>
+      {oldest !== null && (
+        <span title={day_and_clock(oldest)}>
+          oldest <strong>{ago(Number(now_ns() / 1000000n) - oldest)}</strong>
+        </span>
+      )}
+      {rejected > 0 && <span class="error-text">{plural(rejected, 'span')} refused</span>}
+    </footer>
+  );
+}

@@ -1,0 +1,124 @@
+import { useSignal } from '@preact/signals';
+import { useEffect } from 'preact/hooks';
+import { fetch_operations } from '../../api/client.ts';
+import { kEmptyForm, parse_duration, type QueryForm, read_form, write_form } from '../../model/query_form.ts';
+import { boot } from '../../state/app.ts';
+import { Icon, kIcons } from '../../widgets/bits.tsx';
+
+/** The same query as fields. It writes TraceQL into the line above, and reads the line while it can say everything in it. */
+export function Builder(props: { q: string; change: (q: string) => void; run: (q: string) => void }) {
+  const form = read_form(props.q);
+  const operations = useSignal<string[]>([]);
+  const service = form?.service ?? '';
+  // A tag without a key is not in the query yet, so it is kept here.
+  const draft = useSignal({ key: '', value: '' });
+
+  useEffect(() => {
+    operations.value = [];
+    if (!service) return;
+    const stop = new AbortController();
+    fetch_operations(service, stop.signal)
+      .then((list) => (operations.value = [...new Set(list.map((o) => o.name))]))
+      .catch(() => undefined); // Without suggestions the field is still a text field.
+    return () => stop.abort();
+  }, [service]);
+
+  if (!form) {
+    return (
+      <p class="builder-off muted">
+        This query says more than the form can show.{' '}
+        <button type="button" class="link" onClick={() => props.change('')}>
+          Start a new one
+        </button>
+      </p>
+    );
+  }
+  const set = (part: Partial<QueryForm>): void => props.change(write_form({ ...(form ?? kEmptyForm), ...part }));
+  const submit = (event: Event): void => {
+    event.preventDefault();
+    const next = add_draft();
+    props.run(next ?? props.q);
+  };
+  const add_draft = (): string | null => {
+    if (!draft.value.key.trim()) return null;
+    const q = write_form({ ...form, tags: [...form.tags, draft.value] });
+    draft.value = { key: '', value: '' };
+    props.change(q);
+    return q;
+  };
+  return (
+    <form class="builder" onSubmit={submit} aria-label="Query as a form">
+      <label>
+        <span>Service</span>
+        <select value={form.service} onChange={(e) => set({ service: e.currentTarget.value, operation: '' })}>
+          <option value="">any</option>
+          {[...new Set([...(boot.value?.services ?? []), ...(form.service ? [form.service] : [])])].map((name) => (
+            <option key={name} value={name}>
+              {name}
+            </option>
+          ))}
+        </select>
+      </label>
+      <label class="grow">
+        <span>Operation</span>
+        <input type="text" list="operations" value={form.operation} placeholder="any" onChange={(e) => set({ operation: e.currentTarget.value })} />
+        <datalist id="operations">
+          {operations.value.slice(0, 500).map((name) => (
+            <option key={name} value={name} />
+          ))}
+        </datalist>
+      </label>
+      <DurationField label="Longer than" value={form.min} change={(min) => set({ min })} />
+      <DurationField label="Shorter than" value={form.max} change={(max) => set({ max })} />
+      <label class="check">
+        <input type="checkbox" checked={form.errors} onChange={(e) => set({ errors: e.currentTarget.checked })} />
+        <span>With errors</span>
+      </label>
+      <fieldset class="tags">
+        <legend>Tags</legend>
+        {form.tags.map((tag, i) => (
+          <span class="tag" key={i}>
+            <span class="mono">
+              {tag.key} = {tag.value}
+            </span>
+            <button type="button" class="quiet" aria-label={`Remove ${tag.key}`} onClick={() => set({ tags: form.tags.filter((_, at) => at !== i) })}>
+              <Icon d={kIcons.close} size={12} />
+            </button>
+          </span>
+        ))}
+        <input
+          type="text" class="tag-key" aria-label="Tag name" placeholder="user.id" value={draft.value.key}
+          onInput={(e) => (draft.value = { ...draft.value, key: e.currentTarget.value })}
+        />
+        <span aria-hidden="true">=</span>
+        <input
+          type="text" class="tag-value" aria-label="Tag value" placeholder="4815" value={draft.value.value}
+          onInput={(e) => (draft.value = { ...draft.value, value: e.currentTarget.value })}
+        />
+        <button type="button" onClick={add_draft} disabled={!draft.value.key.trim()}>
+          Add
+        </button>
+      </fieldset>
+      <button type="submit" class="visually-hidden">
+        Search with the form
+      </button>
+    </form>
+  );
+}
+
+function DurationField(props: { label: string; value: string; change: (value: string) => void }) {
+  const wrong = useSignal(false);
+  const change = (text: string): void => {
+    wrong.value = text.trim() !== '' && parse_duration(text) === null;
+    if (!wrong.value) props.change(text);
+  };
+  return (
+    <label class="short">
+      <span>{props.label}</span>
+      <input
+        type="text" value={props.value} placeholder="500ms" aria-invalid={wrong.value ? true : undefined}
+        title={wrong.value ? 'A number and a unit, as in 500ms or 1.5s' : undefined} onChange={(e) => change(e.currentTarget.value)}
+      />
+    </label>
+  );
+}

@@ -1,0 +1,267 @@
+import { useSignal } from '@preact/signals';
+import { useEffect, useLayoutEffect, useRef } from 'preact/hooks';
+import type { TraceSummary } from '../../api/types.ts';
+import { assign_slots } from '../../model/colors.ts';
+import { ago, clock, count, count_short, day_and_clock, duration, plural } from '../../model/format.ts';
+import { kPresets, range_label, resolve_time } from '../../model/time_range.ts';
+import { read_search, with_query, write_search } from '../../model/url.ts';
+import { announce, load_stored, now_ns, range, set_range, store } from '../../state/app.ts';
+import { push_keys } from '../../state/keys.ts';
+import { cancel_search, more_results, results, run_search, search_error, search_key, searching } from '../../state/results.ts';
+import { go, place } from '../../state/router.ts';
+import { Failure, Loading, Service } from '../../widgets/bits.tsx';
+import { Builder } from './form.tsx';
+import { QueryLine } from './query_line.tsx';
+import { Scatter } from './scatter.tsx';
+
+const kExamples: [string, string][] = [
+  ['Failed requests', '{ status = error }'],
+  ['Slower than a second', '{ duration > 1s }'],
+  ['One user', '{ .user.id = "4815" }'],
+  ['Server errors', '{ .http.response.status_code >= 500 }'],
+];
+
+export function SearchPage() {
+  const state = read_search(place.value.params);
+  const draft = useSignal(state.q);
+  const builder = useSignal(load_stored('builder') === 'open');
+  const key = search_key(state.q, range.value);
+  const top = useRef<HTMLElement>(null);
+
+  useEffect(() => {
+    document.title = `${state.q ? `${state.q} · ` : ''}Search · spanloom`;
+    draft.value = state.q;
+    const kept = results.peek();
+    if (kept?.key === key && !search_error.peek()) return;
+    void search_now();
+  }, [key]);
+
+  // Back from a trace: the same lines are on the screen again.
+  useLayoutEffect(() => {
+    const kept = results.peek();
+    if (kept?.key === key && kept.scroll) window.scrollTo(0, kept.scroll);
+    const remember = (): void => {
+      const now = results.peek();
+      if (now && place.peek().path === '/search') now.scroll = window.scrollY;
+    };
+    window.addEventListener('scroll', remember, { passive: true });
+    return () => window.removeEventListener('scroll', remember);
+  }, []);
+
+  useEffect(() => push_keys({ '/': (e) => {
+    e.preventDefault();
+    document.querySelector<HTMLTextAreaElement>('.query-field')?.focus();
+  }, ...list_keys() }), []);
+
+  const search_now = (): Promise<void> => {
+    const now = place.peek();
+    return run_search(read_search(now.params).q, range.peek(), with_query(now.path, now.params)).then(() => {
+      const found = results.peek();
+      if (found && !search_error.peek()) announce(`${plural(found.traces.length, 'trace')} found`);
+    });
+  };
+  const run = (q: string): void => {
+    const url = with_query('/search', write_search({ ...state, q: q.trim(), ...range.value }, place.value.params));
+    if (search_key(q.trim(), range.value) === key) void search_now();
+    else go(url);
+  };
+  return (
+    <main class="page search" id="main" tabIndex={-1} ref={top}>
+      <h1 class="visually-hidden">Search</h1>
+      <div class="search-head card">
+        <div class="query-line">
+          <QueryLine value={draft.value} change={(q) => (draft.value = q)} run={run} error={draft.value.trim() === state.q.trim() ? search_error.value : null} />
+          <button type="button" class="primary" onClick={() => run(draft.value)}>
+            Search
+          </button>
+          <button
+            type="button" aria-expanded={builder.value} aria-controls="builder"
+            onClick={() => {
+              builder.value = !builder.value;
+              store('builder', builder.value ? 'open' : 'closed');
+            }}
+          >
+            Form
+          </button>
+        </div>
+        <div id="builder">{builder.value && <Builder q={draft.value} change={(q) => (draft.value = q)} run={run} />}</div>
+        {!draft.value.trim() && (
+          <p class="examples">
+            <span class="muted">Try</span>
+            {kExamples.map(([label, q]) => (
+              <button key={q} type="button" class="link" onClick={() => run(q)} title={q}>
+                {label}
+              </button>
+            ))}
+          </p>
+        )}
+      </div>
+      <Outcome retry={() => void search_now()} />
+    </main>
+  );
+}
+
+function Outcome(props: { retry: () => void }) {
+  const found = results.value;
+  const error = search_error.value;
+  const query_wrong = error !== null && error.status >= 400 && error.status < 500;
+  if (error && !query_wrong) return <Failure error={error} retry={props.retry} />;
+  if (query_wrong && !found?.traces.length) return <p class="muted">Correct the query to see results.</p>;
+  if (!found || (searching.value && found.traces.length === 0)) return searching.value ? <Loading what="Searching" cancel={cancel_search} /> : null;
+  if (found.traces.length === 0) return <Nothing />;
+  return (
+    <div class={query_wrong || searching.value ? 'outcome stale' : 'outcome'} aria-busy={searching.value}>
+      <div class="card scatter-card">
+        <Scatter traces={found.traces} from={found.from} to={found.to} />
+      </div>
+      <ResultHead />
+      <ResultList traces={found.traces} />
+      <More />
+    </div>
+  );
+}
+
+function ResultHead() {
+  const found = results.value;
+  if (!found) return null;
+  const { stats } = found;
+  return (
+    <div class="result-head">
+      <h2>
+        {found.cursor ? `Newest ${count(found.traces.length)} traces` : plural(found.traces.length, 'trace')}
+      </h2>
+      {stats && (
+        <span class="muted small">
+          {count_short(stats.scanned_spans)} spans looked at in {stats.ms < 10 ? stats.ms.toFixed(1) : Math.round(stats.ms)} ms
+        </span>
+      )}
+      {stats?.partial && (
+        <span class="note" role="status">
+          Not everything was looked at{stats.reason ? `: ${stats.reason}` : ''}. There may be more.
+        </span>
+      )}
+    </div>
+  );
+}
+
+function ResultList(props: { traces: TraceSummary[] }) {
+  const longest = Math.max(...props.traces.map((t) => Number(t.duration_ns)), 1);
+  const now = Number(now_ns() / 1000000n);
+  return (
+    <ol class="results">
+      {props.traces.map((trace) => (
+        <ResultLine key={trace.id} trace={trace} longest={longest} now={now} />
+      ))}
+    </ol>
+  );
+}
+
+function ResultLine(props: { trace: TraceSummary; longest: number; now: number }) {
+  const { trace } = props;
+  const services = [...trace.services].sort((a, b) => b.spans - a.spans);
+  const slots = assign_slots(services.map((s) => s.name));
+  const root = services.findIndex((s) => s.name === trace.root_service);
+  const start = Number(BigInt(trace.start_ns) / 1000000n);
+  const length = Number(trace.duration_ns);
+  const others = services.map((s, i) => ({ ...s, slot: slots[i] })).filter((s) => s.name !== trace.root_service);
+  return (
+    <li class={`result${trace.errors ? ' failed' : ''}`}>
+      <a href={`/trace/${trace.id}`} class="result-link">
+        <span class="result-top">
+          {trace.root_received && trace.root_service !== null ? (
+            <Service name={trace.root_service} slot={root >= 0 ? slots[root] : 0} />
+          ) : (
+            <span class="service muted">
+              <span class="warn-text" aria-hidden="true">⚠</span> root not received
+            </span>
+          )}
+          <span class="result-name">{trace.root_name ?? ''}</span>
+          {trace.errors > 0 && (
+            <span class="error-pill small">
+              <span aria-hidden="true">✕</span> {plural(trace.errors, 'error')}
+            </span>
+          )}
+          <span class="result-time" title={day_and_clock(start)}>
+            <span class="result-ago">{ago(props.now - start)}</span> {props.now - start > 43_200_000 ? day_and_clock(start) : clock(start)}
+          </span>
+        </span>
+        <span class="result-bottom">
+          <span class="result-duration">{duration(length)}</span>
+          <span class="result-bar" aria-hidden="true">
+            <span style={{ width: `${Math.max(0.6, (100 * length) / props.longest)}%` }} />
+          </span>
+          <span class="result-spans">
+            {plural(trace.spans, 'span')}
+            {trace.matched > 0 && trace.matched < trace.spans ? `, ${count(trace.matched)} match` : ''}
+          </span>
+          <span class="result-services">
+            {others.slice(0, 5).map((s) => (
+              <Service key={s.name} name={s.name} slot={s.slot} class={s.errors ? 'has-error' : ''} />
+            ))}
+            {others.length > 5 && <span class="muted">+{others.length - 5}</span>}
+          </span>
+        </span>
+      </a>
+      {trace.matched_spans.length > 0 && trace.matched < trace.spans && (
+        <ul class="matched" aria-label="Spans that match">
+          {trace.matched_spans.slice(0, 3).map((span) => (
+            <li key={span.id}>
+              <a href={`/trace/${trace.id}?span=${span.id}`}>{span.name}</a> <span class="muted">{duration(Number(span.duration_ns))}</span>
+            </li>
+          ))}
+          {trace.matched > 3 && <li class="muted">and {count(trace.matched - Math.min(3, trace.matched_spans.length))} more</li>}
+        </ul>
+      )}
+    </li>
+  );
+}
+
+function More() {
+  const found = results.value;
+  if (!found) return null;
+  if (!found.cursor) return <p class="muted end-note">That is all in this time range.</p>;
+  return (
+    <p class="end-note">
+      <button type="button" onClick={() => void more_results()} disabled={searching.value}>
+        {searching.value ? 'Loading…' : 'Show more'}
+      </button>
+    </p>
+  );
+}
+
+function Nothing() {
+  const { from } = range.value;
+  const now = now_ns();
+  const reach = resolve_time(from, now) ?? now;
+  const wider = kPresets.find((p) => (resolve_time(p.range.from, now) ?? now) < reach);
+  return (
+    <div class="empty">
+      <h2>No traces match</h2>
+      <p class="muted">Time range: {range_label(range.value, day_and_clock).toLowerCase()}.</p>
+      {wider && (
+        <button type="button" onClick={() => set_range(wider.range)}>
+          Look at the {wider.label.toLowerCase()}
+        </button>
+      )}
+      {results.value?.q.trim() ? (
+        <p>
+          Text is compared exactly, upper and lower case too; <code>=~</code> takes a regular expression.
+        </p>
+      ) : null}
+    </div>
+  );
+}
+
+/** j and k walk the results; Enter opens, because the links have the focus. */
+function list_keys(): Record<string, (event: KeyboardEvent) => void> {
+  const step = (by: number) => (event: KeyboardEvent): void => {
+    const links = [...document.querySelectorAll<HTMLElement>('.result-link')];
+    if (links.length === 0) return;
+    event.preventDefault();
+    const at = links.indexOf(document.activeElement as HTMLElement);
+    const next = links[Math.max(0, Math.min(links.length - 1, at + by))];
+    next.focus();
+    next.scrollIntoView({ block: 'nearest' });
+  };
+  return { j: step(1), k: step(-1) };
+}

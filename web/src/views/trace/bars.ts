@@ -1,0 +1,86 @@
+import { kFlagCritical, kFlagError, kFlagLate, kFlagUnended, type Trace } from '../../model/trace.ts';
+
+/** What is drawn of one row: positions in CSS pixels from the left edge of the time axis. A display list, so that tests can read it. */
+export interface Bar {
+  row: number;
+  x: number;
+  width: number;
+  slot: number;
+  error: boolean;
+  critical: boolean;
+  dashed: boolean;
+  /** Where the bar is when it cannot be seen: before or after the window. */
+  outside: 'before' | 'after' | '';
+  label: string;
+  label_x: number;
+  label_inside: boolean;
+  /** Extents of hidden descendants below a collapsed row, as x, width pairs. */
+  hidden: number[];
+}
+
+export interface BarView {
+  from: number;
+  to: number;
+  width: number;
+  /** Room to the right of the axis where a label may still stand. */
+  margin: number;
+}
+
+export const kMinBar = 2;
+const kLabelGap = 5;
+const kHiddenSamples = 300;
+
+export function x_of(view: BarView, t: number): number {
+  return ((t - view.from) / (view.to - view.from)) * view.width;
+}
+
+export function bar_of(
+  trace: Trace, row: number, view: BarView, collapsed: boolean, label: string, label_width: number,
+): Bar {
+  const start = trace.start[row];
+  const stop = start + trace.dur[row];
+  const flags = trace.flags[row];
+  const bar: Bar = {
+    row, x: 0, width: 0, slot: trace.slots[trace.service[row]], error: (flags & kFlagError) !== 0,
+    critical: (flags & kFlagCritical) !== 0, dashed: (flags & (kFlagUnended | kFlagLate)) !== 0,
+    outside: '', label, label_x: 0, label_inside: false, hidden: [],
+  };
+  if (collapsed) bar.hidden = hidden_extents(trace, row, view);
+  if (stop < view.from || start > view.to) {
+    bar.outside = stop < view.from ? 'before' : 'after';
+    return bar;
+  }
+  const left = Math.max(-4, x_of(view, start));
+  const right = Math.min(view.width + 4, x_of(view, stop));
+  bar.x = left;
+  bar.width = Math.max(kMinBar, right - left);
+  if (bar.x + bar.width > view.width + 4) bar.x = view.width + 4 - bar.width;
+  place_label(bar, view, label_width);
+  return bar;
+}
+
+/** Right of the bar, else left of it, else inside. */
+function place_label(bar: Bar, view: BarView, label_width: number): void {
+  const right = bar.x + bar.width + kLabelGap;
+  if (right + label_width <= view.width + view.margin) {
+    bar.label_x = right;
+  } else if (bar.x - kLabelGap - label_width >= 0) {
+    bar.label_x = bar.x - kLabelGap - label_width;
+  } else {
+    bar.label_x = Math.max(0, bar.x) + kLabelGap;
+    bar.label_inside = true;
+  }
+}
+
+function hidden_extents(trace: Trace, row: number, view: BarView): number[] {
+  const end = trace.end[row];
+  const stride = Math.max(1, Math.ceil((end - row - 1) / kHiddenSamples));
+  const out: number[] = [];
+  for (let at = row + 1; at < end; at += stride) {
+    const left = Math.max(0, x_of(view, trace.start[at]));
+    const right = Math.min(view.width, x_of(view, trace.start[at] + trace.dur[at]));
+    if (right < 0 || left > view.width) continue;
+    out.push(left, Math.max(1, right - left));
+  }
+  return out;
+}

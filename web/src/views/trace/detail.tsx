@@ -1,0 +1,265 @@
+import { useSignal } from '@preact/signals';
+import type { Attribute, SpanRow } from '../../api/types.ts';
+import { duration, exact_time } from '../../model/format.ts';
+import { attribute, quote } from '../../model/url.ts';
+import { page_link } from '../../state/app.ts';
+import { color_of, Icon, kIcons } from '../../widgets/bits.tsx';
+import { Copy } from '../../widgets/copy.tsx';
+import type { ViewState } from './view_state.ts';
+
+const kLongValue = 400;
+
+function text_of(item: Attribute): string {
+  if (typeof item.value === 'string') return item.value;
+  if (item.value === null || item.value === undefined) return '';
+  return typeof item.value === 'object' ? JSON.stringify(item.value, null, 2) : String(item.value);
+}
+
+/** TraceQL that finds spans with the same value; null for values the language cannot compare. */
+function query_of(scope: string, item: Attribute): string | null {
+  const name = attribute(scope, item.key);
+  if (item.type === 'string') return item.cut ? null : `{ ${name} = ${quote(String(item.value))} }`;
+  if (item.type === 'bool' || item.type === 'int' || item.type === 'double') return `{ ${name} = ${String(item.value)} }`;
+  return null;
+}
+
+export function Detail(props: { view: ViewState; close: () => void }) {
+  const { view } = props;
+  const detail = view.detail.value;
+  const row = view.selected.value;
+  const trace = view.trace;
+  const fresh = detail?.row === row;
+  return (
+    <aside class="detail" aria-label="Selected span" tabIndex={-1} id="detail">
+      <header class="detail-head" style={{ '--c': color_of(trace.slots[trace.service[row]]) }}>
+        <div class="detail-title">
+          <span class="detail-service">{trace.service_of(row)}</span>
+          <h2>{trace.name_of(row)}</h2>
+        </div>
+        <button type="button" class="quiet" onClick={props.close} aria-label="Close details" title="Close details (Esc)">
+          <Icon d={kIcons.close} />
+        </button>
+      </header>
+      <Facts view={view} row={row} detail={fresh ? detail : null} />
+      {view.detail_error.value && (
+        <p class="failure" role="alert">
+          The details did not arrive: {view.detail_error.value}
+        </p>
+      )}
+      {detail && (
+        <div class={`detail-body${fresh ? '' : ' stale'}`} aria-busy={!fresh}>
+          <Sections detail={detail} t0={BigInt(trace.header.t0)} />
+        </div>
+      )}
+    </aside>
+  );
+}
+
+function Facts(props: { view: ViewState; row: number; detail: SpanRow | null }) {
+  const { trace } = props.view;
+  const { row, detail } = props;
+  const share = (100 * trace.self_time(row)) / Math.max(1, trace.dur[row]);
+  return (
+    <dl class="facts">
+      <div>
+        <dt>Duration</dt>
+        <dd>{duration(trace.dur[row])}</dd>
+      </div>
+      <div>
+        <dt>Self time</dt>
+        <dd>
+          {duration(trace.self_time(row))} <span class="muted">{share >= 99.5 ? '100' : share.toFixed(share < 10 ? 1 : 0)} %</span>
+        </dd>
+      </div>
+      <div>
+        <dt>Starts at</dt>
+        <dd>{duration(trace.start[row])}</dd>
+      </div>
+      <div>
+        <dt>Kind</dt>
+        <dd>{trace.kind_of(row)}</dd>
+      </div>
+      {detail && (
+        <div class="wide">
+          <dt>Span id</dt>
+          <dd class="mono">
+            {detail.span_id} <Copy text={detail.span_id} what="span id" /> <Copy text={props.view.link_to_span()} what="link to this span" label="Copy link" />
+          </dd>
+        </div>
+      )}
+    </dl>
+  );
+}
+
+function Sections(props: { detail: SpanRow; t0: bigint }) {
+  const { detail } = props;
+  const filter = useSignal('');
+  const start = BigInt(detail.start_ns);
+  const dropped = detail.dropped;
+  const failed = detail.status.code === 'error';
+  return (
+    <>
+      {failed && (
+        <p class="status-error">
+          <span aria-hidden="true">✕ </span>
+          <strong>Error</strong> {detail.status.message}
+        </p>
+      )}
+      {dropped.attributes + dropped.events + dropped.links > 0 && (
+        <p class="note">
+          The program dropped {dropped.attributes} attributes, {dropped.events} events and {dropped.links} links of this span before sending it.
+        </p>
+      )}
+      {detail.events.map((event) => event.name === 'exception' && <Exception key={event.time_ns} event={event} />)}
+      <section>
+        <h3>
+          Attributes <span class="badge">{detail.attributes.length}</span>
+        </h3>
+        {detail.attributes.length > 8 && (
+          <input
+            type="search" class="attribute-filter" placeholder="Filter attributes" aria-label="Filter attributes"
+            value={filter.value} onInput={(e) => (filter.value = e.currentTarget.value)}
+          />
+        )}
+        <Attributes items={detail.attributes} scope="span." filter={filter.value} empty="This span has no attributes." />
+      </section>
+      {detail.events.length > 0 && (
+        <section>
+          <h3>
+            Events <span class="badge">{detail.events.length}</span>
+          </h3>
+          <ol class="events">
+            {detail.events.map((event, i) => (
+              <li key={i}>
+                <div class="event-line">
+                  <span class="event-time">+{duration(Number(BigInt(event.time_ns) - start))}</span>
+                  <span class="event-name">{event.name || 'event'}</span>
+                </div>
+                {event.name !== 'exception' && <Attributes items={event.attributes} scope="event." filter="" empty="" />}
+              </li>
+            ))}
+          </ol>
+        </section>
+      )}
+      {detail.links.length > 0 && (
+        <section>
+          <h3>
+            Links <span class="badge">{detail.links.length}</span>
+          </h3>
+          <ul class="links">
+            {detail.links.map((link, i) => (
+              <li key={i}>
+                <a class="mono" href={`/trace/${link.trace_id}?span=${link.span_id}`}>
+                  {link.trace_id}
+                </a>
+                <span class="muted"> span {link.span_id}</span>
+                <Attributes items={link.attributes} scope="link." filter="" empty="" />
+              </li>
+            ))}
+          </ul>
+        </section>
+      )}
+      <section>
+        <h3>
+          Resource <span class="badge">{detail.resource.attributes.length}</span>
+        </h3>
+        <Attributes items={detail.resource.attributes} scope="resource." filter="" empty="The resource has no attributes." />
+      </section>
+      <section>
+        <h3>More</h3>
+        <table class="attributes">
+          <tbody>
+            <Line name="start" value={exact_time(start)} />
+            <Line name="end" value={exact_time(BigInt(detail.end_ns))} />
+            <Line name="parent span" value={detail.parent_span_id || 'none: this is a root'} />
+            <Line name="status" value={detail.status.code} />
+            {(detail.scope.name || detail.scope.version) && <Line name="scope" value={`${detail.scope.name} ${detail.scope.version}`.trim()} />}
+            {detail.trace_state && <Line name="trace state" value={detail.trace_state} />}
+            {detail.resource.schema_url && <Line name="schema" value={detail.resource.schema_url} />}
+          </tbody>
+        </table>
+        <Attributes items={detail.scope.attributes} scope="instrumentation." filter="" empty="" />
+      </section>
+    </>
+  );
+}
+
+function Line(props: { name: string; value: string }) {
+  return (
+    <tr>
+      <th scope="row">{props.name}</th>
+      <td>{props.value}</td>
+      <td class="tools" />
+    </tr>
+  );
+}
+
+function Attributes(props: { items: Attribute[]; scope: string; filter: string; empty: string }) {
+  const needle = props.filter.trim().toLowerCase();
+  const items = needle
+    ? props.items.filter((item) => item.key.toLowerCase().includes(needle) || text_of(item).toLowerCase().includes(needle))
+    : props.items;
+  if (props.items.length === 0) return props.empty ? <p class="muted small">{props.empty}</p> : null;
+  if (items.length === 0) return <p class="muted small">No attribute contains “{props.filter}”.</p>;
+  const sorted = [...items].sort((a, b) => (a.key < b.key ? -1 : a.key > b.key ? 1 : 0));
+  return (
+    <table class="attributes">
+      <tbody>
+        {sorted.map((item, i) => (
+          <AttributeLine key={`${item.key} ${i}`} item={item} scope={props.scope} />
+        ))}
+      </tbody>
+    </table>
+  );
+}
+
+function AttributeLine(props: { item: Attribute; scope: string }) {
+  const { item } = props;
+  const open = useSignal(false);
+  const text = text_of(item);
+  const long = text.length > kLongValue;
+  const query = query_of(props.scope, item);
+  return (
+    <tr>
+      <th scope="row">{item.key}</th>
+      <td class={`value type-${item.type}`}>
+        {long && !open.value ? `${text.slice(0, kLongValue)}…` : text}
+        {long && (
+          <button type="button" class="link" onClick={() => (open.value = !open.value)}>
+            {open.value ? 'show less' : `show all ${text.length.toLocaleString('en-US')} characters`}
+          </button>
+        )}
+        {item.cut && <span class="note"> cut here: the stored value is longer</span>}
+      </td>
+      <td class="tools">
+        {query && (
+          <a class="quiet" href={page_link('/search', { q: query })} title="Find traces with this value" aria-label={`Find traces where ${item.key} has this value`}>
+            <Icon d={kIcons.search} size={13} />
+          </a>
+        )}
+        <Copy text={text} what={`value of ${item.key}`} />
+      </td>
+    </tr>
+  );
+}
+
+function Exception(props: { event: SpanRow['events'][number] }) {
+  const value = (key: string): string => text_of(props.event.attributes.find((a) => a.key === key) ?? { key, type: 'string', value: '', cut: false });
+  const stack = value('exception.stacktrace');
+  const rest = props.event.attributes.filter((a) => !/^exception\.(type|message|stacktrace)$/.test(a.key));
+  return (
+    <section class="exception">
+      <h3>
+        <span class="exception-type">{value('exception.type') || 'Exception'}</span>
+      </h3>
+      {value('exception.message') && <p>{value('exception.message')}</p>}
+      {stack && (
+        <div class="stack">
+          <Copy text={stack} what="stack trace" />
+          <pre tabIndex={0} role="region" aria-label="Stack trace">{stack}</pre>
+        </div>
+      )}
+      <Attributes items={rest} scope="event." filter="" empty="" />
+    </section>
+  );
+}

@@ -1,0 +1,246 @@
+import { batch, computed, signal } from '@preact/signals';
+import { fetch_rows } from '../../api/client.ts';
+import type { SpanRow } from '../../api/types.ts';
+import { collapse_below, position_of, reveal, type Trace, visible_rows } from '../../model/trace.ts';
+import { read_trace, with_query, write_trace } from '../../model/url.ts';
+import { announce } from '../../state/app.ts';
+import { place, replace } from '../../state/router.ts';
+import { count, plural } from '../../model/format.ts';
+
+const kDetailCache = 500;
+const kDetailDelayMs = 60;
+const kUrlDelayMs = 160;
+
+/** What the trace page shows of one trace: selection, window, folds and matches. Every part of it is shared by all views and in the URL. */
+export class ViewState {
+  readonly trace: Trace;
+  readonly id: string;
+  readonly selected = signal(0);
+  readonly window = signal<[number, number]>([0, 1]);
+  readonly collapsed = signal<Uint8Array>(new Uint8Array(0));
+  readonly find = signal('');
+  readonly match_at = signal(-1);
+  readonly detail = signal<SpanRow | null>(null);
+  readonly detail_error = signal('');
+  readonly panel = signal(false);
+  readonly rows = computed(() => visible_rows(this.trace, this.collapsed.value));
+  readonly matches = computed(() => this.trace.find(this.find.value));
+  readonly match_mask = computed(() => {
+    if (!this.find.value.trim()) return null;
+    const mask = new Uint8Array(this.trace.n);
+    for (const row of this.matches.value) mask[row] = 1;
+    return mask;
+  });
+  readonly full = computed(() => {
+    const [from, to] = this.window.value;
+    return to - from >= this.trace.duration * 0.9999;
+  });
+  private readonly details = new Map<number, SpanRow>();
+  private detail_timer = 0;
+  private url_timer = 0;
+  private span_id = '';
+  private fetching: AbortController | null = null;
+
+  constructor(id: string, trace: Trace) {
+    this.id = id;
+    this.trace = trace;
+    const state = read_trace(place.value.params);
+    const low = trace.first;
+    const high = low + trace.duration;
+    this.window.value = state.window ? [Math.max(low, state.window[0]), Math.min(high, state.window[1])] : [low, high];
+    if (this.window.value[0] >= this.window.value[1]) this.window.value = [low, high];
+    this.collapsed.value = new Uint8Array(trace.n);
+    this.find.value = state.find;
+    const row = trace.header.sel >= 0 && trace.header.sel < trace.n ? trace.header.sel : 0;
+    this.selected.value = row;
+    if (trace.header.sel >= 0) this.span_id = state.span;
+    this.load_detail();
+  }
+
+  destroy(): void {
+    clearTimeout(this.detail_timer);
+    clearTimeout(this.url_timer);
+    this.fetching?.abort();
+  }
+
+  // ---- selection ----
+
+  select(row: number): void {
+    if (row < 0 || row >= this.trace.n) return;
+    const collapsed = this.collapsed.value;
+    batch(() => {
+      if (reveal(this.trace, collapsed, row)) this.collapsed.value = collapsed.slice();
+      this.selected.value = row;
+    });
+    this.span_id = '';
+    clearTimeout(this.detail_timer);
+    this.detail_timer = window.setTimeout(() => this.load_detail(), this.details.has(row) ? 0 : kDetailDelayMs);
+  }
+
+  move(step: number): void {
+    const rows = this.rows.value;
+    const next = Math.max(0, Math.min(rows.length - 1, position_of(rows, this.selected.value) + step));
+    this.select(rows[next]);
+  }
+
+  /** Next (1) or previous (-1) row of a sorted list, around the ends. */
+  jump(list: Uint32Array, step: 1 | -1, what: string): void {
+    if (list.length === 0) {
+      announce(`no ${what}`);
+      return;
+    }
+    const row = this.selected.value;
+    let at = position_of(list, row);
+    if (step === 1) at = list[at] > row ? at : at + 1;
+    else at = list[at] < row ? at : at - 1;
+    at = (at + list.length) % list.length;
+    this.select(list[at]);
+    announce(`${what} ${count(at + 1)} of ${count(list.length)}`);
+  }
+
+  next_match(step: 1 | -1): void {
+    this.jump(this.matches.value, step, 'match');
+    if (this.matches.value.length) this.match_at.value = position_of(this.matches.value, this.selected.value);
+  }
+
+  next_error(step: 1 | -1): void {
+    this.jump(this.trace.error_rows, step, 'error');
+  }
+
+  set_find(text: string): void {
+    batch(() => {
+      this.find.value = text;
+      this.match_at.value = -1;
+    });
+    if (text.trim()) announce(plural(this.matches.value.length, 'match', 'matches'));
+    this.write_url();
+  }
+
+  // ---- folding ----
+
+  toggle(row: number): void {
+    const next = this.collapsed.value.slice();
+    next[row] = next[row] ? 0 : 1;
+    this.fold(next);
+  }
+
+  /** Hides what is below; the selection moves to the row that hides it. */
+  fold(collapsed: Uint8Array): void {
+    let row = this.selected.value;
+    for (let at = this.trace.parent[row]; at >= 0; at = this.trace.parent[at]) if (collapsed[at]) row = at;
+    batch(() => {
+      this.collapsed.value = collapsed;
+      if (row !== this.selected.value) this.select(row);
+    });
+  }
+
+  collapse_to(depth: number): void {
+    this.fold(collapse_below(this.trace, depth));
+  }
+
+  /** Goes through the levels: only roots, one level, two levels, everything. */
+  next_level(): void {
+    const rows = this.rows.value.length;
+    const max = Math.min(3, this.trace.max_depth);
+    for (let depth = 0; depth < max; depth++) {
+      const next = collapse_below(this.trace, depth);
+      const shown = visible_rows(this.trace, next).length;
+      if (rows === this.trace.n || shown > rows) {
+        this.fold(next);
+        announce(`${plural(shown, 'row')} shown`);
+        return;
+      }
+    }
+    this.fold(new Uint8Array(this.trace.n));
+    announce('all rows shown');
+  }
+
+  left(): void {
+    const row = this.selected.value;
+    if (this.trace.children[row] > 0 && !this.collapsed.value[row]) this.toggle(row);
+    else if (this.trace.parent[row] >= 0) this.select(this.trace.parent[row]);
+  }
+
+  right(): void {
+    const row = this.selected.value;
+    if (this.trace.children[row] === 0) return;
+    if (this.collapsed.value[row]) this.toggle(row);
+    else this.select(row + 1);
+  }
+
+  // ---- window ----
+
+  set_window(from: number, to: number): void {
+    this.window.value = [from, to];
+    this.write_url();
+  }
+
+  show_all(): void {
+    this.set_window(this.trace.first, this.trace.first + this.trace.duration);
+  }
+
+  fit(row: number): void {
+    let low = this.trace.start[row];
+    let high = low + this.trace.dur[row];
+    for (let at = row + 1; at < this.trace.end[row]; at++) {
+      low = Math.min(low, this.trace.start[at]);
+      high = Math.max(high, this.trace.start[at] + this.trace.dur[at]);
+    }
+    const room = Math.max(10, (high - low) * 0.04);
+    const first = this.trace.first;
+    this.set_window(Math.max(first, low - room), Math.min(first + this.trace.duration, high + room));
+  }
+
+  // ---- details of the selected row ----
+
+  private load_detail(): void {
+    const row = this.selected.value;
+    const known = this.details.get(row);
+    this.detail_error.value = '';
+    if (known) {
+      this.show_detail(known);
+      return;
+    }
+    this.fetching?.abort();
+    const fetching = new AbortController();
+    this.fetching = fetching;
+    fetch_rows(this.id, String(row), fetching.signal)
+      .then((rows) => {
+        if (fetching.signal.aborted || !rows[0]) return;
+        if (this.details.size >= kDetailCache) this.details.clear();
+        this.details.set(row, rows[0]);
+        this.show_detail(rows[0]);
+      })
+      .catch((error: Error) => {
+        if (!fetching.signal.aborted) this.detail_error.value = error.message;
+      });
+  }
+
+  private show_detail(row: SpanRow): void {
+    const first = this.detail.value === null;
+    this.detail.value = row;
+    // The root that is selected at the start says nothing that the plain link does not say.
+    if (!(first && row.row === 0 && this.span_id === '')) this.span_id = row.span_id;
+    this.write_url();
+  }
+
+  private write_url(): void {
+    clearTimeout(this.url_timer);
+    this.url_timer = window.setTimeout(() => {
+      if (!place.value.path.startsWith(`/trace/${this.id}`)) return;
+      replace(this.link());
+    }, kUrlDelayMs);
+  }
+
+  link(): string {
+    const window = this.full.value ? null : this.window.value;
+    const params = write_trace({ span: this.span_id, window, find: this.find.value }, place.value.params);
+    return with_query(`/trace/${this.id}`, params);
+  }
+
+  link_to_span(): string {
+    const detail = this.detail.value;
+    const span = detail && detail.row === this.selected.value ? detail.span_id : this.span_id;
+    return `${location.origin}/trace/${this.id}${span ? `?span=${span}` : ''}`;
+  }
+}

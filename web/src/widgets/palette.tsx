@@ -1,0 +1,85 @@
+import { useSignal } from '@preact/signals';
+import { quote, trace_id_in } from '../model/url.ts';
+import { boot, next_theme, open_dialog, page_link } from '../state/app.ts';
+import { go } from '../state/router.ts';
+import { Dialog } from './dialog.tsx';
+
+interface Command {
+  label: string;
+  note: string;
+  run: () => void;
+}
+
+const kMost = 12;
+
+function commands(text: string): Command[] {
+  const id = trace_id_in(text);
+  if (id) return [{ label: `Open trace ${id.slice(0, 12)}…`, note: 'trace', run: () => go(`/trace/${id}`) }];
+  const words = text.toLowerCase().split(/\s+/).filter(Boolean);
+  const fits = (command: Command): boolean => words.every((word) => `${command.label} ${command.note}`.toLowerCase().includes(word));
+  const pages: Command[] = [
+    { label: 'Home', note: 'page', run: () => go(page_link('/')) },
+    { label: 'Search', note: 'page', run: () => go(page_link('/search')) },
+    { label: 'Traces with errors', note: 'search', run: () => go(page_link('/search', { q: '{ status = error }' })) },
+    { label: 'Slow traces, over one second', note: 'search', run: () => go(page_link('/search', { q: '{ duration > 1s }' })) },
+    { label: 'Send data', note: 'page', run: () => go('/welcome') },
+    { label: 'Light or dark', note: 'theme', run: next_theme },
+    { label: 'Keys', note: 'help', run: () => (open_dialog.value = 'help') },
+  ];
+  const services = (boot.value?.services ?? []).map((name) => ({
+    label: name, note: 'service', run: () => go(page_link('/search', { q: `{ resource.service.name = ${quote(name)} }` })),
+  }));
+  const found = [...pages, ...services].filter(fits).slice(0, kMost);
+  const plain = text.trim();
+  if (plain.startsWith('{')) found.unshift({ label: `Search ${plain}`, note: 'TraceQL', run: () => go(page_link('/search', { q: plain })) });
+  return found;
+}
+
+export function Palette() {
+  const text = useSignal('');
+  const at = useSignal(0);
+  const list = commands(text.value);
+  const chosen = Math.min(at.value, list.length - 1);
+  const close = (): void => {
+    open_dialog.value = 'none';
+  };
+  const run = (command: Command | undefined): void => {
+    if (!command) return;
+    close();
+    command.run();
+  };
+  const key = (event: KeyboardEvent): void => {
+    const step = event.key === 'ArrowDown' ? 1 : event.key === 'ArrowUp' ? -1 : 0;
+    if (step && list.length) {
+      event.preventDefault();
+      at.value = (chosen + step + list.length) % list.length;
+    }
+    if (event.key === 'Enter') {
+      event.preventDefault();
+      run(list[chosen]);
+    }
+  };
+  return (
+    <Dialog label="Go to" class="palette" close={close}>
+      <input
+        type="text" autofocus role="combobox" aria-label="Page, service or trace id" aria-expanded="true" aria-controls="palette-list"
+        aria-activedescendant={list.length ? `palette-${chosen}` : undefined} aria-autocomplete="list"
+        placeholder="Page, service, trace id or { TraceQL }" value={text.value} spellcheck={false}
+        onInput={(e) => {
+          text.value = e.currentTarget.value;
+          at.value = 0;
+        }}
+        onKeyDown={key}
+      />
+      <ul id="palette-list" role="listbox" aria-label="Places">
+        {list.map((command, i) => (
+          <li key={`${command.note} ${command.label}`} id={`palette-${i}`} role="option" aria-selected={i === chosen} onMouseMove={() => (at.value = i)} onClick={() => run(command)}>
+            <span>{command.label}</span>
+            <span class="muted small">{command.note}</span>
+          </li>
+        ))}
+      </ul>
+      {list.length === 0 && <p class="muted palette-none">Nothing by that name. A trace id has 32 hex digits.</p>}
+    </Dialog>
+  );
+}
