@@ -26,6 +26,11 @@ bool speaks_http(std::string_view input) {
     return input.substr(0, input.find('\n')).find(" HTTP/") != std::string_view::npos;
 }
 
+bool is_start_line_error(const boost::beast::error_code& code) {
+    using boost::beast::http::error;
+    return code == error::bad_method || code == error::bad_target || code == error::bad_version;
+}
+
 class Http1Session final : public Session {
   public:
     Http1Session(SessionHost& host, std::string peer)
@@ -178,7 +183,7 @@ bool Http1Session::parse_header() {
         return false;
     }
     if (error) {
-        if (error == boost::beast::http::error::bad_version && !speaks_http(input_)) {
+        if (is_start_line_error(error) && !speaks_http(input_)) {
             // Another protocol: an answer in ours would only confuse it.
             host_.refused(RefusalReason::kBadRequest);
             state_ = State::kDone;

@@ -18,6 +18,10 @@ namespace {
 constexpr int32_t kStreamWindowBytes = 1 << 20;
 constexpr int32_t kConnectionWindowBytes = 16 << 20;
 constexpr size_t kGrpcPrefixBytes = 5;
+constexpr size_t kFrameHeaderBytes = 9;
+// Frames of unknown types pass nghttp2 silently; this many of their bytes between two requests are
+// an extension, more are a flood.
+constexpr uint64_t kUnexplainedBytesMax = 1U << 20;
 constexpr size_t kReadBytesMax = 256U << 10;
 constexpr size_t kHeaderFieldsMax = 200;
 // A header this many times over the limit is no mistake, but an attack.
@@ -99,6 +103,7 @@ class Http2Session final : public Session {
     uint64_t header_started_ns_;  // of the header block being received, or of the preface
     bool in_header_ = true;
     uint64_t idle_since_ns_;
+    uint64_t unexplained_bytes_ = 0;  // received, less the frames we were told of
     uint64_t held_since_ns_ = 0;
     std::unordered_map<int32_t, size_t> held_credit_;  // bytes taken, credit not given back yet
     bool ended_ = false;
@@ -172,6 +177,10 @@ void Http2Session::receive(std::string_view bytes) {
                                                         : NGHTTP2_PROTOCOL_ERROR);
         return;
     }
+    unexplained_bytes_ += bytes.size();
+    if (unexplained_bytes_ > kUnexplainedBytesMax) {
+        terminate(NGHTTP2_ENHANCE_YOUR_CALM, RefusalReason::kFlood);
+    }
     give_credit();
 }
 
@@ -181,6 +190,7 @@ int Http2Session::on_begin_frame(nghttp2_session*, const nghttp2_frame_hd* heade
 }
 
 void Http2Session::begin_frame(const nghttp2_frame_hd& header) {
+    unexplained_bytes_ -= std::min<uint64_t>(unexplained_bytes_, kFrameHeaderBytes + header.length);
     if (header.type == NGHTTP2_HEADERS) {
         in_header_ = true;
         header_started_ns_ = host_.now_ns();
@@ -265,6 +275,7 @@ int Http2Session::on_frame_recv(nghttp2_session*, const nghttp2_frame* frame, vo
     switch (frame->hd.type) {
         case NGHTTP2_HEADERS:
             self.in_header_ = false;
+            self.unexplained_bytes_ = 0;
             stream = self.find(frame->hd.stream_id);
             if (stream == nullptr) return 0;
             if (!stream->header_done) self.end_header(*stream);
@@ -426,9 +437,9 @@ int Http2Session::on_stream_close(nghttp2_session*, int32_t id, uint32_t, void* 
     const auto at = self.streams_.find(id);
     if (at == self.streams_.end()) return 0;
     Stream& stream = *at->second;
-    if (stream.is_streaming && stream.unsent > 0) self.host_.released(stream.unsent);
+    // In this order: a writer that gets room must already see that nobody reads.
     stream.gone.request_stop();
-    if (stream.is_streaming) self.host_.released(0);
+    if (stream.is_streaming) self.host_.released(stream.unsent);
     self.streams_.erase(at);
     if (self.streams_.empty()) self.idle_since_ns_ = self.host_.now_ns();
     return 0;
@@ -558,7 +569,6 @@ ssize_t Http2Session::on_send(nghttp2_session*, const uint8_t* data, size_t size
 
 int Http2Session::on_send_data(nghttp2_session*, nghttp2_frame*, const uint8_t* header,
                                size_t length, nghttp2_data_source* source, void* user) {
-    constexpr size_t kFrameHeaderBytes = 9;
     auto& self = *static_cast<Http2Session*>(user);
     auto& stream = *static_cast<Stream*>(source->ptr);
     if (self.out_->bytes() >= kOutputBytesMax) return NGHTTP2_ERR_WOULDBLOCK;
@@ -660,8 +670,8 @@ bool Http2Session::check_deadlines() {
 
 void Http2Session::abandon() {
     for (const auto& [id, stream] : streams_) {
-        if (stream->is_streaming && stream->unsent > 0) host_.released(stream->unsent);
         stream->gone.request_stop();
+        if (stream->is_streaming) host_.released(stream->unsent);
     }
     streams_.clear();
 }
