@@ -1,0 +1,531 @@
+#include "store/column.h"
+
+#include <algorithm>
+#include <array>
+#include <bit>
+#include <cmath>
+#include <cstring>
+
+#include <zstd.h>
+
+#include "store/segment_bytes.h"
+
+namespace spanloom::store {
+namespace {
+
+enum IntegerForm : uint8_t { kConstant, kPacked, kDelta, kDictionary, kPlanes };
+enum DoubleForm : uint8_t { kBits, kDecimal };
+enum PartForm : uint8_t { kRaw, kRepeated, kCompressed };
+
+constexpr size_t kDictionaryMax = 256;    // distinct integers before a dictionary cannot pay
+constexpr size_t kCompressBytesMin = 48;  // below this a zstd frame costs more than it saves
+
+tl::unexpected<Error> damaged(std::string_view what) {
+    return fail(ErrorCode::kDataLoss, "{}", what);
+}
+
+uint32_t bits_of(uint64_t value) {
+    return static_cast<uint32_t>(std::bit_width(value));
+}
+
+// ---- bits, least significant first
+
+size_t packed_bytes(size_t count, uint32_t width) {
+    return (count * width + 7) / 8;
+}
+
+// get(i) gives the i-th number, below 2^width.
+template <typename Get>
+void pack(size_t count, uint32_t width, std::string& out, Get get) {
+    if (width == 0) return;
+    const size_t at = out.size();
+    out.resize(at + packed_bytes(count, width) + 8);
+    char* to = out.data() + at;
+    uint64_t held = 0;
+    uint32_t held_bits = 0;
+    for (size_t i = 0; i < count; ++i) {
+        const uint64_t value = get(i);
+        held |= value << held_bits;
+        if (held_bits + width >= 64) {
+            std::memcpy(to, &held, 8);
+            to += 8;
+            const uint32_t used = 64 - held_bits;
+            held = used == 64 ? 0 : value >> used;
+            if (width == used) held = 0;
+            held_bits = held_bits + width - 64;
+        } else {
+            held_bits += width;
+        }
+    }
+    if (held_bits > 0) std::memcpy(to, &held, 8);
+    out.resize(at + packed_bytes(count, width));
+}
+
+// The caller has checked that `bytes` holds `count` numbers. put(i, number).
+template <typename Put>
+void unpack(std::string_view bytes, size_t count, uint32_t width, Put put) {
+    if (width == 0) {
+        for (size_t i = 0; i < count; ++i)
+            put(i, uint64_t{0});
+        return;
+    }
+    const uint64_t mask = width == 64 ? ~uint64_t{0} : (uint64_t{1} << width) - 1;
+    const char* from = bytes.data();
+    // Numbers that start where 9 bytes can be read in place; the rest go through a copy.
+    size_t i = 0;
+    size_t bit = 0;
+    if (bytes.size() > 16) {
+        const size_t safe_bits = (bytes.size() - 16) * 8;
+        for (; i < count && bit < safe_bits; ++i, bit += width) {
+            uint64_t low = 0;
+            std::memcpy(&low, from + bit / 8, 8);
+            const uint32_t shift = bit % 8;
+            uint64_t value = low >> shift;
+            if (shift + width > 64)
+                value |= static_cast<uint64_t>(static_cast<uint8_t>(from[bit / 8 + 8]))
+                         << (64 - shift);
+            put(i, value & mask);
+        }
+    }
+    std::array<char, 64> tail{};
+    const size_t tail_at = std::min(bit / 8, bytes.size());
+    std::memcpy(tail.data(), from + tail_at, std::min<size_t>(bytes.size() - tail_at, 40));
+    for (; i < count; ++i, bit += width) {
+        const size_t at = bit / 8 - tail_at;
+        uint64_t low = 0;
+        std::memcpy(&low, tail.data() + at, 8);
+        const uint32_t shift = bit % 8;
+        uint64_t value = low >> shift;
+        if (shift + width > 64)
+            value |= static_cast<uint64_t>(static_cast<uint8_t>(tail[at + 8])) << (64 - shift);
+        put(i, value & mask);
+    }
+}
+
+// ---- parts: bytes that may be compressed
+
+// zstd contexts are large and slow to make; one per thread, kept.
+ZSTD_CCtx* compressor() {
+    struct Owner {
+        ZSTD_CCtx* context = ZSTD_createCCtx();
+        ~Owner() { ZSTD_freeCCtx(context); }
+    };
+    thread_local Owner owner;
+    return owner.context;
+}
+ZSTD_DCtx* decompressor() {
+    struct Owner {
+        ZSTD_DCtx* context = ZSTD_createDCtx();
+        ~Owner() { ZSTD_freeDCtx(context); }
+    };
+    thread_local Owner owner;
+    return owner.context;
+}
+
+void write_raw_part(std::string_view bytes, std::string& out) {
+    ByteWriter writer(out);
+    writer.u8(kRaw);
+    writer.varint(bytes.size());
+    out.append(bytes);
+}
+
+// form, raw size, then the bytes (kRaw), one byte (kRepeated), or size and frame (kCompressed).
+void write_part(std::string_view bytes, int zstd_level, std::string& out) {
+    ByteWriter writer(out);
+    const bool repeated =
+        bytes.size() > 1 && std::memcmp(bytes.data(), bytes.data() + 1, bytes.size() - 1) == 0;
+    if (repeated && bytes.size() <= kExpansionMax) {
+        writer.u8(kRepeated);
+        writer.varint(bytes.size());
+        out += bytes[0];
+        return;
+    }
+    if (zstd_level <= 0 || bytes.size() < kCompressBytesMin) return write_raw_part(bytes, out);
+    thread_local std::string frame;
+    frame.resize(ZSTD_compressBound(bytes.size()));
+    ZSTD_CCtx_reset(compressor(), ZSTD_reset_session_and_parameters);
+    ZSTD_CCtx_setParameter(compressor(), ZSTD_c_compressionLevel, zstd_level);
+    ZSTD_CCtx_setParameter(compressor(), ZSTD_c_contentSizeFlag, 0);
+    const size_t size =
+        ZSTD_compress2(compressor(), frame.data(), frame.size(), bytes.data(), bytes.size());
+    if (ZSTD_isError(size) != 0 || size + bytes.size() / 32 + 4 >= bytes.size() ||
+        bytes.size() / size >= kExpansionMax)
+        return write_raw_part(bytes, out);
+    writer.u8(kCompressed);
+    writer.varint(bytes.size());
+    writer.varint(size);
+    out.append(frame.data(), size);
+}
+
+// Bytes of a part: `owner` is set where they had to be made.
+struct Part {
+    std::string_view bytes;
+    Blob owner;
+};
+
+Result<Part> read_part(ByteReader& reader) {
+    const uint8_t form = reader.u8();
+    const uint64_t size = reader.varint_max(kBlockBytesMax);
+    if (!reader.ok()) return damaged("a part ends early");
+    if (form == kRaw) {
+        Part part{reader.bytes(size), {}};
+        if (!reader.ok()) return damaged("a part ends early");
+        return part;
+    }
+    if (form == kRepeated) {
+        const uint8_t byte = reader.u8();
+        if (!reader.ok() || size > kExpansionMax) return damaged("a repeated part is too long");
+        Part part{{}, Blob::allocate(size)};
+        std::memset(part.owner.mutable_data(), byte, size);
+        part.bytes = part.owner.view();
+        return part;
+    }
+    if (form != kCompressed) return damaged("a part has an unknown form");
+    const std::string_view frame = reader.text();
+    if (!reader.ok() || frame.empty()) return damaged("a part ends early");
+    if (size / frame.size() >= kExpansionMax) return damaged("a compressed part is too long");
+    Part part{{}, Blob::allocate(size)};
+    const size_t made = ZSTD_decompressDCtx(decompressor(), part.owner.mutable_data(), size,
+                                            frame.data(), frame.size());
+    if (ZSTD_isError(made) != 0 || made != size) return damaged("a compressed part is broken");
+    part.bytes = part.owner.view();
+    return part;
+}
+
+// ---- integers
+
+struct Profile {
+    int64_t min = 0;
+    uint32_t width = 0;  // of value - min
+    int64_t delta_min = 0;
+    uint32_t delta_width = 64;  // of difference - delta_min
+};
+
+Profile profile_of(std::span<const int64_t> values) {
+    Profile profile;
+    int64_t max = profile.min = values[0];
+    int64_t delta_min = INT64_MAX;
+    int64_t delta_max = INT64_MIN;
+    for (size_t i = 1; i < values.size(); ++i) {
+        profile.min = std::min(profile.min, values[i]);
+        max = std::max(max, values[i]);
+        const auto delta = static_cast<int64_t>(static_cast<uint64_t>(values[i]) -
+                                                static_cast<uint64_t>(values[i - 1]));
+        delta_min = std::min(delta_min, delta);
+        delta_max = std::max(delta_max, delta);
+    }
+    profile.width = bits_of(static_cast<uint64_t>(max) - static_cast<uint64_t>(profile.min));
+    if (values.size() > 1) {
+        profile.delta_min = delta_min;
+        profile.delta_width =
+            bits_of(static_cast<uint64_t>(delta_max) - static_cast<uint64_t>(delta_min));
+    }
+    return profile;
+}
+
+void write_packed(std::span<const int64_t> values, const Profile& profile, std::string& out) {
+    ByteWriter writer(out);
+    writer.u8(kPacked);
+    writer.zigzag(profile.min);
+    writer.u8(static_cast<uint8_t>(profile.width));
+    pack(values.size(), profile.width, out, [&](size_t i) {
+        return static_cast<uint64_t>(values[i]) - static_cast<uint64_t>(profile.min);
+    });
+}
+
+void write_delta(std::span<const int64_t> values, const Profile& profile, std::string& out) {
+    ByteWriter writer(out);
+    writer.u8(kDelta);
+    writer.zigzag(values[0]);
+    writer.zigzag(profile.delta_min);
+    writer.u8(static_cast<uint8_t>(profile.delta_width));
+    pack(values.size() - 1, profile.delta_width, out, [&](size_t i) {
+        return static_cast<uint64_t>(values[i + 1]) - static_cast<uint64_t>(values[i]) -
+               static_cast<uint64_t>(profile.delta_min);
+    });
+}
+
+// Value - min in planes: all lowest bytes, then all second ones, and so on.
+void write_planes(std::span<const int64_t> values, const Profile& profile, int zstd_level,
+                  std::string& out) {
+    ByteWriter writer(out);
+    const uint32_t planes = (profile.width + 7) / 8;
+    writer.u8(kPlanes);
+    writer.zigzag(profile.min);
+    writer.u8(static_cast<uint8_t>(planes));
+    thread_local std::string plane;
+    plane.resize(values.size());
+    for (uint32_t p = 0; p < planes; ++p) {
+        for (size_t i = 0; i < values.size(); ++i)
+            plane[i] = static_cast<char>(
+                (static_cast<uint64_t>(values[i]) - static_cast<uint64_t>(profile.min)) >> (8 * p));
+        write_part(plane, zstd_level, out);
+    }
+}
+
+// The distinct values, sorted; empty where there are too many.
+std::vector<int64_t> distinct_of(std::span<const int64_t> values) {
+    std::vector<int64_t> sorted;
+    for (size_t i = 0; i < values.size(); ++i) {
+        if (i > 0 && values[i] == values[i - 1]) continue;
+        const auto at = std::lower_bound(sorted.begin(), sorted.end(), values[i]);
+        if (at != sorted.end() && *at == values[i]) continue;
+        if (sorted.size() == kDictionaryMax) return {};
+        sorted.insert(at, values[i]);
+    }
+    return sorted;
+}
+
+bool write_dictionary(std::span<const int64_t> values, const Profile& profile, std::string& out) {
+    if (profile.width < 6 || values.size() < 16) return false;
+    const std::vector<int64_t> distinct =
+        distinct_of(values.first(std::min<size_t>(64, values.size())));
+    if (distinct.empty() || distinct.size() > 32) return false;
+    const std::vector<int64_t> sorted = distinct_of(values);
+    if (sorted.empty()) return false;
+    const uint32_t width = bits_of(sorted.size() - 1);
+    if (sorted.size() * bits_of(profile.width) + packed_bytes(values.size(), width) >
+        packed_bytes(values.size(), std::min(profile.width, profile.delta_width)))
+        return false;
+    ByteWriter writer(out);
+    writer.u8(kDictionary);
+    writer.varint(sorted.size());
+    for (const int64_t value : sorted)
+        writer.zigzag(value);
+    pack(values.size(), width, out, [&](size_t i) {
+        return static_cast<uint64_t>(std::lower_bound(sorted.begin(), sorted.end(), values[i]) -
+                                     sorted.begin());
+    });
+    return true;
+}
+
+Result<void> read_packed(ByteReader& reader, size_t count, std::vector<int64_t>& out) {
+    const auto min = static_cast<uint64_t>(reader.zigzag());
+    const uint8_t width = reader.u8();
+    const std::string_view bits = reader.bytes(width > 64 ? SIZE_MAX : packed_bytes(count, width));
+    if (!reader.ok()) return damaged("packed integers end early");
+    out.resize(count);
+    unpack(bits, count, width,
+           [&](size_t i, uint64_t value) { out[i] = static_cast<int64_t>(min + value); });
+    return {};
+}
+
+Result<void> read_delta(ByteReader& reader, size_t count, std::vector<int64_t>& out) {
+    const int64_t first = reader.zigzag();
+    const auto delta_min = static_cast<uint64_t>(reader.zigzag());
+    const uint8_t width = reader.u8();
+    const std::string_view bits =
+        reader.bytes(width > 64 || count == 0 ? SIZE_MAX : packed_bytes(count - 1, width));
+    if (!reader.ok()) return damaged("integer differences end early");
+    out.resize(count);
+    out[0] = first;
+    auto current = static_cast<uint64_t>(first);
+    unpack(bits, count - 1, width, [&](size_t i, uint64_t value) {
+        current += delta_min + value;
+        out[i + 1] = static_cast<int64_t>(current);
+    });
+    return {};
+}
+
+Result<void> read_dictionary(ByteReader& reader, size_t count, std::vector<int64_t>& out) {
+    std::vector<int64_t> sorted(reader.varint_max(kDictionaryMax));
+    for (int64_t& value : sorted)
+        value = reader.zigzag();
+    if (!reader.ok() || sorted.empty()) return damaged("an integer dictionary is broken");
+    const uint32_t width = bits_of(sorted.size() - 1);
+    const std::string_view bits = reader.bytes(packed_bytes(count, width));
+    if (!reader.ok()) return damaged("dictionary codes end early");
+    out.resize(count);
+    bool in_range = true;
+    unpack(bits, count, width, [&](size_t i, uint64_t code) {
+        in_range &= code < sorted.size();
+        out[i] = code < sorted.size() ? sorted[code] : 0;
+    });
+    if (!in_range) return damaged("a dictionary code is out of range");
+    return {};
+}
+
+Result<void> read_planes(ByteReader& reader, size_t count, std::vector<int64_t>& out) {
+    const auto min = static_cast<uint64_t>(reader.zigzag());
+    const uint8_t planes = reader.u8();
+    if (!reader.ok() || planes > 8) return damaged("integer planes are broken");
+    std::vector<Part> parts;
+    for (uint32_t p = 0; p < planes; ++p) {
+        TRY_ASSIGN(Part part, read_part(reader));
+        if (part.bytes.size() != count) return damaged("an integer plane has a wrong length");
+        parts.push_back(std::move(part));
+    }
+    out.assign(count, static_cast<int64_t>(min));
+    for (uint32_t p = 0; p < planes; ++p) {
+        const std::string_view bytes = parts[p].bytes;
+        for (size_t i = 0; i < count; ++i) {
+            const auto byte = static_cast<uint64_t>(static_cast<uint8_t>(bytes[i]));
+            out[i] = static_cast<int64_t>(static_cast<uint64_t>(out[i]) + (byte << (8 * p)));
+        }
+    }
+    return {};
+}
+
+// ---- doubles
+
+constexpr std::array<double, 7> kScales = {1, 10, 100, 1e3, 1e4, 1e5, 1e6};
+
+// Whether value * scale is an integer from which the same bits come back.
+bool to_decimal(double value, double scale, int64_t& integer) {
+    const double scaled = value * scale;
+    if (!(scaled > -9e15 && scaled < 9e15)) return false;
+    integer = static_cast<int64_t>(std::llround(scaled));
+    return std::bit_cast<uint64_t>(static_cast<double>(integer) / scale) ==
+           std::bit_cast<uint64_t>(value);
+}
+
+bool to_decimals(std::span<const double> values, double scale, std::vector<int64_t>& out) {
+    out.resize(values.size());
+    for (size_t i = 0; i < values.size(); ++i)
+        if (!to_decimal(values[i], scale, out[i])) return false;
+    return true;
+}
+
+}  // namespace
+
+void encode_integers(std::span<const int64_t> values, int zstd_level, std::string& out) {
+    ByteWriter writer(out);
+    if (values.empty()) {
+        writer.u8(kConstant);
+        writer.zigzag(0);
+        return;
+    }
+    const Profile profile = profile_of(values);
+    if (profile.width == 0) {
+        writer.u8(kConstant);
+        writer.zigzag(profile.min);
+        return;
+    }
+    const size_t at = out.size();
+    if (!write_dictionary(values, profile, out)) {
+        if (profile.delta_width + 1 < profile.width) {
+            write_delta(values, profile, out);
+        } else {
+            write_packed(values, profile, out);
+        }
+    }
+    const size_t size = out.size() - at;
+    if (zstd_level <= 0 || size < kCompressBytesMin) return;
+    thread_local std::string planes;
+    planes.clear();
+    write_planes(values, profile, zstd_level, planes);
+    // Packed forms are read faster: planes must save something.
+    if (planes.size() + size / 32 >= size) return;
+    out.resize(at);
+    out.append(planes);
+}
+
+Result<void> decode_integers(std::string_view body, size_t count, std::vector<int64_t>& out) {
+    if (count > kBlockBytesMax / 8) return damaged("too many integers");
+    ByteReader reader(body);
+    switch (reader.u8()) {
+        case kConstant: {
+            const int64_t value = reader.zigzag();
+            if (!reader.ok()) return damaged("a constant ends early");
+            out.assign(count, value);
+            break;
+        }
+        case kPacked:
+            TRY(read_packed(reader, count, out));
+            break;
+        case kDelta:
+            TRY(read_delta(reader, count, out));
+            break;
+        case kDictionary:
+            TRY(read_dictionary(reader, count, out));
+            break;
+        case kPlanes:
+            TRY(read_planes(reader, count, out));
+            break;
+        default:
+            return damaged("integers have an unknown form");
+    }
+    if (!reader.at_end()) return damaged("integers are followed by something else");
+    return {};
+}
+
+void encode_doubles(std::span<const double> values, int zstd_level, std::string& out) {
+    thread_local std::vector<int64_t> integers;
+    for (size_t i = 0; i < kScales.size() && !values.empty(); ++i) {
+        if (!to_decimals(values, kScales[i], integers)) continue;
+        out += static_cast<char>(kDecimal);
+        out += static_cast<char>(i);
+        return encode_integers(integers, zstd_level, out);
+    }
+    integers.resize(values.size());
+    if (!values.empty()) std::memcpy(integers.data(), values.data(), values.size() * 8);
+    out += static_cast<char>(kBits);
+    encode_integers(integers, zstd_level, out);
+}
+
+Result<void> decode_doubles(std::string_view body, size_t count, std::vector<double>& out) {
+    ByteReader reader(body);
+    const uint8_t form = reader.u8();
+    const uint8_t scale = form == kDecimal ? reader.u8() : 0;
+    if (!reader.ok() || form > kDecimal || scale >= kScales.size())
+        return damaged("doubles have an unknown form");
+    std::vector<int64_t> integers;
+    TRY(decode_integers(reader.rest(), count, integers));
+    out.resize(count);
+    for (size_t i = 0; i < count; ++i)
+        out[i] = form == kDecimal ? static_cast<double>(integers[i]) / kScales[scale]
+                                  : std::bit_cast<double>(integers[i]);
+    return {};
+}
+
+void encode_texts(std::span<const std::string_view> texts, int zstd_level, std::string& out) {
+    thread_local std::vector<int64_t> lengths;
+    thread_local std::string joined;
+    lengths.clear();
+    joined.clear();
+    for (const std::string_view text : texts) {
+        lengths.push_back(static_cast<int64_t>(text.size()));
+        joined.append(text);
+    }
+    std::string packed;
+    encode_integers(lengths, zstd_level, packed);
+    ByteWriter(out).text(packed);
+    write_part(joined, zstd_level, out);
+    if (joined.capacity() > (1U << 20)) std::string().swap(joined);
+}
+
+Result<TextList> decode_texts(std::string_view body, size_t count) {
+    ByteReader reader(body);
+    const std::string_view packed = reader.text();
+    if (!reader.ok()) return damaged("text lengths end early");
+    std::vector<int64_t> lengths;
+    TRY(decode_integers(packed, count, lengths));
+    TRY_ASSIGN(const Part part, read_part(reader));
+    if (!reader.at_end()) return damaged("texts are followed by something else");
+    TextList list;
+    list.storage = part.owner.empty() ? Blob::copy_of(part.bytes) : part.owner;
+    const std::string_view joined = list.storage.view();
+    list.texts.resize(count);
+    size_t at = 0;
+    for (size_t i = 0; i < count; ++i) {
+        if (lengths[i] < 0 || static_cast<uint64_t>(lengths[i]) > joined.size() - at)
+            return damaged("a text is longer than its block");
+        list.texts[i] = joined.substr(at, static_cast<size_t>(lengths[i]));
+        at += static_cast<size_t>(lengths[i]);
+    }
+    if (at != joined.size()) return damaged("texts are shorter than their block");
+    return list;
+}
+
+void encode_bytes(std::string_view bytes, int zstd_level, std::string& out) {
+    write_part(bytes, zstd_level, out);
+}
+
+Result<Blob> decode_bytes(std::string_view body) {
+    ByteReader reader(body);
+    TRY_ASSIGN(const Part part, read_part(reader));
+    if (!reader.at_end()) return damaged("bytes are followed by something else");
+    return part.owner.empty() ? Blob::copy_of(part.bytes) : part.owner;
+}
+
+}  // namespace spanloom::store

@@ -1,0 +1,77 @@
+#pragma once
+
+#include <cstdint>
+#include <string_view>
+#include <vector>
+
+#include "store/segment.h"
+
+// Names, numbers and limits of docs/format/segment.md that both writing and reading need.
+namespace spanloom::store {
+
+constexpr std::string_view kSegmentMagic = "SPLMSEG1";
+constexpr uint32_t kSegmentVersion = 1;
+constexpr size_t kTrailerBytes = 32;
+constexpr size_t kChecksumBytes = 8;
+
+// Columns that every segment has, by number. Attribute columns follow.
+enum FixedColumn : uint32_t {
+    kColumnSpanId,
+    kColumnParentId,
+    kColumnStart,
+    kColumnDuration,
+    kColumnName,
+    kColumnKind,
+    kColumnStatus,
+    kColumnStatusMessage,
+    kColumnFlags,
+    kColumnTraceState,
+    kColumnDroppedAttributes,
+    kColumnDroppedEvents,
+    kColumnDroppedLinks,
+    kColumnScope,
+    kColumnOrder,
+    kColumnOverflow,
+    kColumnEventOwner,
+    kColumnEventTime,
+    kColumnEventName,
+    kColumnEventDropped,
+    kColumnEventOrder,
+    kColumnEventOverflow,
+    kColumnLinkOwner,
+    kColumnLinkTraceId,
+    kColumnLinkSpanId,
+    kColumnLinkTraceState,
+    kColumnLinkFlags,
+    kColumnLinkDropped,
+    kColumnLinkOrder,
+    kColumnLinkOverflow,
+    kFixedColumns,
+};
+
+// The fixed columns as Segment::columns() shows them.
+const std::vector<ColumnKey>& fixed_columns();
+uint32_t order_column(Table table);
+uint32_t overflow_column(Table table);
+
+enum class TextForm : uint8_t { kShared = 1, kLocal = 2, kPlain = 3 };
+
+// Links from a row to its parent, as kColumnParentId keeps them.
+constexpr int64_t kParentNone = 0;
+constexpr int64_t kParentElsewhere = 1;  // the id follows
+
+// What one segment may hold. Reaching a limit puts attributes into the overflow column.
+constexpr uint32_t kColumnsMax = 4000;       // attribute columns, each costs memory everywhere
+constexpr uint32_t kShapesMax = 65'536;      // distinct orders of attributes per table
+constexpr size_t kShapeBytesMax = 4U << 20;  // of all orders of a table
+constexpr uint32_t kShapeColumnsMax = 1024;  // attributes of one row that get columns
+// Rows of a group: a reader allocates by them before it sees the values.
+constexpr uint32_t kGroupRowsMax = 65'536;
+constexpr uint32_t kGroupChildrenMax = 1U << 20;  // events, and links, of one group
+constexpr uint32_t kChildrenPerSpanMax = 65'536;  // events, and links, of one span; more are cut
+constexpr uint32_t kFragmentsPerChunk = 1024;
+// A shared dictionary beyond this costs readers more than it saves.
+constexpr uint32_t kDictionaryEntriesMax = 32'768;
+constexpr size_t kDictionaryBytesMax = 1U << 20;
+
+}  // namespace spanloom::store

@@ -1,0 +1,129 @@
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <cstring>
+#include <memory>
+#include <string_view>
+#include <vector>
+
+#include "base/hash.h"
+
+namespace spanloom::store {
+
+// Texts, each once, numbered in the order of their first coming. One thread. The texts lie in pages
+// that do not move, so views stay good until clear().
+class TextTable {
+  public:
+    static constexpr uint32_t kNone = UINT32_MAX;
+
+    struct Entry {
+        const char* data;
+        uint32_t size;
+        uint64_t hash;
+    };
+
+    uint32_t size() const { return static_cast<uint32_t>(entries_.size()); }
+    size_t text_bytes() const { return text_bytes_; }
+    size_t memory_bytes() const {
+        return pages_bytes_ + slots_.capacity() * sizeof(Slot) +
+               entries_.capacity() * sizeof(Entry);
+    }
+    std::string_view text(uint32_t code) const {
+        return {entries_[code].data, entries_[code].size};
+    }
+    uint64_t hash(uint32_t code) const { return entries_[code].hash; }
+
+    // The code of the text, kNone where it is not here.
+    uint32_t find(std::string_view text, uint64_t hash) const {
+        if (slots_.empty()) return kNone;
+        const auto tag = static_cast<uint32_t>(hash >> 32);
+        for (size_t i = hash & mask_;; i = (i + 1) & mask_) {
+            const Slot slot = slots_[i];
+            if (slot.code == kNone) return kNone;
+            if (slot.tag == tag && matches(slot.code, text)) return slot.code;
+        }
+    }
+    // The text must not be here yet.
+    uint32_t insert(std::string_view text, uint64_t hash) {
+        if (entries_.size() * 2 >= slots_.size()) grow();
+        const uint32_t code = size();
+        entries_.push_back({keep(text), static_cast<uint32_t>(text.size()), hash});
+        place(code, hash);
+        return code;
+    }
+    uint32_t intern(std::string_view text, uint64_t hash) {
+        const uint32_t code = find(text, hash);
+        return code != kNone ? code : insert(text, hash);
+    }
+    uint32_t intern(std::string_view text) { return intern(text, hash64(text)); }
+
+    // Keeps the memory of small tables for the next use.
+    void clear() {
+        entries_.clear();
+        text_bytes_ = 0;
+        if (pages_.size() > 1) pages_.resize(1);
+        pages_bytes_ = pages_.empty() ? 0 : first_page_bytes_;
+        page_used_ = 0;
+        page_bytes_ = pages_bytes_;
+        if (slots_.size() > 65'536) {
+            slots_ = {};
+            mask_ = 0;
+        } else {
+            std::fill(slots_.begin(), slots_.end(), Slot{});
+        }
+    }
+
+  private:
+    struct Slot {
+        uint32_t tag = 0;
+        uint32_t code = kNone;
+    };
+
+    bool matches(uint32_t code, std::string_view text) const {
+        const Entry& entry = entries_[code];
+        return entry.size == text.size() && std::memcmp(entry.data, text.data(), text.size()) == 0;
+    }
+    void place(uint32_t code, uint64_t hash) {
+        size_t i = hash & mask_;
+        while (slots_[i].code != kNone)
+            i = (i + 1) & mask_;
+        slots_[i] = {static_cast<uint32_t>(hash >> 32), code};
+    }
+    void grow() {
+        const size_t size = slots_.empty() ? 16 : slots_.size() * 2;
+        slots_.assign(size, Slot{});
+        mask_ = size - 1;
+        for (uint32_t code = 0; code < entries_.size(); ++code)
+            place(code, entries_[code].hash);
+    }
+    const char* keep(std::string_view text) {
+        text_bytes_ += text.size();
+        if (pages_.empty() || page_used_ + text.size() > page_bytes_) {
+            const size_t wanted = pages_.empty()          ? 512
+                                  : pages_bytes_ < 65'536 ? pages_bytes_
+                                                          : 65'536;
+            page_bytes_ = std::max(wanted, text.size());
+            pages_.emplace_back(new char[page_bytes_]);
+            if (pages_.size() == 1) first_page_bytes_ = page_bytes_;
+            pages_bytes_ += page_bytes_;
+            page_used_ = 0;
+        }
+        char* to = pages_.back().get() + page_used_;
+        if (!text.empty()) std::memcpy(to, text.data(), text.size());
+        page_used_ += text.size();
+        return to;
+    }
+
+    std::vector<Slot> slots_;
+    size_t mask_ = 0;
+    std::vector<Entry> entries_;
+    std::vector<std::unique_ptr<char[]>> pages_;
+    size_t page_used_ = 0;
+    size_t page_bytes_ = 0;
+    size_t pages_bytes_ = 0;
+    size_t first_page_bytes_ = 0;
+    size_t text_bytes_ = 0;
+};
+
+}  // namespace spanloom::store

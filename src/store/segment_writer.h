@@ -1,0 +1,157 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/io.h"
+#include "store/segment.h"
+#include "store/segment_filter.h"
+#include "store/segment_layout.h"
+#include "store/segment_text_table.h"
+
+namespace spanloom::store {
+
+// The values of one column in the row group being made. Which member is used follows the type:
+// doubles lie in `integers` by their bits, texts in `codes` (of SegmentWriter::intern).
+struct ColumnStage {
+    std::vector<int64_t> integers;
+    std::vector<uint32_t> codes;
+    std::string fixed;
+
+    void clear() {
+        integers.clear();
+        codes.clear();
+        fixed.clear();
+    }
+};
+
+// Texts of one column of the file. First they share one dictionary for the whole file; when that
+// stops paying, each block has its own.
+struct TextColumn {
+    TextTable table;
+    uint64_t seed = 0;  // of the filter
+    bool is_filtered = false;
+    bool is_shared = true;
+    bool always_shared = false;
+    bool dictionary_used = false;  // some block refers to the shared dictionary
+    uint32_t generation = 0;       // codes of an older one mean nothing now
+    uint64_t values = 0;
+    uint64_t dictionary_offset = 0;
+    uint64_t dictionary_bytes = 0;
+    uint32_t dictionary_entries = 0;
+};
+
+// Writes a segment file from front to back: row groups as they are handed over, then dictionaries,
+// tables and the footer. Shared by building and merging. One thread.
+class SegmentWriter {
+  public:
+    // One of the two outputs.
+    SegmentWriter(const SegmentOptions& options, std::string& image);
+    SegmentWriter(const SegmentOptions& options, WritableFile& file);
+    ~SegmentWriter();
+
+    // ---- what rows refer to
+    // The number of an attribute column, kNone once kColumnsMax is reached.
+    static constexpr uint32_t kNone = UINT32_MAX;
+    uint32_t attribute_column(Table table, std::string_view key, ColumnType type, bool is_boolean);
+    const ColumnKey& column_key(uint32_t column) const { return columns_[column]; }
+    size_t column_count() const { return columns_.size(); }
+    // The code of an order of columns; kNone once there are too many.
+    uint32_t order(Table table, std::span<const uint32_t> columns);
+    uint32_t resource(std::string_view message, std::string_view schema_url);
+    uint32_t scope(uint32_t resource, std::string_view message, std::string_view schema_url);
+    // Texts become codes of their column, good until the group is written; while `generation` of
+    // the column stays, they stay good longer.
+    uint32_t intern(uint32_t column, std::string_view text, uint64_t hash);
+    TextColumn& texts(uint32_t column) { return *texts_[column]; }
+    bool has_texts(uint32_t column) const { return texts_[column] != nullptr; }
+    // Takes over a dictionary made elsewhere: its codes are the column's. The column must be new.
+    void adopt(uint32_t column, TextTable table);
+
+    // ---- one row group
+    // Values in the order of rows; each fixed column has one per row or none at all (all zero, all
+    // empty), an attribute column as many as the orders say.
+    ColumnStage& stage(uint32_t column) { return stages_[column]; }
+    // Rows of fragments, in order; a fragment may continue in the next group. `first_in_fragment`
+    // is the number of the group's first row in its fragment.
+    struct Part {
+        uint32_t fragment = 0;   // number of the fragment, as add_fragment will count
+        uint64_t start_ns = 0;   // of the fragment
+        uint32_t rows = 0;       // of it in this group
+        bool continued = false;  // it began in an earlier group
+    };
+    Result<void> write_group(std::span<const Part> parts);
+
+    // ---- the whole
+    void add_fragment(const TraceFragment& fragment);
+    void add_arrival(uint64_t min_ns, uint64_t max_ns);
+    Result<SegmentInfo> finish();
+
+  private:
+    struct Operations;
+    struct BlockRef {
+        uint32_t column = 0;
+        uint32_t bytes = 0;
+    };
+    struct Group {
+        RowGroup meta;
+        uint32_t first_fragment = 0;
+        bool continues = false;
+        uint64_t offset = 0;
+        std::vector<BlockRef> blocks;
+    };
+    struct Ref {
+        uint64_t offset = 0;
+        uint64_t bytes = 0;
+    };
+
+    void start();
+    uint32_t add_column(ColumnKey key);
+    Result<void> put(std::string_view bytes);
+    Result<Ref> put_block(std::string_view body);
+    Result<void> flush();
+    void filter_values(uint32_t column);
+    void filter_messages();
+    void encode_column(uint32_t column, std::span<const Part> parts, std::string& body);
+    void encode_start(std::span<const Part> parts, std::string& body);
+    Result<void> encode_text(uint32_t column, std::string& body);
+    void encode_local(TextColumn& texts, std::span<const uint32_t> codes, std::string& body);
+    Result<void> put_dictionary(TextColumn& texts);
+    bool sharing_pays(const TextColumn& texts) const;
+    bool all_empty(uint32_t column) const;
+    RowGroup describe_group();
+    Result<Ref> put_fragment_chunk(size_t from, size_t to);
+    Result<Ref> put_trace_index();
+    std::string footer(uint64_t filter_offset, uint32_t filter_pages, std::span<const Ref> chunks,
+                       Ref index, Ref rollup) const;
+
+    SegmentOptions options_;
+    std::string* image_ = nullptr;
+    WritableFile* file_ = nullptr;
+    std::string buffer_;
+    uint64_t offset_ = 0;
+
+    std::vector<ColumnKey> columns_;
+    std::vector<std::unique_ptr<TextColumn>> texts_;  // null where the column has no texts
+    std::vector<uint64_t> integer_seeds_;             // of attribute columns of integers
+    std::vector<ColumnStage> stages_;
+    TextTable column_names_;
+    std::vector<uint32_t> column_numbers_;  // by code of column_names_
+    TextTable resources_;                   // schema url length, schema url, message
+    TextTable scopes_;                      // resource, schema url length, schema url, message
+
+    std::vector<Group> groups_;
+    std::vector<TraceFragment> fragments_;
+    FilterBuilder filter_;
+    SegmentInfo info_;
+    uint64_t rows_ = 0;
+    uint64_t events_ = 0;
+    uint64_t links_ = 0;
+    std::unique_ptr<Operations> operations_;
+};
+
+}  // namespace spanloom::store
