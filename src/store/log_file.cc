@@ -79,7 +79,9 @@ Result<std::unique_ptr<FileLog>> FileLog::open(FileLogOptions options, Io& io, c
     return log;
 }
 
-FileLog::~FileLog() {
+FileLog::~FileLog() { stop(); }
+
+void FileLog::stop() {
     {
         std::lock_guard lock(mutex_);
         stopping_ = true;
@@ -470,6 +472,7 @@ void FileLog::free_before(LogPosition position) {
 LogState FileLog::state() const {
     std::lock_guard lock(mutex_);
     LogState state;
+    state.begin = files_.empty() ? end_ : files_.front().acknowledged_end;
     state.end = end_;
     state.bytes = counts_->bytes.load();
     state.queued_bytes = counts_->queued_bytes.load();

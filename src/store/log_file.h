@@ -49,6 +49,8 @@ class FileLog final : public Log {
     void free_before(LogPosition position) override;
     LogState state() const override;
 
+    // Appends are refused from now on; returns when what is queued was written and acknowledged.
+    void stop();
     // With LogThread::kCaller: writes and syncs everything queued as one group (or several, beyond
     // group_bytes_max).
     void write_queued();

@@ -1,0 +1,122 @@
+#include "store/head.h"
+
+#include <cstdlib>
+#include <new>
+
+#include "base/hash.h"
+#include "store/store_paths.h"
+
+namespace spanloom::store {
+
+ResendWindow::ResendWindow(uint64_t seed)
+    : seed_(seed), now_(make_generation()), before_(make_generation()) {}
+
+ResendWindow::Generation ResendWindow::make_generation() {
+    // calloc: pages that nothing was written to take no memory.
+    void* slots = std::calloc(kSlots, sizeof(uint64_t));
+    if (slots == nullptr) throw std::bad_alloc();
+    return {static_cast<uint64_t*>(slots), std::free};
+}
+
+bool ResendWindow::has(const Generation& generation, uint64_t place, uint64_t mark) {
+    for (size_t i = 0; i < kProbes; ++i) {
+        const uint64_t found = generation[(place + i) % kSlots];
+        if (found == mark) return true;
+        if (found == 0) return false;
+    }
+    return false;
+}
+
+bool ResendWindow::insert(uint64_t place, uint64_t mark) {
+    if (mark == 0) mark = 1;  // 0 is a free slot
+    if (has(now_, place, mark) || has(before_, place, mark)) return false;
+    if (count_ >= kFullAt) {
+        before_ = std::move(now_);
+        now_ = make_generation();
+        count_ = 0;
+    }
+    for (size_t i = 0; i < kProbes; ++i) {
+        uint64_t& slot = now_[(place + i) % kSlots];
+        if (slot != 0) continue;
+        slot = mark;
+        ++count_;
+        return true;
+    }
+    now_[place % kSlots] = mark;
+    return true;
+}
+
+Heads::Heads(SegmentOptions options, uint32_t seal_spans, uint64_t seed)
+    : options_(std::move(options)), seal_spans_(seal_spans), window_(seed) {}
+
+size_t Heads::add(const Batch& batch) {
+    if (batch.spans.empty()) return 0;
+    // What encloses a span is part of what it is: the same span of another resource is another.
+    const uint64_t tenant_seed = hash64(batch.tenant, window_.seed());
+    scope_seeds_.clear();
+    for (const ScopeRef& scope : batch.scopes) {
+        const ResourceRef& resource = batch.resources[scope.resource];
+        uint64_t seed = hash64(batch.at(resource.message), tenant_seed);
+        seed = hash64(batch.at(resource.schema_url), seed);
+        seed = hash64(batch.at(scope.message), seed);
+        scope_seeds_.push_back(hash64(batch.at(scope.schema_url), seed));
+    }
+    fresh_.clear();
+    for (uint32_t i = 0; i < batch.spans.size(); ++i) {
+        const SpanRef& span = batch.spans[i];
+        const std::string_view message = batch.at(span.message);
+        const XXH128_hash_t hash =
+            XXH3_128bits_withSeed(message.data(), message.size(), scope_seeds_[span.scope]);
+        if (window_.insert(hash.high64, hash.low64)) fresh_.push_back(i);
+    }
+    const size_t resends = batch.spans.size() - fresh_.size();
+    if (fresh_.empty()) return resends;
+    auto [at, is_new] = heads_.try_emplace({batch.tenant, batch.arrival_ns / kNsPerHour}, options_);
+    if (resends == 0) {
+        at->second.add(batch);
+    } else {
+        at->second.add(batch, fresh_);
+    }
+    if (at->second.spans() >= seal_spans_ || heads_.size() > kHeadsMax) has_full_ = true;
+    return resends;
+}
+
+size_t Heads::memory_bytes() const {
+    size_t bytes = 0;
+    for (const auto& [key, builder] : heads_)
+        bytes += builder.memory_bytes();
+    return bytes;
+}
+
+Result<void> Heads::seal_one(const Key& key, SegmentBuilder& builder,
+                             std::vector<SealedHead>& sealed) {
+    TRY_ASSIGN(Blob image, builder.finish());
+    TRY_ASSIGN(auto segment, Segment::open(std::move(image)));
+    sealed.push_back({key.first, key.second, std::move(segment)});
+    return {};
+}
+
+Result<void> Heads::seal_full(std::vector<SealedHead>& sealed) {
+    if (heads_.size() > kHeadsMax) return seal_all(sealed);
+    has_full_ = false;
+    for (auto at = heads_.begin(); at != heads_.end();) {
+        if (at->second.spans() < seal_spans_) {
+            ++at;
+            continue;
+        }
+        TRY(seal_one(at->first, at->second, sealed));
+        at = heads_.erase(at);
+    }
+    return {};
+}
+
+Result<void> Heads::seal_all(std::vector<SealedHead>& sealed) {
+    has_full_ = false;
+    while (!heads_.empty()) {
+        TRY(seal_one(heads_.begin()->first, heads_.begin()->second, sealed));
+        heads_.erase(heads_.begin());
+    }
+    return {};
+}
+
+}  // namespace spanloom::store

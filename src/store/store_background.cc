@@ -1,0 +1,379 @@
+#include <algorithm>
+#include <chrono>
+#include <map>
+#include <utility>
+
+#include <pthread.h>
+
+#include "base/log.h"
+#include "store/store_engine.h"
+#include "store/store_paths.h"
+
+namespace spanloom::store {
+namespace {
+
+constexpr auto kFlushLook = std::chrono::milliseconds(100);
+constexpr auto kFlushRetry = std::chrono::milliseconds(2000);
+constexpr auto kMaintenanceLook = std::chrono::milliseconds(1000);
+constexpr auto kMaintenanceRetry = std::chrono::milliseconds(10'000);
+constexpr uint64_t kClockSlackNs = kNsPerHour;  // what the wall clock may gain before it is doubted
+
+ManifestSegment entry_of(const LiveSegment& live) {
+    const SegmentInfo& info = live.segment->info();
+    return {live.id, live.tenant, live.hour, info.spans, info.bytes};
+}
+
+SegmentFacts facts_of(const LiveSegment& live) {
+    const SegmentInfo& info = live.segment->info();
+    return {live.id, live.tenant, live.hour, info.spans, info.bytes, info.arrival_ns_max};
+}
+
+}  // namespace
+
+void StoreEngine::start_threads() {
+    builder_ = std::thread([this] { run_builder(); });
+    pthread_setname_np(builder_.native_handle(), "builder");
+    flusher_ = std::thread([this] { run_flusher(); });
+    pthread_setname_np(flusher_.native_handle(), "flush");
+    maintenance_ = std::thread([this] { run_maintenance(); });
+    pthread_setname_np(maintenance_.native_handle(), "maintenance");
+}
+
+void StoreEngine::measure_disk() {
+    if (const Result<DiskSpace> space = io_.space()) gauges_->disk_free_bytes = space->free_bytes;
+}
+
+// ---------------------------------------------------------------------------------------- flush
+
+bool StoreEngine::wants_flush() const {
+    const LiveTotals totals = live_.totals();
+    if (totals.memory_bytes >= options_.flush_bytes) return true;
+    if (gauges_->unflushed_log_bytes >= options_.log_bytes_max) return true;
+    if (totals.oldest_in_memory_ns == 0) return false;
+    return clock_.monotonic_ns() - totals.oldest_in_memory_ns >=
+           options_.flush_after_ms * 1'000'000;
+}
+
+void StoreEngine::run_flusher() {
+    auto pause = kFlushLook;
+    while (true) {
+        {
+            std::unique_lock lock(wake_mutex_);
+            // A failed flush is tried again later, not at every wish.
+            flush_wake_.wait_for(lock, pause,
+                                 [this] { return stopping_ || (!flush_fails_ && wants_flush()); });
+            if (stopping_) return;
+        }
+        pause = kFlushLook;
+        update_gauges();
+        if (!wants_flush()) continue;
+        const Result<void> flushed =
+            flush_now([this] { return stopping_ && clock_.monotonic_ns() > stop_deadline_ns_; });
+        if (!flushed) pause = kFlushRetry;
+    }
+}
+
+Result<void> StoreEngine::flush_now(const std::function<bool()>& stop) {
+    std::lock_guard flush_lock(flush_mutex_);
+    const auto flush_all = [&]() -> Result<void> {
+        {
+            std::lock_guard lock(manifest_mutex_);
+            TRY(manifest_->repair());
+            for (std::string& path : orphans_)
+                obsolete_.add(std::move(path), nullptr);
+            orphans_.clear();
+        }
+        LogPosition end;
+        std::vector<LiveSegments::Pointer> inputs;
+        {
+            std::lock_guard lock(heads_mutex_);
+            TRY(seal_heads_locked());
+            end = built_end_;
+            inputs = live_.in_memory();
+        }
+        std::map<std::pair<std::string, uint64_t>, std::vector<LiveSegments::Pointer>> partitions;
+        for (const LiveSegments::Pointer& one : inputs)
+            partitions[{one->tenant, one->hour}].push_back(one);
+        ManifestChange change;
+        change.log_position = end;
+        std::vector<Written> written;
+        for (const auto& [key, segments] : partitions) {
+            Result<Written> one = write_segment(segments, stop);
+            if (!one) {
+                remove_written(written);
+                return tl::unexpected(std::move(one).error());
+            }
+            change.added.push_back(one->entry);
+            counters_.flushed_spans.add(one->entry.spans);
+            written.push_back(std::move(*one));
+        }
+        if (written.empty() && end.value <= flushed_end_) return {};
+        TRY(commit_written(change, written));
+        std::vector<uint64_t> gone;
+        for (const LiveSegments::Pointer& one : inputs)
+            gone.push_back(one->serial);
+        std::vector<LiveSegment> come;
+        for (Written& one : written)
+            come.push_back(std::move(one.live));
+        live_.replace(gone, std::move(come));
+        flushed_end_ = end.value;
+        log_->free_before(end);
+        counters_.flushes.add();
+        return {};
+    };
+    Result<void> result = flush_all();
+    flush_fails_ = !result;
+    if (!result) {
+        counters_.flush_failures.add();
+        log::warning("segments cannot be written to disk: {}", result.error().message);
+        std::lock_guard lock(failure_mutex_);
+        flush_failure_ = result.error().message;
+    }
+    update_gauges();
+    {
+        std::lock_guard lock(wake_mutex_);
+        memory_room_.notify_all();
+        maintenance_wake_.notify_one();
+    }
+    return result;
+}
+
+Result<void> StoreEngine::write_temporary(const std::string& path,
+                                          const std::vector<LiveSegments::Pointer>& inputs,
+                                          const std::function<bool()>& stop) {
+    TRY_ASSIGN(auto file, io_.create(path));
+    std::vector<std::shared_ptr<const Segment>> segments;
+    for (const LiveSegments::Pointer& one : inputs)
+        segments.push_back(one->segment);
+    SegmentOptions on_disk;
+    on_disk.rollup = options_.rollup;
+    TRY(merge_segments(segments, on_disk, *file, stop));
+    return file->sync();
+}
+
+Result<StoreEngine::Written> StoreEngine::write_segment(
+    const std::vector<LiveSegments::Pointer>& inputs, const std::function<bool()>& stop) {
+    const std::string& tenant = inputs.front()->tenant;
+    const uint64_t hour = inputs.front()->hour;
+    const std::string directory = tenant_directory(tenant);
+    uint64_t id = 0;
+    {
+        std::lock_guard lock(manifest_mutex_);
+        id = manifest_->take_id();
+        if (!directories_.contains(directory)) {
+            TRY(io_.make_directory(directory));
+            TRY(io_.sync_directory(""));
+            TRY(io_.sync_directory("recent"));
+            directories_.insert(directory);
+        }
+    }
+    const std::string path = segment_path(tenant, {hour, id});
+    const std::string temporary = path + ".tmp";
+    const auto write = [&]() -> Result<std::shared_ptr<const Segment>> {
+        TRY(write_temporary(temporary, inputs, stop));
+        TRY(io_.rename(temporary, path));
+        TRY(io_.sync_directory(directory));
+        TRY_ASSIGN(auto file, io_.open(path));
+        return Segment::open(std::move(file));
+    };
+    Result<std::shared_ptr<const Segment>> segment = write();
+    if (!segment) {
+        std::lock_guard lock(manifest_mutex_);
+        obsolete_.add(temporary, nullptr);
+        obsolete_.add(path, nullptr);
+        obsolete_.collect(io_);
+        return tl::unexpected(std::move(segment).error());
+    }
+    Written written;
+    written.live.id = id;
+    written.live.tenant = tenant;
+    written.live.hour = hour;
+    written.live.path = path;
+    written.live.memory_bytes = (*segment)->memory_bytes();
+    written.live.since_monotonic_ns = clock_.monotonic_ns();
+    written.live.segment = std::move(*segment);
+    written.entry = entry_of(written.live);
+    return written;
+}
+
+void StoreEngine::remove_written(const std::vector<Written>& written) {
+    std::lock_guard lock(manifest_mutex_);
+    for (const Written& one : written)
+        obsolete_.add(one.live.path, nullptr);
+    obsolete_.collect(io_);
+}
+
+Result<void> StoreEngine::commit_written(const ManifestChange& change,
+                                         const std::vector<Written>& written) {
+    std::unique_lock lock(manifest_mutex_);
+    Result<void> committed = manifest_->commit(change);
+    if (committed) return committed;
+    // Where the manifest on disk may name the files, they must stay until it is known not to.
+    const bool is_known = manifest_->repair().has_value();
+    for (const Written& one : written) {
+        if (is_known) {
+            obsolete_.add(one.live.path, nullptr);
+        } else {
+            orphans_.push_back(one.live.path);
+        }
+    }
+    obsolete_.collect(io_);
+    return committed;
+}
+
+// -------------------------------------------------------------------------- merge and retention
+
+void StoreEngine::run_maintenance() {
+    auto pause = kMaintenanceLook;
+    while (true) {
+        {
+            std::unique_lock lock(wake_mutex_);
+            maintenance_wake_.wait_for(lock, pause, [this] { return stopping_.load(); });
+            if (stopping_) return;
+        }
+        pause = kMaintenanceLook;
+        std::lock_guard lock(maintenance_mutex_);
+        measure_disk();
+        {
+            std::lock_guard manifest_lock(manifest_mutex_);
+            obsolete_.collect(io_);
+        }
+        Result<bool> more = drop_expired();
+        while (more && !stopping_) {
+            more = merge_once([this] { return stopping_.load(); });
+            if (more && !*more) break;
+            measure_disk();
+        }
+        update_gauges();
+        if (more) continue;
+        pause = kMaintenanceRetry;
+        if (!stopping_) log::warning("merging or retention failed: {}", more.error().message);
+    }
+}
+
+Result<void> StoreEngine::settle() {
+    std::lock_guard lock(maintenance_mutex_);
+    bool has_more = true;
+    while (has_more) {
+        measure_disk();
+        TRY_ASSIGN(const bool dropped, drop_expired());
+        TRY_ASSIGN(const bool merged, merge_once([] { return false; }));
+        has_more = dropped || merged;
+    }
+    update_gauges();
+    std::lock_guard manifest_lock(manifest_mutex_);
+    obsolete_.collect(io_);
+    return {};
+}
+
+Result<bool> StoreEngine::merge_once(const std::function<bool()>& stop) {
+    const std::vector<LiveSegments::Pointer> segments = live_.on_disk();
+    std::vector<SegmentFacts> facts;
+    for (const LiveSegments::Pointer& one : segments) {
+        if (!one->is_damaged) facts.push_back(facts_of(*one));
+    }
+    const std::vector<uint64_t> ids = choose_merge(std::move(facts), options_, clock_.wall_ns());
+    if (ids.empty()) return false;
+    std::vector<LiveSegments::Pointer> inputs;
+    ManifestChange change;
+    std::vector<uint64_t> gone;
+    uint64_t bytes = 0;
+    for (const LiveSegments::Pointer& one : segments) {
+        if (std::find(ids.begin(), ids.end(), one->id) == ids.end()) continue;
+        inputs.push_back(one);
+        change.removed.push_back(one->id);
+        gone.push_back(one->serial);
+        bytes += one->segment->info().bytes;
+    }
+    // Both the inputs and the output are there for a while.
+    if (gauges_->disk_free_bytes < bytes + options_.disk_free_bytes_min / 2) return false;
+    Result<Written> written = write_segment(inputs, stop);
+    if (!written) {
+        if (written.error().code == ErrorCode::kCancelled) return false;
+        counters_.merge_failures.add();
+        if (written.error().code != ErrorCode::kDataLoss)
+            return tl::unexpected(std::move(written).error());
+        find_damage(inputs);
+        return true;
+    }
+    change.added.push_back(written->entry);
+    counters_.merges.add();
+    counters_.merged_spans.add(written->entry.spans);
+    std::vector<Written> one;
+    one.push_back(std::move(*written));
+    TRY(commit_written(change, one));
+    std::vector<LiveSegment> come;
+    come.push_back(std::move(one.front().live));
+    live_.replace(gone, std::move(come));
+    std::lock_guard lock(manifest_mutex_);
+    for (LiveSegments::Pointer& input : inputs)
+        obsolete_.add(input->path, input->segment);
+    inputs.clear();
+    return true;
+}
+
+// Which of them made a merge fail: they are served as far as they can be, and merged no more.
+void StoreEngine::find_damage(const std::vector<LiveSegments::Pointer>& inputs) {
+    bool is_found = false;
+    for (const LiveSegments::Pointer& one : inputs) {
+        const Result<void> verified = one->segment->verify();
+        if (verified) continue;
+        is_found = true;
+        log::error("{} is damaged and is no longer merged: {}", one->path,
+                   verified.error().message);
+        counters_.damaged_segments.add();
+        live_.mark_damaged(one->serial);
+    }
+    if (is_found) return;
+    // The damage does not show any more (a bad read): leave these alone until the next start.
+    for (const LiveSegments::Pointer& one : inputs)
+        live_.mark_damaged(one->serial);
+    log::error("segments of {} could not be merged, although each can be read",
+               inputs.front()->tenant);
+}
+
+Result<bool> StoreEngine::drop_expired() {
+    const std::vector<LiveSegments::Pointer> segments = live_.on_disk();
+    std::vector<SegmentFacts> facts;
+    for (const LiveSegments::Pointer& one : segments)
+        facts.push_back(facts_of(*one));
+    TRY_ASSIGN(const DiskSpace space, io_.space());
+    // A wall clock that jumps ahead while we run must not make everything old.
+    const uint64_t expected_ns =
+        opened_wall_ns_ + (clock_.monotonic_ns() - opened_monotonic_ns_) + kClockSlackNs;
+    const uint64_t now_ns = std::min(clock_.wall_ns(), expected_ns);
+    const std::vector<uint64_t> ids = choose_drops(std::move(facts), options_, now_ns, space);
+    if (ids.empty()) return false;
+    ManifestChange change;
+    change.removed = ids;
+    std::vector<LiveSegments::Pointer> dropped;
+    for (const LiveSegments::Pointer& one : segments) {
+        if (std::find(ids.begin(), ids.end(), one->id) != ids.end()) dropped.push_back(one);
+    }
+    std::lock_guard lock(manifest_mutex_);
+    Result<void> committed = manifest_->commit(change);
+    if (!committed && committed.error().code == ErrorCode::kResourceExhausted) {
+        // The disk has no room even for the entry: make some first.
+        for (const LiveSegments::Pointer& one : dropped)
+            obsolete_.add(one->path, nullptr);
+        obsolete_.collect(io_);
+        committed = manifest_->commit(change);
+    }
+    TRY(std::move(committed));
+    std::vector<uint64_t> gone;
+    for (const LiveSegments::Pointer& one : dropped) {
+        const SegmentInfo& info = one->segment->info();
+        gone.push_back(one->serial);
+        counters_.dropped_segments.add();
+        counters_.dropped_spans.add(info.spans);
+        counters_.dropped_bytes.add(info.bytes);
+        obsolete_.add(one->path, one->segment);
+    }
+    live_.replace(gone, {});
+    dropped.clear();
+    obsolete_.collect(io_);
+    log::info("retention dropped {} segments", gone.size());
+    return true;
+}
+
+}  // namespace spanloom::store

@@ -1,0 +1,356 @@
+#include "store/store_engine.h"
+
+#include <algorithm>
+#include <chrono>
+#include <utility>
+
+#include <pthread.h>
+
+#include "base/hash.h"
+#include "base/log.h"
+#include "base/text.h"
+#include "store/log_format.h"
+
+namespace spanloom::store {
+namespace {
+
+constexpr uint32_t kRetryBusy_s = 1;
+constexpr uint32_t kRetryDisk_s = 30;
+constexpr uint64_t kLogOverrun = 2;  // times log_bytes_max: then segments do not get to disk
+
+Error refused(std::string text, uint32_t retry_after_s) {
+    return Error{ErrorCode::kUnavailable, std::move(text), retry_after_s};
+}
+
+uint64_t request_hash(const Batch& batch, uint64_t bytes_hash) {
+    return hash64(batch.tenant, bytes_hash);
+}
+
+}  // namespace
+
+StoreCounters::StoreCounters(MetricsRegistry& metrics)
+    : accepted_spans(metrics.counter("store_accepted_spans_total", "Spans made durable.")),
+      duplicate_spans(metrics.counter("store_duplicate_spans_total",
+                                      "Spans sent again and recognised, so not added again.")),
+      seals(metrics.counter("store_seals_total", "Heads sealed into segments in memory.")),
+      flushes(metrics.counter("store_flushes_total", "Flushes of segments in memory to disk.")),
+      flush_failures(metrics.counter("store_flush_failures_total", "Flushes that failed.")),
+      flushed_spans(metrics.counter("store_flushed_spans_total", "Spans flushed to disk.")),
+      merges(metrics.counter("store_merges_total", "Merges of segments on disk.")),
+      merge_failures(metrics.counter("store_merge_failures_total", "Merges that failed.")),
+      merged_spans(metrics.counter("store_merged_spans_total", "Spans rewritten by merges.")),
+      dropped_segments(metrics.counter("store_retention_segments_total",
+                                       "Segments dropped by age, bytes or share of the disk.")),
+      dropped_spans(metrics.counter("store_retention_spans_total", "Spans of dropped segments.")),
+      dropped_bytes(metrics.counter("store_retention_bytes_total", "Bytes of dropped segments.")),
+      damaged_segments(
+          metrics.counter("store_damaged_segments_total", "Segments in which damage was found.")),
+      recovered_spans(
+          metrics.counter("store_recovered_spans_total", "Spans read back from the log at start.")),
+      refused_memory(
+          metrics.counter("store_refused_total", "Requests refused.", {{"reason", "memory"}})),
+      refused_disk(
+          metrics.counter("store_refused_total", "Requests refused.", {{"reason", "disk"}})) {}
+
+bool RecentRequests::has(uint64_t hash) const {
+    std::lock_guard lock(mutex_);
+    return generations_[0].contains(hash) || generations_[1].contains(hash);
+}
+
+void RecentRequests::insert(uint64_t hash) {
+    std::lock_guard lock(mutex_);
+    if (generations_[0].size() >= kGeneration) {
+        generations_[1] = std::move(generations_[0]);
+        generations_[0].clear();
+    }
+    generations_[0].insert(hash);
+}
+
+StoreEngine::StoreEngine(StoreOptions options, Io& io, const Clock& clock, Random& random,
+                         MetricsRegistry& metrics)
+    : options_(std::move(options)), io_(io), clock_(clock), counters_(metrics) {
+    SegmentOptions in_memory;
+    in_memory.zstd_level = 0;
+    in_memory.rollup = options_.rollup;
+    heads_ = std::make_unique<Heads>(std::move(in_memory), options_.seal_spans, random.next());
+    opened_wall_ns_ = clock.wall_ns();
+    opened_monotonic_ns_ = clock.monotonic_ns();
+}
+
+Result<std::unique_ptr<Store>> Store::open(StoreOptions options, Io& io, const Clock& clock,
+                                           Random& random, MetricsRegistry& metrics) {
+    TRY_ASSIGN(auto engine, StoreEngine::open(std::move(options), io, clock, random, metrics));
+    return std::unique_ptr<Store>(std::move(engine));
+}
+
+Result<std::unique_ptr<StoreEngine>> StoreEngine::open(StoreOptions options, Io& io,
+                                                       const Clock& clock, Random& random,
+                                                       MetricsRegistry& metrics) {
+    std::unique_ptr<StoreEngine> engine(
+        new StoreEngine(std::move(options), io, clock, random, metrics));
+    TRY(engine->recover(random, metrics));
+    if (engine->options_.background == StoreBackground::kThreads) engine->start_threads();
+    return engine;
+}
+
+StoreEngine::~StoreEngine() {
+    stop_deadline_ns_ = clock_.monotonic_ns() + options_.shutdown_ms * 1'000'000;
+    {
+        // Under both locks, so that nobody misses it between a look and a wait.
+        std::lock_guard wake_lock(wake_mutex_);
+        std::lock_guard builder_lock(builder_mutex_);
+        stopping_ = true;
+    }
+    flush_wake_.notify_all();
+    maintenance_wake_.notify_all();
+    memory_room_.notify_all();
+    builder_room_.notify_all();
+    if (maintenance_.joinable()) maintenance_.join();
+    if (flusher_.joinable()) flusher_.join();
+    if (log_ == nullptr || lock_ == nullptr) return;
+    log_->stop();
+    {
+        std::lock_guard lock(builder_mutex_);
+        builder_stops_ = true;
+    }
+    builder_wake_.notify_all();
+    if (builder_.joinable()) builder_.join();
+    const Result<void> flushed =
+        flush_now([this] { return clock_.monotonic_ns() > stop_deadline_ns_; });
+    if (!flushed)
+        log::warning("not everything is in segments at the end, the next start reads the log: {}",
+                     flushed.error().message);
+    std::lock_guard lock(manifest_mutex_);
+    obsolete_.collect(io_);
+}
+
+uint64_t StoreEngine::memory_bytes() const {
+    return heads_bytes_.load() + live_.totals().memory_bytes + gauges_->builder_queue_bytes.load();
+}
+
+std::optional<Error> StoreEngine::refusal() const {
+    if (stopping_) return refused("the server is stopping", kRetryBusy_s);
+    {
+        std::lock_guard lock(failure_mutex_);
+        if (!failure_.empty()) return refused(failure_, kRetryDisk_s);
+    }
+    const uint64_t free_bytes = gauges_->disk_free_bytes.load();
+    if (free_bytes < options_.disk_free_bytes_min) {
+        counters_.refused_disk.add();
+        return refused(
+            fmt::format("the disk is full: {} are free, {} must stay free; make room or "
+                        "shorten the retention",
+                        format_bytes(free_bytes), format_bytes(options_.disk_free_bytes_min)),
+            kRetryDisk_s);
+    }
+    const uint64_t memory = memory_bytes();
+    const uint64_t log_bytes = gauges_->unflushed_log_bytes.load();
+    const bool is_over =
+        log_bytes > options_.log_bytes_max * kLogOverrun || memory > options_.memory_bytes_max / 2;
+    if (flush_fails_ && is_over) {
+        counters_.refused_disk.add();
+        std::lock_guard lock(failure_mutex_);
+        return refused("segments cannot be written: " + flush_failure_, kRetryDisk_s);
+    }
+    const bool waits = options_.background == StoreBackground::kThreads;
+    // With threads the builder waits for room, so only what is far beyond is refused here.
+    const uint64_t memory_max =
+        options_.memory_bytes_max + (waits ? options_.builder_queue_bytes_max : 0);
+    if (memory > memory_max + memory_max / 2) {
+        counters_.refused_memory.add();
+        return refused(fmt::format("more arrives than is written to disk: {} of memory are used",
+                                   format_bytes(memory)),
+                       kRetryBusy_s);
+    }
+    return std::nullopt;
+}
+
+void StoreEngine::accept(Batch batch, std::function<void(Result<void>)> done) {
+    if (options_.background == StoreBackground::kCaller) measure_disk();
+    if (std::optional<Error> error = refusal()) return done(tl::unexpected(std::move(*error)));
+    if (batch.tenant.empty() || batch.tenant.size() > kTenantBytesMax)
+        return done(fail(ErrorCode::kInvalidArgument, "a tenant's name has 1 to {} bytes, not {}",
+                         kTenantBytesMax, batch.tenant.size()));
+    if (batch.spans.empty()) return done({});
+    const uint64_t bytes_hash = hash64(batch.bytes.view());
+    const uint64_t hash = request_hash(batch, bytes_hash);
+    if (recent_.has(hash)) {
+        counters_.duplicate_spans.add(batch.spans.size());
+        return done({});
+    }
+    struct Waiting {
+        Batch batch;
+        std::function<void(Result<void>)> done;
+    };
+    auto waiting = std::make_shared<Waiting>(Waiting{std::move(batch), std::move(done)});
+    log_->append(waiting->batch, bytes_hash, [this, waiting, hash](Result<LogPosition> end) {
+        if (!end) return waiting->done(tl::unexpected(std::move(end).error()));
+        became_durable(std::move(waiting->batch), *end);
+        recent_.insert(hash);
+        waiting->done({});
+    });
+    if (options_.background == StoreBackground::kCaller) log_->write_queued();
+}
+
+void StoreEngine::became_durable(Batch batch, LogPosition end) {
+    counters_.accepted_spans.add(batch.spans.size());
+    if (options_.background == StoreBackground::kCaller) return build({std::move(batch), end});
+    const uint64_t bytes = batch.bytes.size();
+    {
+        std::unique_lock lock(builder_mutex_);
+        // The log waits with its next group: what is acknowledged is soon searchable.
+        builder_room_.wait(lock, [&] {
+            return stopping_ || gauges_->builder_queue_bytes < options_.builder_queue_bytes_max;
+        });
+        gauges_->builder_queue_bytes += bytes;
+        ++queued_;
+        builder_queue_.push_back({std::move(batch), end});
+    }
+    builder_wake_.notify_one();
+}
+
+void StoreEngine::build(const Durable& durable) {
+    std::lock_guard lock(heads_mutex_);
+    if (head_since_ns_ == 0) head_since_ns_ = clock_.monotonic_ns();
+    counters_.duplicate_spans.add(heads_->add(durable.batch));
+    built_end_ = durable.end;
+    heads_bytes_ = heads_->memory_bytes();
+    if (!heads_->has_full()) return;
+    std::vector<SealedHead> sealed;
+    const Result<void> result = heads_->seal_full(sealed);
+    add_sealed_locked(std::move(sealed));
+    heads_bytes_ = heads_->memory_bytes();
+    if (result) return;
+    std::lock_guard failure_lock(failure_mutex_);
+    failure_ = "a segment could not be built: " + result.error().message;
+}
+
+void StoreEngine::add_sealed_locked(std::vector<SealedHead> sealed) {
+    if (sealed.empty()) return;
+    counters_.seals.add(sealed.size());
+    std::vector<LiveSegment> come;
+    for (SealedHead& one : sealed) {
+        LiveSegment live;
+        live.tenant = std::move(one.tenant);
+        live.hour = one.hour;
+        live.memory_bytes = one.segment->memory_bytes();
+        live.since_monotonic_ns = clock_.monotonic_ns();
+        live.segment = std::move(one.segment);
+        come.push_back(std::move(live));
+    }
+    live_.replace({}, std::move(come));
+    update_gauges();
+    if (live_.totals().memory_bytes >= options_.flush_bytes) {
+        std::lock_guard lock(wake_mutex_);
+        flush_wake_.notify_one();
+    }
+}
+
+Result<void> StoreEngine::seal_heads_locked() {
+    std::vector<SealedHead> sealed;
+    Result<void> result = heads_->seal_all(sealed);
+    add_sealed_locked(std::move(sealed));
+    heads_bytes_ = heads_->memory_bytes();
+    head_since_ns_ = 0;
+    if (result) return result;
+    std::lock_guard lock(failure_mutex_);
+    failure_ = "a segment could not be built: " + result.error().message;
+    return result;
+}
+
+void StoreEngine::run_builder() {
+    const uint64_t seal_after_ns = options_.seal_after_ms * 1'000'000;
+    while (true) {
+        std::optional<Durable> next;
+        {
+            std::unique_lock lock(builder_mutex_);
+            const auto has_work = [this] { return builder_stops_ || !builder_queue_.empty(); };
+            if (!has_work())
+                builder_wake_.wait_for(
+                    lock, std::chrono::milliseconds(options_.seal_after_ms / 4 + 1), has_work);
+            if (!builder_queue_.empty()) {
+                next = std::move(builder_queue_.front());
+                builder_queue_.pop_front();
+            } else if (builder_stops_) {
+                return;
+            }
+        }
+        if (next) {
+            // Memory is full: wait for the flush. What is sealed stays searchable meanwhile.
+            {
+                std::unique_lock lock(wake_mutex_);
+                memory_room_.wait(lock, [this] {
+                    return stopping_ ||
+                           heads_bytes_ + live_.totals().memory_bytes < options_.memory_bytes_max;
+                });
+            }
+            const uint64_t bytes = next->batch.bytes.size();
+            build(*next);
+            next.reset();
+            std::lock_guard lock(builder_mutex_);
+            gauges_->builder_queue_bytes -= bytes;
+            ++built_;
+            builder_room_.notify_one();
+            builder_done_.notify_all();
+        }
+        std::lock_guard lock(heads_mutex_);
+        const bool is_due =
+            head_since_ns_ != 0 && clock_.monotonic_ns() - head_since_ns_ >= seal_after_ns;
+        // A failure is kept where accept() sees it.
+        if (is_due) (void)seal_heads_locked();
+    }
+}
+
+Result<void> StoreEngine::seal() {
+    if (options_.background == StoreBackground::kThreads) {
+        std::unique_lock lock(builder_mutex_);
+        const uint64_t wanted = queued_;
+        builder_done_.wait(lock, [&] { return stopping_ || built_ >= wanted; });
+    }
+    std::lock_guard lock(heads_mutex_);
+    return seal_heads_locked();
+}
+
+Result<void> StoreEngine::flush() {
+    TRY(seal());
+    return flush_now([] { return false; });
+}
+
+std::vector<std::shared_ptr<const Segment>> StoreEngine::snapshot(std::string_view tenant) const {
+    return live_.snapshot(tenant);
+}
+
+void StoreEngine::update_gauges() {
+    const LiveTotals totals = live_.totals();
+    gauges_->spans = totals.spans;
+    gauges_->segments = totals.segments;
+    gauges_->segments_in_memory = totals.segments_in_memory;
+    gauges_->disk_bytes = totals.disk_bytes;
+    gauges_->memory_bytes = totals.memory_bytes + heads_bytes_;
+    const uint64_t end = log_->state().end.value;
+    gauges_->unflushed_log_bytes = end > flushed_end_ ? end - flushed_end_ : 0;
+}
+
+StoreState StoreEngine::state() const {
+    const LiveTotals totals = live_.totals();
+    StoreState state;
+    state.spans = totals.spans;
+    state.segments = totals.segments;
+    state.segments_in_memory = totals.segments_in_memory;
+    state.disk_bytes = totals.disk_bytes;
+    state.memory_bytes = memory_bytes();
+    state.oldest_arrival_ns = totals.oldest_arrival_ns;
+    state.quarantined = gauges_->quarantined.load();
+    state.duplicates = counters_.duplicate_spans.value();
+    state.log = log_->state();
+    state.is_read_only = state.log.is_read_only;
+    state.reason = state.log.reason;
+    if (state.is_read_only) return state;
+    if (std::optional<Error> error = refusal()) {
+        state.is_read_only = true;
+        state.reason = error->message;
+    }
+    return state;
+}
+
+}  // namespace spanloom::store

@@ -1,0 +1,192 @@
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <condition_variable>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <thread>
+#include <unordered_set>
+#include <vector>
+
+#include "store/head.h"
+#include "store/log_file.h"
+#include "store/manifest.h"
+#include "store/store.h"
+#include "store/store_live.h"
+
+namespace spanloom::store {
+
+// What metrics read; outlives the store with them.
+struct StoreGauges {
+    std::atomic<uint64_t> spans = 0;
+    std::atomic<uint64_t> segments = 0;
+    std::atomic<uint64_t> segments_in_memory = 0;
+    std::atomic<uint64_t> disk_bytes = 0;
+    std::atomic<uint64_t> memory_bytes = 0;
+    std::atomic<uint64_t> builder_queue_bytes = 0;
+    std::atomic<uint64_t> disk_free_bytes = UINT64_MAX;
+    std::atomic<uint64_t> unflushed_log_bytes = 0;
+    std::atomic<uint64_t> quarantined = 0;
+};
+
+struct StoreCounters {
+    explicit StoreCounters(MetricsRegistry& metrics);
+    Counter& accepted_spans;
+    Counter& duplicate_spans;
+    Counter& seals;
+    Counter& flushes;
+    Counter& flush_failures;
+    Counter& flushed_spans;
+    Counter& merges;
+    Counter& merge_failures;
+    Counter& merged_spans;
+    Counter& dropped_segments;
+    Counter& dropped_spans;
+    Counter& dropped_bytes;
+    Counter& damaged_segments;
+    Counter& recovered_spans;
+    Counter& refused_memory;
+    Counter& refused_disk;
+};
+
+// The requests that became durable lately, by hash of tenant and bytes. Thread-safe.
+class RecentRequests {
+  public:
+    bool has(uint64_t hash) const;
+    void insert(uint64_t hash);
+
+  private:
+    static constexpr size_t kGeneration = 32'768;  // requests; between one and two are remembered
+
+    mutable std::mutex mutex_;
+    std::array<std::unordered_set<uint64_t>, 2> generations_;
+};
+
+// The Store on one directory. Three threads of its own (builder, flush, maintenance) and the
+// log's. A request goes: accept() -> log, synced -> builder's queue, acknowledged -> head ->
+// segment in memory -> flush -> segment on disk -> merges -> retention.
+class StoreEngine final : public Store {
+  public:
+    static Result<std::unique_ptr<StoreEngine>> open(StoreOptions options, Io& io,
+                                                     const Clock& clock, Random& random,
+                                                     MetricsRegistry& metrics);
+    ~StoreEngine() override;
+    StoreEngine(const StoreEngine&) = delete;
+    StoreEngine& operator=(const StoreEngine&) = delete;
+
+    void accept(Batch batch, std::function<void(Result<void>)> done) override;
+    std::vector<std::shared_ptr<const Segment>> snapshot(std::string_view tenant) const override;
+    Result<void> seal() override;
+    Result<void> flush() override;
+    Result<void> settle() override;
+    StoreState state() const override;
+
+  private:
+    // A durable request on its way into the head.
+    struct Durable {
+        Batch batch;
+        LogPosition end;
+    };
+    struct Written {
+        ManifestSegment entry;
+        LiveSegment live;
+    };
+
+    StoreEngine(StoreOptions options, Io& io, const Clock& clock, Random& random,
+                MetricsRegistry& metrics);
+
+    // ---- opening (store_recovery.cc)
+    Result<void> recover(Random& random, MetricsRegistry& metrics);
+    Result<void> open_segments(ManifestChange& change);
+    Result<void> take_in_files(bool adopt, ManifestChange& change);
+    void quarantine(const ManifestSegment& entry, const std::string& why);
+    Result<void> replay_log();
+    void register_gauges(MetricsRegistry& metrics);
+
+    // ---- ingest (store_engine.cc)
+    std::optional<Error> refusal() const;
+    void became_durable(Batch batch, LogPosition end);
+    void build(const Durable& durable);
+    void run_builder();
+    Result<void> seal_heads_locked();
+    void add_sealed_locked(std::vector<SealedHead> sealed);
+    uint64_t memory_bytes() const;
+    void update_gauges();
+
+    // ---- flush, merge, retention (store_background.cc)
+    void start_threads();
+    void run_flusher();
+    void run_maintenance();
+    bool wants_flush() const;
+    Result<void> flush_now(const std::function<bool()>& stop);
+    Result<Written> write_segment(const std::vector<LiveSegments::Pointer>& inputs,
+                                  const std::function<bool()>& stop);
+    Result<void> write_temporary(const std::string& path,
+                                 const std::vector<LiveSegments::Pointer>& inputs,
+                                 const std::function<bool()>& stop);
+    Result<void> commit_written(const ManifestChange& change, const std::vector<Written>& written);
+    void remove_written(const std::vector<Written>& written);
+    Result<bool> merge_once(const std::function<bool()>& stop);
+    void find_damage(const std::vector<LiveSegments::Pointer>& inputs);
+    Result<bool> drop_expired();
+    void measure_disk();
+
+    const StoreOptions options_;
+    Io& io_;
+    const Clock& clock_;
+    StoreCounters counters_;
+    std::shared_ptr<StoreGauges> gauges_ = std::make_shared<StoreGauges>();
+    std::unique_ptr<FileLock> lock_;
+    std::unique_ptr<FileLog> log_;
+    RecentRequests recent_;
+    LiveSegments live_;
+    uint64_t opened_wall_ns_ = 0;
+    uint64_t opened_monotonic_ns_ = 0;
+
+    std::mutex manifest_mutex_;  // manifest_, obsolete_, orphans_, directories_
+    std::unique_ptr<Manifest> manifest_;
+    ObsoleteFiles obsolete_;
+    std::vector<std::string> orphans_;  // written, but perhaps named by the manifest on disk
+    std::unordered_set<std::string> directories_;
+
+    std::mutex heads_mutex_;  // heads_, built_end_, head_since_ns_
+    std::unique_ptr<Heads> heads_;
+    LogPosition built_end_;
+    uint64_t head_since_ns_ = 0;  // monotonic; 0: nothing unsealed
+    std::atomic<uint64_t> heads_bytes_ = 0;
+
+    std::mutex builder_mutex_;  // builder_queue_, built_, queued_, builder_stops_
+    std::condition_variable builder_wake_;
+    std::condition_variable builder_room_;
+    std::condition_variable builder_done_;
+    std::deque<Durable> builder_queue_;
+    uint64_t queued_ = 0;  // requests ever given to the builder
+    uint64_t built_ = 0;   // of them, in a head
+    bool builder_stops_ = false;
+
+    std::mutex flush_mutex_;        // one flush at a time
+    std::mutex maintenance_mutex_;  // one merge or retention at a time
+    std::mutex wake_mutex_;
+    std::condition_variable flush_wake_;
+    std::condition_variable maintenance_wake_;
+    std::condition_variable memory_room_;
+    std::atomic<bool> stopping_ = false;
+    std::atomic<uint64_t> stop_deadline_ns_ = UINT64_MAX;  // monotonic
+    std::atomic<uint64_t> flushed_end_ = 0;
+    std::atomic<bool> flush_fails_ = false;
+
+    mutable std::mutex failure_mutex_;
+    std::string failure_;  // why nothing is accepted, for good; "" while all is well
+    std::string flush_failure_;
+
+    std::thread builder_;
+    std::thread flusher_;
+    std::thread maintenance_;
+};
+
+}  // namespace spanloom::store

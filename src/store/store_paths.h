@@ -1,0 +1,27 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+
+// Names in the data directory, as docs/format/manifest.md has them.
+namespace spanloom::store {
+
+constexpr uint64_t kNsPerHour = 3'600'000'000'000;
+
+// Every byte but A-Z a-z 0-9 _ - as %XX, so that a name never leaves its directory.
+std::string encode_tenant(std::string_view tenant);
+// nullopt: not what encode_tenant gives.
+std::optional<std::string> decode_tenant(std::string_view name);
+
+struct SegmentName {
+    uint64_t hour = 0;  // since 1970
+    uint64_t id = 0;
+};
+std::string segment_name(SegmentName name);
+std::optional<SegmentName> parse_segment_name(std::string_view name);
+std::string tenant_directory(std::string_view tenant);
+std::string segment_path(std::string_view tenant, SegmentName name);
+
+}  // namespace spanloom::store
