@@ -275,12 +275,12 @@ export function large_root(total, random) {
     const at = open[Math.floor(random() ** 0.6 * open.length)];
     const { span, depth } = at;
     const room = span.dur - at.cursor;
-    if (room < 20000 || depth >= 20) {
+    if (room < (depth === 0 ? 2e9 : 20000) || depth >= 20) {
       open.splice(open.indexOf(at), 1);
       if (open.length === 0) open.push({ span: root, depth: 0, cursor: 0 });
       continue;
     }
-    const dur = Math.floor(Math.max(5000, room * (depth < 3 ? 0.15 : 0.3) * random()));
+    const dur = depth === 0 ? Math.floor(4e8 + 16e8 * random()) : Math.floor(Math.max(5000, room * (depth < 3 ? 0.15 : 0.3) * random()));
     const child = {
       service: random() < 0.6 ? span.service : services[Math.floor(random() * 24)], name: names[Math.floor(random() * 220)],
       kind: random() < 0.4 ? 'client' : 'internal', start: span.start + at.cursor + Math.floor(random() * 1000), dur, error: random() < 0.0006 ? 'failed' : undefined,

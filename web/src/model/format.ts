@@ -9,16 +9,18 @@ export function duration(ns: number): string {
   if (!Number.isFinite(ns)) return '–';
   const sign = ns < 0 ? '−' : '';
   const value = Math.abs(ns);
+  if (value === 0) return '0';
   if (value < 1e3) return `${sign}${Math.round(value)} ns`;
   if (value < 999.5e3) return `${sign}${digits(value / 1e3)} µs`;
   if (value < 999.5e6) return `${sign}${digits(value / 1e6)} ms`;
   if (value < 60e9) return `${sign}${digits(value / 1e9)} s`;
+  const two = (whole: number, per: number, large: string, small: string): string =>
+    `${sign}${Math.floor(whole / per)} ${large}${whole % per ? ` ${whole % per} ${small}` : ''}`;
   const seconds = Math.round(value / 1e9);
-  if (seconds < 3600) return `${sign}${Math.floor(seconds / 60)} min ${seconds % 60} s`;
+  if (seconds < 3600) return two(seconds, 60, 'min', 's');
   const minutes = Math.round(seconds / 60);
-  if (minutes < 1440) return `${sign}${Math.floor(minutes / 60)} h ${minutes % 60} min`;
-  const hours = Math.round(minutes / 60);
-  return `${sign}${Math.floor(hours / 24)} d ${hours % 24} h`;
+  if (minutes < 1440) return two(minutes, 60, 'h', 'min');
+  return two(Math.round(minutes / 60), 24, 'd', 'h');
 }
 
 const kSpoken: Record<string, string> = {

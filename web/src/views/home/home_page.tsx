@@ -138,7 +138,7 @@ function NoServices() {
 
 const kColumns: { key: SortKey; label: string; numeric: boolean }[] = [
   { key: 'name', label: 'Service', numeric: false },
-  { key: 'rate', label: 'Requests/s', numeric: true },
+  { key: 'rate', label: 'Req/s', numeric: true },
   { key: 'errors', label: 'Errors', numeric: true },
   { key: 'p50', label: 'p50', numeric: true },
   { key: 'p95', label: 'p95', numeric: true },

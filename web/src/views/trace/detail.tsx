@@ -232,12 +232,14 @@ function AttributeLine(props: { item: Attribute; scope: string }) {
         {item.cut && <span class="note"> cut here: the stored value is longer</span>}
       </td>
       <td class="tools">
+        <span class="tool-box">
         {query && (
           <a class="quiet" href={page_link('/search', { q: query })} title="Find traces with this value" aria-label={`Find traces where ${item.key} has this value`}>
             <Icon d={kIcons.search} size={13} />
           </a>
         )}
         <Copy text={text} what={`value of ${item.key}`} />
+        </span>
       </td>
     </tr>
   );

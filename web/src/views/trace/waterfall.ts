@@ -500,7 +500,7 @@ export class Waterfall {
     const out: Bar[] = [];
     for (let position = first; position < last; position++) {
       const row = this.rows[position];
-      const label = duration(this.trace.dur[row]);
+      const label = this.trace.has(row, kFlagUnended) ? 'never ended' : duration(this.trace.dur[row]);
       out.push(bar_of(this.trace, row, view, this.collapsed[row] === 1, label, this.label_width(label)));
     }
     return out;
@@ -572,6 +572,10 @@ export class Waterfall {
       this.outline(bar, bar_top, bar_height, paint.accent, bar.row === this.current_match ? 2 : 1, []);
     }
     if (bar.row === this.selected) this.outline(bar, bar_top, bar_height, paint.text, 1.5, []);
+    if (bar.label_inside && (bar.error || bar.critical || bar.slot >= 12)) {
+      context.fillStyle = color;
+      context.fillRect(bar.label_x - 3, bar_top + 0.5, this.label_width(bar.label) + 6, bar_height - 1);
+    }
     context.fillStyle = bar.label_inside ? (paint.dark ? '#0b0d12' : '#ffffff') : paint.muted;
     context.fillText(bar.label, bar.label_x, bar_top + bar_height / 2 + 0.5);
     context.globalAlpha = 1;
