@@ -266,6 +266,11 @@ void Connection::shut_down() {
     flush();
 }
 
+uint64_t Connection::linger_ns() {
+    if (thread_.is_stopping()) return kLingerStoppingNs;
+    return std::min(kLingerNs, limits().idle_timeout_ms * 1'000'000ULL);
+}
+
 void Connection::check_deadlines() {
     const ServerLimits& limits = this->limits();
     const uint64_t now = now_ns();
@@ -279,7 +284,7 @@ void Connection::check_deadlines() {
             close();
             return;
         case Phase::kLingering:
-            if (now - phase_ns_ > (thread_.is_stopping() ? kLingerStoppingNs : kLingerNs)) close();
+            if (now - phase_ns_ > linger_ns()) close();
             return;
         case Phase::kServing:
             break;

@@ -48,6 +48,7 @@ class Connection final : public SessionHost, public std::enable_shared_from_this
     void on_end();
     void flush();
     void linger();
+    uint64_t linger_ns();
     void arm_read();
     void arm_write();
 
