@@ -1,8 +1,8 @@
 #include "base/json_writer.h"
 
-#include <fmt/format.h>
-
 #include <cmath>
+
+#include <fmt/format.h>
 
 #include "base/text.h"
 
@@ -98,17 +98,27 @@ JsonWriter& JsonWriter::string(std::string_view value) {
     return *this;
 }
 
-JsonWriter& JsonWriter::number(int64_t value) { return raw(fmt::format_int(value).c_str()); }
-JsonWriter& JsonWriter::number(uint64_t value) { return raw(fmt::format_int(value).c_str()); }
+JsonWriter& JsonWriter::number(int64_t value) {
+    return raw(fmt::format_int(value).c_str());
+}
+JsonWriter& JsonWriter::number(uint64_t value) {
+    return raw(fmt::format_int(value).c_str());
+}
 
 JsonWriter& JsonWriter::number(double value) {
     if (std::isnan(value)) return raw("\"NaN\"");
     if (std::isinf(value)) return raw(value > 0 ? "\"Infinity\"" : "\"-Infinity\"");
+    // Without the point, readers take it for an integer and lose the sign.
+    if (value == 0 && std::signbit(value)) return raw("-0.0");
     return raw(fmt::format("{}", value));
 }
 
-JsonWriter& JsonWriter::boolean(bool value) { return raw(value ? "true" : "false"); }
-JsonWriter& JsonWriter::null() { return raw("null"); }
+JsonWriter& JsonWriter::boolean(bool value) {
+    return raw(value ? "true" : "false");
+}
+JsonWriter& JsonWriter::null() {
+    return raw("null");
+}
 
 JsonWriter& JsonWriter::quoted(int64_t value) {
     separate();

@@ -41,20 +41,30 @@ class ValueWriter {
     // Writes a scalar whole, or begins a container.
     void open(const ValueView& value) {
         if (is_tagged()) out_.begin_object();
-        if (value.type == ValueType::kArray || value.type == ValueType::kKvlist) {
+        if (is_tagged() && is_empty_container(value)) {
+            out_.key(container_name(value.type)).begin_object().end_object();
+        } else if (value.type == ValueType::kArray || value.type == ValueType::kKvlist) {
             begin_container(value.type);
             stack_.push_back({WireReader(value.bytes), value.type});
             return;
+        } else {
+            write_scalar(value);
         }
-        write_scalar(value);
         if (is_tagged()) out_.end_object();
         end_entry();
     }
 
+    static std::string_view container_name(ValueType type) {
+        return type == ValueType::kArray ? "arrayValue" : "kvlistValue";
+    }
+    static bool is_empty_container(const ValueView& value) {
+        return (value.type == ValueType::kArray && value.elements().empty()) ||
+               (value.type == ValueType::kKvlist && value.entries().empty());
+    }
+
     void begin_container(ValueType type) {
         if (is_tagged()) {
-            out_.key(type == ValueType::kArray ? "arrayValue" : "kvlistValue");
-            out_.begin_object().key("values").begin_array();
+            out_.key(container_name(type)).begin_object().key("values").begin_array();
         } else if (type == ValueType::kArray) {
             out_.begin_array();
         } else {
