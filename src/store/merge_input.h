@@ -1,0 +1,93 @@
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "store/segment.h"
+#include "store/segment_writer.h"
+
+// One side of a merge: the row groups of an input as they are needed, and what its numbers
+// (columns, orders, scopes, dictionary codes) are in the output.
+namespace spanloom::store {
+
+// From codes of one input dictionary to those of an output column. Filled as codes are met.
+struct CodeMap {
+    std::shared_ptr<const void> owner;  // of the dictionary: while it lives, its address is its own
+    uint32_t generation = 0;            // of the output column
+    std::vector<uint32_t> codes;
+};
+
+// One decoded row group of an input. The cursors remember where the last look-up ended: rows are
+// asked for in order, mostly.
+struct MergeGroup {
+    struct Column {
+        uint32_t number = 0;  // of the input
+        std::shared_ptr<const ColumnBlock> block;
+        size_t cursor = 0;
+        CodeMap own_map;  // for dictionaries of this block alone
+    };
+
+    RowGroup meta;
+    std::vector<Column> fixed;       // all, by number
+    std::vector<Column> attributes;  // of all tables, those with values
+    size_t bytes = 0;
+
+    const ColumnBlock& block(uint32_t fixed_column) const { return *fixed[fixed_column].block; }
+};
+
+// Values [first, last) of a column belong to rows [row, end).
+struct ValueRange {
+    size_t first = 0;
+    size_t last = 0;
+};
+ValueRange values_of(MergeGroup::Column& column, uint32_t row, uint32_t end);
+
+// Value of a sparse integer column of a row; 0 where there is none.
+int64_t integer_of(MergeGroup& group, uint32_t fixed_column, uint32_t row);
+
+class MergeInput {
+  public:
+    MergeInput(std::shared_ptr<const Segment> segment, SegmentWriter& writer);
+
+    const Segment& segment() const { return *segment_; }
+    // Fails where a scope, resource or column of the input cannot be taken over.
+    Result<void> prepare();
+    Result<std::shared_ptr<MergeGroup>> load(uint32_t group);
+    uint32_t group_of(uint32_t row) const;
+
+    // kNone: beyond the limit of columns.
+    uint32_t output_column(uint32_t column) const { return columns_[column]; }
+    uint32_t input_column(uint32_t fixed_column) const { return fixed_[fixed_column]; }
+    uint32_t output_scope(int64_t scope) const { return scopes_[static_cast<size_t>(scope)]; }
+    // The output's order for a code of an order column; kNone: the attributes must go into
+    // overflow.
+    uint32_t output_order(Table table, const ColumnBlock& block, uint32_t code);
+    // The output's code for a text of a column.
+    uint32_t output_code(MergeGroup::Column& column, uint32_t output_column, uint32_t code);
+
+    // Everything that makes a span this one and not another: for telling whether two are equal.
+    std::string content(MergeGroup& group, uint32_t row) const;
+    // All attributes of one row as an overflow value (segment_wire.h).
+    std::string overflow_value(Table table, MergeGroup& group, uint32_t row) const;
+
+  private:
+    void notice_owner(uint32_t column, const ColumnBlock& block);
+    void append_child(Table table, MergeGroup& group, uint32_t row, std::string& out) const;
+    void append_attributes(Table table, MergeGroup& group, uint32_t row, std::string& out) const;
+
+    std::shared_ptr<const Segment> segment_;
+    SegmentWriter& writer_;
+    std::vector<uint32_t> columns_;  // input column to output column
+    std::vector<uint32_t> fixed_;    // fixed output column to input column
+    std::vector<uint32_t> scopes_;
+    std::vector<CodeMap> shared_maps_;  // per input column, for a dictionary that blocks share
+    std::vector<std::shared_ptr<const void>> last_owners_;  // per input column, of the last block
+    std::array<CodeMap, 3> order_maps_;
+};
+
+}  // namespace spanloom::store
