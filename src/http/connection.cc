@@ -268,7 +268,7 @@ void Connection::shut_down() {
 
 uint64_t Connection::linger_ns() {
     if (thread_.is_stopping()) return kLingerStoppingNs;
-    return std::min(kLingerNs, limits().idle_timeout_ms * 1'000'000ULL);
+    return std::min<uint64_t>(kLingerNs, limits().idle_timeout_ms * 1'000'000ULL);
 }
 
 void Connection::check_deadlines() {
