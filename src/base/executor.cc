@@ -1,12 +1,12 @@
 #include "base/executor.h"
 
-#include <pthread.h>
-
 #include <condition_variable>
 #include <deque>
 #include <mutex>
 #include <thread>
 #include <vector>
+
+#include <pthread.h>
 
 namespace spanloom {
 namespace {
@@ -27,7 +27,8 @@ class ThreadPool final : public Executor {
             stopping_ = true;
         }
         wake_.notify_all();
-        for (std::thread& thread : threads_) thread.join();
+        for (std::thread& thread : threads_)
+            thread.join();
     }
 
     void post(std::function<void()> work) override {

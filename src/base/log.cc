@@ -1,12 +1,12 @@
 #include "base/log.h"
 
-#include <spdlog/sinks/stdout_color_sinks.h>
-#include <spdlog/spdlog.h>
-
 #include <chrono>
 #include <map>
 #include <mutex>
 #include <string>
+
+#include <spdlog/sinks/stdout_color_sinks.h>
+#include <spdlog/spdlog.h>
 
 namespace spanloom::log {
 namespace {
@@ -47,10 +47,14 @@ std::string escape_control(std::string_view text) {
 
 spdlog::level::level_enum to_spdlog(Level level) {
     switch (level) {
-        case Level::kDebug: return spdlog::level::debug;
-        case Level::kInfo: return spdlog::level::info;
-        case Level::kWarning: return spdlog::level::warn;
-        case Level::kError: return spdlog::level::err;
+        case Level::kDebug:
+            return spdlog::level::debug;
+        case Level::kInfo:
+            return spdlog::level::info;
+        case Level::kWarning:
+            return spdlog::level::warn;
+        case Level::kError:
+            return spdlog::level::err;
     }
     return spdlog::level::err;
 }
@@ -61,7 +65,8 @@ bool admit(std::string_view format, uint64_t& left_out) {
     static std::map<std::string, Allowance, std::less<>> allowances;
     std::lock_guard lock(mutex);
     auto found = allowances.find(format);
-    if (found == allowances.end()) found = allowances.emplace(std::string(format), Allowance{}).first;
+    if (found == allowances.end())
+        found = allowances.emplace(std::string(format), Allowance{}).first;
     Allowance& allowance = found->second;
     const auto now = std::chrono::steady_clock::now();
     if (now - allowance.window_start > kWindow) {
@@ -78,7 +83,9 @@ bool admit(std::string_view format, uint64_t& left_out) {
 
 }  // namespace
 
-void set_level(Level level) { logger().set_level(to_spdlog(level)); }
+void set_level(Level level) {
+    logger().set_level(to_spdlog(level));
+}
 
 void write(Level level, std::string_view format, std::string_view text) {
     uint64_t left_out = 0;

@@ -1,8 +1,8 @@
 #pragma once
 
-#include <fmt/core.h>
-
 #include <string_view>
+
+#include <fmt/core.h>
 
 namespace spanloom::log {
 
@@ -16,17 +16,20 @@ void write(Level level, std::string_view format, std::string_view text);
 
 template <typename... Args>
 void info(fmt::format_string<Args...> format, Args&&... args) {
-    write(Level::kInfo, std::string_view(fmt::string_view(format).data(), fmt::string_view(format).size()),
+    write(Level::kInfo,
+          std::string_view(fmt::string_view(format).data(), fmt::string_view(format).size()),
           fmt::format(format, std::forward<Args>(args)...));
 }
 template <typename... Args>
 void warning(fmt::format_string<Args...> format, Args&&... args) {
-    write(Level::kWarning, std::string_view(fmt::string_view(format).data(), fmt::string_view(format).size()),
+    write(Level::kWarning,
+          std::string_view(fmt::string_view(format).data(), fmt::string_view(format).size()),
           fmt::format(format, std::forward<Args>(args)...));
 }
 template <typename... Args>
 void error(fmt::format_string<Args...> format, Args&&... args) {
-    write(Level::kError, std::string_view(fmt::string_view(format).data(), fmt::string_view(format).size()),
+    write(Level::kError,
+          std::string_view(fmt::string_view(format).data(), fmt::string_view(format).size()),
           fmt::format(format, std::forward<Args>(args)...));
 }
 

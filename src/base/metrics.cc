@@ -63,7 +63,8 @@ std::string MetricsRegistry::render() const {
     std::string out;
     for (const Family& family : families_) {
         fmt::format_to(std::back_inserter(out), "# HELP spanloom_{} {}\n# TYPE spanloom_{} {}\n",
-                       family.name, family.help, family.name, family.is_counter ? "counter" : "gauge");
+                       family.name, family.help, family.name,
+                       family.is_counter ? "counter" : "gauge");
         for (const Series& series : family.series) {
             if (family.is_counter) {
                 fmt::format_to(std::back_inserter(out), "spanloom_{}{} {}\n", family.name,

@@ -10,9 +10,7 @@ class Random {
     virtual ~Random() = default;
     virtual uint64_t next() = 0;
     // In [0, bound); bound > 0. The bias is below bound / 2^64.
-    uint64_t below(uint64_t bound) {
-        return next() % bound;
-    }
+    uint64_t below(uint64_t bound) { return next() % bound; }
     // Uniform in [0, 1).
     double unit() { return static_cast<double>(next() >> 11) * 0x1.0p-53; }
 };

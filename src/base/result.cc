@@ -27,17 +27,25 @@ constexpr std::array<CodeRow, 11> kCodes = {{
     {"internal", 500, 13},
 }};
 
-const CodeRow& row(ErrorCode code) { return kCodes[static_cast<size_t>(code)]; }
+const CodeRow& row(ErrorCode code) {
+    return kCodes[static_cast<size_t>(code)];
+}
 
 }  // namespace
 
-std::string_view error_code_name(ErrorCode code) { return row(code).name; }
-int http_status(ErrorCode code) { return row(code).http; }
-int grpc_status(ErrorCode code) { return row(code).grpc; }
+std::string_view error_code_name(ErrorCode code) {
+    return row(code).name;
+}
+int http_status(ErrorCode code) {
+    return row(code).http;
+}
+int grpc_status(ErrorCode code) {
+    return row(code).grpc;
+}
 
 void die(const char* condition, const char* file, int line) {
-    std::fprintf(stderr, "spanloom: a fault in spanloom itself: %s does not hold (%s:%d)\n", condition,
-                 file, line);
+    std::fprintf(stderr, "spanloom: a fault in spanloom itself: %s does not hold (%s:%d)\n",
+                 condition, file, line);
     std::abort();
 }
 

@@ -1,12 +1,12 @@
 #pragma once
 
-#include <fmt/core.h>
-
 #include <cstdint>
 #include <string>
 #include <string_view>
-#include <tl/expected.hpp>
 #include <utility>
+
+#include <fmt/core.h>
+#include <tl/expected.hpp>
 
 namespace spanloom {
 
@@ -56,23 +56,23 @@ tl::unexpected<Error> fail(ErrorCode code, fmt::format_string<Args...> text, Arg
 #define SPANLOOM_CONCAT(a, b) SPANLOOM_CONCAT_INNER(a, b)
 
 // TRY(expression): leave the function with the error, if there is one.
-#define TRY(expression)                                                                       \
-    do {                                                                                      \
-        if (auto try_result = (expression); !try_result) [[unlikely]]                         \
-            return ::tl::unexpected<::spanloom::Error>(std::move(try_result).error());        \
+#define TRY(expression)                                                                \
+    do {                                                                               \
+        if (auto try_result = (expression); !try_result) [[unlikely]]                  \
+            return ::tl::unexpected<::spanloom::Error>(std::move(try_result).error()); \
     } while (false)
 
 // TRY_ASSIGN(declaration, expression): the value, or leave the function with the error.
 #define TRY_ASSIGN(declaration, expression) \
     TRY_ASSIGN_INNER(SPANLOOM_CONCAT(try_result_, __LINE__), declaration, expression)
-#define TRY_ASSIGN_INNER(result, declaration, expression)                           \
-    auto result = (expression);                                                     \
-    if (!result) [[unlikely]]                                                       \
-        return ::tl::unexpected<::spanloom::Error>(std::move(result).error());      \
+#define TRY_ASSIGN_INNER(result, declaration, expression)                      \
+    auto result = (expression);                                                \
+    if (!result) [[unlikely]]                                                  \
+        return ::tl::unexpected<::spanloom::Error>(std::move(result).error()); \
     declaration = std::move(*result)
 
-#define SPANLOOM_ASSERT(condition)                                      \
-    do {                                                                \
-        if (!(condition)) [[unlikely]]                                  \
-            ::spanloom::die(#condition, __FILE__, __LINE__);            \
+#define SPANLOOM_ASSERT(condition)                           \
+    do {                                                     \
+        if (!(condition)) [[unlikely]]                       \
+            ::spanloom::die(#condition, __FILE__, __LINE__); \
     } while (false)

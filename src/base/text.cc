@@ -1,13 +1,13 @@
 #include "base/text.h"
 
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <array>
 #include <cctype>
 #include <charconv>
 #include <cmath>
 #include <limits>
+
+#include <fmt/format.h>
 
 namespace spanloom {
 namespace {
@@ -149,7 +149,8 @@ void append_base64(std::string& out, std::string_view bytes) {
 }
 
 std::optional<std::string> parse_base64(std::string_view text) {
-    while (!text.empty() && text.back() == '=') text.remove_suffix(1);
+    while (!text.empty() && text.back() == '=')
+        text.remove_suffix(1);
     if (text.size() % 4 == 1) return std::nullopt;
     std::string out;
     out.reserve(text.size() * 3 / 4);
@@ -258,7 +259,8 @@ Result<uint64_t> parse_bytes(std::string_view text) {
     double count = 0;
     const auto parsed = std::from_chars(text.data(), text.data() + digits, count);
     std::string_view unit = text.substr(digits);
-    while (!unit.empty() && unit.front() == ' ') unit.remove_prefix(1);
+    while (!unit.empty() && unit.front() == ' ')
+        unit.remove_prefix(1);
     static constexpr std::array<Unit, 10> kUnits = {{{"", 1},
                                                      {"B", 1},
                                                      {"kB", 1e3},
@@ -323,8 +325,9 @@ Result<uint64_t> parse_rfc3339_ns(std::string_view text) {
     }
     const auto offset_s = take_offset_s(text, at);
     if (!offset_s || at != text.size()) return malformed();
-    const int64_t seconds = days_from_civil(year, static_cast<unsigned>(month), static_cast<unsigned>(day)) * 86400 +
-                            hour * 3600 + minute * 60 + second - *offset_s;
+    const int64_t seconds =
+        days_from_civil(year, static_cast<unsigned>(month), static_cast<unsigned>(day)) * 86400 +
+        hour * 3600 + minute * 60 + second - *offset_s;
     if (seconds < 0 || seconds > 18'000'000'000) return malformed();
     return static_cast<uint64_t>(seconds) * 1'000'000'000U + fraction_ns;
 }

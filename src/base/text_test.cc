@@ -29,8 +29,9 @@ TEST_CASE("times of RFC 3339, with the blank that a decoded plus leaves") {
     CHECK(parse_rfc3339_ns("2026-11-22T17:00:00.25+02:00").value() == 1'795'359'600'250'000'000U);
     CHECK(parse_rfc3339_ns("2026-11-22T17:00:00 02:00").value() == 1'795'359'600'000'000'000U);
     CHECK(format_rfc3339_ns(1'795'359'600'250'000'001U) == "2026-11-22T15:00:00.250000001Z");
-    for (const char* bad : {"", "yesterday", "2026-13-01T00:00:00Z", "2026-11-22T15:00:00", "2026-11-22T15:00:00.Z",
-                            "1955-11-22T15:00:00Z", "2026-11-22T15:00:00Zx"})
+    for (const char* bad :
+         {"", "yesterday", "2026-13-01T00:00:00Z", "2026-11-22T15:00:00", "2026-11-22T15:00:00.Z",
+          "1955-11-22T15:00:00Z", "2026-11-22T15:00:00Zx"})
         CHECK_FALSE(parse_rfc3339_ns(bad).has_value());
 }
 

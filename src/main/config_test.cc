@@ -1,0 +1,60 @@
+#include "main/config.h"
+
+#include <doctest/doctest.h>
+
+namespace spanloom {
+
+TEST_CASE("what is printed reads back as the same configuration") {
+    Config config;
+    config.data = "/var/lib/with \"quotes\"";
+    config.cors_origins = {"https://shop.example", "http://localhost:3000"};
+    config.retention_ns = 36ULL * 3'600'000'000'000;
+    config.disk_used_max = 0.65;
+    Config again;
+    REQUIRE(read_config_text(print_config(config), "printed", again).has_value());
+    CHECK(print_config(again) == print_config(config));
+    CHECK(again.retention_ns == config.retention_ns);
+    CHECK(again.cors_origins == config.cors_origins);
+}
+
+TEST_CASE("a mistake in the file is named with its line and the nearest setting") {
+    const auto error = [](const char* yaml) {
+        Config config;
+        auto read = read_config_text(yaml, "spanloom.yaml", config);
+        return read ? std::string("accepted") : read.error().message;
+    };
+    CHECK(error("data: /x\nlisten:\n  otlp_grcp: 127.0.0.1:1\n") ==
+          "spanloom.yaml:3: there is no setting 'listen.otlp_grcp'; did you mean "
+          "'listen.otlp_grpc'? `spanloom config print` shows them all");
+    CHECK(error("store:\n  memory: lots\n") ==
+          "spanloom.yaml:2: store.memory: \"lots\" is not a size: write it like 64MiB or 50GB");
+    CHECK(error("query:\n  threads: 0\n") ==
+          "spanloom.yaml:2: query.threads: must be a whole number from 1 to 1024");
+    CHECK(error("listen: 5\n") == "spanloom.yaml:1: 'listen' must hold settings below it");
+    CHECK(error("query:\n  timeout: 0\n") ==
+          "spanloom.yaml:2: query.timeout: must be longer than 0");
+    CHECK(error("a: [\n").starts_with("spanloom.yaml:2: not YAML"));
+    CHECK(error("- 1\n").starts_with("spanloom.yaml:1: expected settings"));
+    CHECK(error("") == "accepted");
+}
+
+TEST_CASE("a public address needs to be meant") {
+    Config config;
+    config.http = "0.0.0.0:16686";
+    CHECK(check_config(config).error().message.find("reachable from outside") != std::string::npos);
+    config.listen_public = true;
+    CHECK(check_config(config).has_value());
+    config.tls_key = "key.pem";
+    CHECK(check_config(config).error().message.find("belong together") != std::string::npos);
+}
+
+TEST_CASE("addresses") {
+    CHECK(parse_host_port("[::1]:4317").value().host == "::1");
+    CHECK(parse_host_port(":4317").value().host == "127.0.0.1");
+    CHECK(parse_host_port("localhost:0").value().port == 0);
+    for (const char* bad :
+         {"", "4317", "localhost:", "localhost:http", "localhost:65536", "::1:4317"})
+        CHECK_FALSE(parse_host_port(bad).has_value());
+}
+
+}  // namespace spanloom

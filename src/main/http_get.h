@@ -1,0 +1,21 @@
+#pragma once
+
+#include <string>
+
+#include "base/result.h"
+
+namespace spanloom {
+
+struct HttpReply {
+    int status = 0;
+    std::string body;
+};
+
+// One request to a spanloom server, for the commands that ask one. Blocks for at most 30 s; replies
+// are limited to 256 MiB. `server` is "http://host:port".
+Result<HttpReply> http_get(const std::string& server, const std::string& target,
+                           const std::string& accept);
+Result<HttpReply> http_post_json(const std::string& server, const std::string& target,
+                                 const std::string& body);
+
+}  // namespace spanloom
