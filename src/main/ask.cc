@@ -34,27 +34,29 @@ Result<HttpReply> accept_only_success(Result<HttpReply> reply) {
     return reply;
 }
 
-// TracesData inside tempopb.TraceByIDResponse{1 trace}.
-std::string_view trace_message(std::string_view response) {
-    otlp::WireReader reader(response);
-    std::string_view trace;
+// TracesData inside tempopb.TraceByIDResponse{1 trace}. The Blob's padding covers a varint that is
+// cut off; lengths are checked here, what is inside by decode.
+Result<Blob> trace_message(const Blob& response) {
+    otlp::WireReader reader(response.view());
+    const char* end = response.view().data() + response.size();
     while (reader.next()) {
-        if (reader.field() == 1 && reader.wire_type() == 2) {
-            trace = reader.bytes();
-        } else {
+        if (reader.field() != 1 || reader.wire_type() != 2) {
             reader.skip();
+            continue;
         }
+        const std::string_view trace = reader.bytes();
+        if (trace.data() > end || trace.size() > static_cast<size_t>(end - trace.data())) break;
+        return response.slice(static_cast<size_t>(trace.data() - response.view().data()), trace.size());
     }
-    return trace;
+    return fail(ErrorCode::kInternal, "the server's answer is not a trace: is it spanloom?");
 }
 
 Result<std::string> read_and_draw(const TraceOptions& options) {
     const std::string target = "/api/v2/traces/" + options.id;
     TRY_ASSIGN(HttpReply reply,
                accept_only_success(http_get(options.server, target, "application/protobuf")));
-    // The reply is checked as a whole before it is walked.
-    TRY(otlp::decode(Blob::copy_of(reply.body)));
-    TRY_ASSIGN(const Batch trace, otlp::decode(Blob::copy_of(trace_message(reply.body))));
+    TRY_ASSIGN(Blob message, trace_message(Blob::copy_of(reply.body)));
+    TRY_ASSIGN(const Batch trace, otlp::decode(std::move(message)));
     if (trace.spans.empty())
         return fail(ErrorCode::kNotFound, "there is no trace {} at {}", options.id, options.server);
     return draw_trace(trace, Terminal::of(STDOUT_FILENO));
