@@ -1,0 +1,210 @@
+#!/usr/bin/env python3
+"""Whole-program benchmarks. A table, and one JSON object as the last line.
+
+usage: bench/run.py ingest [--spans N] [--concurrency N] [--connections N]
+       bench/run.py query  [--spans N]
+       bench/run.py segment|log [...]     runs that micro-benchmark
+
+Load is made by bench/loadgen (seed 1). CPU seconds are the server's own, from /proc, until all is
+flushed and merged; wall times include the client, which shares the cores.
+"""
+import argparse
+import json
+import os
+import re
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.parse
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+sys.path.insert(0, os.path.join(ROOT, "test", "system"))
+from spanloom_server import Server  # noqa: E402
+
+CACHE = os.path.join(ROOT, ".cache", "bench")
+QUIET_S = 3.0  # the server has settled when it used no CPU worth counting for so long
+
+
+def go_program():
+    return shutil.which("go") or os.path.join(ROOT, ".cache", "go", "bin", "go")
+
+
+def loadgen():
+    os.makedirs(CACHE, exist_ok=True)
+    binary = os.path.join(CACHE, "loadgen")
+    subprocess.run([go_program(), "build", "-o", binary, "."], cwd=os.path.join(ROOT, "bench", "loadgen"), check=True)
+    return binary
+
+
+def dump(binary, spans):
+    path = os.path.join(CACHE, f"load-{spans}.dump")
+    if not os.path.exists(path + ".meta.json"):
+        subprocess.run([binary, "-dump", path, "-spans", str(spans), "-seed", "1"], check=True, stdout=subprocess.DEVNULL)
+    return path
+
+
+def cpu_s(pid):
+    with open(f"/proc/{pid}/stat", encoding="ascii") as f:
+        fields = f.read().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def memory(pid):
+    with open(f"/proc/{pid}/status", encoding="ascii") as f:
+        text = f.read()
+    return {k: int(re.search(rf"{k}:\s+(\d+)", text)[1]) * 1024 for k in ("VmHWM", "VmRSS", "RssAnon")}
+
+
+def settle(server):
+    """Waits until flushing and merging are over."""
+    last, since = cpu_s(server.process.pid), time.time()
+    while time.time() - since < QUIET_S:
+        time.sleep(0.25)
+        now = cpu_s(server.process.pid)
+        if now - last > 0.03:
+            last, since = now, time.time()
+    return last
+
+
+def disk_bytes(data):
+    total = 0
+    for folder, _, names in os.walk(data):
+        total += sum(os.path.getsize(os.path.join(folder, n)) for n in names if os.path.basename(folder) != "log")
+    return total
+
+
+def table(rows):
+    width = max(len(r[0]) for r in rows)
+    for name, value in rows:
+        print(f"  {name:{width}}  {value}")
+
+
+def ingest(options):
+    binary = loadgen()
+    path = dump(binary, options.spans)
+    config = "store:\n  flush_after: 5s\n"
+    with tempfile.TemporaryDirectory(prefix="spanloom-bench-") as folder:
+        server = Server(data=os.path.join(folder, "data"), config=config).start()
+        idle = memory(server.process.pid)
+        peak_anon = 0
+        client = subprocess.Popen([binary, "-endpoint", f"127.0.0.1:{server.ports['otlp-grpc']}", "-replay", path, "-shift-to-now",
+                                   "-concurrency", str(options.concurrency), "-connections", str(options.connections)],
+                                  stdout=subprocess.PIPE, text=True)
+        while client.poll() is None:
+            peak_anon = max(peak_anon, memory(server.process.pid)["RssAnon"])
+            time.sleep(0.02)
+        report = json.loads(client.stdout.read())
+        ingest_cpu_s = cpu_s(server.process.pid)
+        settle(server)
+        cpu = cpu_s(server.process.pid)
+        peak_anon = max(peak_anon, memory(server.process.pid)["RssAnon"])
+        peak = memory(server.process.pid)
+        syncs = server.metric("spanloom_log_syncs_total")
+        server.terminate()
+        disk = disk_bytes(server.data)
+    millions = report["spans_accepted"] / 1e6
+    result = {"spans": report["spans_accepted"], "failed": report["spans_failed"], "rejected": report["spans_rejected"],
+              "spans_per_s": round(report["spans_per_s"]), "request_ms_p50": report["request_ms_p50"], "request_ms_max": report["request_ms_max"],
+              "cpu_s_per_million_spans": round(cpu / millions, 2), "cpu_s_per_million_spans_while_sending": round(ingest_cpu_s / millions, 2),
+              "peak_rss_anon_bytes": peak_anon, "peak_rss_bytes": peak["VmHWM"], "idle_rss_anon_bytes": idle["RssAnon"],
+              "bytes_per_span": round(disk / report["spans_accepted"], 1), "log_syncs": int(syncs),
+              "concurrency": options.concurrency, "connections": options.connections, "client_cpu_s": report["cpu_s"]}
+    table([("spans accepted", f"{result['spans']:,} ({result['failed']} failed, {result['rejected']} rejected)"),
+           ("spans per second, durable", f"{result['spans_per_s']:,}"),
+           ("server CPU-s per million spans", f"{result['cpu_s_per_million_spans']} (to merged segments; {result['cpu_s_per_million_spans_while_sending']} while sending)"),
+           ("bytes per span on disk", result["bytes_per_span"]),
+           ("peak RSS, anonymous / all", f"{peak_anon / 1e6:.0f} / {peak['VmHWM'] / 1e6:.0f} MB"),
+           ("idle RSS, anonymous", f"{idle['RssAnon'] / 1e6:.1f} MB"),
+           ("request p50 / max", f"{report['request_ms_p50']:.1f} / {report['request_ms_max']:.1f} ms, {options.concurrency} in flight"),
+           ("syncs of the log", int(syncs))])
+    print(json.dumps(result))
+
+
+def timed(server, method, path, body=None, times=21):
+    """Milliseconds: the median of warm repetitions on one connection, and the first."""
+    import http.client
+    connection = http.client.HTTPConnection("127.0.0.1", server.ports["http"], timeout=120)
+    took = []
+    for _ in range(times):
+        started = time.perf_counter()
+        connection.request(method, path, body=body, headers={"Content-Type": "application/json"} if body else {})
+        reply = connection.getresponse()
+        data = reply.read()
+        took.append((time.perf_counter() - started) * 1000)
+        if reply.status != 200:
+            raise RuntimeError(f"{path}: {reply.status} {data[:300]}")
+    return statistics.median(took[1:]), took[0], data
+
+
+def query(options):
+    binary = loadgen()
+    path = dump(binary, options.spans)
+    with open(path + ".meta.json", encoding="utf-8") as f:
+        meta = json.load(f)
+    with tempfile.TemporaryDirectory(prefix="spanloom-bench-") as folder:
+        server = Server(data=os.path.join(folder, "data"), config="store:\n  flush_after: 5s\n").start()
+        subprocess.run([binary, "-endpoint", f"127.0.0.1:{server.ports['otlp-grpc']}", "-replay", path, "-shift-to-now",
+                        "-concurrency", "16", "-connections", "2"], check=True, stdout=subprocess.DEVNULL)
+        settle(server)
+        end = int(time.time()) + 60
+        window = {"start": end - 3 * 3600, "end": end, "limit": 20}
+        op = meta["top_ops"][0] if "top_ops" in meta else meta["TopOps"][0] if "TopOps" in meta else meta["server_ops"][0]
+        service, operation = op.get("Service"), op.get("Op")
+
+        def search(q):
+            return "/api/search?" + urllib.parse.urlencode({"q": q, **window})
+
+        cases = [("trace by id", "GET", f"/api/v2/traces/{meta['needle_trace_id']}"),
+                 ('needle user.id = "4815"', "GET", search('{ span.user.id = "4815" }')),
+                 ("absent needle", "GET", search('{ span.user.id = "nobody-has-this" }')),
+                 ("service + operation, newest 20", "GET", search(f'{{ resource.service.name = "{service}" && name = "{operation}" }}')),
+                 ("errors, newest 20", "GET", search("{ status = error }")),
+                 ("duration > 1 s, newest 20", "GET", search("{ duration > 1s }")),
+                 ("everything, newest 20", "GET", search("{ }")),
+                 ("substring of a statement", "GET", search('{ span.db.query.text =~ ".*UPDATE.*" }')),
+                 ("services", "GET", "/api/services"),
+                 ("rate, errors, p50, p95 by service per minute", "GET",
+                  f"/api/ui/v1/services?from={(end - 3600) * 10**9}&to={end * 10**9}&step={60 * 10**9}")]
+        result, rows = {"spans": options.spans}, []
+        for name, method, target in cases:
+            warm, first, _ = timed(server, method, target)
+            result[re.sub(r"\W+", "_", name).strip("_") + "_ms"] = round(warm, 2)
+            rows.append((name, f"{warm:8.2f} ms warm   {first:8.2f} ms first"))
+        server.kill()
+        started = time.time()
+        server.start()
+        result["start_after_kill_s"] = round(time.time() - started, 3)
+        rows.append(("start to ready after kill -9", f"{result['start_after_kill_s']} s"))
+        server.terminate()
+    print(f"  {options.spans:,} spans, over HTTP with a connection kept open, medians of 20")
+    table(rows)
+    print(json.dumps(result))
+
+
+def micro(name, rest):
+    binary = loadgen()
+    spans = 200_000
+    program = os.path.join(ROOT, "build", "release", "bench", f"{name}_bench")
+    sys.exit(subprocess.run([program, dump(binary, spans), *rest], check=False).returncode)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("name", choices=["ingest", "query", "segment", "log"])
+    parser.add_argument("--spans", type=int, default=1_000_000)
+    parser.add_argument("--concurrency", type=int, default=64)
+    parser.add_argument("--connections", type=int, default=4)
+    options, rest = parser.parse_known_args()
+    if options.name == "ingest":
+        ingest(options)
+    elif options.name == "query":
+        query(options)
+    else:
+        micro(options.name, rest)
+
+
+if __name__ == "__main__":
+    main()
