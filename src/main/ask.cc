@@ -46,7 +46,8 @@ Result<Blob> trace_message(const Blob& response) {
         }
         const std::string_view trace = reader.bytes();
         if (trace.data() > end || trace.size() > static_cast<size_t>(end - trace.data())) break;
-        return response.slice(static_cast<size_t>(trace.data() - response.view().data()), trace.size());
+        return response.slice(static_cast<size_t>(trace.data() - response.view().data()),
+                              trace.size());
     }
     return fail(ErrorCode::kInternal, "the server's answer is not a trace: is it spanloom?");
 }
