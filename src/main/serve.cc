@@ -1,0 +1,203 @@
+// `spanloom serve`: puts the parts together, and takes them apart in order.
+#include <algorithm>
+#include <atomic>
+#include <csignal>
+#include <cstdio>
+#include <memory>
+#include <thread>
+#include <vector>
+
+#include <fmt/format.h>
+#include <malloc.h>
+#include <pthread.h>
+#include <sys/resource.h>
+
+#include "api/api.h"
+#include "base/clock.h"
+#include "base/executor.h"
+#include "base/io.h"
+#include "base/log.h"
+#include "base/memory_budget.h"
+#include "base/metrics.h"
+#include "base/random.h"
+#include "http/server.h"
+#include "main/commands.h"
+#include "main/terminal.h"
+#include "main/version.h"
+#include "receive/otlp_receiver.h"
+#include "receive/zipkin_receiver.h"
+#include "rollup/operation_rollup.h"
+#include "store/store.h"
+
+namespace spanloom {
+namespace {
+
+constexpr uint64_t kNsPerMs = 1'000'000;
+
+sigset_t end_signals() {
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGINT);
+    return set;
+}
+
+// Before any thread starts: they inherit what is blocked, so that only sigwait sees the signals.
+void prepare_process() {
+    const sigset_t set = end_signals();
+    pthread_sigmask(SIG_BLOCK, &set, nullptr);
+    std::signal(SIGPIPE, SIG_IGN);
+    std::signal(SIGHUP, SIG_IGN);
+    rlimit files{};
+    if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
+        files.rlim_cur = files.rlim_max;
+        setrlimit(RLIMIT_NOFILE, &files);
+    }
+    // Large blocks pass between threads; one arena per thread would keep each one's peak.
+    mallopt(M_ARENA_MAX, 2);
+    mallopt(M_TRIM_THRESHOLD, 8 << 20);
+    mallopt(M_MMAP_THRESHOLD, 1 << 20);
+}
+
+store::StoreOptions store_options(const Config& config) {
+    store::StoreOptions options;
+    options.memory_bytes_max = config.store_memory_bytes;
+    options.flush_bytes = config.store_memory_bytes / 2;
+    options.flush_after_ms = config.flush_after_ns / kNsPerMs;
+    options.log_bytes_max = config.log_bytes_max;
+    options.retention_ms = config.retention_ns / kNsPerMs;
+    options.retention_bytes = config.retention_bytes;
+    options.disk_used_max = config.disk_used_max;
+    options.disk_free_bytes_min = config.disk_free_bytes_min;
+    options.shutdown_ms = config.shutdown_ns / kNsPerMs;
+    options.rollup = make_operation_rollup();
+    return options;
+}
+
+// One port: which flag names it, where it is, what it does.
+struct Port {
+    const char* name;
+    const std::string* address;
+    http::Handler handler;
+    const char* text;
+};
+
+// Everything that runs, in the order in which it is made; destroyed the other way round.
+class Program {
+  public:
+    explicit Program(const Config& config)
+        : config_(config),
+          random_(random_seed()),
+          request_budget_(config.request_memory_bytes + config.request_bytes_max) {}
+
+    Result<void> start();
+    void stop(uint32_t grace_ms);
+
+  private:
+    Result<void> listen(const Port& port);
+    std::vector<Port> ports();
+
+    const Config& config_;
+    MetricsRegistry metrics_;
+    SystemClock clock_;
+    SeededRandom random_;
+    MemoryBudget request_budget_;
+    std::unique_ptr<Io> io_;
+    std::unique_ptr<store::Store> store_;
+    std::unique_ptr<Executor> receive_pool_;
+    std::unique_ptr<Executor> query_pool_;
+    std::unique_ptr<http::Server> server_;
+    std::atomic<bool> is_stopping_ = false;
+    std::string otlp_grpc_;  // as bound
+    std::string otlp_http_;
+};
+
+std::vector<Port> Program::ports() {
+    ReceiveOptions receive;
+    receive.inflated_bytes_max = config_.request_bytes_max;
+    receive.cors_origins = config_.cors_origins;
+    const ReceiveParts parts{*store_, clock_, request_budget_, metrics_, *receive_pool_};
+    const http::Handler otlp = make_otlp_handler(parts, receive);
+    return {{"otlp-grpc", &config_.otlp_grpc, otlp, "OTLP over gRPC"},
+            {"otlp-http", &config_.otlp_http, otlp, "OTLP over HTTP"},
+            {"zipkin", &config_.zipkin, make_zipkin_handler(parts, receive), "Zipkin spans"}};
+}
+
+Result<void> Program::listen(const Port& port) {
+    if (port.address->empty()) return {};
+    TRY_ASSIGN(const HostPort at, parse_host_port(*port.address));
+    http::Endpoint endpoint;
+    endpoint.name = port.name;
+    endpoint.host = at.host;
+    endpoint.port = at.port;
+    endpoint.tls = {config_.tls_certificate, config_.tls_key, config_.tls_client_ca};
+    endpoint.handler = port.handler;
+    TRY_ASSIGN(const uint16_t bound, server_->listen(std::move(endpoint)));
+    const std::string shown = fmt::format(
+        "{}:{}", at.host.find(':') == std::string::npos ? at.host : "[" + at.host + "]", bound);
+    if (std::string_view(port.name) == "otlp-grpc") otlp_grpc_ = shown;
+    if (std::string_view(port.name) == "otlp-http") otlp_http_ = shown;
+    fmt::print("  {:<10} {:<22} {}\n", port.name, shown, port.text);
+    return {};
+}
+
+Result<void> Program::start() {
+    auto io = open_posix_io(config_.data);
+    if (!io)
+        return fail(io.error().code, "cannot use {} as the data directory: {}", config_.data,
+                    io.error().message);
+    io_ = std::move(*io);
+    TRY_ASSIGN(store_, store::Store::open(store_options(config_), *io_, clock_, random_, metrics_));
+    const size_t cores = std::max(1U, std::thread::hardware_concurrency());
+    receive_pool_ = make_thread_pool(1, "receive");
+    query_pool_ = make_thread_pool(config_.query_threads, "query");
+    http::ServerLimits limits;
+    limits.body_bytes_max = config_.request_bytes_max;
+    limits.connections_max = static_cast<uint32_t>(config_.connections_max);
+    TRY_ASSIGN(server_,
+               http::Server::create(limits, std::min<size_t>(cores, 4), request_budget_, metrics_));
+    fmt::print("spanloom {}, data in {}\n", kVersion, printable(config_.data));
+    for (const Port& port : ports())
+        TRY(listen(port));
+    ApiOptions api{*store_, *query_pool_, metrics_, clock_};
+    api.version = kVersion;
+    api.otlp_grpc = otlp_grpc_;
+    api.otlp_http = otlp_http_;
+    api.query_timeout_ms = static_cast<uint32_t>(config_.query_timeout_ns / kNsPerMs);
+    api.is_ready = [this] { return !is_stopping_; };
+    const http::Handler queries = make_api(std::move(api));
+    TRY(listen({"http", &config_.http, queries, "web UI and query APIs"}));
+    TRY(listen({"tempo", &config_.tempo, queries, "Tempo API"}));
+    server_->start();
+    if (!config_.http.empty() && config_.tls_certificate.empty())
+        fmt::print("open http://{} in a browser\n", config_.http);
+    fmt::print("ready\n");
+    std::fflush(stdout);
+    return {};
+}
+
+void Program::stop(uint32_t grace_ms) {
+    is_stopping_ = true;
+    if (server_) server_->stop(grace_ms);
+    query_pool_.reset();
+    receive_pool_.reset();
+}
+
+}  // namespace
+
+int run_serve(const Config& config) {
+    prepare_process();
+    Program program(config);
+    if (auto started = program.start(); !started) return report(started.error());
+    const sigset_t set = end_signals();
+    int signal = 0;
+    sigwait(&set, &signal);
+    log::info("ending: requests in flight are finished, then everything is written to disk");
+    // A second signal ends the waiting, never the flush: it must not cost what was acknowledged a
+    // long replay.
+    const auto grace_ms = static_cast<uint32_t>(config.shutdown_ns / kNsPerMs / 2);
+    std::jthread stopper([&] { program.stop(grace_ms); });
+    return 0;
+}
+
+}  // namespace spanloom
