@@ -40,20 +40,33 @@ void block_end_signals() {
     pthread_sigmask(SIG_BLOCK, &set, nullptr);
 }
 
+// A request that is not taken by then is given up.
+uint64_t deadline(const Clock& clock) {
+    return clock.monotonic_ns() + 30 * kNsPerS;
+}
+
+Result<send::Protocol> parse_protocol(const std::string& name) {
+    if (name == "grpc") return send::Protocol::kGrpc;
+    if (name == "http/protobuf") return send::Protocol::kHttpProtobuf;
+    return fail(ErrorCode::kInvalidArgument,
+                "'{}' is not a protocol of the demo: use grpc or http/protobuf", printable(name));
+}
+
 // Spans spread over the past, so that charts and search have something from the first second.
-Result<uint64_t> send_history(OtlpClient& client, DemoLoad& load, const DemoOptions& options,
-                              uint64_t now_ns) {
+Result<uint64_t> send_history(send::OtlpClient& client, DemoLoad& load, const DemoOptions& options,
+                              const Clock& clock) {
+    const uint64_t now_ns = clock.wall_ns();
     const double spans = options.spans_per_s * static_cast<double>(options.history_ns) / 1e9;
     const auto requests = static_cast<uint64_t>(std::ceil(spans / kHistoryRequestSpans));
     for (uint64_t i = 0; i < requests; ++i) {
         const uint64_t at_ns = now_ns - options.history_ns + options.history_ns * i / requests;
-        TRY(client.export_spans(load.next_request(at_ns, kHistoryRequestSpans)));
+        TRY(client.export_spans(load.next_request(at_ns, kHistoryRequestSpans), deadline(clock)));
         if (wait_or_end(0)) break;
     }
     return static_cast<uint64_t>(spans);
 }
 
-Result<void> send_until_ended(OtlpClient& client, DemoLoad& load, const DemoOptions& options,
+Result<void> send_until_ended(send::OtlpClient& client, DemoLoad& load, const DemoOptions& options,
                               const Clock& clock) {
     const uint64_t start_ns = clock.monotonic_ns();
     uint64_t sent_spans = 0;
@@ -65,7 +78,7 @@ Result<void> send_until_ended(OtlpClient& client, DemoLoad& load, const DemoOpti
         const auto count =
             static_cast<uint32_t>(std::clamp<uint64_t>(due - std::min(due, sent_spans), 1, 20'000));
         sent_spans = due;
-        auto sent = client.export_spans(load.next_request(clock.wall_ns(), count));
+        auto sent = client.export_spans(load.next_request(clock.wall_ns(), count), deadline(clock));
         if (!sent && !was_failing)
             log::warning("the demo load does not arrive: {}", sent.error().message);
         if (sent && was_failing) log::info("the demo load arrives again");
@@ -75,10 +88,12 @@ Result<void> send_until_ended(OtlpClient& client, DemoLoad& load, const DemoOpti
     return {};
 }
 
-Result<void> wait_for_server(OtlpClient& client, const std::string& endpoint) {
+Result<void> wait_for_server(send::OtlpClient& client, const std::string& endpoint,
+                             const Clock& clock) {
     constexpr int kTriesMax = 300;  // of 200 ms: a minute
     for (int i = 0; i < kTriesMax; ++i) {
-        if (client.export_spans("")) return {};  // an empty request is a success
+        if (client.export_spans("", clock.monotonic_ns() + kNsPerS))
+            return {};  // an empty request is a success
         if (wait_or_end(kNsPerS / 5))
             return fail(ErrorCode::kCancelled, "ended before the server was there");
     }
@@ -90,14 +105,15 @@ Result<void> run(const DemoOptions& options) {
     const uint64_t seed = options.seed != 0 ? options.seed : random_seed();
     SeededRandom random(seed);
     SeededRandom jitter(seed + 1);
-    OtlpClientOptions client_options;
+    send::OtlpClientOptions client_options;
     client_options.endpoint = options.endpoint;
-    TRY_ASSIGN(client_options.protocol, parse_otlp_protocol(options.protocol));
-    TRY_ASSIGN(auto client, OtlpClient::create(client_options, clock, jitter));
+    client_options.user_agent = "spanloom-demo";
+    TRY_ASSIGN(client_options.protocol, parse_protocol(options.protocol));
+    TRY_ASSIGN(auto client, send::OtlpClient::create(client_options, clock, jitter));
     DemoLoad load(random);
-    if (options.wait_for_server) TRY(wait_for_server(*client, options.endpoint));
+    if (options.wait_for_server) TRY(wait_for_server(*client, options.endpoint, clock));
     if (options.history_ns > 0) {
-        TRY_ASSIGN(const uint64_t spans, send_history(*client, load, options, clock.wall_ns()));
+        TRY_ASSIGN(const uint64_t spans, send_history(*client, load, options, clock));
         fmt::print("sent {} spans of the past {} minutes to {}\n", spans,
                    options.history_ns / (60 * kNsPerS), options.endpoint);
     }

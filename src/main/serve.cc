@@ -96,6 +96,7 @@ class Program {
   private:
     Result<void> listen(const Port& port);
     std::vector<Port> ports();
+    Result<void> readiness() const;
 
     const Config& config_;
     MetricsRegistry metrics_;
@@ -141,6 +142,14 @@ Result<void> Program::listen(const Port& port) {
     return {};
 }
 
+Result<void> Program::readiness() const {
+    if (is_stopping_) return fail(ErrorCode::kUnavailable, "spanloom is ending");
+    const store::StoreState state = store_->state();
+    if (state.is_read_only)
+        return fail(ErrorCode::kUnavailable, "the store is read-only: {}", state.reason);
+    return {};
+}
+
 Result<void> Program::start() {
     auto io = open_posix_io(config_.data);
     if (!io)
@@ -159,15 +168,17 @@ Result<void> Program::start() {
     fmt::print("spanloom {}, data in {}\n", kVersion, printable(config_.data));
     for (const Port& port : ports())
         TRY(listen(port));
-    ApiOptions api{*store_, *query_pool_, metrics_, clock_};
-    api.version = kVersion;
-    api.otlp_grpc = otlp_grpc_;
-    api.otlp_http = otlp_http_;
-    api.query_timeout_ms = static_cast<uint32_t>(config_.query_timeout_ns / kNsPerMs);
-    api.is_ready = [this] { return !is_stopping_; };
-    const http::Handler queries = make_api(std::move(api));
-    TRY(listen({"http", &config_.http, queries, "web UI and query APIs"}));
-    TRY(listen({"tempo", &config_.tempo, queries, "Tempo API"}));
+    const auto queries = [&](api::Face face) {
+        api::ApiOptions options{
+            .store = *store_, .queries = *query_pool_, .metrics = metrics_, .clock = clock_};
+        options.boot = {std::string(kVersion), otlp_grpc_, otlp_http_};
+        options.readiness = [this] { return readiness(); };
+        options.limits.deadline_ms = static_cast<uint32_t>(config_.query_timeout_ns / kNsPerMs);
+        options.face = face;
+        return api::make_api(std::move(options));
+    };
+    TRY(listen({"http", &config_.http, queries(api::Face::kAll), "web UI and query APIs"}));
+    TRY(listen({"tempo", &config_.tempo, queries(api::Face::kTempo), "Tempo API"}));
     server_->start();
     if (!config_.http.empty() && config_.tls_certificate.empty())
         fmt::print("open http://{} in a browser\n", config_.http);
