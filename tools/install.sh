@@ -69,7 +69,7 @@ need_node() {
   fi
   note "fetching Node 22 into .cache"
   mkdir -p "$cache/node"
-  npm install --silent --no-audit --no-fund --prefix "$cache/node" "node-linux-$architecture@22" >&2
+  npm install --loglevel=error --no-audit --no-fund --prefix "$cache/node" "node-linux-$architecture@22" >&2
   node_fits "$node_bin" || {
     echo "Node 22 did not arrive in $cache/node" >&2
     exit 1
@@ -77,7 +77,7 @@ need_node() {
 }
 
 run_node() { PATH="$(dirname "$node_bin"):$PATH" "$node_bin" "$@"; }
-npm_ci() { npm ci --silent --no-audit --no-fund --ignore-scripts >&2; }
+npm_ci() { npm ci --loglevel=error --no-audit --no-fund --ignore-scripts >&2; }
 
 # ---- Go, for the load generator, h2spec and the Go client only. Sets go_reason where there is none.
 
