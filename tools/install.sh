@@ -50,6 +50,7 @@ need_packages() { # "a b c"
 node_fits() { [ -x "$1" ] && "$1" -e 'const [a,b]=process.versions.node.split(".").map(Number);process.exit((a==20&&b>=19)||(a==22&&b>=12)||a>22?0:1)' 2>/dev/null; }
 
 node_bin=''
+npm_cli='' # "": the npm beside that node
 need_node() {
   local found architecture=x64
   [ "$(uname -m)" != aarch64 ] || architecture=arm64
@@ -59,7 +60,9 @@ need_node() {
     return
   fi
   node_bin=$cache/node/node_modules/node-linux-$architecture/bin/node
-  node_fits "$node_bin" && return
+  # npm leaves out packages that do not fit the node it runs on, so the newer node needs its own.
+  npm_cli=$cache/node/node_modules/npm/bin/npm-cli.js
+  node_fits "$node_bin" && [ -f "$npm_cli" ] && return
   if ! command -v npm >/dev/null; then
     if [ -n "$found" ]; then
       echo "the web UI needs Node 20.19 or newer, and $found is older and has no npm beside it: install Node 22" >&2
@@ -69,7 +72,7 @@ need_node() {
   fi
   note "fetching Node 22 into .cache"
   mkdir -p "$cache/node"
-  npm install --loglevel=error --no-audit --no-fund --prefix "$cache/node" "node-linux-$architecture@22" >&2
+  npm install --loglevel=error --no-audit --no-fund --prefix "$cache/node" "node-linux-$architecture@22" npm@10 >&2
   node_fits "$node_bin" || {
     echo "Node 22 did not arrive in $cache/node" >&2
     exit 1
@@ -77,7 +80,11 @@ need_node() {
 }
 
 run_node() { PATH="$(dirname "$node_bin"):$PATH" "$node_bin" "$@"; }
-npm_ci() { npm ci --loglevel=error --no-audit --no-fund --ignore-scripts >&2; }
+npm_ci() {
+  local npm=(npm)
+  [ -z "$npm_cli" ] || npm=(run_node "$npm_cli")
+  "${npm[@]}" ci --loglevel=error --no-audit --no-fund --ignore-scripts >&2
+}
 
 # ---- Go, for the load generator, h2spec and the Go client only. Sets go_reason where there is none.
 
