@@ -88,8 +88,9 @@ function TopBar() {
       </nav>
       <div class="top-right">
         {ranged && boot.value && boot.value.spans !== '0' && <TimePicker />}
-        <button type="button" class="palette-button" onClick={() => (open_dialog.value = 'palette')} aria-label="Go to page, service or trace" title="Go to… (Ctrl+K)">
+        <button type="button" class="palette-button" onClick={() => (open_dialog.value = 'palette')} aria-keyshortcuts="Control+K" title="Go to a page, a service or a trace">
           <Icon d={kIcons.search} size={14} />
+          <span class="visually-hidden">Go to a page, a service or a trace</span>
           <kbd>Ctrl K</kbd>
         </button>
         <button type="button" class="quiet" onClick={next_theme} aria-label={dark.value ? 'Use the light theme' : 'Use the dark theme'} title="Light or dark (t)">

@@ -6,7 +6,7 @@ import { type Paint, read_paint, slot_color, Stripes } from './paint.ts';
 
 const kRowHeight = 24;
 const kNarrowRowHeight = 42;
-const kOverscan = 12;
+const kOverscan = 8;
 /** Browsers limit the height of an element; above this the scroll position is scaled. */
 const kMaxSpacer = 15_000_000;
 const kMovingDpr = 1.5;
@@ -111,6 +111,11 @@ export class Waterfall {
     this.scroller.addEventListener('scroll', () => this.on_scroll(), { passive: true });
     this.scroller.addEventListener('wheel', (event) => this.on_wheel(event), { passive: false });
     this.scroller.addEventListener('click', (event) => this.on_click(event));
+    // The whole text as a tooltip is set when the pointer comes, not for every row that scrolls by.
+    this.scroller.addEventListener('pointerover', (event) => {
+      const name = event.target instanceof Element ? event.target.closest<HTMLElement>('.wf-name') : null;
+      if (name) name.title = name.textContent ? `${name.querySelector('.wf-service')?.textContent}  ${name.querySelector('.wf-operation')?.textContent}` : '';
+    });
     this.scroller.addEventListener('dblclick', (event) => this.on_double_click(event));
     this.axis.addEventListener('pointerdown', (event) => this.on_axis_down(event));
     this.axis.addEventListener('dblclick', () => this.events.window(this.trace.first, this.trace.first + this.trace.duration, true));
@@ -368,7 +373,7 @@ export class Waterfall {
     const needed = Math.ceil(this.client_height / this.row_height) + 2 * kOverscan + 2;
     if (needed > this.slots.length) {
       while (this.slots.length < needed) this.slots.push(this.make_slot(this.slots.length));
-      for (const slot of this.slots) slot.position = -1;
+      for (const slot of this.slots) this.hide(slot);
     }
     const used = new Set<Slot>();
     for (let position = first; position < last; position++) {
@@ -377,10 +382,15 @@ export class Waterfall {
       this.fill_slot(slot, position, shift);
     }
     for (const slot of this.slots) {
-      if (used.has(slot) || slot.position === -1) continue;
-      slot.position = -1;
-      slot.element.style.display = 'none';
+      if (!used.has(slot) && slot.position !== -1) this.hide(slot);
     }
+  }
+
+  private hide(slot: Slot): void {
+    slot.position = -1;
+    slot.stamp = -1;
+    slot.element.style.display = 'none';
+    slot.element.className = 'wf-row';
   }
 
   private make_slot(index: number): Slot {
@@ -445,7 +455,6 @@ export class Waterfall {
     slot.element.setAttribute('aria-label', [`${trace.service_of(row)} ${trace.name_of(row)}`, time, ...notes].join(', '));
     slot.service.textContent = trace.service_of(row);
     slot.operation.textContent = trace.name_of(row);
-    slot.name.title = `${trace.service_of(row)}  ${trace.name_of(row)}`;
     slot.time.textContent = time;
     const orphan = trace.has(row, kFlagOrphan);
     slot.mark.textContent = error ? '✕' : orphan ? '⚠' : '';

@@ -44,10 +44,12 @@ export function WelcomePage() {
         const trace = now.spans === '0' ? null : await newest_trace(stop.signal);
         if (trace) {
           found.value = trace;
-          void load_boot();
           if (!empty_at_start.value) return;
           announce('the first trace has arrived');
-          timer = window.setTimeout(() => go(`/trace/${trace.id}`), kSettleMs);
+          timer = window.setTimeout(() => {
+            go(`/trace/${trace.id}`);
+            void load_boot(); // Only now: with spans in the store, '/' is Home and this page would be gone.
+          }, kSettleMs);
           return;
         }
       } catch {

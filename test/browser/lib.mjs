@@ -1,0 +1,97 @@
+// Browser, pages with guards, accessibility checks and screenshots for the browser tests.
+
+import assert from 'node:assert/strict';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+export const root = join(dirname(fileURLToPath(import.meta.url)), '../..');
+const require = createRequire(join(root, 'web/package.json'));
+const { chromium } = require('playwright-core');
+const axe_source = readFileSync(require.resolve('axe-core/axe.min.js'), 'utf8');
+export const shots = join(root, 'build/screenshots');
+
+const flags = [
+  '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync',
+];
+const chromium_path = process.env.CHROMIUM ?? '/usr/bin/chromium';
+
+export class Browser {
+  async start() {
+    mkdirSync(shots, { recursive: true });
+    this.profile = mkdtempSync(join(tmpdir(), 'spanloom-browser-'));
+    this.browser = await chromium.launch({ executablePath: chromium_path, headless: true, args: flags });
+  }
+
+  async stop() {
+    await this.browser.close();
+    rmSync(this.profile, { recursive: true, force: true });
+  }
+
+  /** A page in a fresh profile; what it prints as an error, throws, or asks from elsewhere is collected and checked at the end. */
+  async page(origin, { theme = 'light', width = 1440, height = 900, allow = [], ...more } = {}) {
+    const context = await this.browser.newContext({
+      viewport: { width, height }, colorScheme: theme, reducedMotion: 'reduce', permissions: ['clipboard-read', 'clipboard-write'], ...more,
+    });
+    const page = await context.newPage();
+    page.setDefaultTimeout(15_000);
+    page.problems = [];
+    page.on('console', (message) => {
+      if (message.type() !== 'error' && message.type() !== 'warning') return;
+      if (!allow.some((pattern) => pattern.test(message.text()))) page.problems.push(`console: ${message.text()}`);
+    });
+    page.on('pageerror', (error) => page.problems.push(`thrown: ${error.stack ?? error.message}`));
+    page.on('request', (request) => {
+      const url = request.url();
+      if (!url.startsWith(`${origin}/`) && !url.startsWith('data:') && !url.startsWith('blob:')) page.problems.push(`request elsewhere: ${url}`);
+    });
+    page.finish = async () => {
+      assert.deepEqual(page.problems, []);
+      await context.close();
+    };
+    return page;
+  }
+}
+
+/** WCAG 2.2 A and AA rules of axe-core, without a violation. */
+export async function check_accessibility(page, what) {
+  await page.evaluate(axe_source);
+  const found = await page.evaluate(() => window.axe.run(document, {
+    runOnly: { type: 'tag', values: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice'] }, resultTypes: ['violations'],
+  }));
+  const lines = found.violations.map((v) => `${v.id}: ${v.help}: ${v.nodes.slice(0, 3).map((n) => `${n.target.join(' ')} ${n.failureSummary?.split('\n')[1]?.trim() ?? ''}`).join(' | ')}`);
+  assert.deepEqual(lines, [], `accessibility of ${what}`);
+}
+
+export async function shot(page, name) {
+  await page.screenshot({ path: join(shots, `${name}.png`) });
+}
+
+export async function check_no_overflow(page, what) {
+  const over = await page.evaluate(() => document.documentElement.scrollWidth - window.innerWidth);
+  assert.ok(over <= 0, `${what} scrolls sideways by ${over} px`);
+}
+
+/** Rows of the waterfall that are in the page, top first, as the screen reader has them. */
+export async function row_labels(page) {
+  return page.$$eval('.wf-row', (rows) => rows.filter((r) => r.style.display !== 'none')
+    .sort((a, b) => Number(a.getAttribute('aria-rowindex')) - Number(b.getAttribute('aria-rowindex'))).map((r) => r.getAttribute('aria-label')));
+}
+
+export async function selected_label(page) {
+  return page.$eval('.wf-row.selected', (row) => row.getAttribute('aria-label'));
+}
+
+export async function wait_selected(page, pattern) {
+  await page.waitForFunction((source) => {
+    const row = document.querySelector('.wf-row.selected');
+    return row && row.style.display !== 'none' && new RegExp(source).test(row.getAttribute('aria-label'));
+  }, pattern.source).catch(async () => assert.fail(`selected is ${await selected_label(page).catch(() => 'nothing')}, not ${pattern}`));
+}
+
+export async function open_trace(page, url) {
+  await page.goto(url);
+  await page.waitForSelector('.wf-row.selected');
+}

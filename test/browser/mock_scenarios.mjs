@@ -1,0 +1,508 @@
+// States that are hard to reach with a real server: 100,000 spans, failures, paging, hostile names, broken traces.
+
+import assert from 'node:assert/strict';
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { gzipSync } from 'node:zlib';
+import { named_id } from './fixtures.mjs';
+import { check_accessibility, check_no_overflow, open_trace, root, row_labels, selected_label, shot, wait_selected } from './lib.mjs';
+
+const themes = ['light', 'dark'];
+const trace_path = (name) => `/trace/${named_id(name)}`;
+const kScriptBudget = 130_000;
+const kFrameBudgetMs = 10; // the aim is 6; shared cores make CPU time noisy
+
+async function set_theme(tab, theme) {
+  await tab.emulateMedia({ colorScheme: theme, reducedMotion: 'reduce' });
+  await tab.waitForFunction((want) => document.documentElement.dataset.theme === want, theme);
+}
+
+export const mock_scenarios = {
+  'the scripts of the first load are within their budget': async () => {
+    const folder = join(root, 'web/dist/assets');
+    const bytes = readdirSync(folder).filter((f) => f.endsWith('.js')).reduce((sum, f) => sum + gzipSync(readFileSync(join(folder, f))).length, 0);
+    console.log(`      scripts: ${bytes} bytes of gzip`);
+    assert.ok(bytes < kScriptBudget, `${bytes} bytes`);
+    const html = readFileSync(join(root, 'web/dist/index.html'), 'utf8');
+    assert.ok(!/<style|style=|<script(?![^>]*src=)|https?:/.test(html), 'index.html has nothing inline and nothing from elsewhere');
+  },
+
+  'welcome: languages by keyboard, then the first trace by itself': async ({ page, mock, url }) => {
+    mock.empty = true;
+    const tab = await page();
+    await tab.goto(url);
+    await tab.waitForSelector('text=Listening');
+    await tab.focus('[role=tab][aria-selected=true]');
+    const seen = new Set();
+    for (let i = 0; i < 11; i++) {
+      seen.add(await tab.$eval('[role=tab][aria-selected=true]', (e) => e.textContent));
+      await tab.keyboard.press('ArrowRight');
+    }
+    for (const language of ['Go', 'Java', 'Python', 'Node.js', '.NET', 'C++', 'Rust', 'Ruby', 'PHP', 'Collector']) assert.ok(seen.has(language), language);
+    for (const theme of themes) {
+      await set_theme(tab, theme);
+      await check_accessibility(tab, `welcome, ${theme}`);
+      await shot(tab, `welcome-${theme}`);
+    }
+    await tab.click('.step .copy');
+    assert.match(await tab.evaluate(() => navigator.clipboard.readText()), /^go mod init/);
+    mock.empty = false;
+    await tab.waitForURL('**/trace/*');
+    await tab.waitForSelector('.wf-row.selected');
+  },
+
+  'home: worst first, links lead to the traces': async ({ page, url }) => {
+    for (const theme of themes) {
+      const tab = await page({ theme });
+      await tab.goto(url);
+      await tab.waitForSelector('.newest-errors li');
+      const names = await tab.$$eval('.services-table tbody .service-name', (cells) => cells.map((c) => c.textContent));
+      assert.deepEqual(names.slice(0, 3), ['payment', 'checkout', 'frontend']);
+      await check_accessibility(tab, `home, ${theme}`);
+      await shot(tab, `home-${theme}`);
+      if (theme === 'dark') continue;
+      await tab.click('.sort >> text=p50');
+      assert.equal(await tab.getAttribute('th[aria-sort]', 'aria-sort'), 'descending');
+      assert.equal(await tab.$eval('.services-table tbody .service-name', (c) => c.textContent), 'checkout');
+      await tab.click('.bad a');
+      await tab.waitForURL('**/search?q=*');
+      await tab.waitForSelector('.result');
+    }
+  },
+
+  'search: results, more of them, back keeps list and place': async ({ page, url }) => {
+    const tab = await page();
+    await tab.goto(`${url}/search`);
+    await tab.waitForFunction(() => document.querySelectorAll('.result').length === 50);
+    for (const theme of themes) {
+      await set_theme(tab, theme);
+      await check_accessibility(tab, `search, ${theme}`);
+      await shot(tab, `search-${theme}`);
+    }
+    await tab.click('text=Show more');
+    await tab.waitForFunction(() => document.querySelectorAll('.result').length === 100);
+    await tab.$eval('.result:nth-child(70) .result-link', (e) => e.scrollIntoView({ block: 'center' }));
+    const before = await tab.evaluate(() => window.scrollY);
+    let searches = 0;
+    tab.on('request', (request) => (searches += request.url().endsWith('/search') && request.method() === 'POST' ? 1 : 0));
+    await tab.click('.result:nth-child(70) .result-link');
+    await tab.waitForSelector('.wf-row.selected');
+    const here = tab.url();
+    await tab.keyboard.press(']');
+    await tab.waitForFunction((old) => location.href !== old, here);
+    await tab.waitForSelector('.wf-row.selected');
+    await tab.goBack();
+    await tab.waitForSelector('.wf-row.selected');
+    await tab.goBack();
+    await tab.waitForFunction(() => document.querySelectorAll('.result').length === 100);
+    assert.equal(searches, 0);
+    assert.ok(Math.abs((await tab.evaluate(() => window.scrollY)) - before) < 4, 'the same place in the list');
+  },
+
+  'search: a mistake is shown where it is, and goes away': async ({ page, url }) => {
+    const tab = await page({ allow: [/status of 400/] });
+    await tab.goto(`${url}/search`);
+    await tab.waitForSelector('.result');
+    await tab.fill('.query-field', '{ .ü = 1 && foo = "x" }');
+    await tab.waitForSelector('.query-problem');
+    const lines = (await tab.$eval('.caret-lines', (e) => e.textContent)).split('\n');
+    assert.equal(lines[1].indexOf('^'), lines[0].indexOf('foo'));
+    await check_accessibility(tab, 'query error');
+    await shot(tab, 'query-error-light');
+    await tab.keyboard.press('Enter');
+    await tab.waitForFunction(() => location.search.includes('foo'));
+    await tab.fill('.query-field', '{ .user.id = "4815" }');
+    await tab.waitForSelector('.query-problem', { state: 'detached' });
+    await tab.keyboard.press('Enter');
+    await tab.waitForFunction(() => document.querySelectorAll('.result').length === 1);
+    assert.match(decodeURIComponent(tab.url()), /user\.id/);
+    await tab.reload();
+    await tab.waitForFunction(() => document.querySelectorAll('.result').length === 1);
+  },
+
+  'search: the form writes the query, suggestions complete it': async ({ page, url }) => {
+    const tab = await page();
+    await tab.goto(`${url}/search`);
+    await tab.click('text=Form');
+    await tab.selectOption('.builder select', 'payment');
+    await tab.fill('.builder [placeholder="500ms"] >> nth=0', '200');
+    await tab.check('text=With errors');
+    await tab.fill('.tag-key', 'user.id');
+    await tab.fill('.tag-value', '4815');
+    await check_accessibility(tab, 'form');
+    await tab.click('.tags >> text=Add');
+    assert.equal(await tab.inputValue('.query-field'), '{ resource.service.name = "payment" && duration >= 200ms && status = error && (.user.id = 4815 || .user.id = "4815") }');
+    await shot(tab, 'search-form-light');
+    await tab.fill('.query-field', '');
+    await tab.focus('.query-field');
+    await tab.keyboard.type('{ resource.serv');
+    await tab.waitForSelector('.query-list.open li');
+    await tab.keyboard.press('ArrowDown');
+    await tab.keyboard.press('Enter');
+    await tab.keyboard.type(' = "pay');
+    await tab.waitForSelector('.query-list.open li >> text="\\"payment\\""');
+    await check_accessibility(tab, 'suggestions');
+    await tab.keyboard.press('ArrowDown');
+    await tab.keyboard.press('Tab');
+    assert.equal(await tab.inputValue('.query-field'), '{ resource.service.name = "payment"');
+  },
+
+  'search: nothing found offers a wider range': async ({ page, url }) => {
+    const tab = await page();
+    await tab.goto(`${url}/search?q=${encodeURIComponent('{ .user.id = "nobody" }')}`);
+    await tab.waitForSelector('text=No traces match');
+    await check_accessibility(tab, 'no results');
+    await shot(tab, 'search-empty-light');
+    await tab.click('text=Look at the last 6 hours');
+    await tab.waitForFunction(() => location.search.includes('now-6h'));
+  },
+
+  'trace: every row by keyboard': async ({ page, url }) => {
+    const tab = await page();
+    await open_trace(tab, url + trace_path('shop'));
+    for (const theme of themes) {
+      await set_theme(tab, theme);
+      await tab.waitForSelector('.detail-body');
+      await check_accessibility(tab, `trace, ${theme}`);
+      await shot(tab, `trace-${theme}`);
+    }
+    assert.match(await selected_label(tab), /^frontend POST \/checkout, \d+ milliseconds, error, 1 child$/);
+    await tab.keyboard.press('ArrowDown');
+    await tab.keyboard.press('j');
+    await wait_selected(tab, /^auth POST/);
+    await tab.keyboard.press('ArrowLeft');
+    await tab.waitForSelector('.wf-row.selected[aria-expanded=false]');
+    await tab.keyboard.press('l');
+    await tab.waitForSelector('.wf-row.selected[aria-expanded=true]');
+    await tab.keyboard.press('l');
+    await wait_selected(tab, /^auth GET session/);
+    await tab.keyboard.press('h');
+    await wait_selected(tab, /^auth POST/);
+    await tab.keyboard.press('End');
+    await wait_selected(tab, /^payment POST bank/);
+    await tab.keyboard.press('Home');
+    await wait_selected(tab, /^frontend/);
+    await tab.keyboard.press('e');
+    await wait_selected(tab, /^checkout/);
+    await tab.keyboard.press('E');
+    await tab.keyboard.press('E');
+    await wait_selected(tab, /^payment POST bank/);
+    await tab.waitForSelector('.stack pre');
+    await shot(tab, 'trace-exception-dark');
+    await tab.keyboard.press('Enter');
+    await tab.waitForFunction(() => document.activeElement?.id === 'detail');
+    await tab.keyboard.press('Escape');
+    await tab.waitForSelector('#detail', { state: 'detached' });
+    await tab.keyboard.press('y');
+    await tab.waitForFunction(() => document.querySelector('[aria-live]').textContent.includes('copied'));
+    assert.match(await tab.evaluate(() => navigator.clipboard.readText()), /^[0-9a-f]{16}$/);
+    await tab.keyboard.press('c');
+    await tab.waitForFunction(async () => (await navigator.clipboard.readText()).includes('?span='));
+  },
+
+  'trace: fold, find hidden matches, and keep it all in the URL': async ({ page, url }) => {
+    const tab = await page();
+    await open_trace(tab, url + trace_path('shop'));
+    const all = (await row_labels(tab)).length;
+    await tab.click('.toolbar >> text=Fold');
+    await tab.waitForFunction(() => [...document.querySelectorAll('.wf-row')].filter((r) => r.style.display !== 'none').length === 2);
+    await tab.keyboard.press('/');
+    await tab.keyboard.type('bank');
+    await tab.waitForSelector('.find-count >> text=/ 3');
+    await tab.keyboard.press('Enter');
+    await wait_selected(tab, /^payment POST bank/);
+    await tab.waitForSelector('.find-count >> text=1 / 3');
+    await tab.keyboard.press('Enter');
+    await tab.waitForSelector('.find-count >> text=2 / 3');
+    await check_accessibility(tab, 'find');
+    await shot(tab, 'trace-find-light');
+    await tab.waitForFunction(() => location.search.includes('find=bank') && location.search.includes('span='));
+    const label = await selected_label(tab);
+    await tab.reload();
+    await tab.waitForSelector('.wf-row.selected');
+    await tab.waitForSelector('.find-count >> text=/ 3');
+    assert.equal(await selected_label(tab), label);
+    assert.equal((await row_labels(tab)).length, all);
+  },
+
+  'trace: minimap, axis, wheel and keys move the window': async ({ page, url }) => {
+    const tab = await page();
+    await open_trace(tab, url + trace_path('shop'));
+    const map = await (await tab.$('.minimap')).boundingBox();
+    const y = map.y + map.height / 2;
+    await tab.mouse.move(map.x + map.width * 0.25, y);
+    await tab.mouse.down();
+    await tab.mouse.move(map.x + map.width * 0.5, y, { steps: 4 });
+    await tab.mouse.up();
+    await tab.waitForFunction(() => /[?&]t=\d+-\d+/.test(location.search));
+    await shot(tab, 'trace-zoomed-light');
+    const [from, to] = new URL(tab.url()).searchParams.get('t').split('-').map(Number);
+    const bars = await tab.evaluate(() => window.spanloom_waterfall.bars().map((b) => b.outside));
+    assert.ok(bars.includes('before') && bars.includes('after'));
+    await tab.reload();
+    await tab.waitForSelector('.window-label');
+    assert.equal(new URL(tab.url()).searchParams.get('t'), `${from}-${to}`);
+    await tab.waitForSelector('.wf-row.selected');
+    const window_text = () => tab.$eval('.window-label', (e) => e.textContent);
+    const first = await window_text();
+    await tab.keyboard.press('d');
+    await tab.waitForFunction((old) => document.querySelector('.window-label').textContent !== old, first);
+    await tab.keyboard.press('0');
+    await tab.waitForSelector('.window-label', { state: 'detached' });
+    const box = await (await tab.$('.wf-scroll')).boundingBox();
+    await tab.mouse.move(box.x + box.width * 0.7, box.y + 100);
+    await tab.keyboard.down('Control');
+    await tab.mouse.wheel(0, -240);
+    await tab.keyboard.up('Control');
+    await tab.waitForSelector('.window-label');
+    await tab.dblclick('.wf-axis', { position: { x: 200, y: 10 } });
+    await tab.waitForSelector('.window-label', { state: 'detached' });
+    await tab.keyboard.press('f');
+    await tab.keyboard.press('Escape');
+    await tab.waitForSelector('.window-label', { state: 'detached' });
+  },
+
+  'trace: orphans, unended spans and a clock that is ahead are said': async ({ page, url }) => {
+    const tab = await page();
+    await open_trace(tab, url + trace_path('broken'));
+    const labels = await row_labels(tab);
+    assert.ok(labels.some((l) => /ledger write entry.*parent not received/.test(l)));
+    assert.ok(labels.some((l) => /never ended.*never ended/.test(l)));
+    await tab.click('.findings >> text=show');
+    await wait_selected(tab, /^ledger/);
+    await check_accessibility(tab, 'broken trace');
+    await shot(tab, 'trace-broken-light');
+  },
+
+  'trace: depth 2,000 and 50,000 siblings': async ({ page, url }) => {
+    const tab = await page();
+    await open_trace(tab, url + trace_path('deep'));
+    await tab.keyboard.press('End');
+    await wait_selected(tab, /level 1999,/);
+    await open_trace(tab, url + trace_path('wide'));
+    await tab.keyboard.press('End');
+    await wait_selected(tab, /^store INSERT row/);
+    assert.equal(await tab.getAttribute('.wf-scroll', 'aria-rowcount'), '50001');
+    assert.equal(await tab.$eval('.wf-row.selected', (r) => r.getAttribute('aria-rowindex')), '50001');
+    await tab.keyboard.press('h');
+    await wait_selected(tab, /^batch import/);
+    await tab.keyboard.press('h');
+    await tab.waitForFunction(() => document.querySelector('.wf-scroll').getAttribute('aria-rowcount') === '1');
+  },
+
+  'trace: 100,000 spans are drawn whole and stay smooth': async ({ page, mock, url }) => {
+    const large = mock.fixtures.large();
+    const last = large.rows.length - 5;
+    const tab = await page();
+    await fetch(`${url}/api/ui/v1${trace_path('100k')}/skeleton`).then((r) => r.arrayBuffer()); // encoded once, kept
+    const drawn = [];
+    for (let i = 0; i < 3; i++) {
+      await tab.goto(url + trace_path('100k'));
+      drawn.push(await tab.evaluate(() => new Promise((resolve) => {
+        const look = () => {
+          const fall = window.spanloom_waterfall;
+          if (fall && fall.cost.frames > 0 && document.querySelector('.wf-row.selected')) resolve(performance.now());
+          else requestAnimationFrame(look);
+        };
+        look();
+      })));
+    }
+    drawn.sort((a, b) => a - b);
+    assert.equal(await tab.getAttribute('.wf-scroll', 'aria-rowcount'), '100000');
+    const session = await tab.context().newCDPSession(tab);
+    await session.send('Performance.enable', { timeDomain: 'threadTicks' });
+    const busy = async () => (await session.send('Performance.getMetrics')).metrics.find((m) => m.name === 'TaskDuration').value * 1000;
+    const figures = {};
+    for (const [name, step] of Object.entries(motions)) {
+      const before = await busy();
+      const frames = await tab.evaluate(step);
+      figures[name] = (await busy() - before) / frames;
+    }
+    const size = [...mock.skeletons.values()][0].length;
+    console.log(`      100k spans: drawn after ${drawn.map((d) => d.toFixed(0)).join(', ')} ms; main-thread CPU per frame: ${Object.entries(figures).map(([k, v]) => `${k} ${v.toFixed(1)} ms`).join(', ')}; ${size} bytes of gzip columns`);
+    assert.ok(figures.scroll < kFrameBudgetMs, `scroll ${figures.scroll}`);
+    assert.ok(figures.zoom < kFrameBudgetMs * 1.5, `zoom ${figures.zoom}`);
+    await check_accessibility(tab, '100k spans');
+    await shot(tab, 'trace-100k-light');
+    await open_trace(tab, `${url}${trace_path('100k')}?span=${large.span_id(last)}`);
+    await tab.waitForSelector(`.detail .mono >> text=${large.span_id(last)}`);
+    assert.equal(await tab.$eval('.wf-row.selected', (r) => r.getAttribute('aria-rowindex')), String(last + 1));
+    await tab.keyboard.press('e');
+    await wait_selected(tab, /error/);
+  },
+
+  'hostile names stay text': async ({ page, url }) => {
+    const tab = await page();
+    await open_trace(tab, url + trace_path('hostile'));
+    await tab.waitForSelector('.exception-type >> text=<svg/onload');
+    assert.match((await row_labels(tab))[0], /<img src=x onerror=/);
+    for (let i = 0; i < 9; i++) await tab.keyboard.press('j');
+    await tab.waitForSelector('.detail-body:not(.stale)');
+    await tab.keyboard.press('/');
+    await tab.keyboard.type('<script>');
+    await tab.waitForSelector('.find-count >> text=/ 2');
+    assert.equal(await tab.evaluate(() => window.hacked), undefined);
+    assert.equal(await tab.$('.wf-row img, .detail img, .detail script'), null);
+    await check_no_overflow(tab, 'hostile trace');
+    await shot(tab, 'trace-hostile-light');
+    await tab.goto(`${url}/search?q=${encodeURIComponent('{ name = "<img src=x onerror=window.hacked=1>" }')}`);
+    await tab.waitForSelector('text=No traces match');
+    assert.equal(await tab.evaluate(() => window.hacked), undefined);
+  },
+
+  'a trace that is not here, an unknown page, a failing server': async ({ page, mock, url }) => {
+    const tab = await page({ allow: [/status of (404|500)/] });
+    await tab.goto(`${url}/trace/${'0'.repeat(31)}1`);
+    await tab.waitForSelector('text=This trace is not here');
+    await check_accessibility(tab, 'missing trace');
+    await shot(tab, 'trace-missing-light');
+    await tab.goto(`${url}/nowhere`);
+    await tab.waitForSelector('text=There is no page here');
+    mock.failing = { path: 'search', status: 500, body: { code: 'internal', message: 'segment 17 cannot be read', hint: 'run spanloom check', pos: null, requestId: 'r-99' } };
+    await tab.goto(`${url}/search`);
+    await tab.waitForSelector('.failure >> text=segment 17 cannot be read');
+    await tab.waitForSelector('text=request r-99');
+    await check_accessibility(tab, 'failure');
+    await shot(tab, 'search-failure-light');
+    mock.failing = null;
+    await tab.click('text=Retry');
+    await tab.waitForSelector('.result');
+  },
+
+  'the server dies and returns': async ({ page, mock, url }) => {
+    const tab = await page({ allow: [/net::ERR/] });
+    await open_trace(tab, url + trace_path('shop'));
+    await tab.click('.brand');
+    await tab.waitForSelector('.services-table tbody tr');
+    mock.dead = true;
+    await tab.click('nav >> text=Search');
+    await tab.waitForSelector('.failure >> text=the server does not answer');
+    await tab.click('nav >> text=Home');
+    await tab.waitForSelector('.failure');
+    assert.ok(await tab.$('.services-table tbody tr'), 'the last known figures stay');
+    mock.dead = false;
+    await tab.click('text=Retry');
+    await tab.waitForSelector('.failure', { state: 'detached' });
+  },
+
+  'palette, help and the switch for letter keys': async ({ page, mock, url }) => {
+    const tab = await page();
+    await tab.goto(url);
+    await tab.waitForSelector('.services-table');
+    await tab.keyboard.press('?');
+    await tab.waitForSelector('dialog.help');
+    await check_accessibility(tab, 'help');
+    await shot(tab, 'help-light');
+    await tab.keyboard.press('Escape');
+    await tab.waitForSelector('dialog', { state: 'detached' });
+    await tab.keyboard.press('Control+k');
+    await tab.keyboard.type('pay');
+    await tab.waitForSelector('[role=option][aria-selected=true] >> text=payment');
+    await check_accessibility(tab, 'palette');
+    await shot(tab, 'palette-light');
+    await tab.keyboard.press('Enter');
+    await tab.waitForSelector('.result');
+    assert.match(decodeURIComponent(tab.url().replaceAll('+', ' ')), /resource\.service\.name = "payment"/);
+    await tab.keyboard.press('Control+k');
+    await tab.keyboard.insertText(` ${mock.fixtures.special.get('tiny').id} `);
+    await tab.keyboard.press('Enter');
+    await tab.waitForURL(`**/trace/${mock.fixtures.special.get('tiny').id}**`);
+    await tab.waitForSelector('.wf-row.selected');
+    await tab.keyboard.press('?');
+    await tab.uncheck('dialog input[type=checkbox]');
+    await tab.keyboard.press('Escape');
+    await tab.waitForSelector('dialog', { state: 'detached' });
+    await tab.focus('.wf-scroll');
+    await tab.keyboard.press('j');
+    await tab.keyboard.press('ArrowDown');
+    await wait_selected(tab, /step 0/);
+  },
+
+  'the theme is kept over a reload': async ({ page, url }) => {
+    const tab = await page();
+    await tab.goto(url);
+    await tab.click('[aria-label="Use the dark theme"]');
+    await tab.reload();
+    await tab.waitForSelector('[aria-label="Use the light theme"]');
+    assert.equal(await tab.evaluate(() => document.documentElement.dataset.theme), 'dark');
+  },
+
+  'the time range is chosen, kept in the URL and shared by the pages': async ({ page, url }) => {
+    const tab = await page();
+    await tab.goto(`${url}/search`);
+    await tab.waitForSelector('.result');
+    await tab.click('.picker > button');
+    await check_accessibility(tab, 'time range');
+    await shot(tab, 'time-range-light');
+    await tab.click('text=Last 15 minutes');
+    await tab.waitForFunction(() => location.search.includes('from=now-15m'));
+    await tab.click('nav >> text=Home');
+    await tab.waitForFunction(() => location.pathname === '/' && location.search.includes('from=now-15m'));
+    await tab.waitForSelector('.picker >> text=Last 15 minutes');
+  },
+
+  'phones of 320 pixels, forced colours': async ({ page, url }) => {
+    for (const theme of themes) {
+      const tab = await page({ width: 320, height: 700, theme, hasTouch: true });
+      for (const [name, path, ready] of [
+        ['home', '/', '.newest-errors li'], ['search', '/search', '.result'], ['trace', trace_path('shop'), '.wf-row.selected'],
+        ['broken', trace_path('broken'), '.wf-row.selected'], ['hostile', trace_path('hostile'), '.wf-row.selected'], ['welcome', '/welcome', '.snippet'],
+      ]) {
+        await tab.goto(url + path);
+        await tab.waitForSelector(ready);
+        await check_no_overflow(tab, name);
+        await check_accessibility(tab, `${name} on a phone, ${theme}`);
+        await shot(tab, `phone-${name}-${theme}`);
+      }
+    }
+    const tab = await page({ forcedColors: 'active' });
+    await open_trace(tab, url + trace_path('shop'));
+    await check_accessibility(tab, 'trace in forced colours');
+    await shot(tab, 'trace-forced-colours');
+  },
+};
+
+/** Movements of the waterfall; each runs in the page and resolves with its number of frames. */
+const motions = {
+  scroll: () => new Promise((resolve) => {
+    const box = document.querySelector('.wf-scroll');
+    let frames = 0;
+    const step = () => {
+      box.scrollTop += 24;
+      if (++frames < 120) requestAnimationFrame(step);
+      else resolve(frames);
+    };
+    step();
+  }),
+  jump: () => new Promise((resolve) => {
+    const box = document.querySelector('.wf-scroll');
+    let frames = 0;
+    const step = () => {
+      box.scrollTop = (frames * 7919 * 24) % (box.scrollHeight - box.clientHeight);
+      if (++frames < 60) requestAnimationFrame(step);
+      else resolve(frames);
+    };
+    step();
+  }),
+  zoom: () => new Promise((resolve) => {
+    const fall = window.spanloom_waterfall;
+    let frames = 0;
+    const step = () => {
+      fall.zoom(frames < 40 ? 0.93 : 1 / 0.93);
+      if (++frames < 80) requestAnimationFrame(step);
+      else resolve(frames);
+    };
+    step();
+  }),
+  pan: () => new Promise((resolve) => {
+    const fall = window.spanloom_waterfall;
+    fall.zoom(0.2);
+    let frames = 0;
+    const step = () => {
+      fall.pan(frames < 40 ? 0.02 : -0.02);
+      if (++frames < 80) requestAnimationFrame(step);
+      else resolve(frames);
+    };
+    step();
+  }),
+};

@@ -1,0 +1,139 @@
+// The true path, in order: an empty server, a first trace over OTLP, then every page on it.
+
+import assert from 'node:assert/strict';
+import { browse_trace, hostile_text, ms, random_of, shop_trace, TraceFixture } from './fixtures.mjs';
+import { check_accessibility, check_no_overflow, open_trace, row_labels, shot, wait_selected } from './lib.mjs';
+import { otlp_of } from './real_server.mjs';
+
+const random = random_of(4815);
+const shop_id = '4bf92f3577b34da6a3ce929d0e0e4736';
+const hostile_id = '0af7651916cd43dd8448eb211c80319c';
+const shop = new TraceFixture(shop_id, Date.now() - 4000, shop_trace(random, 0, { fail: true, user: '4815' }));
+shop.roots[0].links = [{ trace_id: hostile_id, span_id: 'b7ad6b7169203331', attributes: { reason: 'continues' } }];
+shop.lay_out();
+const themes = ['light', 'dark'];
+
+export const server_scenarios = {
+  'server: an empty install becomes its first trace by itself': async ({ page, server, url }) => {
+    const tab = await page();
+    await tab.goto(url);
+    await tab.waitForSelector('text=No spans yet');
+    await tab.waitForSelector(`text=${server.otlp}`);
+    await check_accessibility(tab, 'welcome');
+    await shot(tab, 'server-welcome-light');
+    await server.send(otlp_of(shop));
+    await tab.waitForURL(`**/trace/${shop_id}**`);
+    await tab.waitForSelector('.wf-row.selected');
+    const labels = await row_labels(tab);
+    assert.equal(labels.length, shop.rows.length);
+    assert.match(labels[0], /^frontend POST \/checkout, .*error, 1 child$/);
+    await shot(tab, 'server-first-trace-light');
+  },
+
+  'server: home shows the services, the failing ones first': async ({ page, server, url }) => {
+    for (let i = 0; i < 40; i++) {
+      const fail = i % 8 === 3;
+      const roots = i % 3 ? shop_trace(random, 0, { fail, user: String(4000 + i) }) : browse_trace(random);
+      const id = (BigInt(i + 1) * 0x9e3779b97f4a7c15f39cc0605cedc835n).toString(16).slice(-32).padStart(32, '1');
+      await server.send(otlp_of(new TraceFixture(id, Date.now() - 20_000 - i * 61_000, roots)));
+    }
+    for (const theme of themes) {
+      const tab = await page({ theme });
+      await tab.goto(url);
+      await tab.waitForSelector('.services-table tbody tr');
+      await tab.waitForFunction(() => document.querySelectorAll('.newest-errors li').length > 0);
+      const names = await tab.$$eval('.services-table tbody .service-name', (cells) => cells.map((c) => c.textContent));
+      for (const name of ['frontend', 'checkout', 'payment', 'cart']) assert.ok(names.includes(name), `${name} in ${names}`);
+      await tab.waitForSelector('.health-state.ok');
+      await check_accessibility(tab, `home, ${theme}`);
+      await shot(tab, `server-home-${theme}`);
+    }
+  },
+
+  'server: the request of user 4815 is found, opened and walked by keyboard': async ({ page, url }) => {
+    const tab = await page();
+    await tab.goto(`${url}/search`);
+    await tab.waitForSelector('.result');
+    await tab.keyboard.press('/');
+    await tab.keyboard.type('{ .user.id = "4815" }');
+    await tab.keyboard.press('Escape');
+    await tab.keyboard.press('Enter');
+    await tab.waitForFunction(() => document.querySelectorAll('.result').length === 1);
+    assert.match(await tab.$eval('.result', (e) => e.textContent), /frontend.*POST \/checkout.*6 errors/);
+    await check_accessibility(tab, 'search');
+    await shot(tab, 'server-search-light');
+    await tab.focus('.result-link');
+    await tab.keyboard.press('Enter');
+    await tab.waitForSelector('.wf-row.selected');
+    await tab.keyboard.press('j');
+    await wait_selected(tab, /^checkout POST \/checkout/);
+    for (let i = 0; i < 3; i++) await tab.keyboard.press('e');
+    await wait_selected(tab, /^payment POST bank\/authorize, .*error/);
+    await tab.waitForSelector('.exception-type >> text=java.net.SocketTimeoutException');
+    await tab.waitForSelector('.stack pre >> text=BankClient.authorize');
+    await tab.waitForFunction(() => /span=[0-9a-f]{16}/.test(location.search));
+    for (const theme of themes) {
+      await tab.emulateMedia({ colorScheme: theme, reducedMotion: 'reduce' });
+      await tab.waitForFunction((want) => document.documentElement.dataset.theme === want, theme);
+      await check_accessibility(tab, `trace, ${theme}`);
+      await shot(tab, `server-trace-${theme}`);
+    }
+    await tab.goBack();
+    await tab.waitForSelector('.result');
+    assert.match(tab.url(), /4815/);
+    assert.equal((await tab.$$('.result')).length, 1);
+  },
+
+  'server: a deep link opens its span with every ancestor, and links lead on': async ({ page, url }) => {
+    const row = shop.spans.findIndex(({ span }) => span.name === 'Score');
+    const tab = await page();
+    await open_trace(tab, `${url}/trace/${shop_id}?span=${shop.span_id(row)}`);
+    await wait_selected(tab, /^fraud Score/);
+    await tab.waitForSelector(`.detail .mono >> text=${shop.span_id(row)}`);
+    await open_trace(tab, `${url}/trace/${shop_id}?span=${shop.span_id(0)}`);
+    await tab.waitForSelector(`.links a[href="/trace/${hostile_id}?span=b7ad6b7169203331"]`);
+    const values = await tab.$$eval('.attributes tr', (lines) => lines.map((l) => l.textContent));
+    assert.ok(values.some((v) => v.includes('user.id') && v.includes('4815')));
+    assert.ok(values.some((v) => v.includes('http.response.status_code') && v.includes('502')));
+  },
+
+  'server: a query error is shown with its place': async ({ page, url }) => {
+    const tab = await page({ allow: [/status of 400/] });
+    await tab.goto(`${url}/search?q=${encodeURIComponent('{ duration > }')}`);
+    await tab.waitForSelector('.query-problem');
+    await check_accessibility(tab, 'query error');
+    await shot(tab, 'server-query-error-light');
+  },
+
+  'server: hostile text in every field stays text': async ({ page, server, url }) => {
+    const spans = hostile_text.map((text, i) => ({
+      service: text.slice(0, 200) || 'x', name: text, start: i * ms, dur: 2 * ms, error: text, attributes: { [text.slice(0, 100)]: text },
+      events: [{ name: 'exception', at: 1, attributes: { 'exception.type': text, 'exception.message': text, 'exception.stacktrace': text } }, { name: text, at: 2, attributes: { text } }],
+      links: [{ trace_id: shop_id, span_id: 'b7ad6b7169203331', attributes: { text } }],
+    }));
+    await server.send(otlp_of(new TraceFixture(hostile_id, Date.now() - 2000, { service: hostile_text[0], name: hostile_text[6], start: 0, dur: 40 * ms, children: spans })));
+    const tab = await page();
+    await tab.goto(`${url}/search?q=${encodeURIComponent(`{ name =~ ".*hacked.*" }`)}`);
+    await tab.waitForSelector('.result');
+    await open_trace(tab, `${url}/trace/${hostile_id}`);
+    for (let i = 0; i < hostile_text.length; i++) {
+      await tab.keyboard.press('j');
+      await tab.waitForFunction(() => document.querySelector('.detail-body:not(.stale) .exception'));
+    }
+    assert.equal(await tab.evaluate(() => window.hacked), undefined);
+    await shot(tab, 'server-hostile-light');
+  },
+
+  'server: every page fits a phone of 320 pixels': async ({ page, url }) => {
+    const tab = await page({ width: 320, height: 700 });
+    for (const [name, path, ready] of [
+      ['home', '/', '.services-table tbody tr'], ['search', '/search', '.result'], ['trace', `/trace/${shop_id}`, '.wf-row.selected'], ['welcome', '/welcome', '.snippet'],
+    ]) {
+      await tab.goto(url + path);
+      await tab.waitForSelector(ready);
+      await check_no_overflow(tab, name);
+      await check_accessibility(tab, `${name} on a phone`);
+      await shot(tab, `server-phone-${name}`);
+    }
+  },
+};
