@@ -1,0 +1,63 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "api/static_files.h"
+#include "base/clock.h"
+#include "base/executor.h"
+#include "base/metrics.h"
+#include "base/result.h"
+#include "http/message.h"
+#include "store/store.h"
+
+namespace spanloom::api {
+
+// Which addresses a port serves.
+enum class Face : uint8_t {
+    kAll,     // the UI, its API and every other one
+    kTempo,   // Tempo's query API alone, as on its own port
+    kZipkin,  // Zipkin's query API alone
+};
+
+// What the UI shows about this server.
+struct BootInfo {
+    std::string version;
+    std::string otlp_grpc;  // "127.0.0.1:4317", as a client on this machine would dial it
+    std::string otlp_http;
+};
+
+struct QueryLimits {
+    uint32_t deadline_ms = 30'000;           // past it an answer is partial
+    uint32_t waiting_max = 256;              // questions queued or running before new ones get 429
+    uint32_t traces_max = 10'000;            // the largest `limit` of a search that is taken
+    uint32_t ui_traces_max = 1'000;          // the same in the UI
+    uint64_t trace_cache_bytes = 32U << 20;  // traces kept for the next question about them
+    uint64_t body_bytes_max = 16U << 20;     // of a question, after decompression
+};
+
+struct ApiOptions {
+    store::Store& store;
+    Executor& queries;  // runs every question; answers never block an io thread
+    MetricsRegistry& metrics;
+    const Clock& clock;
+    BootInfo boot;
+    std::span<const StaticFile> files = embedded_files();
+    // Ready to receive and answer, or why not.
+    std::function<Result<void>()> readiness;
+    // Spans that senders were told to be bad, since the start.
+    std::function<uint64_t()> spans_rejected;
+    QueryLimits limits;
+    Face face = Face::kAll;
+    // Names, beside localhost and addresses, under which browsers may reach this server.
+    std::vector<std::string> host_names;
+};
+
+// Answers everything asked over HTTP. What `options` refers to must outlive the handler and every
+// question posted to `queries`. Any thread.
+http::Handler make_api(ApiOptions options);
+
+}  // namespace spanloom::api

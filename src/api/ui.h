@@ -1,0 +1,11 @@
+#pragma once
+
+#include "api/router.h"
+
+namespace spanloom::api {
+
+// The web UI's own API, below /api/ui/v1.
+void add_ui(Router& router);
+void add_ui_trace(Router& router);
+
+}  // namespace spanloom::api
