@@ -1,0 +1,124 @@
+#include "store/column.h"
+
+#include <bit>
+#include <cmath>
+#include <limits>
+
+#include <doctest/doctest.h>
+
+#include "base/random.h"
+
+namespace spanloom::store {
+namespace {
+
+void check_integers(const std::vector<int64_t>& values) {
+    for (const int level : {0, 1, 3}) {
+        std::string body;
+        encode_integers(values, level, body);
+        std::vector<int64_t> back;
+        const auto done = decode_integers(body, values.size(), back);
+        REQUIRE_MESSAGE(done.has_value(), (done ? "" : done.error().message));
+        REQUIRE(back == values);
+        if (values.empty()) continue;
+        // More packed values than there are, or one byte less or more: refused.
+        if (body[0] == 1) CHECK(!decode_integers(body, values.size() + 64, back).has_value());
+        CHECK(
+            !decode_integers(std::string_view(body).substr(0, body.size() - 1), values.size(), back)
+                 .has_value());
+        CHECK(!decode_integers(body + "x", values.size(), back).has_value());
+    }
+}
+
+}  // namespace
+
+TEST_CASE("integers of every width and shape come back") {
+    SeededRandom random(1);
+    check_integers({});
+    check_integers({0});
+    check_integers({INT64_MIN, INT64_MAX, 0, -1, 1});
+    check_integers(std::vector<int64_t>(1000, -7));
+    for (uint32_t width = 1; width <= 64; ++width) {
+        for (const size_t count : {1U, 2U, 3U, 17U, 64U, 1000U}) {
+            std::vector<int64_t> values;
+            for (size_t i = 0; i < count; ++i)
+                values.push_back(static_cast<int64_t>(random.next() >> (64 - width)));
+            check_integers(values);
+        }
+    }
+    std::vector<int64_t> rising;
+    std::vector<int64_t> few;
+    for (int64_t i = 0; i < 3000; ++i) {
+        rising.push_back(1'000'000'000'000 + i * 1000 + static_cast<int64_t>(random.below(3)));
+        few.push_back(static_cast<int64_t>(random.below(3)) * 1'000'000'007);
+    }
+    check_integers(rising);
+    check_integers(few);
+}
+
+TEST_CASE("regular integers take little space") {
+    std::vector<int64_t> rising;
+    std::vector<int64_t> few;
+    SeededRandom random(2);
+    for (int64_t i = 0; i < 4096; ++i) {
+        rising.push_back(5'000'000 + i * 3);
+        few.push_back(random.below(4) == 0 ? 50051 : 8080);
+    }
+    std::string body;
+    encode_integers(rising, 0, body);
+    CHECK(body.size() < 16);
+    body.clear();
+    encode_integers(few, 0, body);
+    CHECK(body.size() < 530);
+}
+
+TEST_CASE("doubles keep every bit") {
+    const auto check = [](const std::vector<double>& values) {
+        for (const int level : {0, 1}) {
+            std::string body;
+            encode_doubles(values, level, body);
+            std::vector<double> back;
+            const auto done = decode_doubles(body, values.size(), back);
+            REQUIRE_MESSAGE(done.has_value(), (done ? "" : done.error().message));
+            REQUIRE(back.size() == values.size());
+            for (size_t i = 0; i < values.size(); ++i)
+                REQUIRE(std::bit_cast<uint64_t>(back[i]) == std::bit_cast<uint64_t>(values[i]));
+        }
+    };
+    check({});
+    check({0.1, 12.34, 999.99, -5.0, 1e6});
+    check({0.0, -0.0});
+    check({std::bit_cast<double>(uint64_t{0x7ff8dead0000beef}), INFINITY, -INFINITY,
+           std::numeric_limits<double>::denorm_min(), 1e308});
+    SeededRandom random(3);
+    std::vector<double> odd;
+    std::vector<double> prices;
+    for (int i = 0; i < 2000; ++i) {
+        odd.push_back(std::bit_cast<double>(random.next()));
+        prices.push_back(static_cast<double>(random.below(100'000)) / 100);
+    }
+    check(odd);
+    check(prices);
+    std::string body;
+    encode_doubles(prices, 0, body);
+    CHECK(body.size() < 2000 * 17 / 8 + 16);
+}
+
+TEST_CASE("texts come back, and a wrong count does not") {
+    SeededRandom random(4);
+    std::vector<std::string> texts = {"", "a", std::string(100'000, 'x'), "\n",
+                                      std::string("\0", 1)};
+    for (int i = 0; i < 500; ++i)
+        texts.push_back("https://example.test/" + std::to_string(random.next()));
+    const std::vector<std::string_view> views(texts.begin(), texts.end());
+    for (const int level : {0, 1}) {
+        std::string body;
+        encode_texts(views, level, body);
+        const auto back = decode_texts(body, views.size());
+        REQUIRE(back.has_value());
+        CHECK(back->texts == views);
+        CHECK(!decode_texts(body, views.size() - 1).has_value());
+        CHECK(!decode_texts(body, views.size() + 64).has_value());
+    }
+}
+
+}  // namespace spanloom::store

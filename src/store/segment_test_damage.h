@@ -1,0 +1,100 @@
+#pragma once
+
+#include <cstring>
+#include <string>
+#include <string_view>
+
+#include "base/hash.h"
+#include "store/segment.h"
+#include "store/segment_filter.h"
+#include "store/segment_footer.h"
+#include "store/segment_layout.h"
+
+// For tests and fuzzing: damage that checksums would catch, with the checksums made to fit again,
+// so that what lies behind them is tried.
+namespace spanloom::store {
+
+inline void seal_bytes(std::string& image, size_t at, uint64_t checksum) {
+    std::memcpy(image.data() + at, &checksum, sizeof checksum);
+}
+
+inline void seal_block(std::string& image, const BlockPlace& place) {
+    if (place.bytes < kChecksumBytes || place.offset > image.size() ||
+        place.bytes > image.size() - place.offset)
+        return;
+    const size_t body = place.bytes - kChecksumBytes;
+    seal_bytes(image, place.offset + body,
+               hash64(std::string_view(image).substr(place.offset, body), place.offset));
+}
+
+// Makes the checksums of the trailer and of every block that the footer names right.
+inline void seal(std::string& image) {
+    if (image.size() < kSegmentMagic.size() + kTrailerBytes) return;
+    std::memcpy(image.data(), kSegmentMagic.data(), kSegmentMagic.size());
+    const size_t trailer = image.size() - kTrailerBytes;
+    std::memcpy(image.data() + trailer + 24, kSegmentMagic.data(), kSegmentMagic.size());
+    std::memcpy(image.data() + trailer + 12, &kSegmentVersion, 4);
+    uint64_t offset = 0;
+    std::memcpy(&offset, image.data() + trailer, 8);
+    if (offset > trailer) {
+        offset = kSegmentMagic.size();
+        std::memcpy(image.data() + trailer, &offset, 8);
+    }
+    const auto bytes = static_cast<uint32_t>(trailer - offset);
+    std::memcpy(image.data() + trailer + 8, &bytes, 4);
+    const std::string_view body = std::string_view(image).substr(offset, bytes);
+    seal_bytes(image, trailer + 16,
+               hash64(std::string_view(image).substr(trailer, 16), hash64(body)));
+    const auto footer = parse_footer(std::string(body), offset);
+    if (!footer) return;
+    for (const ColumnPlace& place : footer->places)
+        seal_block(image, {place.offset, place.bytes});
+    for (const DictionaryPlace& place : footer->dictionaries)
+        seal_block(image, place.block);
+    for (const BlockPlace& place : footer->chunks)
+        seal_block(image, place);
+    seal_block(image, footer->trace_index);
+    seal_block(image, footer->rollup);
+    const uint32_t page_bytes = kFilterPageBytes + kChecksumBytes;
+    for (uint32_t page = 0; page < footer->filter_pages; ++page)
+        seal_block(image, {footer->filter_offset + uint64_t{page} * page_bytes, page_bytes});
+}
+
+// Asks a segment everything; what it answers does not matter.
+inline uint64_t ask_everything(const Segment& segment) {
+    uint64_t sum = segment.memory_bytes();
+    for (uint32_t i = 0; i < segment.fragment_count() && i < 5000; ++i) {
+        const auto fragment = segment.fragment(i);
+        if (!fragment) break;
+        const auto found = segment.find(fragment->trace_id);
+        sum += found.has_value();
+    }
+    for (uint32_t group = 0; group < segment.row_groups().size(); ++group) {
+        for (uint32_t column = 0; column < segment.columns().size(); ++column) {
+            const auto block = segment.read(column, group);
+            if (!block) continue;
+            for (const uint32_t row : (*block)->rows)
+                sum += row;
+            for (const int64_t value : (*block)->integers)
+                sum += static_cast<uint64_t>(value);
+            for (const uint32_t code : (*block)->codes)
+                sum += (*block)->strings[code].size();
+            for (const char byte : (*block)->fixed)
+                sum += static_cast<uint8_t>(byte);
+            if (segment.columns()[column].row_field != RowField::kOverflow) continue;
+            for (const uint32_t code : (*block)->codes)
+                sum += overflow_attributes((*block)->strings[code]).size();
+        }
+    }
+    for (uint32_t i = 0; i < segment.resource_count(); ++i)
+        sum += segment.resource_message(i).size() + segment.resource_schema_url(i).size();
+    for (uint32_t i = 0; i < segment.scope_count(); ++i)
+        sum += segment.scope_message(i).size() + segment.scope_resource(i);
+    for (const ColumnKey& key : segment.columns())
+        sum += segment.may_contain({key.scope, key.intrinsic, key.key}, Value::of_string("GET"));
+    sum += segment.rollup().has_value();
+    sum += segment.verify().has_value();
+    return sum;
+}
+
+}  // namespace spanloom::store
