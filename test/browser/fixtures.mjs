@@ -264,39 +264,49 @@ function wide_root(count) {
   };
 }
 
-/** A trace of about `total` spans over 24 services, 220 names and depth 20. */
+/** A trace of `total` spans over 24 services, 220 names and depth 20: 60 jobs after one another, some overlapping. */
 export function large_root(total, random) {
   const services = Array.from({ length: 24 }, (_, i) => `service-${String(i + 1).padStart(2, '0')}`);
   const names = Array.from({ length: 220 }, (_, i) => `${['GET', 'POST', 'SELECT', 'call', 'publish'][i % 5]} /resource/${i}`);
-  const root = { service: services[0], name: 'POST /nightly', kind: 'server', start: 0, dur: 90e9 };
-  const open = [{ span: root, depth: 0, cursor: 0 }];
+  const length = 90e9;
+  const root = { service: services[0], name: 'POST /nightly', kind: 'server', start: 0, dur: length, children: [] };
+  const jobs = Math.min(60, total - 1);
   let made = 1;
-  while (made < total) {
-    const at = open[Math.floor(random() ** 0.6 * open.length)];
-    const { span, depth } = at;
-    const room = span.dur - at.cursor;
-    if (room < (depth === 0 ? 2e9 : 20000) || depth >= 20) {
-      open.splice(open.indexOf(at), 1);
-      if (open.length === 0) open.push({ span: root, depth: 0, cursor: 0 });
-      continue;
-    }
-    const dur = depth === 0 ? Math.floor(4e8 + 16e8 * random()) : Math.floor(Math.max(5000, room * (depth < 3 ? 0.15 : 0.3) * random()));
-    const child = {
-      service: random() < 0.6 ? span.service : services[Math.floor(random() * 24)], name: names[Math.floor(random() * 220)],
-      kind: random() < 0.4 ? 'client' : 'internal', start: span.start + at.cursor + Math.floor(random() * 1000), dur, error: random() < 0.0006 ? 'failed' : undefined,
+  for (let job = 0; job < jobs; job++) {
+    const span = {
+      service: services[job % 24], name: names[job], kind: 'server', start: Math.floor((job / jobs) * length * 0.97),
+      dur: Math.floor((length / jobs) * (0.5 + random() * 0.9)),
     };
-    at.cursor += Math.floor(dur * (random() < 0.3 ? 0.2 : 1)) + 2000;
-    (span.children ??= []).push(child);
+    root.children.push(span);
     made++;
-    if (dur > 40000 && open.length < 4000) open.push({ span: child, depth: depth + 1, cursor: 1000 });
-  }
-  const stack = [root];
-  while (stack.length) {
-    const span = stack.pop();
-    span.children?.sort((a, b) => a.start - b.start);
-    for (const child of span.children ?? []) stack.push(child);
+    made += grow(span, Math.floor(((total - 1) * (job + 1)) / jobs) + 1 - made, random, services, names);
   }
   return root;
+}
+
+/** Adds `count` descendants to a span; a child lies within its parent and begins after the child before it has. */
+function grow(top, count, random, services, names) {
+  const open = [{ span: top, depth: 1, cursor: 1000 }];
+  let made = 0;
+  while (made < count) {
+    const at = open[Math.floor(random() ** 0.8 * open.length)];
+    const { span, depth } = at;
+    const room = span.dur - at.cursor;
+    if ((room < 20_000 || depth >= 20) && open.length > 1) {
+      open.splice(open.indexOf(at), 1);
+      continue;
+    }
+    const dur = Math.max(1000, Math.floor(room * (depth < 4 ? 0.06 : 0.35) * random()));
+    const child = {
+      service: random() < 0.6 ? span.service : services[Math.floor(random() * 24)], name: names[Math.floor(random() * 220)],
+      kind: random() < 0.4 ? 'client' : 'internal', start: span.start + at.cursor, dur, error: random() < 0.0006 ? 'failed' : undefined,
+    };
+    at.cursor += Math.max(1, Math.floor(dur * (random() < 0.3 ? 0.2 : 1)));
+    (span.children ??= []).push(child);
+    made++;
+    if (dur > 40_000 && open.length < 2000) open.push({ span: child, depth: depth + 1, cursor: 1000 });
+  }
+  return made;
 }
 
 export const hostile_text = [

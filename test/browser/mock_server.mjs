@@ -202,10 +202,10 @@ function matching(trace, q) {
 function parse(q) {
   const bare = /[{&|]\s*([A-Za-z_]+)\s*(?:=|>|<)/.exec(q);
   if (bare && !['name', 'duration', 'status', 'kind', 'rootName'].includes(bare[1])) {
-    const pos = Buffer.byteLength(q.slice(0, bare.index + bare[0].indexOf(bare[1])));
+    const pos = bare.index + bare[0].indexOf(bare[1]);
     return { ok: false, message: `'${bare[1]}' is not an attribute: it needs a scope`, pos, hint: `write .${bare[1]}, span.${bare[1]} or resource.${bare[1]}`, tokens: [] };
   }
-  if (!/}\s*$/.test(q)) return { ok: false, message: "the query ends before its closing '}'", pos: Buffer.byteLength(q), hint: 'every { needs its }' };
+  if (!/}\s*$/.test(q)) return { ok: false, message: "the query ends before its closing '}'", pos: q.length, hint: 'every { needs its }' };
   return { ok: true };
 }
 

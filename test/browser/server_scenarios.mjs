@@ -24,10 +24,12 @@ export const server_scenarios = {
     await server.send(otlp_of(shop));
     await tab.waitForURL(`**/trace/${shop_id}**`);
     await tab.waitForSelector('.wf-row.selected');
+    await shot(tab, 'server-first-trace-light');
+    await tab.click('.toolbar >> text=Unfold all');
+    await tab.waitForSelector('.toolbar button:disabled >> text=Unfold all');
     const labels = await row_labels(tab);
     assert.equal(labels.length, shop.rows.length);
     assert.match(labels[0], /^frontend POST \/checkout, .*error, 1 child$/);
-    await shot(tab, 'server-first-trace-light');
   },
 
   'server: home shows the services, the failing ones first': async ({ page, server, url }) => {

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { assign_slots, contrast, kDarkPalette, kLightPalette } from '../src/model/colors.ts';
 import { bytes, count_short, duration, exact_time, percent, rate } from '../src/model/format.ts';
-import { index_of_byte, lex } from '../src/model/lexer.ts';
+import { lex } from '../src/model/lexer.ts';
 import { kEmptyForm, parse_duration, type QueryForm, read_form, write_form } from '../src/model/query_form.ts';
 import { ticks } from '../src/model/ticks.ts';
 import { kDefaultRange, resolve_range, resolve_time, step_for } from '../src/model/time_range.ts';
@@ -74,11 +74,6 @@ test('tokens of a usual query have their kinds', () => {
   for (const expected of ['resource.service.name attribute', '"a" string', 'span:duration intrinsic', '1h30m duration', '.n attribute', '1.5 number', 'error keyword', '&& operator', '{ brace']) {
     assert.ok(kinds.includes(expected), `${expected} in ${kinds.join(', ')}`);
   }
-});
-
-test('a byte position of the server is a place in the text', () => {
-  const text = 'aé名🧵z';
-  [[0, 0], [1, 1], [3, 2], [6, 3], [10, 5], [11, 6], [99, 6]].forEach(([byte, index]) => assert.equal(index_of_byte(text, byte), index));
 });
 
 test('the form writes TraceQL and reads it back', () => {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { decode_skeleton } from '../src/model/slt1.ts';
-import { collapse_below, position_of, reveal, Trace, visible_rows } from '../src/model/trace.ts';
+import { collapse_below, first_folds, fold_similar, position_of, reveal, Trace, visible_rows } from '../src/model/trace.ts';
 import { bar_of, x_of } from '../src/views/trace/bars.ts';
 import { large_root, make_fixtures, random_of, TraceFixture } from '../../test/browser/fixtures.mjs';
 import { encode_slt1 } from '../../test/browser/slt1_encode.mjs';
@@ -105,4 +105,32 @@ test('a collapsed row shows where its hidden spans are', () => {
   const bar = bar_of(trace, 0, view, true, '', 0);
   assert.equal(bar.hidden.length, 2 * (trace.n - 1));
   assert.equal(bar_of(trace, 0, view, false, '', 0).hidden.length, 0);
+});
+
+test('similar leaf siblings are found, folded into one row, and opened for a row inside', () => {
+  const trace = special('shop');
+  assert.deepEqual([...trace.similar.values()], [15]);
+  const [head] = trace.similar.keys();
+  const folds = fold_similar(trace);
+  assert.equal(visible_rows(trace, folds).length, trace.n - 14);
+  const view = { from: 0, to: trace.duration, width: 1000, margin: 64 };
+  const bar = bar_of(trace, head, view, true, '', 0);
+  assert.equal(bar.members.length, 30);
+  assert.ok(bar.width > 80, 'the bar reaches to the last of them');
+  assert.ok(reveal(trace, folds, head + 3));
+  assert.equal(visible_rows(trace, folds).length, trace.n);
+});
+
+test('a failed one among similar siblings is never folded away with the others', () => {
+  const leaf = (i: number) => ({ service: 's', name: 'q', start: i, dur: 1, error: i === 4 ? 'bad' : undefined });
+  const root = { service: 's', name: 'r', start: 0, dur: 100, children: Array.from({ length: 9 }, (_, i) => leaf(i)) };
+  assert.equal(trace_of(new TraceFixture('00'.repeat(16), 0, root)).similar.size, 0);
+});
+
+test('a large trace starts folded to a page or two, a small one open', () => {
+  const large = trace_of(new TraceFixture('00'.repeat(16), 0, large_root(20000, random_of(9))));
+  const rows = visible_rows(large, first_folds(large));
+  assert.ok(rows.length >= 20 && rows.length <= 300, String(rows.length));
+  const tiny = special('tiny');
+  assert.equal(visible_rows(tiny, first_folds(tiny)).length, tiny.n);
 });

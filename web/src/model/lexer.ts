@@ -48,15 +48,3 @@ function word_kind(word: string): string {
   if (kIntrinsics.has(word)) return 'intrinsic';
   return kKeywords.has(word) ? 'keyword' : 'text';
 }
-
-/** The server counts bytes of UTF-8; JavaScript counts UTF-16 units. */
-export function index_of_byte(text: string, byte: number): number {
-  let bytes = 0;
-  for (let i = 0; i < text.length; ) {
-    if (bytes >= byte) return i;
-    const code = text.codePointAt(i) ?? 0;
-    bytes += code < 0x80 ? 1 : code < 0x800 ? 2 : code < 0x10000 ? 3 : 4;
-    i += code > 0xffff ? 2 : 1;
-  }
-  return text.length;
-}

@@ -90,13 +90,15 @@ function read_column(bytes: Uint8Array, column: Column, n: number): Uint32Array 
 function join_words(low: Uint32Array, high: Uint32Array | null, high_bits: number, signed: boolean): Float64Array {
   const n = low.length;
   const out = new Float64Array(n);
-  const full = kTwo32 * 2 ** (high ? high_bits : 0);
-  const half = full / 2;
+  const full = 2 ** high_bits;
   for (let i = 0; i < n; i++) {
-    let value = low[i];
-    if (high) value += high[i] * kTwo32;
-    if (signed && value >= half) value -= full;
-    out[i] = value;
+    if (!high) {
+      out[i] = signed ? low[i] | 0 : low[i];
+      continue;
+    }
+    // The sign is taken from the high word alone, so that small negative values stay exact at any width.
+    const top = signed && high[i] >= full / 2 ? high[i] - full : high[i];
+    out[i] = top * kTwo32 + low[i];
   }
   return out;
 }

@@ -10,6 +10,11 @@ export const kFlagLate = 1 << 8;
 export const kFlagCritical = 1 << 9;
 export const kFlagSkewMoved = 1 << 10;
 
+const kLargeTrace = 2000;
+const kFirstRows = 300;
+/** So many equal leaf siblings in a row are folded into one line. */
+export const kSimilarMin = 5;
+
 const kKinds = ['unspecified', 'internal', 'server', 'client', 'producer', 'consumer'];
 
 /**
@@ -36,6 +41,10 @@ export class Trace {
   readonly first: number;
   readonly slots: Uint8Array;
   readonly error_rows: Uint32Array;
+  /** Runs of similar leaf siblings: first row -> how many. */
+  readonly similar = new Map<number, number>();
+  /** First row of the run a row belongs to, or -1. */
+  readonly run_of: Int32Array;
   private self_: Float64Array | null = null;
 
   constructor(skeleton: Skeleton) {
@@ -87,13 +96,46 @@ export class Trace {
     this.first = n ? Math.min(0, first) : 0;
     this.duration = Math.max(1, n ? last - this.first : 1, header.dur - this.first);
     this.slots = assign_slots(header.services);
+    this.run_of = new Int32Array(n).fill(-1);
+    this.find_runs();
+  }
+
+  /** Leaf siblings with the same name, resource's service and outcome, one after the other. */
+  private find_runs(): void {
+    const alike = (a: number, b: number): boolean =>
+      this.children[b] === 0 && this.parent[b] === this.parent[a] && this.name[b] === this.name[a] && this.service[b] === this.service[a] &&
+      ((this.flags[a] ^ this.flags[b]) & (kFlagError | kFlagOrphan)) === 0;
+    for (let row = 0; row < this.n; ) {
+      let stop = row + 1;
+      if (this.children[row] === 0) while (stop < this.n && alike(row, stop)) stop++;
+      if (stop - row >= kSimilarMin) {
+        this.similar.set(row, stop - row);
+        this.run_of.fill(row, row, stop);
+      }
+      row = stop;
+    }
+  }
+
+  /** Whether a row hides others when it is collapsed: its subtree, or the run of similar siblings that it begins. */
+  foldable(row: number): boolean {
+    return this.children[row] > 0 || this.similar.has(row);
+  }
+
+  /** Failed spans in the rows [from, to). */
+  errors_between(from: number, to: number): number {
+    return lower_bound(this.error_rows, to) - lower_bound(this.error_rows, from);
+  }
+
+  /** Exclusive end of what a collapsed row stands for. */
+  fold_end(row: number): number {
+    return this.children[row] > 0 ? this.end[row] : row + (this.similar.get(row) ?? 1);
   }
 
   name_of(row: number): string {
-    return this.header.names[this.name[row]];
+    return this.header.names[this.name[row]] || 'unnamed';
   }
   service_of(row: number): string {
-    return this.header.services[this.service[row]];
+    return this.header.services[this.service[row]] || 'unknown service';
   }
   resource_label(row: number): string {
     return this.header.resources[this.res[row]].label;
@@ -160,13 +202,24 @@ export class Trace {
   }
 }
 
+function lower_bound(rows: Uint32Array, row: number): number {
+  let low = 0;
+  let high = rows.length;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (rows[middle] < row) low = middle + 1;
+    else high = middle;
+  }
+  return low;
+}
+
 /** The rows to show when the subtrees of `collapsed` rows are hidden. */
 export function visible_rows(trace: Trace, collapsed: Uint8Array): Uint32Array {
   const out = new Uint32Array(trace.n);
   let count = 0;
   for (let row = 0; row < trace.n; ) {
     out[count++] = row;
-    row = collapsed[row] ? trace.end[row] : row + 1;
+    row = collapsed[row] ? trace.fold_end(row) : row + 1;
   }
   return out.subarray(0, count);
 }
@@ -186,6 +239,11 @@ export function position_of(rows: Uint32Array, row: number): number {
 /** Opens every ancestor of the row; says whether anything changed. */
 export function reveal(trace: Trace, collapsed: Uint8Array, row: number): boolean {
   let changed = false;
+  const run = trace.run_of[row];
+  if (run >= 0 && run !== row && collapsed[run]) {
+    collapsed[run] = 0;
+    changed = true;
+  }
   for (let at = trace.parent[row]; at >= 0; at = trace.parent[at]) {
     if (collapsed[at]) {
       collapsed[at] = 0;
@@ -195,9 +253,28 @@ export function reveal(trace: Trace, collapsed: Uint8Array, row: number): boolea
   return changed;
 }
 
-/** Collapses all rows of at least this depth that have children. */
-export function collapse_below(trace: Trace, depth: number): Uint8Array {
+/** Runs of similar siblings folded, everything else open. */
+export function fold_similar(trace: Trace): Uint8Array {
   const collapsed = new Uint8Array(trace.n);
+  for (const row of trace.similar.keys()) collapsed[row] = 1;
+  return collapsed;
+}
+
+/** How a trace is first shown: runs folded, and a large trace folded to the deepest level that keeps it a page or two long. */
+export function first_folds(trace: Trace): Uint8Array {
+  if (trace.n <= kLargeTrace) return fold_similar(trace);
+  let best = collapse_below(trace, 1);
+  for (let depth = 2; depth <= trace.max_depth; depth++) {
+    const next = collapse_below(trace, depth);
+    if (visible_rows(trace, next).length > kFirstRows) break;
+    best = next;
+  }
+  return best;
+}
+
+/** Collapses all rows of at least this depth that have children, and every run of similar siblings. */
+export function collapse_below(trace: Trace, depth: number): Uint8Array {
+  const collapsed = fold_similar(trace);
   for (let row = 0; row < trace.n; row++) {
     if (trace.children[row] > 0 && trace.depth[row] >= depth) collapsed[row] = 1;
   }

@@ -258,7 +258,8 @@ function ErrorLine(props: { trace: TraceSummary; now: number }) {
   const slots = assign_slots(trace.services.map((s) => s.name));
   const root = trace.root_service ?? '';
   const at = trace.services.findIndex((s) => s.name === root);
-  const first = trace.matched_spans[0];
+  // The last of the failing spans is nearest to the cause: those before it are mostly its callers.
+  const first = trace.matched_spans[trace.matched_spans.length - 1];
   const where = trace.services.filter((s) => s.errors > 0).map((s) => s.name);
   return (
     <li>

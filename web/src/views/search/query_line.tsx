@@ -1,7 +1,7 @@
 import { useSignal } from '@preact/signals';
 import { useEffect, useRef } from 'preact/hooks';
 import { type ApiError, is_abort, parse_query } from '../../api/client.ts';
-import { index_of_byte, lex, type Token } from '../../model/lexer.ts';
+import { lex, type Token } from '../../model/lexer.ts';
 import { type Completion, complete_at } from './complete.ts';
 
 const kParseDelayMs = 80;
@@ -35,13 +35,10 @@ export function QueryLine(props: { value: string; change: (q: string) => void; r
       }
       parse_query(text, stop.signal)
         .then((answer) => {
-          if (answer.tokens) {
-            const list = answer.tokens.map((t) => ({ kind: t.kind, from: index_of_byte(text, t.from), to: index_of_byte(text, t.to) }));
-            tokens.value = { text, list };
-          }
+          if (answer.tokens) tokens.value = { text, list: answer.tokens };
           problem.value = answer.ok ? null : {
             message: answer.message ?? 'the query cannot be read', hint: answer.hint ?? '',
-            at: answer.pos === undefined ? null : index_of_byte(text, answer.pos),
+            at: answer.pos ?? null,
           };
         })
         .catch((error: unknown) => {
@@ -124,7 +121,7 @@ export function QueryLine(props: { value: string; change: (q: string) => void; r
   };
 
   const server = props.error && props.error.status >= 400 && props.error.status < 500
-    ? { message: props.error.message, hint: props.error.hint, at: props.error.pos === null ? null : index_of_byte(text, props.error.pos) }
+    ? { message: props.error.message, hint: props.error.hint, at: props.error.pos }
     : null;
   const shown = problem.value ?? server;
   const list = tokens.value?.text === text ? tokens.value.list : lex(text);

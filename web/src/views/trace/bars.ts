@@ -16,6 +16,8 @@ export interface Bar {
   label_inside: boolean;
   /** Extents of hidden descendants below a collapsed row, as x, width pairs. */
   hidden: number[];
+  /** A run of similar spans in one row: their extents, likewise. */
+  members: number[];
 }
 
 export interface BarView {
@@ -38,14 +40,16 @@ export function bar_of(
   trace: Trace, row: number, view: BarView, collapsed: boolean, label: string, label_width: number,
 ): Bar {
   const start = trace.start[row];
-  const stop = start + trace.dur[row];
+  const is_run = collapsed && trace.children[row] === 0;
+  const stop = is_run ? run_stop(trace, row) : start + trace.dur[row];
   const flags = trace.flags[row];
   const bar: Bar = {
     row, x: 0, width: 0, slot: trace.slots[trace.service[row]], error: (flags & kFlagError) !== 0,
     critical: (flags & kFlagCritical) !== 0, dashed: (flags & (kFlagUnended | kFlagLate)) !== 0,
-    outside: '', label, label_x: 0, label_inside: false, hidden: [],
+    outside: '', label, label_x: 0, label_inside: false, hidden: [], members: [],
   };
-  if (collapsed) bar.hidden = hidden_extents(trace, row, view);
+  if (is_run) bar.members = extents(trace, row, view);
+  else if (collapsed) bar.hidden = extents(trace, row + 1, view, trace.end[row]);
   if (stop < view.from || start > view.to) {
     bar.outside = stop < view.from ? 'before' : 'after';
     return bar;
@@ -72,11 +76,28 @@ function place_label(bar: Bar, view: BarView, label_width: number): void {
   }
 }
 
-function hidden_extents(trace: Trace, row: number, view: BarView): number[] {
-  const end = trace.end[row];
-  const stride = Math.max(1, Math.ceil((end - row - 1) / kHiddenSamples));
+function run_stop(trace: Trace, row: number): number {
+  let stop = 0;
+  for (let at = row; at < trace.fold_end(row); at++) stop = Math.max(stop, trace.start[at] + trace.dur[at]);
+  return stop;
+}
+
+/** Shortest and longest of a run of similar spans. */
+export function run_durations(trace: Trace, row: number): [number, number] {
+  let low = Infinity;
+  let high = 0;
+  for (let at = row; at < trace.fold_end(row); at++) {
+    low = Math.min(low, trace.dur[at]);
+    high = Math.max(high, trace.dur[at]);
+  }
+  return [low, high];
+}
+
+/** Positions of many spans as x, width pairs; of very many, a regular sample. */
+function extents(trace: Trace, from: number, view: BarView, end = trace.fold_end(from)): number[] {
+  const stride = Math.max(1, Math.ceil((end - from) / kHiddenSamples));
   const out: number[] = [];
-  for (let at = row + 1; at < end; at += stride) {
+  for (let at = from; at < end; at += stride) {
     const left = Math.max(0, x_of(view, trace.start[at]));
     const right = Math.min(view.width, x_of(view, trace.start[at] + trace.dur[at]));
     if (right < 0 || left > view.width) continue;

@@ -18,9 +18,16 @@ function text_of(item: Attribute): string {
 /** TraceQL that finds spans with the same value; null for values the language cannot compare. */
 function query_of(scope: string, item: Attribute): string | null {
   const name = attribute(scope, item.key);
+  if (item.value === null || item.value === undefined) return null;
   if (item.type === 'string') return item.cut ? null : `{ ${name} = ${quote(String(item.value))} }`;
   if (item.type === 'bool' || item.type === 'int' || item.type === 'double') return `{ ${name} = ${String(item.value)} }`;
   return null;
+}
+
+/** A key that breaks after its dots and dashes rather than inside a word. */
+function breakable(key: string) {
+  const parts = key.slice(0, kLongValue).split(/(?<=[._/-])/);
+  return parts.flatMap((part, i) => (i ? [<wbr key={i} />, part] : [part]));
 }
 
 export function Detail(props: { view: ViewState; close: () => void }) {
@@ -221,7 +228,7 @@ function AttributeLine(props: { item: Attribute; scope: string }) {
   const query = query_of(props.scope, item);
   return (
     <tr>
-      <th scope="row">{item.key}</th>
+      <th scope="row">{breakable(item.key)}</th>
       <td class={`value type-${item.type}`}>
         {long && !open.value ? `${text.slice(0, kLongValue)}…` : text}
         {long && (

@@ -217,6 +217,9 @@ function Findings(props: { view: ViewState }) {
   if (lines.length === 0 && header.missingParents > 0) {
     lines.push({ text: `${plural(header.missingParents, 'span')} name a parent that has not been received: part of the story is missing.`, rows: [] });
   }
+  if (lines.length === 0 && !header.complete) {
+    lines.push({ text: 'Not all of this trace is here: its root has not been received, or it is larger than what is read at once.', rows: [] });
+  }
   if (lines.length === 0) return null;
   return (
     <ul class="findings" aria-label="Findings">
@@ -392,10 +395,10 @@ function Toolbar(props: { view: ViewState; field: { current: HTMLInputElement | 
         </button>
       </div>
       <div class="group">
-        <button type="button" onClick={() => view.collapse_to(1)} disabled={view.trace.max_depth < 1} title="Fold to the first level (x steps through the levels)">
+        <button type="button" onClick={() => view.collapse_to(1)} disabled={view.trace.max_depth < 1} title="Fold to the first level; x steps through the levels">
           Fold
         </button>
-        <button type="button" onClick={() => view.collapse_to(Infinity)} disabled={all_open} title="Show every row">
+        <button type="button" onClick={() => view.unfold_all()} disabled={all_open} title="Show every row">
           Unfold all
         </button>
         {!all_open && <span class="muted small">{count(view.rows.value.length)} of {count(view.trace.n)} rows</span>}
@@ -469,7 +472,7 @@ function keys_of(
     ArrowLeft: rows(() => view.left()), ArrowRight: rows(() => view.right()),
     Home: rows(() => view.select(0)), End: rows(() => view.select(view.rows.value[view.rows.value.length - 1])),
     PageDown: rows(() => view.move(page())), PageUp: rows(() => view.move(-page())),
-    Enter: rows(enter), ' ': rows(() => view.trace.children[view.selected.value] > 0 && view.toggle(view.selected.value)),
+    Enter: rows(enter), ' ': rows(() => view.trace.foldable(view.selected.value) && view.toggle(view.selected.value)),
     e: any(() => view.next_error(1)), E: any(() => view.next_error(-1)),
     n: any(() => view.next_match(1)), N: any(() => view.next_match(-1)), p: any(critical),
     w: any(() => fall.current?.zoom(0.6)), s: any(() => fall.current?.zoom(1 / 0.6)),

@@ -1,7 +1,7 @@
 import { batch, computed, signal } from '@preact/signals';
 import { fetch_rows } from '../../api/client.ts';
 import type { SpanRow } from '../../api/types.ts';
-import { collapse_below, position_of, reveal, type Trace, visible_rows } from '../../model/trace.ts';
+import { collapse_below, first_folds, position_of, reveal, type Trace, visible_rows } from '../../model/trace.ts';
 import { read_trace, with_query, write_trace } from '../../model/url.ts';
 import { announce } from '../../state/app.ts';
 import { place, replace } from '../../state/router.ts';
@@ -49,9 +49,11 @@ export class ViewState {
     const high = low + trace.duration;
     this.window.value = state.window ? [Math.max(low, state.window[0]), Math.min(high, state.window[1])] : [low, high];
     if (this.window.value[0] >= this.window.value[1]) this.window.value = [low, high];
-    this.collapsed.value = new Uint8Array(trace.n);
+    const folds = first_folds(trace);
     this.find.value = state.find;
     const row = trace.header.sel >= 0 && trace.header.sel < trace.n ? trace.header.sel : 0;
+    reveal(trace, folds, row);
+    this.collapsed.value = folds;
     this.selected.value = row;
     if (trace.header.sel >= 0) this.span_id = state.span;
     this.load_detail();
@@ -127,6 +129,8 @@ export class ViewState {
   /** Hides what is below; the selection moves to the row that hides it. */
   fold(collapsed: Uint8Array): void {
     let row = this.selected.value;
+    const run = this.trace.run_of[row];
+    if (run >= 0 && collapsed[run]) row = run;
     for (let at = this.trace.parent[row]; at >= 0; at = this.trace.parent[at]) if (collapsed[at]) row = at;
     batch(() => {
       this.collapsed.value = collapsed;
@@ -136,6 +140,10 @@ export class ViewState {
 
   collapse_to(depth: number): void {
     this.fold(collapse_below(this.trace, depth));
+  }
+
+  unfold_all(): void {
+    this.fold(new Uint8Array(this.trace.n));
   }
 
   /** Goes through the levels: only roots, one level, two levels, everything. */
@@ -157,15 +165,14 @@ export class ViewState {
 
   left(): void {
     const row = this.selected.value;
-    if (this.trace.children[row] > 0 && !this.collapsed.value[row]) this.toggle(row);
+    if (this.trace.foldable(row) && !this.collapsed.value[row]) this.toggle(row);
     else if (this.trace.parent[row] >= 0) this.select(this.trace.parent[row]);
   }
 
   right(): void {
     const row = this.selected.value;
-    if (this.trace.children[row] === 0) return;
     if (this.collapsed.value[row]) this.toggle(row);
-    else this.select(row + 1);
+    else if (this.trace.children[row] > 0) this.select(row + 1);
   }
 
   // ---- window ----

@@ -1,7 +1,7 @@
 import { duration, duration_spoken } from '../../model/format.ts';
 import { ticks } from '../../model/ticks.ts';
 import { kFlagLate, kFlagOrphan, kFlagUnended, position_of, type Trace } from '../../model/trace.ts';
-import { bar_of, type Bar, type BarView, x_of } from './bars.ts';
+import { bar_of, type Bar, type BarView, run_durations, x_of } from './bars.ts';
 import { type Paint, read_paint, slot_color, Stripes } from './paint.ts';
 
 const kRowHeight = 24;
@@ -330,7 +330,7 @@ export class Waterfall {
     const row = this.row_under(event);
     if (row < 0) return;
     const twist = event.target instanceof Element && event.target.closest('.wf-twist');
-    if (twist && this.trace.children[row] > 0) this.events.toggle(row);
+    if (twist && this.trace.foldable(row)) this.events.toggle(row);
     else if (!getSelection()?.toString()) this.events.select(row, 'pointer');
   }
 
@@ -426,7 +426,8 @@ export class Waterfall {
 
   private fill_state(slot: Slot, row: number, position: number): void {
     const { element } = slot;
-    const parent = this.trace.children[row] > 0;
+    const parent = this.trace.foldable(row);
+    const hides = this.trace.fold_end(row) - row;
     const open = !this.collapsed[row];
     element.setAttribute('aria-rowindex', String(position + 1));
     element.setAttribute('aria-level', String(this.trace.depth[row] + 1));
@@ -434,7 +435,10 @@ export class Waterfall {
     if (parent) element.setAttribute('aria-expanded', String(open));
     else element.removeAttribute('aria-expanded');
     slot.twist.textContent = parent ? (open ? '▾' : '▸') : '';
-    slot.hidden.textContent = parent && !open ? `+${(this.trace.end[row] - row - 1).toLocaleString('en-US')}` : '';
+    slot.hidden.textContent = !parent || open ? '' : this.trace.children[row] > 0 ? `+${(hides - 1).toLocaleString('en-US')}` : `×${hides.toLocaleString('en-US')}`;
+    const failed = parent && !open ? this.trace.errors_between(row + 1, row + hides) : 0;
+    if (failed > 0) slot.hidden.textContent += ` ✕${failed.toLocaleString('en-US')}`;
+    slot.hidden.classList.toggle('failed', failed > 0);
     const matched = this.matches !== null && this.matches[row] === 1;
     element.className =
       `wf-row${row === this.selected ? ' selected' : ''}${matched ? ' match' : ''}${row === this.current_match ? ' current' : ''}` +
@@ -447,9 +451,11 @@ export class Waterfall {
     const notes: string[] = [];
     if (error) notes.push('error');
     if (trace.has(row, kFlagOrphan)) notes.push('parent not received');
-    if (trace.has(row, kFlagUnended)) notes.push('never ended');
+    if (trace.has(row, kFlagUnended)) notes.push('no valid end');
     if (trace.has(row, kFlagLate)) notes.push('arrived late');
     const children = trace.children[row];
+    const similar = trace.similar.get(row);
+    if (similar) notes.push(`first of ${similar} similar spans`);
     if (children) notes.push(children === 1 ? '1 child' : `${children} children`);
     const time = duration_spoken(trace.dur[row]);
     slot.element.setAttribute('aria-label', [`${trace.service_of(row)} ${trace.name_of(row)}`, time, ...notes].join(', '));
@@ -503,14 +509,24 @@ export class Waterfall {
     return width;
   }
 
+  private label_of(row: number, folded: boolean): string {
+    const { trace } = this;
+    if (folded && trace.children[row] === 0) {
+      const [low, high] = run_durations(trace, row);
+      return low === high ? duration(low) : `${duration(low)} – ${duration(high)}`;
+    }
+    return trace.has(row, kFlagUnended) ? 'no end' : duration(trace.dur[row]);
+  }
+
   /** The display list of the rows drawn now. */
   bars(first = this.drawn_from, last = this.drawn_to): Bar[] {
     const view = this.bar_view;
     const out: Bar[] = [];
     for (let position = first; position < last; position++) {
       const row = this.rows[position];
-      const label = this.trace.has(row, kFlagUnended) ? 'never ended' : duration(this.trace.dur[row]);
-      out.push(bar_of(this.trace, row, view, this.collapsed[row] === 1, label, this.label_width(label)));
+      const folded = this.collapsed[row] === 1;
+      const label = this.label_of(row, folded);
+      out.push(bar_of(this.trace, row, view, folded, label, this.label_width(label)));
     }
     return out;
   }
@@ -554,11 +570,18 @@ export class Waterfall {
     const bar_height = 12;
     const color = slot_color(paint, bar.slot);
     const dim = this.matches !== null && this.matches[bar.row] === 0;
-    context.globalAlpha = dim ? 0.35 : 1;
+    context.globalAlpha = dim ? 0.4 : 1;
     if (bar.hidden.length) this.draw_hidden(bar, bar_top + bar_height + 1.5, color);
     if (bar.outside) {
       this.draw_outside(bar, bar_top + bar_height / 2);
       context.globalAlpha = 1;
+      return;
+    }
+    if (bar.members.length) {
+      this.draw_members(bar, bar_top, bar_height, color);
+      context.fillStyle = paint.muted;
+      context.globalAlpha = 1;
+      context.fillText(bar.label, bar.label_x, bar_top + bar_height / 2 + 0.5);
       return;
     }
     context.fillStyle = color;
@@ -571,10 +594,10 @@ export class Waterfall {
     if (bar.slot >= 12) this.overlay(bar, bar_top, bar_height, paint.dark ? 'rgba(0,0,0,.35)' : 'rgba(255,255,255,.45)');
     if (bar.error) this.draw_error(bar, bar_top, bar_height);
     if (bar.critical) {
-      context.fillStyle = paint.dark ? '#000c' : '#fffc';
-      context.fillRect(bar.x, bar_top + bar_height - 5, bar.width, 4);
+      context.fillStyle = paint.dark ? '#000b' : '#fffb';
+      context.fillRect(bar.x, bar_top + bar_height - 4.5, bar.width, 3.5);
       context.fillStyle = paint.text;
-      context.fillRect(bar.x, bar_top + bar_height - 4, bar.width, 2);
+      context.fillRect(bar.x, bar_top + bar_height - 3.5, bar.width, 1.75);
     }
     if (bar.dashed) this.outline(bar, bar_top, bar_height, paint.text, 1, [3, 2]);
     if (this.matches && this.matches[bar.row] === 1) {
@@ -586,8 +609,25 @@ export class Waterfall {
       context.fillRect(bar.label_x - 3, bar_top + 0.5, this.label_width(bar.label) + 6, bar_height - 1);
     }
     context.fillStyle = bar.label_inside ? (paint.dark ? '#0b0d12' : '#ffffff') : paint.muted;
+    if (!bar.label_inside) context.globalAlpha = 1;
     context.fillText(bar.label, bar.label_x, bar_top + bar_height / 2 + 0.5);
     context.globalAlpha = 1;
+  }
+
+  /** A run of similar spans: one pale bar with a mark for each of them. */
+  private draw_members(bar: Bar, top: number, height: number, color: string): void {
+    const { context, paint } = this;
+    const alpha = context.globalAlpha;
+    context.fillStyle = color;
+    context.globalAlpha = alpha * 0.25;
+    context.beginPath();
+    context.roundRect(bar.x, top, bar.width, height, 3);
+    context.fill();
+    context.globalAlpha = alpha;
+    for (let i = 0; i < bar.members.length; i += 2) context.fillRect(bar.members[i], top, bar.members[i + 1], height);
+    if (bar.error) this.outline(bar, top, height, paint.error, 1, []);
+    if (this.matches && this.matches[bar.row] === 1) this.outline(bar, top, height, paint.accent, 1, []);
+    if (bar.row === this.selected) this.outline(bar, top, height, paint.text, 1.5, []);
   }
 
   private draw_hidden(bar: Bar, y: number, color: string): void {
@@ -622,8 +662,8 @@ export class Waterfall {
   private draw_error(bar: Bar, top: number, height: number): void {
     const { context, paint } = this;
     if (bar.width > 6) {
-      this.overlay(bar, top, height, paint.dark ? 'rgba(20,0,0,.45)' : 'rgba(255,255,255,.5)');
-      this.outline(bar, top, height, paint.error, 1.25, []);
+      this.overlay(bar, top, height, paint.dark ? 'rgba(20,0,0,.3)' : 'rgba(255,255,255,.34)');
+      this.outline(bar, top, height, paint.error, 1, []);
     }
     context.fillStyle = paint.error;
     context.fillRect(bar.x - 1, top - 1, Math.min(4, Math.max(3, bar.width)), height + 2);
