@@ -82,7 +82,8 @@ struct Value {
         return {ValueKind::kStatus, static_cast<int64_t>(s), 0, {}};
     }
     bool is_number() const {
-        return kind == ValueKind::kInt || kind == ValueKind::kDouble || kind == ValueKind::kDuration;
+        return kind == ValueKind::kInt || kind == ValueKind::kDouble ||
+               kind == ValueKind::kDuration;
     }
     double as_number() const {
         return kind == ValueKind::kDouble ? number : static_cast<double>(integer);
@@ -97,17 +98,19 @@ enum class Comparison : uint8_t {
     kGreaterEqual,
     kLess,
     kLessEqual,
-    kMatch,      // RE2, anchored at both ends
+    kMatch,  // RE2, anchored at both ends
     kNotMatch,
-    kTextEqual,  // the value printed as text equals, whatever its type (Jaeger's tag search)
+    kTextEqual,     // the value printed as text equals, whatever its type (Jaeger's tag search)
     kTextContains,  // the value printed as text contains, ignoring ASCII case (Tempo's tags=)
 };
 
 // A condition on one span. A missing attribute or a type that does not fit makes a comparison
-// false, also for kNotEqual and kNotMatch; numbers of all kinds compare with each other. Arrays
-// satisfy kEqual and kMatch where an element does, kNotEqual and kNotMatch where none does.
-// Comparisons on event (or link) fields directly below one kAnd must hold for the same event
-// (link).
+// false, also for kNotEqual and kNotMatch; numbers of all kinds compare with each other; texts
+// order by bytes. Arrays satisfy kEqual and kMatch where an element does, kNotEqual and kNotMatch
+// where none does although some are of the type compared. An intrinsic text that is not there (the
+// parent of a root, too) is the empty text; kExists is false for it. Of a key that comes more than
+// once the last value counts. Comparisons (and kExists) on event (or link) fields directly below
+// one kAnd, or below kAnds in it, must hold for the same event (link); kAbsent means in no event.
 struct Predicate {
     enum class Kind : uint8_t { kTrue, kFalse, kAnd, kOr, kNot, kCompare, kExists, kAbsent };
 

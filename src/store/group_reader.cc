@@ -64,6 +64,9 @@ Result<const ColumnBlock*> GroupReader::block(uint32_t column) {
     return slot.get();
 }
 
+static_assert(static_cast<size_t>(Intrinsic::kNestedSetRight) < 32);
+static_assert(static_cast<size_t>(RowField::kOverflow) < 16);
+
 SegmentReader::SegmentReader(std::shared_ptr<const Segment> segment)
     : segment_(std::move(segment)) {
     for (auto& table : intrinsics_)
@@ -73,7 +76,7 @@ SegmentReader::SegmentReader(std::shared_ptr<const Segment> segment)
     const auto columns = segment_->columns();
     for (uint32_t i = 0; i < columns.size(); ++i) {
         const ColumnKey& key = columns[i];
-        if (key.scope != Scope::kIntrinsic) continue;
+        if (key.scope != Scope::kIntrinsic || !segment_->has_values(i)) continue;
         const auto table = static_cast<size_t>(key.table);
         if (key.intrinsic != Intrinsic::kNone) {
             intrinsics_[table][static_cast<size_t>(key.intrinsic)] = i;
@@ -96,7 +99,7 @@ std::vector<uint32_t> SegmentReader::attribute_columns(Table table, std::string_
     const auto columns = segment_->columns();
     for (uint32_t i = 0; i < columns.size(); ++i) {
         if (columns[i].scope == Scope::kIntrinsic || columns[i].table != table) continue;
-        if (columns[i].key == key) found.push_back(i);
+        if (columns[i].key == key && segment_->has_values(i)) found.push_back(i);
     }
     return found;
 }

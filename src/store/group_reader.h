@@ -71,7 +71,7 @@ class SegmentReader {
 
     std::shared_ptr<const Segment> segment_;
     std::array<std::array<uint32_t, 32>, kTables> intrinsics_;
-    std::array<std::array<uint32_t, 8>, kTables> row_fields_;
+    std::array<std::array<uint32_t, 16>, kTables> row_fields_;
     std::list<std::shared_ptr<GroupReader>> groups_;  // newest first
     std::vector<std::string> services_;               // by resource; filled at first use
     ReadCounts counts_;

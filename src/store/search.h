@@ -31,7 +31,7 @@ struct Cursor {
 
 struct SearchRequest {
     TimeRange range;
-    Predicate where;            // span level only
+    Predicate where;            // span level only; of spans at most an hour from the range
     std::vector<Field> wanted;  // returned with each matched span
     uint32_t limit = 20;        // traces
     uint32_t spans_per_trace = 3;
@@ -106,6 +106,9 @@ struct SpanEdge {
     otlp::SpanKind kind = otlp::SpanKind::kUnspecified;
     std::string_view service;  // valid during the call
     bool error = false;
+    bool in_range = false;  // starts in the range; others of its trace come for their ids
+    uint64_t start_ns = 0;
+    uint64_t duration_ns = 0;
 };
 
 using Segments = std::span<const std::shared_ptr<const Segment>>;
@@ -120,7 +123,8 @@ Result<std::vector<KeyCount>> attribute_keys(Segments segments, TimeRange range)
 // Distinct values of a field among spans that satisfy `where`, sorted; at most `limit`.
 Result<std::vector<Value>> field_values(Segments segments, const Field& field, TimeRange range,
                                         const Predicate& where, uint32_t limit);
-// Every span that starts in the range, in no order; `visit` returns false to stop.
+// The spans of every trace that is in the range, trace after trace, each whole; `visit` returns
+// false to stop.
 Result<void> for_each_edge(Segments segments, TimeRange range,
                            const std::function<bool(const SpanEdge&)>& visit);
 

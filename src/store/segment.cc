@@ -119,6 +119,7 @@ class FileSegment final : public Segment {
     std::span<const ColumnKey> columns() const override { return footer_.columns; }
     Result<std::shared_ptr<const ColumnBlock>> read(uint32_t column,
                                                     uint32_t row_group) const override;
+    bool has_values(uint32_t column) const override { return has_values_[column]; }
     uint32_t resource_count() const override {
         return static_cast<uint32_t>(footer_.resources.size());
     }
@@ -173,6 +174,7 @@ class FileSegment final : public Segment {
     std::unique_ptr<ReadableFile> file_;
     SegmentFooter footer_;
     std::array<bool, 3> has_overflow_{};
+    std::vector<bool> has_values_;  // by column
 
     mutable std::mutex mutex_;
     mutable Recent<Chunk> chunks_{kChunksKept};
@@ -235,7 +237,13 @@ Result<void> FileSegment::load() {
     TRY_ASSIGN(footer_, parse_footer(body.view(), offset));
     footer_.info.bytes = size();
     dictionaries_.resize(footer_.columns.size());
+    // Of the fixed columns only the overflow is told apart: zeros may have no block.
+    has_values_.resize(footer_.columns.size(), false);
+    for (uint32_t column = 0; column < kFixedColumns; ++column) {
+        has_values_[column] = footer_.columns[column].row_field != RowField::kOverflow;
+    }
     for (const ColumnPlace& place : footer_.places) {
+        has_values_[place.column] = true;
         for (const Table table : {Table::kSpans, Table::kEvents, Table::kLinks})
             if (place.column == overflow_column(table))
                 has_overflow_[static_cast<size_t>(table)] = true;

@@ -215,6 +215,8 @@ class Segment {
     virtual std::span<const RowGroup> row_groups() const = 0;
     // Listed are also columns without a value.
     virtual std::span<const ColumnKey> columns() const = 0;
+    // False: no row of the segment has a value in it. True: perhaps.
+    virtual bool has_values(uint32_t) const { return true; }
     // Any column of any group: where a group has no value of it, an empty block that is not dense.
     virtual Result<std::shared_ptr<const ColumnBlock>> read(uint32_t column,
                                                             uint32_t row_group) const = 0;

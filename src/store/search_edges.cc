@@ -1,0 +1,143 @@
+#include <algorithm>
+#include <cstring>
+#include <set>
+#include <tuple>
+#include <vector>
+
+#include "store/group_reader.h"
+#include "store/intrinsic_cells.h"
+#include "store/search.h"
+#include "store/trace_summary.h"
+
+namespace spanloom::store {
+namespace {
+
+struct Place {
+    uint32_t segment = 0;
+    TraceFragment fragment;
+};
+
+// Hands out the spans of all segments trace by trace.
+class EdgeScan {
+  public:
+    EdgeScan(Segments segments, TimeRange range, const std::function<bool(const SpanEdge&)>& visit)
+        : segments_(segments), range_(range), visit_(visit) {
+        readers_.resize(segments.size());
+    }
+
+    Result<void> run() {
+        for (uint32_t i = 0; i < segments_.size() && !is_stopped_; ++i) {
+            const SegmentInfo& info = segments_[i]->info();
+            if (info.spans == 0 || !overlaps(info.start_ns_min, info.end_ns_max, range_)) continue;
+            for (uint32_t at = 0; at < segments_[i]->fragment_count() && !is_stopped_; ++at) {
+                TRY_ASSIGN(const TraceFragment fragment, segments_[i]->fragment(at));
+                if (!is_inside(fragment)) continue;
+                TRY(visit_trace(i, fragment));
+            }
+        }
+        return {};
+    }
+
+  private:
+    bool is_inside(const TraceFragment& fragment) const {
+        return overlaps(fragment.start_ns, fragment.end_ns, range_);
+    }
+
+    // Only from the first segment that has a fragment in the range.
+    Result<void> visit_trace(uint32_t segment, const TraceFragment& fragment) {
+        places_.clear();
+        for (uint32_t i = 0; i < segments_.size(); ++i) {
+            if (i == segment) {
+                places_.push_back({i, fragment});
+                continue;
+            }
+            TRY_ASSIGN(const auto other, segments_[i]->find(fragment.trace_id));
+            if (!other) continue;
+            if (i < segment && is_inside(*other)) return {};
+            places_.push_back({i, *other});
+        }
+        seen_.clear();
+        for (const Place& place : places_)
+            TRY(visit_fragment(place));
+        return {};
+    }
+
+    Result<void> visit_fragment(const Place& place) {
+        auto& reader = readers_[place.segment];
+        if (reader == nullptr) reader = std::make_unique<SegmentReader>(segments_[place.segment]);
+        const uint32_t end = place.fragment.first_row + place.fragment.rows;
+        for (uint32_t row = place.fragment.first_row; row < end && !is_stopped_;) {
+            const auto group = reader->group(reader->group_of_row(row));
+            const uint32_t first = group->rows().first_row;
+            const uint32_t group_end = std::min(end, first + group->rows().rows);
+            if (group_end <= row) return fail(ErrorCode::kDataLoss, "a row is in no row group");
+            TRY(visit_rows(*reader, *group, place.fragment.trace_id, row - first,
+                           group_end - first));
+            row = group_end;
+        }
+        return {};
+    }
+
+    Result<void> visit_rows(SegmentReader& reader, GroupReader& group, const TraceId& id,
+                            uint32_t from, uint32_t end) {
+        const auto block = [&](Intrinsic intrinsic) {
+            return group.block(reader.column(Table::kSpans, intrinsic));
+        };
+        TRY_ASSIGN(const ColumnBlock* ids, block(Intrinsic::kSpanId));
+        TRY_ASSIGN(const ColumnBlock* parents, block(Intrinsic::kParentId));
+        TRY_ASSIGN(const ColumnBlock* kinds, block(Intrinsic::kKind));
+        TRY_ASSIGN(const ColumnBlock* statuses, block(Intrinsic::kStatus));
+        TRY_ASSIGN(const ColumnBlock* starts, block(Intrinsic::kStart));
+        TRY_ASSIGN(const ColumnBlock* durations, block(Intrinsic::kDuration));
+        TRY_ASSIGN(const ColumnBlock* scopes,
+                   group.block(reader.column(Table::kSpans, RowField::kScopeIndex)));
+        if (ids->fixed.size() < size_t{end} * 8 || starts->integers.size() < end ||
+            durations->integers.size() < end || scopes->integers.size() < end) {
+            return fail(ErrorCode::kDataLoss, "spans without id, time or scope");
+        }
+        for (uint32_t row = from; row < end && !is_stopped_; ++row) {
+            SpanEdge edge;
+            edge.trace_id = id;
+            std::memcpy(edge.span_id.bytes.data(), ids->fixed.data() + size_t{row} * 8, 8);
+            if (const auto at = position_of(*parents, row)) {
+                std::memcpy(edge.parent_span_id.bytes.data(),
+                            parents->fixed.data() + size_t{*at} * 8, 8);
+            }
+            const auto kind_at = position_of(*kinds, row);
+            const int64_t kind = kind_at ? kinds->integers[*kind_at] : 0;
+            edge.kind = static_cast<otlp::SpanKind>(kind >= 0 && kind <= 5 ? kind : 0);
+            edge.service = reader.service_of_scope(static_cast<uint32_t>(scopes->integers[row]));
+            const auto status_at = position_of(*statuses, row);
+            edge.error = status_at && statuses->integers[*status_at] == 2;
+            edge.start_ns = static_cast<uint64_t>(starts->integers[row]);
+            edge.duration_ns =
+                static_cast<uint64_t>(duration_of(edge.start_ns, durations->integers[row]));
+            edge.in_range = edge.start_ns >= range_.start_ns && edge.start_ns < range_.end_ns;
+            if (places_.size() > 1 && is_resend(edge)) continue;
+            is_stopped_ = !visit_(edge);
+        }
+        return {};
+    }
+
+    // Contents are not compared here: two spans that agree in all this count as one.
+    bool is_resend(const SpanEdge& edge) {
+        return !seen_.emplace(edge.span_id, edge.start_ns, edge.duration_ns, edge.kind).second;
+    }
+
+    Segments segments_;
+    TimeRange range_;
+    const std::function<bool(const SpanEdge&)>& visit_;
+    std::vector<std::unique_ptr<SegmentReader>> readers_;
+    std::vector<Place> places_;
+    std::set<std::tuple<SpanId, uint64_t, uint64_t, otlp::SpanKind>> seen_;
+    bool is_stopped_ = false;
+};
+
+}  // namespace
+
+Result<void> for_each_edge(Segments segments, TimeRange range,
+                           const std::function<bool(const SpanEdge&)>& visit) {
+    return EdgeScan(segments, range, visit).run();
+}
+
+}  // namespace spanloom::store
