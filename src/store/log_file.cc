@@ -79,7 +79,9 @@ Result<std::unique_ptr<FileLog>> FileLog::open(FileLogOptions options, Io& io, c
     return log;
 }
 
-FileLog::~FileLog() { stop(); }
+FileLog::~FileLog() {
+    stop();
+}
 
 void FileLog::stop() {
     {
@@ -454,8 +456,8 @@ void FileLog::free_before(LogPosition position) {
     std::vector<File> freed;
     {
         std::lock_guard lock(mutex_);
-        const size_t kept = is_writing_ ? 1 : 0;
-        while (files_.size() > kept && files_.front().end <= position) {
+        // The newest stays: it shows where the log was, should the manifest lose an entry.
+        while (files_.size() > 1 && files_.front().end <= position) {
             freed.push_back(files_.front());
             files_.pop_front();
         }

@@ -57,8 +57,7 @@ Result<void> StoreEngine::recover(Random& random, MetricsRegistry& metrics) {
     const LogState log_state = log_->state();
     // Entries of the manifest are missing where the log was freed beyond what it says.
     const bool is_behind = log_state.begin > manifest_->state().log_position;
-    const bool is_cut = !reading.notes.empty() && log_state.bytes == 0;
-    const bool adopt = reading.is_missing || !reading.damage.empty() || is_behind || is_cut;
+    const bool adopt = reading.is_missing || !reading.damage.empty() || is_behind;
     register_gauges(metrics);
     measure_disk();
     ManifestChange change;
