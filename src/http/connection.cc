@@ -37,8 +37,7 @@ Connection::Connection(IoThread& thread, EndpointState& endpoint, tcp::socket so
     : thread_(thread),
       endpoint_(endpoint),
       socket_(std::move(socket)),
-      gate_(std::make_shared<WriteGate>(thread.state().limits.write_bytes_max)),
-      phase_ns_(thread.now_ns()) {
+      gate_(std::make_shared<WriteGate>(thread.state().limits.write_bytes_max)) {
     endpoint_.metrics->opened();
 }
 

@@ -62,7 +62,7 @@ class Connection final : public SessionHost, public std::enable_shared_from_this
     std::shared_ptr<WriteGate> gate_;
     OutputQueue output_;
     Phase phase_ = Phase::kHandshake;
-    uint64_t phase_ns_;
+    uint64_t phase_ns_ = 0;  // set by `start`: the constructor runs on the accepting thread
     uint64_t write_progress_ns_ = 0;
     bool is_reading_ = false;      // a wait for input is under way
     bool is_writing_ = false;      // a wait for output is under way

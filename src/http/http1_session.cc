@@ -105,6 +105,7 @@ class Http1Session final : public Session {
 
 void Http1Session::await_request() {
     state_ = State::kAwaiting;
+    if (input_.empty() && input_.capacity() > kPipelinedBytesMax) input_ = std::string();
     request_ = Request();
     request_.peer = peer_;
     body_ = BodyBuffer();
