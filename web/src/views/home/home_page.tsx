@@ -68,14 +68,12 @@ export function HomePage() {
       <h1 class="visually-hidden">Home</h1>
       {error.value && <Failure error={error.value} retry={() => attempt.value++} title={answer.value ? 'These are the last known figures' : undefined} />}
       {!answer.value && !error.value && <Loading what="Loading the services" />}
-      {answer.value && (
-        <>
-          <Summary services={services} />
-          <div class="home-grid">
-            {services.length > 0 ? <Services services={services} /> : <NoServices />}
-            <NewestErrors />
-          </div>
-        </>
+      {answer.value && <Summary services={services} />}
+      {(answer.value || newest_errors.value) && (
+        <div class="home-grid">
+          {!answer.value ? <div /> : services.length > 0 ? <Services services={services} /> : <NoServices />}
+          {newest_errors.value && <NewestErrors />}
+        </div>
       )}
       <HealthLine />
     </main>
@@ -86,14 +84,13 @@ async function load_all(signal: AbortSignal): Promise<void> {
   const { from, to } = resolve_range(range.value, now_ns());
   const errors: TraceSummary[] = [];
   const ask = { q: '{ status = error }', from, to, limit: kNewestErrors, cursor: null };
-  const [services, state] = await Promise.all([
-    fetch_services(from, to, step_for(from, to, kPoints), signal),
-    fetch_health(signal),
-    search_traces(ask, (trace) => errors.push(trace), signal),
+  // Each part is shown as soon as it is there; one that fails leaves the others alone.
+  const parts = await Promise.allSettled([
+    fetch_services(from, to, step_for(from, to, kPoints), signal).then((services) => (answer.value = services)),
+    fetch_health(signal).then((state) => (health.value = state)),
+    search_traces(ask, (trace) => errors.push(trace), signal).then(() => (newest_errors.value = errors.slice(0, kNewestErrors))),
   ]);
-  answer.value = services;
-  health.value = state;
-  newest_errors.value = errors.slice(0, kNewestErrors);
+  for (const part of parts) if (part.status === 'rejected') throw part.reason;
 }
 
 function Summary(props: { services: ServiceSeries[] }) {
