@@ -16,7 +16,8 @@ constexpr auto kFlushLook = std::chrono::milliseconds(100);
 constexpr auto kFlushRetry = std::chrono::milliseconds(2000);
 constexpr auto kMaintenanceLook = std::chrono::milliseconds(1000);
 constexpr auto kMaintenanceRetry = std::chrono::milliseconds(10'000);
-constexpr uint64_t kClockSlackNs = kNsPerHour;  // what the wall clock may gain before it is doubted
+constexpr uint64_t kClockSlackNs =
+    300'000'000'000;  // what the wall clock may gain before it is doubted
 
 ManifestSegment entry_of(const LiveSegment& live) {
     const SegmentInfo& info = live.segment->info();
