@@ -1,0 +1,191 @@
+#include "rollup/operation_rollup.h"
+
+#include <algorithm>
+
+namespace spanloom {
+namespace {
+
+bool is_entry(otlp::SpanKind kind) {
+    return kind == otlp::SpanKind::kServer || kind == otlp::SpanKind::kConsumer;
+}
+
+uint64_t rounded_up(uint64_t value, uint64_t unit) {
+    const uint64_t rest = value % unit;
+    if (rest == 0) return value;
+    return value > UINT64_MAX - unit ? value : value + unit - rest;
+}
+
+OperationCounts counts_of(const DurationHistogram& durations, uint64_t errors, double weighted) {
+    OperationCounts counts;
+    counts.spans = durations.count();
+    counts.errors = errors;
+    counts.weighted = weighted;
+    counts.p50_ns = durations.quantile_ns(0.50);
+    counts.p95_ns = durations.quantile_ns(0.95);
+    counts.p99_ns = durations.quantile_ns(0.99);
+    return counts;
+}
+
+}  // namespace
+
+store::RollupFunction make_operation_rollup() {
+    return [](const store::RollupRows& rows) { return encode_rollup(rows); };
+}
+
+// ---- cache
+
+Result<std::shared_ptr<const RollupSection>> RollupCache::section(
+    const std::shared_ptr<const store::Segment>& segment) {
+    {
+        const std::lock_guard lock(mutex_);
+        for (auto at = entries_.begin(); at != entries_.end();) {
+            const auto held = at->segment.lock();
+            if (held == nullptr) {
+                bytes_ -= at->section->memory_bytes();
+                at = entries_.erase(at);
+                continue;
+            }
+            if (held == segment) {
+                entries_.splice(entries_.begin(), entries_, at);
+                return entries_.front().section;
+            }
+            ++at;
+        }
+    }
+    TRY_ASSIGN(const std::string_view bytes, segment->rollup());
+    TRY_ASSIGN(RollupSection decoded, decode_rollup(bytes));
+    auto section = std::make_shared<const RollupSection>(std::move(decoded));
+    const size_t size = section->memory_bytes();
+    if (size > bytes_max_) return section;
+    const std::lock_guard lock(mutex_);
+    entries_.push_front({segment, section});
+    bytes_ += size;
+    while (bytes_ > bytes_max_) {
+        bytes_ -= entries_.back().section->memory_bytes();
+        entries_.pop_back();
+    }
+    return section;
+}
+
+size_t RollupCache::bytes() const {
+    const std::lock_guard lock(mutex_);
+    return bytes_;
+}
+
+// ---- sums
+
+OperationRollup::OperationRollup(store::TimeRange range, uint64_t step_ns) {
+    first_ns_ = range.start_ns - range.start_ns % kRollupMinuteNs;
+    end_ns_ = std::max(range.end_ns, range.start_ns);
+    const uint64_t length = end_ns_ - first_ns_;
+    step_ns_ = rounded_up(std::max(step_ns, kRollupMinuteNs), kRollupMinuteNs);
+    const uint64_t least = rounded_up(length / kStepsMax + 1, kRollupMinuteNs);
+    if (step_ns == 0 || step_ns_ < least) step_ns_ = least;
+    if (range.end_ns == UINT64_MAX) step_ns_ = length;
+    steps_ = static_cast<uint32_t>(length / step_ns_ + (length % step_ns_ != 0 ? 1 : 0));
+    steps_ = std::max<uint32_t>(steps_, 1);
+}
+
+OperationRollup::Sums& OperationRollup::sums_of(const RollupSection& section, uint32_t operation) {
+    const RollupOperation& one = section.operations[operation];
+    Key key{section.services[one.service], one.name, one.kind};
+    const auto at = operations_.find(key);
+    if (at != operations_.end()) return at->second;
+    if (operations_.size() < kOperationsMax) return operations_[std::move(key)];
+    // One on top of the limit, for all that is over.
+    Sums& other = operations_[Key{kOtherOperation, kOtherOperation, otlp::SpanKind::kUnspecified}];
+    other_ = &other;
+    return other;
+}
+
+void OperationRollup::add(const RollupSection& section) {
+    Sums* sums = nullptr;
+    uint32_t operation = UINT32_MAX;
+    for (const RollupCell& cell : section.cells) {
+        const uint64_t minute_ns = uint64_t{cell.minute} * kRollupMinuteNs;
+        if (minute_ns < first_ns_ || minute_ns >= end_ns_) continue;
+        if (sums == nullptr || cell.operation != operation) {
+            operation = cell.operation;
+            sums = &sums_of(section, operation);
+        }
+        if (sums == other_) overflowed_ += cell.count;
+        StepSum& sum = (*sums)[static_cast<uint32_t>((minute_ns - first_ns_) / step_ns_)];
+        sum.errors += cell.errors;
+        sum.weighted += cell.weighted;
+        for (uint32_t i = 0; i < cell.buckets; ++i) {
+            const auto& [bucket, count] = section.buckets[cell.first_bucket + i];
+            sum.durations.add(bucket, count);
+        }
+    }
+}
+
+void OperationRollup::add(store::Segments segments, RollupCache& cache) {
+    for (const auto& segment : segments) {
+        const store::SegmentInfo& info = segment->info();
+        if (info.spans == 0 || info.start_ns_min >= end_ns_ || info.end_ns_max < first_ns_)
+            continue;
+        const auto section = cache.section(segment);
+        if (section) {
+            add(**section);
+        } else if (reason_.empty()) {
+            reason_ = section.error().message;
+        }
+    }
+}
+
+void OperationRollup::add_sum(const StepSum& from, StepSum& to) {
+    to.errors += from.errors;
+    to.weighted += from.weighted;
+    to.durations.add(from.durations);
+}
+
+OperationSeries OperationRollup::series_of(std::string service, std::string name,
+                                           otlp::SpanKind kind,
+                                           const std::vector<const Sums*>& parts) const {
+    OperationSeries series;
+    series.service = std::move(service);
+    series.name = std::move(name);
+    series.kind = kind;
+    series.steps.resize(steps_);
+    Sums merged;
+    StepSum all;
+    for (const Sums* part : parts) {
+        for (const auto& [step, sum] : *part) {
+            add_sum(sum, merged[step]);
+            add_sum(sum, all);
+        }
+    }
+    for (const auto& [step, sum] : merged) {
+        series.steps[step] = counts_of(sum.durations, sum.errors, sum.weighted);
+    }
+    series.total = counts_of(all.durations, all.errors, all.weighted);
+    return series;
+}
+
+std::vector<OperationSeries> OperationRollup::services() const {
+    std::vector<OperationSeries> out;
+    for (auto at = operations_.begin(); at != operations_.end();) {
+        const std::string& service = std::get<0>(at->first);
+        std::vector<const Sums*> all;
+        std::vector<const Sums*> entries;
+        for (; at != operations_.end() && std::get<0>(at->first) == service; ++at) {
+            all.push_back(&at->second);
+            if (is_entry(std::get<2>(at->first))) entries.push_back(&at->second);
+        }
+        out.push_back(
+            series_of(service, {}, otlp::SpanKind::kUnspecified, entries.empty() ? all : entries));
+    }
+    return out;
+}
+
+std::vector<OperationSeries> OperationRollup::operations(std::string_view service) const {
+    std::vector<OperationSeries> out;
+    auto at = operations_.lower_bound(Key{std::string(service), {}, otlp::SpanKind::kUnspecified});
+    for (; at != operations_.end() && std::get<0>(at->first) == service; ++at) {
+        const auto& [name, operation, kind] = at->first;
+        out.push_back(series_of(name, operation, kind, {&at->second}));
+    }
+    return out;
+}
+
+}  // namespace spanloom
