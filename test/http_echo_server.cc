@@ -1,6 +1,6 @@
 // A server that answers everything, for protocol conformance runs and measurements:
 //   http_echo [port] [io threads] [certificate key]
-// GET answers "ok"; POST answers the body's size; gRPC answers an empty message; /stream streams.
+// GET answers a line; POST answers the body's size; gRPC answers an empty message; /stream streams.
 // Prints "listening on 127.0.0.1:PORT" and ends on SIGTERM or SIGINT.
 #include <cstdio>
 #include <cstdlib>
@@ -37,7 +37,7 @@ void answer(http::Request request, const std::shared_ptr<http::Responder>& respo
     response.headers.add("content-type", "text/plain");
     response.body = request.method == "POST" && request.path != "/v1/traces"
                         ? std::to_string(request.body.size()) + "\n"
-                        : "ok\n";
+                        : "ok, answered by http_echo\n";
     if (request.path == "/v1/traces") response.body.clear();
     responder->send(std::move(response));
 }
