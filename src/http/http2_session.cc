@@ -108,6 +108,7 @@ class Http2Session final : public Session {
     std::unordered_map<int32_t, size_t> held_credit_;  // bytes taken, credit not given back yet
     bool ended_ = false;
     bool failed_ = false;
+    bool terminated_ = false;  // a GOAWAY with the reason is on its way; nothing more is read
     bool stopping_ = false;
 };
 
@@ -123,6 +124,7 @@ Http2Session::Http2Session(SessionHost& host, std::string peer)
     // Our own buckets answer floods; these stand behind them.
     nghttp2_option_set_max_outbound_ack(option, 1'000);
     nghttp2_option_set_max_settings(option, 32);
+    nghttp2_option_set_stream_reset_rate_limit(option, 10'000, 1'000);
     nghttp2_session_server_new2(&session_, callbacks(), this, option);
     nghttp2_option_del(option);
     const ServerLimits& limits = host_.limits();
@@ -165,7 +167,7 @@ Http2Session::Stream* Http2Session::find(int32_t id) const {
 // ---- receiving
 
 void Http2Session::receive(std::string_view bytes) {
-    if (failed_) return;
+    if (failed_ || terminated_) return;
     const ssize_t read = nghttp2_session_mem_recv(
         session_, reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size());
     if (read < 0) {
@@ -632,7 +634,8 @@ void Http2Session::shut_down() {
 }
 
 void Http2Session::terminate(uint32_t error_code, RefusalReason reason) {
-    if (failed_) return;
+    if (failed_ || terminated_) return;
+    terminated_ = true;
     host_.refused(reason);
     nghttp2_session_terminate_session(session_, error_code);
 }
