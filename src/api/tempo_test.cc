@@ -1,0 +1,150 @@
+#include "api/test_server.h"
+
+using namespace spanloom;
+using namespace spanloom::api;
+
+TEST_CASE("Tempo's traces by id are OTLP with base64 ids and names, or protobuf") {
+    TestServer server({kShopTrace});
+    const Reply json = server.get("/api/v2/traces/abc");
+    CHECK(json.status == 200);
+    CHECK(json.has(R"({"trace":{"resourceSpans":[)"));
+    CHECK(json.has(R"("kind":"SPAN_KIND_SERVER")"));
+    CHECK(json.has(R"("spanId":"AAAAAAAAAAE=")"));
+    const Reply unknown = server.get("/api/v2/traces/fff");
+    CHECK(unknown.status == 200);
+    CHECK(unknown.body == R"({"trace":{},"metrics":{}})");
+    CHECK(server.get("/api/v2/traces/xyz").status == 400);
+    const Reply protobuf = server.get("/api/v2/traces/abc", {{"accept", "application/protobuf"}});
+    CHECK(protobuf.headers.get("content-type") == "application/protobuf");
+    CHECK(protobuf.body.substr(0, 1) == "\x0a");
+    // The bare address is Jaeger's; protobuf and the prefix make it Tempo's.
+    const Reply v1 = server.get("/tempo/api/traces/abc");
+    CHECK(v1.has(R"({"batches":[)"));
+    const Reply raw = server.get("/api/traces/abc", {{"accept", "application/protobuf"}});
+    CHECK(raw.headers.get("content-type") == "application/protobuf");
+    const auto batch = otlp::decode(Blob::copy_of(raw.body));
+    REQUIRE(batch.has_value());
+    CHECK(batch->spans.size() == 2);
+    CHECK(server.get("/tempo/api/traces/fff").status == 404);
+}
+
+TEST_CASE("Tempo's port serves Tempo's addresses alone") {
+    TestServer server({kShopTrace}, Face::kTempo);
+    CHECK(server.get("/api/traces/abc").has(R"({"batches":[)"));
+    CHECK(server.get("/api/echo").body == "echo");
+    CHECK(server.get("/ready").status == 200);
+    CHECK(server.get("/api/status/buildinfo").has(R"("version":"2.9.0")"));
+    CHECK(server.get("/api/services").status == 404);
+    CHECK(server.get("/").status == 200);
+}
+
+TEST_CASE("TraceQL search answers spans with what the query touched") {
+    TestServer server({kShopTrace, kLaterTrace});
+    const Reply reply =
+        server.get("/api/search?q=%7B%20.count%20%3E%20100%20%26%26%20status%20%3D%20error%20%7D");
+    CHECK(reply.status == 200);
+    for (
+        const std::string_view part :
+        {R"("traceID":"00000000000000000000000000000abc","rootServiceName":"front","rootTraceName":"GET /")",
+         R"("startTimeUnixNano":"1763819000000000000","durationMs":2000)",
+         R"("spanID":"0000000000000001","name":"GET /","startTimeUnixNano":"1763819000000000000","durationNanos":"2000000000")",
+         R"({"key":"count","value":{"intValue":"500"}})",
+         R"({"key":"status","value":{"stringValue":"error"}})", R"("matched":1)",
+         R"("serviceStats":{"db":{"spanCount":1},"front":{"spanCount":1,"errorCount":1}})",
+         R"("inspectedSpans":")"}) {
+        CAPTURE(part);
+        CAPTURE(reply.body);
+        CHECK(reply.has(part));
+    }
+    CHECK(!reply.has("0def"));
+    const auto ids = [&](std::string q) {
+        std::string encoded;
+        for (const char c : q)
+            encoded += fmt::format("%{:02x}", static_cast<unsigned char>(c));
+        const Reply found = server.get("/api/search?q=" + encoded);
+        CAPTURE(found.body);
+        CHECK(found.status == 200);
+        return std::string(found.has("0abc") ? "shop" : "") + (found.has("0def") ? "later" : "");
+    };
+    CHECK(ids("{ }") == "shoplater");
+    CHECK(ids("{ resource.service.name = \"db\" }") == "shop");
+    CHECK(ids("{ trace:duration > 1s }") == "shop");
+    CHECK(ids("{ rootName = \"GET /later\" }") == "later");
+    CHECK(ids("{ name = \"SELECT\" } && { status = error }") == "shop");
+    CHECK(ids("{ name = \"SELECT\" && status = error }").empty());
+    CHECK(ids("{ nestedSetParent >= 0 }") == "shop");
+    CHECK(ids("{ span.rows * 2 = 6 }") == "shop");
+}
+
+TEST_CASE("tag search takes logfmt with partial values") {
+    TestServer server({kShopTrace, kLaterTrace});
+    CHECK(server.get("/api/search?tags=user.id%3D48").has("0abc"));
+    CHECK(!server.get("/api/search?tags=user.id%3D48").has("0def"));
+    CHECK(server.get("/api/search?tags=service.name%3DFRO%20name%3D%22get%22").has("0def"));
+    CHECK(server.get("/api/search?tags=service.name%3Dfront&minDuration=1s").has("0abc"));
+    CHECK(!server.get("/api/search?tags=service.name%3Dfront&minDuration=1s").has("0def"));
+}
+
+TEST_CASE("malformed questions to Tempo are plain text that says what is wrong") {
+    TestServer server({kShopTrace});
+    struct Case {
+        const char* target;
+        const char* text;
+    };
+    for (const Case& bad :
+         {Case{"/api/search?q=%7B%20this%20is%20not%20traceql",
+               "invalid TraceQL query: parse error at line 1, col 3: "},
+          Case{"/api/search?q=%7B%7D%20%3E%3E%20%7B%7D", "structural operators such as >>"},
+          Case{"/api/search?q=%7B%7D&tags=a%3Db", "either q or tags"},
+          Case{"/api/search?limit=0", "'limit'"}, Case{"/api/search?limit=2147483648", "'limit'"},
+          Case{"/api/search?start=5&end=5", "before end"}, Case{"/api/search?start=x", "'start'"},
+          Case{"/api/search?tags=novalue", "key=value"},
+          Case{"/api/search?tags=a%3D%22open", "not closed"},
+          Case{"/api/v2/search/tags?scope=moon", "invalid scope"},
+          Case{"/api/v2/search/tag/foo/values", "not valid intrinsic or scoped attribute"}}) {
+        CAPTURE(bad.target);
+        const Reply reply = server.get(bad.target);
+        CAPTURE(reply.body);
+        CHECK(reply.status == 400);
+        CHECK(reply.headers.get("content-type").starts_with("text/plain"));
+        CHECK(reply.has(bad.text));
+    }
+    const Reply metrics = server.get("/api/metrics/query_range?q=%7B%7D%20%7C%20rate()");
+    CHECK(metrics.status == 501);
+}
+
+TEST_CASE("tags and their values are listed by scope") {
+    TestServer server({kShopTrace, kLaterTrace});
+    const Reply tags = server.get("/api/v2/search/tags");
+    CHECK(tags.has(R"({"name":"resource","tags":["host.name","service.name"]})"));
+    CHECK(tags.has(R"("name":"span","tags":["count","huge","list")"));
+    CHECK(tags.has(R"({"name":"event","tags":["why"]})"));
+    CHECK(tags.has(R"({"name":"intrinsic","tags":["duration")"));
+    const Reply resource = server.get("/api/v2/search/tags?scope=resource");
+    CHECK(!resource.has("intrinsic"));
+    CHECK(server.get("/api/search/tags").has(R"("tagNames":["count","host.name")"));
+    const auto values = [&](std::string tag) {
+        return server.get("/api/v2/search/tag/" + tag + "/values").body;
+    };
+    CHECK(
+        values("resource.service.name") ==
+        R"({"tagValues":[{"type":"string","value":"db"},{"type":"string","value":"front"}],"metrics":{}})");
+    CHECK(values("resource%252Eservice.name").find("front") != std::string::npos);
+    CHECK(values(".count") == R"({"tagValues":[{"type":"int","value":"500"}],"metrics":{}})");
+    CHECK(values("span.yes") == R"({"tagValues":[{"type":"bool","value":"true"}],"metrics":{}})");
+    CHECK(values("status").find(R"({"type":"keyword","value":"error"})") != std::string::npos);
+    CHECK(values("kind").find(R"({"type":"keyword","value":"producer"})") != std::string::npos);
+    CHECK(values("duration") == R"({"tagValues":[],"metrics":{}})");
+    CHECK(values("name").find("GET /later") != std::string::npos);
+    CHECK(values("rootName").find("SELECT") == std::string::npos);
+    CHECK(values("event:name") ==
+          R"({"tagValues":[{"type":"string","value":"boom"}],"metrics":{}})");
+    // What is still being typed narrows as far as it is whole.
+    const Reply narrowed = server.get(
+        "/api/v2/search/tag/name/"
+        "values?q=%7B%20resource.service.name%20%3D%20%22db%22%20%26%26%20span.x%20%3D%20%7D");
+    CHECK(narrowed.body == R"({"tagValues":[{"type":"string","value":"SELECT"}],"metrics":{}})");
+    CHECK(server.get("/api/search/tag/service.name/values").body ==
+          R"({"tagValues":["db","front"],"metrics":{}})");
+    CHECK(server.get("/api/search/tag/status.code/values").has(R"("error")"));
+}

@@ -1,0 +1,167 @@
+#pragma once
+
+#include <memory>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include <doctest/doctest.h>
+
+#include "api/api.h"
+#include "base/text.h"
+#include "otlp/batch.h"
+
+// For tests: the API over segments built from OTLP/JSON, asked without sockets.
+namespace spanloom::api {
+
+// A store that holds what it is given and takes nothing.
+class FixedStore final : public store::Store {
+  public:
+    void accept(Batch, std::function<void(Result<void>)> done) override {
+        done(fail(ErrorCode::kUnsupported, "this store is read only"));
+    }
+    std::vector<std::shared_ptr<const store::Segment>> snapshot(std::string_view) const override {
+        return segments;
+    }
+    Result<void> seal() override { return {}; }
+    Result<void> flush() override { return {}; }
+    Result<void> settle() override { return {}; }
+    store::StoreState state() const override {
+        store::StoreState state;
+        for (const auto& segment : segments)
+            state.spans += segment->info().spans;
+        return state;
+    }
+
+    void add(std::string_view otlp_json) {
+        auto bytes = otlp::json_to_protobuf(otlp_json);
+        REQUIRE_MESSAGE(bytes.has_value(), (bytes ? "" : bytes.error().message));
+        auto batch = otlp::decode(*bytes);
+        REQUIRE(batch.has_value());
+        REQUIRE(batch->spans_rejected == 0);
+        batch->arrival_ns = 1;
+        store::SegmentBuilder builder{store::SegmentOptions{}};
+        builder.add(*batch);
+        auto image = builder.finish();
+        REQUIRE(image.has_value());
+        auto segment = store::Segment::open(*image);
+        REQUIRE(segment.has_value());
+        segments.push_back(*segment);
+    }
+
+    std::vector<std::shared_ptr<const store::Segment>> segments;
+};
+
+class KeepingResponder final : public http::Responder {
+  public:
+    void send(http::Response response) override {
+        ++sent;
+        last = std::move(response);
+    }
+    void begin(http::Response response) override { last = std::move(response); }
+    bool write(std::string part) override {
+        last.body += part;
+        return true;
+    }
+    void finish(http::Headers) override { ++sent; }
+
+    int sent = 0;
+    http::Response last;
+};
+
+// Keeps work until it is told to run it.
+class WaitingExecutor final : public Executor {
+  public:
+    void post(std::function<void()> work) override { waiting.push_back(std::move(work)); }
+    std::vector<std::function<void()>> waiting;
+};
+
+struct Reply {
+    int status = 0;
+    std::string body;
+    http::Headers headers;
+
+    bool has(std::string_view part) const { return body.find(part) != std::string::npos; }
+};
+
+class TestServer {
+  public:
+    using Fields = std::vector<std::pair<std::string, std::string>>;
+
+    explicit TestServer(std::vector<std::string_view> traces, Face face = Face::kAll) {
+        for (const std::string_view trace : traces)
+            store.add(trace);
+        ApiOptions options{
+            .store = store, .queries = inline_executor, .metrics = metrics, .clock = clock};
+        options.boot = {"1.2.3", "127.0.0.1:4317", "127.0.0.1:4318"};
+        options.face = face;
+        handler = make_api(std::move(options));
+    }
+
+    Reply get(std::string target, Fields fields = {}) {
+        return ask("GET", std::move(target), std::move(fields), "");
+    }
+    Reply post(std::string target, std::string_view body, Fields fields = {}) {
+        return ask("POST", std::move(target), std::move(fields), body);
+    }
+
+    Reply ask(std::string method, std::string target, Fields fields, std::string_view body) {
+        const size_t mark = target.find('?');
+        http::Request request;
+        request.method = std::move(method);
+        request.path = target.substr(0, mark);
+        if (mark != std::string::npos) request.raw_query = target.substr(mark + 1);
+        for (auto& [name, value] : fields)
+            request.headers.add(name, value);
+        request.body = Blob::copy_of(body);
+        request.peer = "127.0.0.1:50000";
+        auto responder = std::make_shared<KeepingResponder>();
+        handler(std::move(request), responder);
+        CHECK(responder->sent == 1);
+        Reply reply;
+        reply.status = responder->last.status;
+        reply.body = responder->last.shared_body.empty()
+                         ? responder->last.body
+                         : std::string(responder->last.shared_body.view());
+        reply.headers = responder->last.headers;
+        return reply;
+    }
+
+    FixedStore store;
+    InlineExecutor inline_executor;
+    MetricsRegistry metrics;
+    ManualClock clock{1'763'820'000'000'000'000};
+    http::Handler handler;
+};
+
+// One trace of two services with a value of every kind; id 0...0abc.
+inline constexpr std::string_view kShopTrace = R"({"resourceSpans":[
+ {"resource":{"attributes":[{"key":"service.name","value":{"stringValue":"front"}},
+                            {"key":"host.name","value":{"stringValue":"web-1"}}]},"schemaUrl":"https://s/1",
+  "scopeSpans":[{"scope":{"name":"lib","version":"1.0"},"spans":[
+   {"traceId":"00000000000000000000000000000abc","spanId":"0000000000000001","name":"GET /","kind":2,
+    "startTimeUnixNano":"1763819000000000000","endTimeUnixNano":"1763819002000000000","traceState":"a=b","flags":257,
+    "status":{"code":2,"message":"broke"},
+    "attributes":[{"key":"text","value":{"stringValue":"x\"y"}},{"key":"yes","value":{"boolValue":true}},
+      {"key":"count","value":{"intValue":"500"}},{"key":"huge","value":{"intValue":"9223372036854775807"}},
+      {"key":"ratio","value":{"doubleValue":0.5}},{"key":"raw","value":{"bytesValue":"AQID"}},
+      {"key":"list","value":{"arrayValue":{"values":[{"intValue":"1"},{"stringValue":"b"}]}}},
+      {"key":"map","value":{"kvlistValue":{"values":[{"key":"k","value":{"boolValue":false}}]}}},
+      {"key":"user.id","value":{"stringValue":"4815"}}],
+    "events":[{"timeUnixNano":"1763819001000000000","name":"boom","attributes":[{"key":"why","value":{"stringValue":"because"}}]}],
+    "links":[{"traceId":"0000000000000000000000000000dead","spanId":"00000000000000aa"}]}]}]},
+ {"resource":{"attributes":[{"key":"service.name","value":{"stringValue":"db"}}]},
+  "scopeSpans":[{"scope":{"name":"sql"},"spans":[
+   {"traceId":"00000000000000000000000000000abc","spanId":"0000000000000002","parentSpanId":"0000000000000001","name":"SELECT","kind":3,
+    "startTimeUnixNano":"1763819000500000000","endTimeUnixNano":"1763819000700000000",
+    "attributes":[{"key":"rows","value":{"intValue":"3"}}]}]}]}]})";
+
+// A later trace of one span; id 0...0def.
+inline constexpr std::string_view kLaterTrace = R"({"resourceSpans":[
+ {"resource":{"attributes":[{"key":"service.name","value":{"stringValue":"front"}}]},
+  "scopeSpans":[{"spans":[
+   {"traceId":"00000000000000000000000000000def","spanId":"0000000000000009","name":"GET /later","kind":2,
+    "startTimeUnixNano":"1763819500000000000","endTimeUnixNano":"1763819500001000000"}]}]}]})";
+
+}  // namespace spanloom::api
