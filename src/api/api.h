@@ -44,16 +44,16 @@ struct ApiOptions {
     Executor& queries;  // runs every question; answers never block an io thread
     MetricsRegistry& metrics;
     const Clock& clock;
-    BootInfo boot;
+    BootInfo boot = {};
     std::span<const StaticFile> files = embedded_files();
     // Ready to receive and answer, or why not.
-    std::function<Result<void>()> readiness;
+    std::function<Result<void>()> readiness = {};
     // Spans that senders were told to be bad, since the start.
-    std::function<uint64_t()> spans_rejected;
-    QueryLimits limits;
+    std::function<uint64_t()> spans_rejected = {};
+    QueryLimits limits = {};
     Face face = Face::kAll;
     // Names, beside localhost and addresses, under which browsers may reach this server.
-    std::vector<std::string> host_names;
+    std::vector<std::string> host_names = {};
 };
 
 // Answers everything asked over HTTP. What `options` refers to must outlive the handler and every
