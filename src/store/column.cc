@@ -6,8 +6,7 @@
 #include <cmath>
 #include <cstring>
 
-#include <zstd.h>
-
+#include "store/column_part.h"
 #include "store/segment_bytes.h"
 
 namespace spanloom::store {
@@ -15,10 +14,8 @@ namespace {
 
 enum IntegerForm : uint8_t { kConstant, kPacked, kDelta, kDictionary, kPlanes };
 enum DoubleForm : uint8_t { kBits, kDecimal };
-enum PartForm : uint8_t { kRaw, kRepeated, kCompressed };
 
-constexpr size_t kDictionaryMax = 256;    // distinct integers before a dictionary cannot pay
-constexpr size_t kCompressBytesMin = 48;  // below this a zstd frame costs more than it saves
+constexpr size_t kDictionaryMax = 256;  // distinct integers before a dictionary cannot pay
 
 tl::unexpected<Error> damaged(std::string_view what) {
     return fail(ErrorCode::kDataLoss, "{}", what);
@@ -100,96 +97,6 @@ void unpack(std::string_view bytes, size_t count, uint32_t width, Put put) {
             value |= static_cast<uint64_t>(static_cast<uint8_t>(tail[at + 8])) << (64 - shift);
         put(i, value & mask);
     }
-}
-
-// ---- parts: bytes that may be compressed
-
-// zstd contexts are large and slow to make; one per thread, kept.
-ZSTD_CCtx* compressor() {
-    struct Owner {
-        ZSTD_CCtx* context = ZSTD_createCCtx();
-        ~Owner() { ZSTD_freeCCtx(context); }
-    };
-    thread_local Owner owner;
-    return owner.context;
-}
-ZSTD_DCtx* decompressor() {
-    struct Owner {
-        ZSTD_DCtx* context = ZSTD_createDCtx();
-        ~Owner() { ZSTD_freeDCtx(context); }
-    };
-    thread_local Owner owner;
-    return owner.context;
-}
-
-void write_raw_part(std::string_view bytes, std::string& out) {
-    ByteWriter writer(out);
-    writer.u8(kRaw);
-    writer.varint(bytes.size());
-    out.append(bytes);
-}
-
-// form, raw size, then the bytes (kRaw), one byte (kRepeated), or size and frame (kCompressed).
-void write_part(std::string_view bytes, int zstd_level, std::string& out) {
-    ByteWriter writer(out);
-    const bool repeated =
-        bytes.size() > 1 && std::memcmp(bytes.data(), bytes.data() + 1, bytes.size() - 1) == 0;
-    if (repeated && bytes.size() <= kExpansionMax) {
-        writer.u8(kRepeated);
-        writer.varint(bytes.size());
-        out += bytes[0];
-        return;
-    }
-    if (zstd_level <= 0 || bytes.size() < kCompressBytesMin) return write_raw_part(bytes, out);
-    thread_local std::string frame;
-    frame.resize(ZSTD_compressBound(bytes.size()));
-    ZSTD_CCtx_reset(compressor(), ZSTD_reset_session_and_parameters);
-    ZSTD_CCtx_setParameter(compressor(), ZSTD_c_compressionLevel, zstd_level);
-    ZSTD_CCtx_setParameter(compressor(), ZSTD_c_contentSizeFlag, 0);
-    const size_t size =
-        ZSTD_compress2(compressor(), frame.data(), frame.size(), bytes.data(), bytes.size());
-    if (ZSTD_isError(size) != 0 || size + bytes.size() / 32 + 4 >= bytes.size() ||
-        bytes.size() / size >= kExpansionMax)
-        return write_raw_part(bytes, out);
-    writer.u8(kCompressed);
-    writer.varint(bytes.size());
-    writer.varint(size);
-    out.append(frame.data(), size);
-}
-
-// Bytes of a part: `owner` is set where they had to be made.
-struct Part {
-    std::string_view bytes;
-    Blob owner;
-};
-
-Result<Part> read_part(ByteReader& reader) {
-    const uint8_t form = reader.u8();
-    const uint64_t size = reader.varint_max(kBlockBytesMax);
-    if (!reader.ok()) return damaged("a part ends early");
-    if (form == kRaw) {
-        Part part{reader.bytes(size), {}};
-        if (!reader.ok()) return damaged("a part ends early");
-        return part;
-    }
-    if (form == kRepeated) {
-        const uint8_t byte = reader.u8();
-        if (!reader.ok() || size > kExpansionMax) return damaged("a repeated part is too long");
-        Part part{{}, Blob::allocate(size)};
-        std::memset(part.owner.mutable_data(), byte, size);
-        part.bytes = part.owner.view();
-        return part;
-    }
-    if (form != kCompressed) return damaged("a part has an unknown form");
-    const std::string_view frame = reader.text();
-    if (!reader.ok() || frame.empty()) return damaged("a part ends early");
-    if (size / frame.size() >= kExpansionMax) return damaged("a compressed part is too long");
-    Part part{{}, Blob::allocate(size)};
-    const size_t made = ZSTD_decompressDCtx(decompressor(), part.owner.mutable_data(), size,
-                                            frame.data(), frame.size());
-    if (ZSTD_isError(made) != 0 || made != size) return damaged("a compressed part is broken");
-    part.bytes = part.owner.view();
-    return part;
 }
 
 // ---- integers
@@ -476,56 +383,6 @@ Result<void> decode_doubles(std::string_view body, size_t count, std::vector<dou
         out[i] = form == kDecimal ? static_cast<double>(integers[i]) / kScales[scale]
                                   : std::bit_cast<double>(integers[i]);
     return {};
-}
-
-void encode_texts(std::span<const std::string_view> texts, int zstd_level, std::string& out) {
-    thread_local std::vector<int64_t> lengths;
-    thread_local std::string joined;
-    lengths.clear();
-    joined.clear();
-    for (const std::string_view text : texts) {
-        lengths.push_back(static_cast<int64_t>(text.size()));
-        joined.append(text);
-    }
-    std::string packed;
-    encode_integers(lengths, zstd_level, packed);
-    ByteWriter(out).text(packed);
-    write_part(joined, zstd_level, out);
-    if (joined.capacity() > (1U << 20)) std::string().swap(joined);
-}
-
-Result<TextList> decode_texts(std::string_view body, size_t count) {
-    ByteReader reader(body);
-    const std::string_view packed = reader.text();
-    if (!reader.ok()) return damaged("text lengths end early");
-    std::vector<int64_t> lengths;
-    TRY(decode_integers(packed, count, lengths));
-    TRY_ASSIGN(const Part part, read_part(reader));
-    if (!reader.at_end()) return damaged("texts are followed by something else");
-    TextList list;
-    list.storage = part.owner.empty() ? Blob::copy_of(part.bytes) : part.owner;
-    const std::string_view joined = list.storage.view();
-    list.texts.resize(count);
-    size_t at = 0;
-    for (size_t i = 0; i < count; ++i) {
-        if (lengths[i] < 0 || static_cast<uint64_t>(lengths[i]) > joined.size() - at)
-            return damaged("a text is longer than its block");
-        list.texts[i] = joined.substr(at, static_cast<size_t>(lengths[i]));
-        at += static_cast<size_t>(lengths[i]);
-    }
-    if (at != joined.size()) return damaged("texts are shorter than their block");
-    return list;
-}
-
-void encode_bytes(std::string_view bytes, int zstd_level, std::string& out) {
-    write_part(bytes, zstd_level, out);
-}
-
-Result<Blob> decode_bytes(std::string_view body) {
-    ByteReader reader(body);
-    TRY_ASSIGN(const Part part, read_part(reader));
-    if (!reader.at_end()) return damaged("bytes are followed by something else");
-    return part.owner.empty() ? Blob::copy_of(part.bytes) : part.owner;
 }
 
 }  // namespace spanloom::store

@@ -121,4 +121,78 @@ TEST_CASE("texts come back, and a wrong count does not") {
     }
 }
 
+TEST_CASE("texts with ids, numbers and addresses in them come back and take little space") {
+    SeededRandom random(6);
+    const auto hex = [&](size_t digits) {
+        std::string out;
+        for (size_t i = 0; i < digits; ++i)
+            out += "0123456789abcdef"[random.below(16)];
+        return out;
+    };
+    const auto uuid = [&] {
+        return hex(8) + "-" + hex(4) + "-" + hex(4) + "-" + hex(4) + "-" + hex(12);
+    };
+    const auto check = [](const std::vector<std::string>& texts) {
+        const std::vector<std::string_view> views(texts.begin(), texts.end());
+        std::string body;
+        encode_texts(views, 1, body);
+        const auto back = decode_texts(body, views.size());
+        REQUIRE_MESSAGE(back.has_value(), (back ? "" : back.error().message));
+        REQUIRE(back->texts.size() == texts.size());
+        for (size_t i = 0; i < texts.size(); ++i)
+            REQUIRE(back->texts[i] == texts[i]);
+        for (size_t cut = 0; cut < body.size(); cut += 97)
+            CHECK(!decode_texts(std::string_view(body).substr(0, cut), views.size()).has_value());
+        return body.size();
+    };
+    std::vector<std::string> uuids;
+    std::vector<std::string> commands;
+    std::vector<std::string> addresses;
+    std::vector<std::string> odd;
+    for (int i = 0; i < 1000; ++i) {
+        uuids.push_back(uuid());
+        commands.push_back("GET cart:" + hex(16) + " ?");
+        addresses.push_back("10." + std::to_string(random.below(4)) + "." +
+                            std::to_string(random.below(32)) + "." +
+                            std::to_string(random.below(250)));
+        switch (random.below(9)) {
+            case 0:
+                odd.push_back("00" + std::to_string(random.next()));
+                break;
+            case 1:
+                odd.push_back(hex(random.below(400)));
+                break;
+            case 2:
+                odd.push_back(std::to_string(random.next()));
+                break;
+            case 3:
+                odd.push_back("x" + uuid() + hex(3));
+                break;
+            case 4:
+                odd.push_back(uuid().substr(0, 35));
+                break;
+            case 5:
+                odd.push_back("0");
+                break;
+            case 6:
+                odd.push_back("DEADBEEF" + std::to_string(random.below(100)));
+                break;
+            case 7:
+                odd.push_back("");
+                break;
+            default:
+                odd.push_back("face" + std::to_string(random.below(1000)) + "cafe");
+                break;
+        }
+    }
+    CHECK(check(uuids) < 16'100);
+    CHECK(check(commands) < 8'100);
+    CHECK(check(addresses) < 2'100);
+    check(odd);
+    odd.push_back(
+        "a\x01"
+        "b");
+    check(odd);
+}
+
 }  // namespace spanloom::store

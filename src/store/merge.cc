@@ -236,14 +236,18 @@ void Merge::emit_fixed(uint32_t column, uint32_t input, MergeGroup& group, uint3
                                        : block.integers[i];
         return;
     }
-    const size_t at = stage.codes.size();
-    if (range.last - range.first < end - row)
-        stage.codes.resize(at + (end - row), writer_.intern(column, {}, hash64({})));
-    else
-        stage.codes.resize(at + (end - row));
-    for (size_t i = range.first; i < range.last; ++i)
-        stage.codes[at + (block.dense ? i : block.rows[i]) - row] =
-            inputs_[input].output_code(source, column, block.codes[i]);
+    if (range.last - range.first == end - row) {
+        inputs_[input].append_codes(source, column, range, stage.codes);
+        return;
+    }
+    const uint32_t none = writer_.intern(column, {}, hash64({}));
+    for (size_t i = range.first; i < range.last; ++i, ++row) {
+        for (; row < block.rows[i]; ++row)
+            stage.codes.push_back(none);
+        inputs_[input].append_codes(source, column, {i, i + 1}, stage.codes);
+    }
+    for (; row < end; ++row)
+        stage.codes.push_back(none);
 }
 
 // False where an order does not fit: then the run's rows are to be emitted one by one.
@@ -286,8 +290,7 @@ void Merge::emit_attributes(Table table, uint32_t input, MergeGroup& group, uint
                     stage.integers.push_back(std::bit_cast<int64_t>(block.numbers[i]));
                 break;
             default:
-                for (size_t i = range.first; i < range.last; ++i)
-                    stage.codes.push_back(from.output_code(source, column, block.codes[i]));
+                from.append_codes(source, column, range, stage.codes);
                 break;
         }
     }

@@ -171,21 +171,24 @@ uint32_t MergeInput::output_order(Table table, const ColumnBlock& block, uint32_
     return mapped == kNoOrder ? SegmentWriter::kNone : mapped;
 }
 
-uint32_t MergeInput::output_code(MergeGroup::Column& column, uint32_t output_column,
-                                 uint32_t code) {
-    const auto strings = column.block->strings;
-    const auto& owner = column.block->owner;
+void MergeInput::append_codes(MergeGroup::Column& column, uint32_t output_column, ValueRange range,
+                              std::vector<uint32_t>& out) {
+    const ColumnBlock& block = *column.block;
     const uint32_t generation = writer_.texts(output_column).generation;
     CodeMap& shared = shared_maps_[column.number];
-    CodeMap& map = shared.owner == owner ? shared : column.own_map;
-    if (map.codes.size() != strings.size() || map.generation != generation) {
+    CodeMap& map = shared.owner == block.owner ? shared : column.own_map;
+    if (map.codes.size() != block.strings.size() || map.generation != generation) {
         map.generation = generation;
-        map.codes.assign(strings.size(), kUnmapped);
+        map.codes.assign(block.strings.size(), kUnmapped);
     }
-    uint32_t& mapped = map.codes[code];
-    if (mapped == kUnmapped)
-        mapped = writer_.intern(output_column, strings[code], hash64(strings[code]));
-    return mapped;
+    for (size_t i = range.first; i < range.last; ++i) {
+        uint32_t& mapped = map.codes[block.codes[i]];
+        if (mapped == kUnmapped) {
+            const std::string_view text = block.strings[block.codes[i]];
+            mapped = writer_.intern(output_column, text, hash64(text));
+        }
+        out.push_back(mapped);
+    }
 }
 
 // ---- one row, all of it

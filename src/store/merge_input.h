@@ -67,8 +67,9 @@ class MergeInput {
     // The output's order for a code of an order column; kNone: the attributes must go into
     // overflow.
     uint32_t output_order(Table table, const ColumnBlock& block, uint32_t code);
-    // The output's code for a text of a column.
-    uint32_t output_code(MergeGroup::Column& column, uint32_t output_column, uint32_t code);
+    // Appends the output's codes for values [first, last) of a column of texts.
+    void append_codes(MergeGroup::Column& column, uint32_t output_column, ValueRange range,
+                      std::vector<uint32_t>& out);
 
     // Everything that makes a span this one and not another: for telling whether two are equal.
     std::string content(MergeGroup& group, uint32_t row) const;

@@ -38,7 +38,7 @@ struct Orders {
     std::vector<uint32_t> first_use;  // per column, and the end
     std::vector<Use> uses;
 };
-using Codes = std::vector<int64_t>;
+using Codes = std::vector<uint32_t>;
 
 template <typename T>
 class Recent {
@@ -441,12 +441,15 @@ Result<std::shared_ptr<const Codes>> FileSegment::order_codes(Table table, uint3
     ByteReader reader(body.view());
     if (reader.u8() != static_cast<uint8_t>(TextForm::kShared))
         return fail(ErrorCode::kDataLoss, "segment: attribute orders have an unknown form");
-    auto codes = std::make_shared<Codes>();
-    TRY(decode_integers(reader.rest(), table_rows(table, group), *codes));
+    std::vector<int64_t> decoded;
+    TRY(decode_integers(reader.rest(), table_rows(table, group), decoded));
     TRY_ASSIGN(const auto known, orders(table));
-    for (const int64_t code : *codes)
-        if (static_cast<uint64_t>(code) >= known->texts->texts.size())
+    auto codes = std::make_shared<Codes>(decoded.size());
+    for (size_t row = 0; row < decoded.size(); ++row) {
+        if (static_cast<uint64_t>(decoded[row]) >= known->texts->texts.size())
             return fail(ErrorCode::kDataLoss, "segment: an attribute order is out of range");
+        (*codes)[row] = static_cast<uint32_t>(decoded[row]);
+    }
     const std::lock_guard lock(mutex_);
     order_codes_.keep(key, codes);
     return std::shared_ptr<const Codes>(codes);
@@ -530,22 +533,30 @@ Result<void> FileSegment::find_rows(uint32_t column, uint32_t group, ColumnBlock
     times.assign(known->texts->texts.size(), 0);
     for (uint32_t i = known->first_use[column]; i < known->first_use[column + 1]; ++i)
         times[known->uses[i].order] = known->uses[i].times;
-    bool dense = true;
-    out.rows.reserve(codes->size());
+    uint32_t most = 0;
+    size_t all = 0;
+    for (const uint32_t code : *codes) {
+        most = std::max(most, times[code]);
+        all += times[code];
+    }
+    // A few bytes of order may name a column often: what they ask for must fit a block.
+    if (all > kBlockBytesMax / 16)
+        return fail(ErrorCode::kDataLoss, "attribute orders ask for too many values");
+    count = all;
+    out.dense = most == 1 && all == codes->size();
+    if (out.dense) return {};
+    out.rows.resize(all + 1);
+    uint32_t* to = out.rows.data();
     for (uint32_t row = 0; row < codes->size(); ++row) {
-        const uint32_t here = times[static_cast<size_t>((*codes)[row])];
-        dense &= here == 1;
-        // A few bytes of order may name a column often: what they ask for must fit a block.
-        if (out.rows.size() + here > kBlockBytesMax / 16)
-            return fail(ErrorCode::kDataLoss, "attribute orders ask for too many values");
-        for (uint32_t i = 0; i < here; ++i)
-            out.rows.push_back(row);
+        const uint32_t here = times[(*codes)[row]];
+        *to = row;  // without a branch where each row has at most one
+        if (most <= 1)
+            to += here;
+        else
+            for (uint32_t i = 0; i < here; ++i)
+                *to++ = row;
     }
-    count = out.rows.size();
-    if (dense) {
-        out.rows = {};
-        out.dense = true;
-    }
+    out.rows.resize(all);
     return {};
 }
 

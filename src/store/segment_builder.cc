@@ -53,6 +53,63 @@ ColumnType column_type(otlp::ValueType type) {
     }
 }
 
+// The texts of one column, each once, and the one that came last: many columns repeat it.
+struct ColumnTexts {
+    TextTable table;
+    uint32_t last = TextTable::kNone;
+};
+
+// AttributeView::parse for the form that every sender uses, in line: key, then value, lengths in
+// one or two bytes. False where the message has another form.
+bool parse_usual(std::string_view message, otlp::AttributeView& out) {
+    const auto* at = reinterpret_cast<const uint8_t*>(message.data());
+    const uint8_t* const end = at + message.size();
+    const auto length = [&](size_t& size) {
+        if (end - at < 2) return false;
+        size = *at++;
+        if (size < 0x80) return true;
+        if (*at >= 0x80) return false;
+        size = (size & 0x7f) | size_t{*at++} << 7;
+        return true;
+    };
+    size_t size = 0;
+    if (message.size() < 6 || *at++ != 0x0a || !length(size) ||
+        size + 4 > static_cast<size_t>(end - at))
+        return false;
+    out.key = {reinterpret_cast<const char*>(at), size};
+    at += size;
+    if (*at++ != 0x12 || !length(size) || size != static_cast<size_t>(end - at) || size < 3)
+        return false;
+    otlp::ValueView& value = out.value;
+    value.message = {reinterpret_cast<const char*>(at), size};
+    switch (*at++) {
+        case 0x0a:
+            value.type = otlp::ValueType::kString;
+            if (!length(size) || size != static_cast<size_t>(end - at)) return false;
+            value.bytes = {reinterpret_cast<const char*>(at), size};
+            return true;
+        case 0x18: {
+            value.type = otlp::ValueType::kInt;
+            uint64_t number = 0;
+            for (uint32_t shift = 0; at < end && shift < 64; shift += 7) {
+                number |= uint64_t{*at & 0x7fU} << shift;
+                if (*at++ < 0x80) {
+                    value.integer = static_cast<int64_t>(number);
+                    return at == end;
+                }
+            }
+            return false;
+        }
+        case 0x21:
+            value.type = otlp::ValueType::kDouble;
+            if (end - at != 8) return false;
+            std::memcpy(&value.number, at, 8);
+            return true;
+        default:
+            return false;
+    }
+}
+
 struct SpanRow {
     TraceId trace_id;
     SpanId span_id;
@@ -90,6 +147,16 @@ struct ChildRow {
     uint32_t dropped_attributes = 0;
 };
 
+// Where the values of a row with some order of attributes go.
+struct OrderPlan {
+    struct Cell {
+        std::vector<int64_t>* integers;
+        std::vector<uint32_t>* codes;
+    };
+    std::vector<uint32_t> first;  // per order, and the end
+    std::vector<Cell> cells;
+};
+
 }  // namespace
 
 // Rows as they come, values of attributes end to end in `cells` (integers, bits of doubles, codes
@@ -102,7 +169,7 @@ struct SegmentBuilder::State {
         for (const uint32_t column :
              {kColumnName, kColumnStatusMessage, kColumnTraceState, kColumnOverflow,
               kColumnEventName, kColumnEventOverflow, kColumnLinkTraceState, kColumnLinkOverflow})
-            texts[column].intern({});  // code 0: none
+            texts[column].table.intern({});  // code 0: none
     }
 
     void add_span(const Batch& batch, const SpanRef& ref, uint32_t scope);
@@ -112,16 +179,17 @@ struct SegmentBuilder::State {
     uint32_t scope_of(const Batch& batch, uint32_t index, std::vector<uint32_t>& known);
 
     void begin_attributes() {
-        pending.clear();
         columns.clear();
         previous = UINT32_MAX;
         is_overflowing = false;
         cells_begin = cells.size();
     }
     void add_attribute(Table table, std::string_view message);
-    // Sets order, overflow and first cell of the row.
+    // Sets order, overflow and first cell of the row; `message` has the attributes as `field`.
     template <typename Row>
-    void end_attributes(Table table, Row& row);
+    void end_attributes(Table table, Row& row, std::string_view message, uint32_t field);
+    template <typename Row>
+    void divide_attributes(Table table, Row& row, std::string_view message, uint32_t field);
     uint32_t label_of(Table table, std::string_view key, ColumnType type, bool is_boolean);
     uint64_t cell_of(const Label& label, const otlp::ValueView& value);
     uint32_t text_code(uint32_t column, std::string_view text);
@@ -133,8 +201,7 @@ struct SegmentBuilder::State {
     void emit_span(const SpanRow& row);
     void emit_attributes(Table table, uint32_t order, uint64_t first_cell);
     void emit_children(const SpanRow& row, uint32_t owner);
-    uint32_t out_code(uint32_t column, uint32_t code);
-    void prepare_texts();
+    void prepare_orders();
     Result<Blob> finish();
     Result<void> write_rows();
 
@@ -148,12 +215,10 @@ struct SegmentBuilder::State {
     std::vector<Label> labels;
     std::array<uint32_t, 3> first_label = {UINT32_MAX, UINT32_MAX, UINT32_MAX};
     TextTable label_names;
-    std::vector<TextTable> texts;       // by column
-    std::vector<uint64_t> text_values;  // by column, how many
-    std::vector<uint8_t> is_adopted;    // by column, at the end
+    std::vector<ColumnTexts> texts;  // by column
+    std::array<OrderPlan, 3> plans;  // by table, at the end
 
     // ---- of the row at hand
-    std::vector<std::string_view> pending;  // KeyValue messages
     std::vector<uint32_t> columns;
     uint32_t previous = UINT32_MAX;
     bool is_overflowing = false;
@@ -165,22 +230,24 @@ struct SegmentBuilder::State {
 // ---- adding
 
 uint32_t SegmentBuilder::State::text_code(uint32_t column, std::string_view text) {
-    TextTable& table = texts[column];
+    ColumnTexts& known = texts[column];
+    TextTable& table = known.table;
+    if (known.last != TextTable::kNone && table.text(known.last) == text) return known.last;
     const uint64_t hash = hash64(text);
     const uint32_t code = table.find(text, hash);
-    if (code != TextTable::kNone) return code;
-    if (is_valid_utf8(text)) return table.insert(text, hash);
-    return table.intern(replace_invalid_utf8(text));
+    if (code != TextTable::kNone) return known.last = code;
+    if (is_valid_utf8(text)) return known.last = table.insert(text, hash);
+    return known.last = table.intern(replace_invalid_utf8(text));
 }
 
 uint32_t SegmentBuilder::State::value_code(uint32_t column, std::string_view message) {
     switch (check_wire(message, WireMessage::kAnyValue)) {
         case WireState::kGood:
-            return texts[column].intern(message);
+            return texts[column].table.intern(message);
         case WireState::kBadText:
-            return texts[column].intern(with_valid_text(message, WireMessage::kAnyValue));
+            return texts[column].table.intern(with_valid_text(message, WireMessage::kAnyValue));
         default:
-            return texts[column].intern({});
+            return texts[column].table.intern({});
     }
 }
 
@@ -232,9 +299,9 @@ uint64_t SegmentBuilder::State::cell_of(const Label& label, const otlp::ValueVie
 }
 
 void SegmentBuilder::State::add_attribute(Table table, std::string_view message) {
-    pending.push_back(message);
     if (is_overflowing) return;
-    const auto attribute = otlp::AttributeView::parse(message);
+    otlp::AttributeView attribute;
+    if (!parse_usual(message, attribute)) attribute = otlp::AttributeView::parse(message);
     const otlp::ValueType type = attribute.value.type;
     const uint32_t label =
         columns.size() == kShapeColumnsMax
@@ -250,27 +317,69 @@ void SegmentBuilder::State::add_attribute(Table table, std::string_view message)
 }
 
 template <typename Row>
-void SegmentBuilder::State::end_attributes(Table table, Row& row) {
+void SegmentBuilder::State::end_attributes(Table table, Row& row, std::string_view message,
+                                           uint32_t field) {
     row.first_cell = cells_begin;
-    if (pending.empty()) return;
+    if (columns.empty() && !is_overflowing) return;
     if (!is_overflowing) {
         row.order = writer->order(table, columns);
         if (row.order != SegmentWriter::kNone) return;
     }
-    // Too many columns or orders: the row's attributes stay together, as they came.
-    row.order = 0;
-    cells.resize(cells_begin);
-    std::string message;
-    otlp::WireWriter out(message);
-    for (uint32_t position = 0; position < pending.size(); ++position) {
-        const size_t mark = out.begin(1);
-        message.append(pending[position]);
-        out.varint_field(15, position);
-        out.end(mark);
+    divide_attributes(table, row, message, field);
+}
+
+// Some attribute has no column, or the order is one too many: what fits stays in columns, the rest,
+// whole keys of it, goes into the overflow.
+template <typename Row>
+void SegmentBuilder::State::divide_attributes(Table table, Row& row, std::string_view message,
+                                              uint32_t field) {
+    const otlp::Repeated<otlp::AttributeView> attributes(message, field);
+    std::vector<std::string_view> outside;  // keys
+    size_t count = 0;
+    previous = UINT32_MAX;
+    for (const otlp::AttributeView attribute : attributes) {
+        const otlp::ValueType type = attribute.value.type;
+        const bool has_room = row.order != SegmentWriter::kNone && count++ < kShapeColumnsMax;
+        if (!has_room || label_of(table, attribute.key, column_type(type),
+                                  type == otlp::ValueType::kBool) == UINT32_MAX)
+            outside.push_back(attribute.key);
     }
-    if (check_wire(message, WireMessage::kOverflow) == WireState::kBadText)
-        message = with_valid_text(message, WireMessage::kOverflow);
-    row.overflow = texts[overflow_column(table)].intern(message);
+    std::sort(outside.begin(), outside.end());
+    cells.resize(cells_begin);
+    columns.clear();
+    std::string overflow;
+    otlp::WireWriter out(overflow);
+    uint32_t position = 0;
+    WireReader reader(message);
+    while (reader.next()) {
+        if (key_of(reader) != key_of(field, 2)) {
+            reader.skip();
+            continue;
+        }
+        const std::string_view one = reader.bytes();
+        const auto attribute = otlp::AttributeView::parse(one);
+        if (std::binary_search(outside.begin(), outside.end(), attribute.key)) {
+            const size_t mark = out.begin(1);
+            overflow.append(one);
+            out.varint_field(15, position++);
+            out.end(mark);
+            continue;
+        }
+        ++position;
+        const otlp::ValueType type = attribute.value.type;
+        const Label& label = labels[label_of(table, attribute.key, column_type(type),
+                                             type == otlp::ValueType::kBool)];
+        columns.push_back(label.column);
+        cells.push_back(cell_of(label, attribute.value));
+    }
+    const bool is_refused = row.order == SegmentWriter::kNone;
+    row.order = columns.empty() ? 0 : writer->order(table, columns);
+    // One order too many: once more, with every key outside.
+    if (row.order == SegmentWriter::kNone && !is_refused)
+        return divide_attributes(table, row, message, field);
+    if (check_wire(overflow, WireMessage::kOverflow) == WireState::kBadText)
+        overflow = with_valid_text(overflow, WireMessage::kOverflow);
+    row.overflow = texts[overflow_column(table)].table.intern(overflow);
 }
 
 void SegmentBuilder::State::read_status(std::string_view message, SpanRow& row) {
@@ -315,7 +424,7 @@ void SegmentBuilder::State::add_event(std::string_view message) {
                 break;
         }
     }
-    end_attributes(Table::kEvents, row);
+    end_attributes(Table::kEvents, row, message, 3);
     events.push_back(row);
 }
 
@@ -335,7 +444,7 @@ void SegmentBuilder::State::add_link(std::string_view message) {
         else
             reader.skip();
     }
-    end_attributes(Table::kLinks, row);
+    end_attributes(Table::kLinks, row, message, 4);
     links.push_back(row);
 }
 
@@ -411,7 +520,7 @@ void SegmentBuilder::State::add_span(const Batch& batch, const SpanRef& ref, uin
     }
     row.dropped_events += cut_events;
     row.dropped_links += cut_links;
-    end_attributes(Table::kSpans, row);
+    end_attributes(Table::kSpans, row, batch.at(ref.message), 9);
     for (size_t i = 0; i < children.size(); ++i) {
         if (child_is_event[i] != 0)
             add_event(children[i]);
@@ -449,62 +558,57 @@ uint32_t SegmentBuilder::State::scope_of(const Batch& batch, uint32_t index,
 
 // ---- finishing
 
-// A column's texts either become its dictionary as they are, or are handed over one by one.
-void SegmentBuilder::State::prepare_texts() {
-    text_values.assign(texts.size(), 0);
-    const auto count_attributes = [&](Table table, uint32_t order) {
-        const std::string_view list = writer->texts(order_column(table)).table.text(order);
-        for (size_t i = 0; i < list.size() / 4; ++i)
-            ++text_values[order_entry(list, i)];
-    };
-    for (const SpanRow& row : spans)
-        count_attributes(Table::kSpans, row.order);
-    for (const ChildRow& row : events)
-        count_attributes(Table::kEvents, row.order);
-    for (const ChildRow& row : links)
-        count_attributes(Table::kLinks, row.order);
+// The tables become those of the output: codes stay as they are.
+void SegmentBuilder::State::prepare_orders() {
+    std::vector<uint64_t> values(texts.size());
+    for (const Table table : {Table::kSpans, Table::kEvents, Table::kLinks}) {
+        const TextTable& orders = writer->texts(order_column(table)).table;
+        std::vector<uint64_t> rows(orders.size());
+        const auto count = [&](const auto& all) {
+            for (const auto& row : all)
+                ++rows[row.order];
+        };
+        if (table == Table::kSpans) count(spans);
+        if (table == Table::kEvents) count(events);
+        if (table == Table::kLinks) count(links);
+        OrderPlan& plan = plans[static_cast<size_t>(table)];
+        plan = {};
+        for (uint32_t order = 0; order < orders.size(); ++order) {
+            const std::string_view list = orders.text(order);
+            plan.first.push_back(static_cast<uint32_t>(plan.cells.size()));
+            for (size_t i = 0; i < list.size() / 4; ++i) {
+                const uint32_t column = order_entry(list, i);
+                const ColumnType type = writer->column_key(column).type;
+                const bool is_number = type == ColumnType::kInt || type == ColumnType::kDouble;
+                ColumnStage& stage = writer->stage(column);
+                plan.cells.push_back(
+                    {is_number ? &stage.integers : nullptr, is_number ? nullptr : &stage.codes});
+                if (!is_number) values[column] += rows[order];
+            }
+        }
+        plan.first.push_back(static_cast<uint32_t>(plan.cells.size()));
+    }
     for (const uint32_t column :
          {kColumnName, kColumnStatusMessage, kColumnTraceState, kColumnOverflow})
-        text_values[column] = spans.size();
+        values[column] = spans.size();
     for (const uint32_t column : {kColumnEventName, kColumnEventOverflow})
-        text_values[column] = events.size();
+        values[column] = events.size();
     for (const uint32_t column : {kColumnLinkTraceState, kColumnLinkOverflow})
-        text_values[column] = links.size();
-    is_adopted.assign(texts.size(), 0);
-    for (uint32_t column = 0; column < texts.size(); ++column) {
-        const TextTable& table = texts[column];
-        if (table.size() == 0 || !writer->has_texts(column)) continue;
-        const bool pays = table.size() <= kDictionaryEntriesMax &&
-                          table.text_bytes() <= kDictionaryBytesMax &&
-                          (table.size() <= 64 || table.size() * uint64_t{2} <= text_values[column]);
-        TextColumn& out = writer->texts(column);
-        if (pays && out.table.size() == 0) {
-            is_adopted[column] = 1;
-            out.always_shared = true;
-            writer->adopt(column, std::move(texts[column]));
-        } else {
-            out.is_shared = false;
-        }
-    }
-}
-
-uint32_t SegmentBuilder::State::out_code(uint32_t column, uint32_t code) {
-    if (is_adopted[column] != 0) return code;
-    const TextTable& table = texts[column];
-    return writer->intern(column, table.text(code), table.hash(code));
+        values[column] = links.size();
+    for (uint32_t column = 0; column < texts.size(); ++column)
+        if (texts[column].table.size() > 0)
+            writer->adopt(column, std::move(texts[column].table), values[column]);
 }
 
 void SegmentBuilder::State::emit_attributes(Table table, uint32_t order, uint64_t first_cell) {
-    const std::string_view list = writer->texts(order_column(table)).table.text(order);
-    for (size_t i = 0; i < list.size() / 4; ++i) {
-        const uint32_t column = order_entry(list, i);
-        const uint64_t cell = cells[first_cell + i];
-        ColumnStage& stage = writer->stage(column);
-        const ColumnType type = writer->column_key(column).type;
-        if (type == ColumnType::kInt || type == ColumnType::kDouble)
-            stage.integers.push_back(static_cast<int64_t>(cell));
+    const OrderPlan& plan = plans[static_cast<size_t>(table)];
+    const uint64_t* cell = cells.data() + first_cell;
+    for (uint32_t i = plan.first[order]; i < plan.first[order + 1]; ++i, ++cell) {
+        const OrderPlan::Cell& to = plan.cells[i];
+        if (to.integers != nullptr)
+            to.integers->push_back(static_cast<int64_t>(*cell));
         else
-            stage.codes.push_back(out_code(column, static_cast<uint32_t>(cell)));
+            to.codes->push_back(static_cast<uint32_t>(*cell));
     }
 }
 
@@ -513,7 +617,7 @@ void SegmentBuilder::State::emit_children(const SpanRow& row, uint32_t owner) {
         writer->stage(column).integers.push_back(static_cast<int64_t>(value));
     };
     const auto text = [&](uint32_t column, uint32_t code) {
-        writer->stage(column).codes.push_back(out_code(column, code));
+        writer->stage(column).codes.push_back(code);
     };
     for (uint32_t i = row.first_event; i < row.first_event + row.events; ++i) {
         const ChildRow& event = events[i];
@@ -544,7 +648,7 @@ void SegmentBuilder::State::emit_span(const SpanRow& row) {
         writer->stage(column).integers.push_back(static_cast<int64_t>(value));
     };
     const auto text = [&](uint32_t column, uint32_t code) {
-        writer->stage(column).codes.push_back(out_code(column, code));
+        writer->stage(column).codes.push_back(code);
     };
     const auto owner = static_cast<uint32_t>(writer->stage(kColumnStart).integers.size());
     writer->stage(kColumnSpanId).fixed.append(row.span_id.view());
@@ -639,7 +743,7 @@ Result<void> SegmentBuilder::State::write_rows() {
 }
 
 Result<Blob> SegmentBuilder::State::finish() {
-    prepare_texts();
+    prepare_orders();
     TRY(write_rows());
     TRY_ASSIGN(const SegmentInfo info, writer->finish());
     (void)info;
@@ -677,8 +781,8 @@ size_t SegmentBuilder::memory_bytes() const {
     size_t bytes = state_->spans.capacity() * sizeof(SpanRow) +
                    (state_->events.capacity() + state_->links.capacity()) * sizeof(ChildRow) +
                    state_->cells.capacity() * sizeof(uint64_t);
-    for (const TextTable& table : state_->texts)
-        bytes += table.memory_bytes();
+    for (const ColumnTexts& texts : state_->texts)
+        bytes += texts.table.memory_bytes();
     return bytes;
 }
 

@@ -65,4 +65,125 @@ TEST_CASE("an empty segment opens and holds nothing") {
     CHECK((*segment)->verify().has_value());
 }
 
+namespace {
+
+// A request of spans with the attributes that write(writer, number of the span) makes.
+template <typename Write>
+Batch request_of(uint32_t spans, Write write) {
+    std::string bytes;
+    otlp::WireWriter out(bytes);
+    const size_t resource_spans = out.begin(1);
+    const size_t resource = out.begin(1);
+    const size_t name = out.begin(1);
+    out.bytes_field(1, "service.name");
+    const size_t value = out.begin(2);
+    out.bytes_field(1, "shop");
+    out.end(value);
+    out.end(name);
+    out.end(resource);
+    const size_t scope_spans = out.begin(2);
+    for (uint32_t i = 0; i < spans; ++i) {
+        const size_t span = out.begin(2);
+        out.bytes_field(1, std::string(15, 't') + static_cast<char>('a' + i % 3));
+        out.bytes_field(2, "span" + std::to_string(1000 + i));
+        out.bytes_field(5, "work");
+        out.fixed64_field(7, 1000 + i);
+        out.fixed64_field(8, 2000 + i);
+        write(out, i);
+        out.end(span);
+    }
+    out.end(scope_spans);
+    out.end(resource_spans);
+    auto batch = otlp::decode(Blob::copy_of(bytes));
+    REQUIRE(batch.has_value());
+    REQUIRE(batch->spans.size() == spans);
+    return *batch;
+}
+
+void add_text(otlp::WireWriter& out, std::string_view key, std::string_view text) {
+    const size_t mark = out.begin(9);
+    out.bytes_field(1, key);
+    const size_t value = out.begin(2);
+    out.bytes_field(1, text);
+    out.end(value);
+    out.end(mark);
+}
+void add_integer(otlp::WireWriter& out, std::string_view key, int64_t number) {
+    const size_t mark = out.begin(9);
+    out.bytes_field(1, key);
+    const size_t value = out.begin(2);
+    out.varint_field(3, static_cast<uint64_t>(number));
+    out.end(value);
+    out.end(mark);
+}
+
+std::shared_ptr<const Segment> opened(const Blob& image) {
+    auto segment = Segment::open(image);
+    REQUIRE_MESSAGE(segment.has_value(), (segment ? "" : segment.error().message));
+    return *segment;
+}
+
+}  // namespace
+
+TEST_CASE("keys without number are kept within bounded columns") {
+    const Batch batch = request_of(60, [](otlp::WireWriter& out, uint32_t span) {
+        add_text(out, "first", "here");
+        for (uint32_t i = 0; i < 150; ++i)
+            add_text(out, "key" + std::to_string(span * 150 + i), "value");
+        add_integer(out, "last", span);
+        add_text(out, "key1", "of the first span");
+        add_integer(out, "last", 7);
+        add_text(out, "only" + std::to_string(span), "a");
+        add_integer(out, "only" + std::to_string(span), 3);
+    });
+    const auto segment = opened(image_of(std::span(&batch, 1), {}));
+    CHECK(segment->columns().size() < 4100);
+    auto got = shown_spans(*segment);
+    REQUIRE_MESSAGE(got.has_value(), (got ? "" : got.error().message));
+    check_equal(sorted(*got), sorted(shown_spans(batch)));
+    CHECK(segment->may_contain({Scope::kSpan, Intrinsic::kNone, "key8999"},
+                               Value::of_string("value")));
+}
+
+TEST_CASE("a span with very many attributes comes back") {
+    const Batch batch = request_of(2, [](otlp::WireWriter& out, uint32_t span) {
+        for (uint32_t i = 0; i < 3000; ++i)
+            add_integer(out, span == 0 ? "same" : "key" + std::to_string(i % 1500), i);
+    });
+    const auto segment = opened(image_of(std::span(&batch, 1), {}));
+    auto got = shown_spans(*segment);
+    REQUIRE_MESSAGE(got.has_value(), (got ? "" : got.error().message));
+    check_equal(sorted(*got), sorted(shown_spans(batch)));
+}
+
+TEST_CASE("a segment says no to most values that it does not have, never to one that it has") {
+    const Batch batch = request_of(500, [](otlp::WireWriter& out, uint32_t span) {
+        add_text(out, "user.id", std::to_string(span));
+        add_integer(out, "size", span * 10);
+    });
+    for (const int level : {0, 1}) {
+        const auto segment = opened(image_of(std::span(&batch, 1), {64, level, {}}));
+        const auto may = [&](Scope scope, const std::string& key, const Value& value) {
+            return segment->may_contain({scope, Intrinsic::kNone, key}, value);
+        };
+        int wrong = 0;
+        for (int i = 0; i < 500; ++i) {
+            REQUIRE(may(Scope::kSpan, "user.id", Value::of_string(std::to_string(i))));
+            REQUIRE(may(Scope::kAny, "size", Value::of_int(i * 10)));
+            REQUIRE(may(Scope::kSpan, "size", Value::of_double(i * 10)));
+            wrong += may(Scope::kSpan, "user.id", Value::of_string(std::to_string(i + 500)));
+            wrong += may(Scope::kAny, "size", Value::of_int(i * 10 + 1));
+        }
+        CHECK(wrong < 50);
+        CHECK(may(Scope::kResource, "service.name", Value::of_string("shop")));
+        CHECK(!may(Scope::kResource, "service.name", Value::of_string("other shop")));
+        CHECK(!may(Scope::kSpan, "no.such.key", Value::of_int(1)));
+        CHECK(!may(Scope::kSpan, "size", Value::of_string("10")));
+        CHECK(segment->may_contain({Scope::kIntrinsic, Intrinsic::kName, ""},
+                                   Value::of_string("work")));
+        CHECK(!segment->may_contain({Scope::kIntrinsic, Intrinsic::kName, ""},
+                                    Value::of_string("play")));
+    }
+}
+
 }  // namespace spanloom::store

@@ -178,9 +178,12 @@ uint32_t SegmentWriter::intern(uint32_t column, std::string_view text, uint64_t 
     return texts.table.insert(text, hash);
 }
 
-void SegmentWriter::adopt(uint32_t column, TextTable table) {
+void SegmentWriter::adopt(uint32_t column, TextTable table, uint64_t values) {
     TextColumn& texts = *texts_[column];
     texts.table = std::move(table);
+    texts.is_adopted = true;
+    texts.values = values;
+    texts.is_shared = sharing_pays(texts);
     if (!texts.is_filtered) return;
     for (uint32_t code = 0; code < texts.table.size(); ++code)
         filter_.add(filter_hash(texts.seed, texts.table.hash(code)));
@@ -315,17 +318,19 @@ Result<void> SegmentWriter::put_dictionary(TextColumn& texts) {
 // The block's own dictionary, in the order of first use; plain texts where few repeat.
 void SegmentWriter::encode_local(TextColumn& texts, std::span<const uint32_t> codes,
                                  std::string& body) {
-    std::vector<uint32_t> local(texts.table.size(), TextTable::kNone);
+    texts.local.resize(std::max<size_t>(texts.local.size(), texts.table.size()), TextTable::kNone);
     std::vector<std::string_view> entries;
     std::vector<int64_t> numbers(codes.size());
     for (size_t i = 0; i < codes.size(); ++i) {
-        uint32_t& code = local[codes[i]];
+        uint32_t& code = texts.local[codes[i]];
         if (code == TextTable::kNone) {
             code = static_cast<uint32_t>(entries.size());
             entries.push_back(texts.table.text(codes[i]));
         }
         numbers[i] = code;
     }
+    for (const uint32_t code : codes)
+        texts.local[code] = TextTable::kNone;
     ByteWriter writer(body);
     if (entries.size() == codes.size()) {
         writer.u8(static_cast<uint8_t>(TextForm::kPlain));
@@ -342,8 +347,8 @@ void SegmentWriter::encode_local(TextColumn& texts, std::span<const uint32_t> co
 Result<void> SegmentWriter::encode_text(uint32_t column, std::string& body) {
     TextColumn& texts = *texts_[column];
     const std::vector<uint32_t>& codes = stages_[column].codes;
-    texts.values += codes.size();
-    if (texts.is_shared && !sharing_pays(texts)) {
+    if (!texts.is_adopted) texts.values += codes.size();
+    if (texts.is_shared && !texts.is_adopted && !sharing_pays(texts)) {
         texts.is_shared = false;
         if (texts.dictionary_used) TRY(put_dictionary(texts));
     }
@@ -355,6 +360,7 @@ Result<void> SegmentWriter::encode_text(uint32_t column, std::string& body) {
         return {};
     }
     encode_local(texts, codes, body);
+    if (texts.is_adopted) return {};
     texts.table.clear();
     ++texts.generation;
     return {};

@@ -37,9 +37,11 @@ struct TextColumn {
     bool is_filtered = false;
     bool is_shared = true;
     bool always_shared = false;
+    bool is_adopted = false;       // the table holds the texts of all groups
     bool dictionary_used = false;  // some block refers to the shared dictionary
     uint32_t generation = 0;       // codes of an older one mean nothing now
     uint64_t values = 0;
+    std::vector<uint32_t> local;  // codes of the block at hand by those of the table
     uint64_t dictionary_offset = 0;
     uint64_t dictionary_bytes = 0;
     uint32_t dictionary_entries = 0;
@@ -69,8 +71,9 @@ class SegmentWriter {
     uint32_t intern(uint32_t column, std::string_view text, uint64_t hash);
     TextColumn& texts(uint32_t column) { return *texts_[column]; }
     bool has_texts(uint32_t column) const { return texts_[column] != nullptr; }
-    // Takes over a dictionary made elsewhere: its codes are the column's. The column must be new.
-    void adopt(uint32_t column, TextTable table);
+    // Takes over all texts that the column will have, for `values` values: their codes are the
+    // column's. The column must be new.
+    void adopt(uint32_t column, TextTable table, uint64_t values);
 
     // ---- one row group
     // Values in the order of rows; each fixed column has one per row or none at all (all zero, all
