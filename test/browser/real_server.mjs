@@ -69,6 +69,17 @@ export class RealServer {
     if (answer.status !== 200) throw new Error(`OTLP was answered ${answer.status}: ${await answer.text()}`);
   }
 
+  /** Waits until a trace can be read: what was acknowledged is seen within a second. */
+  async seen(id) {
+    const until = Date.now() + kReadyMs;
+    for (;;) {
+      const answer = await fetch(`${this.url}/api/ui/v1/trace/${id}/skeleton`);
+      if (answer.status === 200) return;
+      if (Date.now() > until) throw new Error(`trace ${id} was sent and is not to be seen: ${await answer.text()}`);
+      await pause(50);
+    }
+  }
+
   async stop() {
     if (!this.process) return;
     this.process.kill('SIGTERM');

@@ -38,6 +38,7 @@ export const server_scenarios = {
       const roots = i % 3 ? shop_trace(random, 0, { fail, user: String(4000 + i) }) : browse_trace(random);
       const id = (BigInt(i + 1) * 0x9e3779b97f4a7c15f39cc0605cedc835n).toString(16).slice(-32).padStart(32, '1');
       await server.send(otlp_of(new TraceFixture(id, Date.now() - 20_000 - i * 61_000, roots)));
+      if (i === 39) await server.seen(id);
     }
     for (const theme of themes) {
       const tab = await page({ theme });
@@ -114,6 +115,7 @@ export const server_scenarios = {
       links: [{ trace_id: shop_id, span_id: 'b7ad6b7169203331', attributes: { text } }],
     }));
     await server.send(otlp_of(new TraceFixture(hostile_id, Date.now() - 2000, { service: hostile_text[0], name: hostile_text[6], start: 0, dur: 40 * ms, children: spans })));
+    await server.seen(hostile_id);
     const tab = await page();
     await tab.goto(`${url}/search?q=${encodeURIComponent(`{ name =~ ".*hacked.*" }`)}`);
     await tab.waitForSelector('.result');
