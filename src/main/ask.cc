@@ -100,8 +100,8 @@ std::string draw_results(const std::string& lines, const Terminal& terminal) {
         item.start_ns =
             static_cast<uint64_t>(parse_int(text_of(trace, "start_ns", "0")).value_or(0));
         item.duration_ns = parse_int(text_of(trace, "duration_ns", "0")).value_or(0);
-        (void)trace["spans"].get(item.spans);
-        (void)trace["errors"].get(item.errors);
+        if (trace["spans"].get(item.spans)) item.spans = 0;
+        if (trace["errors"].get(item.errors)) item.errors = 0;
         found.push_back(std::move(item));
     }
     if (found.empty()) return "no trace matches; --since 24h looks further back\n";
