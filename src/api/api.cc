@@ -122,14 +122,15 @@ class Api : public std::enable_shared_from_this<Api> {
             response.headers.add("allow", match.methods);
             return response;
         }
-        const bool is_page = context_.options.face == Face::kAll &&
-                             !request.path.starts_with("/api") &&
-                             (request.method == "GET" || request.method == "HEAD");
+        const bool reads = request.method == "GET" || request.method == "HEAD";
+        const bool is_page =
+            context_.options.face == Face::kAll && reads && !request.path.starts_with("/api");
         if (is_page) {
             auto file = context_.files.answer(request);
             if (file) return std::move(*file);
         }
-        if (request.path == "/") return text_reply("spanloom: the query APIs are on this port\n");
+        if (request.path == "/" && reads)
+            return text_reply("spanloom: the query APIs are on this port\n");
         return error_reply(
             match.family,
             {ErrorCode::kNotFound, "there is nothing at " + request.path.substr(0, 200), 0}, 0);

@@ -12,6 +12,7 @@
 #include "api/trace_cache.h"
 #include "base/json_writer.h"
 #include "http/message.h"
+#include "rollup/operation_rollup.h"
 #include "store/search.h"
 
 namespace spanloom::api {
@@ -23,6 +24,7 @@ struct Context {
     ApiOptions options;
     StaticFiles files;
     TraceCache traces;
+    RollupCache rollups;
     // Shared with the gauge that shows it, which may outlive the handler.
     std::shared_ptr<std::atomic<uint32_t>> waiting = std::make_shared<std::atomic<uint32_t>>(0);
     std::atomic<uint64_t> next_request_id = 1;

@@ -19,39 +19,6 @@ constexpr size_t kReplyBytesMax = 256U << 20;
 // Ids in one question.
 constexpr size_t kTraceIdsMax = 1000;
 
-struct Failure {
-    int code = 0;
-    std::string message;
-    std::string trace_id;
-};
-
-// The envelope of all v1 answers; `data` is JSON.
-http::Response envelope(const Call& call, std::string_view data, size_t total,
-                        const std::vector<Failure>& failures = {}) {
-    std::string out;
-    out.reserve(data.size() + 128);
-    JsonWriter json(out);
-    json.begin_object().key("data").raw(data);
-    json.field("total", total).field("limit", 0).field("offset", 0).key("errors");
-    if (failures.empty()) {
-        json.null();
-    } else {
-        json.begin_array();
-        for (const Failure& failure : failures) {
-            json.begin_object();
-            if (failure.code != 0) json.field("code", failure.code);
-            json.field("msg", failure.message);
-            if (!failure.trace_id.empty()) json.field("traceID", failure.trace_id);
-            json.end_object();
-        }
-        json.end_array();
-    }
-    json.end_object();
-    const std::string_view pretty = call.query.get("prettyPrint");
-    if (!pretty.empty() && pretty != "false") out = indent_json(out);
-    return json_reply(std::move(out));
-}
-
 std::string string_list(const std::vector<std::string>& list) {
     std::string out;
     JsonWriter json(out);
@@ -64,7 +31,7 @@ std::string string_list(const std::vector<std::string>& list) {
 
 Result<http::Response> services(Call& call) {
     TRY_ASSIGN(const auto names, service_names(call));
-    return envelope(call, string_list(names), names.size());
+    return jaeger_envelope(call, string_list(names), names.size());
 }
 
 Result<http::Response> operations_of_service(Call& call) {
@@ -77,7 +44,7 @@ Result<http::Response> operations_of_service(Call& call) {
     for (Operation& operation : found)
         names.push_back(std::move(operation.name));
     names.erase(std::unique(names.begin(), names.end()), names.end());
-    return envelope(call, string_list(names), names.size());
+    return jaeger_envelope(call, string_list(names), names.size());
 }
 
 Result<http::Response> all_operations(Call& call) {
@@ -102,7 +69,7 @@ Result<http::Response> all_operations(Call& call) {
         json.field("spanKind", kind_name(operation.kind)).end_object();
     }
     json.end_array();
-    return envelope(call, out, found.size());
+    return jaeger_envelope(call, out, found.size());
 }
 
 // Microseconds since 1970; `fallback` where absent.
@@ -170,7 +137,7 @@ class TraceList {
     TraceList() { json_.begin_array(); }
 
     // False: this one was not written any more.
-    bool add(const store::StoredTrace& stored, std::vector<Failure>& failures) {
+    bool add(const store::StoredTrace& stored, std::vector<JaegerFailure>& failures) {
         if (out_.size() > kReplyBytesMax) {
             failures.push_back({206, "the answer was cut: ask for fewer traces", ""});
             return false;
@@ -202,7 +169,7 @@ Result<http::Response> traces_by_id(const Call& call) {
         return fail(ErrorCode::kInvalidArgument, "more than {} trace ids in one question",
                     kTraceIdsMax);
     TraceList list;
-    std::vector<Failure> failures;
+    std::vector<JaegerFailure> failures;
     const auto segments = call.segments();
     for (const std::string_view text : ids) {
         TRY_ASSIGN(const TraceId id, parse_trace_id(text));
@@ -216,7 +183,7 @@ Result<http::Response> traces_by_id(const Call& call) {
         }
     }
     const size_t count = list.count();
-    return envelope(call, list.finish(), count, failures);
+    return jaeger_envelope(call, list.finish(), count, failures);
 }
 
 Result<http::Response> search(Call& call) {
@@ -225,7 +192,7 @@ Result<http::Response> search(Call& call) {
     const auto segments = call.segments();
     TRY_ASSIGN(const auto answer, store::search(segments, question.request(call)));
     TraceList list;
-    std::vector<Failure> failures;
+    std::vector<JaegerFailure> failures;
     if (answer.stats.partial) failures.push_back({206, answer.stats.reason, ""});
     for (const store::TraceSummary& summary : answer.traces) {
         if (call.request.cancelled.stop_requested())
@@ -236,7 +203,7 @@ Result<http::Response> search(Call& call) {
         if (!list.add(*stored, failures)) break;
     }
     const size_t count = list.count();
-    return envelope(call, list.finish(), count, failures);
+    return jaeger_envelope(call, list.finish(), count, failures);
 }
 
 Result<http::Response> trace(Call& call) {
@@ -255,7 +222,7 @@ Result<http::Response> trace(Call& call) {
     json.begin_array();
     write_jaeger_trace(json, (*cached)->trace);
     json.end_array();
-    return envelope(call, out, 1);
+    return jaeger_envelope(call, out, 1);
 }
 
 // What the UI sends when a file is dropped on it: OTLP/JSON in, Jaeger's form out.
@@ -273,7 +240,7 @@ Result<http::Response> transform(Call& call) {
     for (const auto& [id, rows] : rows_of)
         write_jaeger_trace(json, spans, rows);
     json.end_array();
-    return envelope(call, out, rows_of.size());
+    return jaeger_envelope(call, out, rows_of.size());
 }
 
 Answer not_here(std::string text) {
@@ -287,6 +254,32 @@ Answer not_here(std::string text) {
 
 }  // namespace
 
+http::Response jaeger_envelope(const Call& call, std::string_view data, size_t total,
+                               const std::vector<JaegerFailure>& failures) {
+    std::string out;
+    out.reserve(data.size() + 128);
+    JsonWriter json(out);
+    json.begin_object().key("data").raw(data);
+    json.field("total", total).field("limit", 0).field("offset", 0).key("errors");
+    if (failures.empty()) {
+        json.null();
+    } else {
+        json.begin_array();
+        for (const JaegerFailure& failure : failures) {
+            json.begin_object();
+            if (failure.code != 0) json.field("code", failure.code);
+            json.field("msg", failure.message);
+            if (!failure.trace_id.empty()) json.field("traceID", failure.trace_id);
+            json.end_object();
+        }
+        json.end_array();
+    }
+    json.end_object();
+    const std::string_view pretty = call.query.get("prettyPrint");
+    if (!pretty.empty() && pretty != "false") out = indent_json(out);
+    return json_reply(std::move(out));
+}
+
 void add_jaeger(Router& router) {
     router.add(Family::kJaeger, "GET", "/api/services", services);
     router.add(Family::kJaeger, "GET", "/api/services/{}/operations", operations_of_service);
@@ -299,6 +292,7 @@ void add_jaeger(Router& router) {
     for (const char* name : {"latencies", "calls", "errors"})
         router.add(Family::kJaeger, "GET", std::string("/api/metrics/") + name,
                    not_here("metrics are not served here in this version"));
+    add_jaeger_dependencies(router);
     add_jaeger3(router);
 }
 

@@ -1,5 +1,9 @@
 #pragma once
 
+#include <string>
+#include <string_view>
+#include <vector>
+
 #include "api/router.h"
 
 namespace spanloom::api {
@@ -7,5 +11,16 @@ namespace spanloom::api {
 // Jaeger's query API over HTTP: v1 (its UI, Grafana, scripts) and v3.
 void add_jaeger(Router& router);
 void add_jaeger3(Router& router);
+void add_jaeger_dependencies(Router& router);
+
+// An entry of v1's "errors".
+struct JaegerFailure {
+    int code = 0;  // 0: none
+    std::string message;
+    std::string trace_id;
+};
+// The envelope of all v1 answers; `data` is JSON.
+http::Response jaeger_envelope(const Call& call, std::string_view data, size_t total,
+                               const std::vector<JaegerFailure>& failures = {});
 
 }  // namespace spanloom::api

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <tuple>
 
 #include <simdjson.h>
 
@@ -145,22 +146,42 @@ Result<std::vector<std::string>> service_names(const Call& call) {
     return names;
 }
 
-Result<std::vector<Operation>> operations(const Call& call, std::string_view service,
-                                          std::optional<otlp::SpanKind> kind) {
+namespace {
+
+// One scan for every kind: for what the rollups cannot tell.
+Result<std::vector<Operation>> scanned_operations(const Call& call, std::string_view service) {
     std::vector<Operation> found;
     const auto segments = call.segments();
     for (int number = 0; number <= static_cast<int>(otlp::SpanKind::kConsumer); ++number) {
-        const auto candidate = static_cast<otlp::SpanKind>(number);
-        if (kind && *kind != candidate) continue;
+        const auto kind = static_cast<otlp::SpanKind>(number);
         const Predicate where =
             Predicate::all_of({service_predicate(service),
                                Predicate::compare(intrinsic(Intrinsic::kKind), Comparison::kEqual,
-                                                  Value::of_kind(candidate))});
+                                                  Value::of_kind(kind))});
         TRY_ASSIGN(const auto values, store::field_values(segments, intrinsic(Intrinsic::kName), {},
                                                           where, kNamesMax));
         for (const Value& value : values)
-            found.push_back({value.text, candidate});
+            found.push_back({value.text, kind});
     }
+    return found;
+}
+
+}  // namespace
+
+Result<std::vector<Operation>> operations(const Call& call, std::string_view service,
+                                          std::optional<otlp::SpanKind> kind) {
+    OperationRollup rollup({}, 0);
+    rollup.add(call.segments(), call.context.rollups);
+    std::vector<Operation> found;
+    bool is_whole = rollup.reason().empty();
+    for (OperationSeries& series : rollup.operations(service)) {
+        is_whole = is_whole && series.name != kOtherOperation;
+        found.push_back({std::move(series.name), series.kind});
+    }
+    if (!is_whole || rollup.overflowed() != 0) {
+        TRY_ASSIGN(found, scanned_operations(call, service));
+    }
+    if (kind) std::erase_if(found, [&](const Operation& one) { return one.kind != *kind; });
     std::sort(found.begin(), found.end(), [](const Operation& a, const Operation& b) {
         return std::tie(a.name, a.kind) < std::tie(b.name, b.kind);
     });

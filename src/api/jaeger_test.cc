@@ -204,15 +204,31 @@ TEST_CASE("v3 lists, reads and searches with either spelling") {
     CHECK(summary.has(R"("spanCount":2,"errorSpanCount":1)"));
     CHECK(server.get("/api/v3/trace-summaries?query.serviceName=nobody&" + range).body ==
           R"({"summaries":[]})");
-    for (const std::string bad :
-         {std::string("query.serviceName=a"), "query.startTimeMin=now&query.startTimeMax=then",
-          range + "&query.attributes=[", range + "&query.durationMin=soon",
-          range + "&query.searchDepth=x", range + "&query.filter={}",
-          std::string(
-              "query.startTimeMin=2025-11-23T00:00:00Z&query.startTimeMax=2025-11-22T00:00:00Z")}) {
+    const std::vector<std::string> malformed = {
+        "query.serviceName=a",
+        "query.startTimeMin=now&query.startTimeMax=then",
+        range + "&query.attributes=[",
+        range + "&query.durationMin=soon",
+        range + "&query.searchDepth=x",
+        range + "&query.filter={}",
+        "query.startTimeMin=2025-11-23T00:00:00Z&query.startTimeMax=2025-11-22T00:00:00Z"};
+    for (const std::string& bad : malformed) {
         CAPTURE(bad);
         const Reply reply = server.get("/api/v3/traces?" + bad);
         CHECK(reply.status == 400);
         CHECK(reply.has(R"("httpCode":400)"));
     }
+}
+
+TEST_CASE("dependencies are the calls between services") {
+    TestServer server({kShopTrace, kLaterTrace});
+    const Reply reply = server.get("/api/dependencies?endTs=1763820000000&lookback=86400000");
+    CHECK(reply.has(R"("data":[{"parent":"front","child":"db","callCount":1}],"total":1)"));
+    CHECK(server.get("/api/dependencies").has(R"("callCount":1)"));
+    CHECK(server.get("/api/dependencies?service=nobody").has(R"("data":[])"));
+    CHECK(server.get("/api/dependencies?endTs=1763820000000&lookback=1000").has(R"("data":[])"));
+    CHECK(server.get("/api/dependencies?endTs=soon").status == 400);
+    CHECK(server.get("/api/v3/dependencies").body ==
+          R"({"dependencies":[{"parent":"front","child":"db","callCount":"1"}]})");
+    CHECK(server.get("/api/v3/dependencies?startTime=soon").status == 400);
 }

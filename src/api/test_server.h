@@ -11,6 +11,7 @@
 #include "api/api.h"
 #include "base/text.h"
 #include "otlp/batch.h"
+#include "rollup/operation_rollup.h"
 
 // For tests: the API over segments built from OTLP/JSON, asked without sockets.
 namespace spanloom::api {
@@ -41,7 +42,9 @@ class FixedStore final : public store::Store {
         REQUIRE(batch.has_value());
         REQUIRE(batch->spans_rejected == 0);
         batch->arrival_ns = 1;
-        store::SegmentBuilder builder{store::SegmentOptions{}};
+        store::SegmentOptions segment_options;
+        segment_options.rollup = make_operation_rollup();
+        store::SegmentBuilder builder{segment_options};
         builder.add(*batch);
         auto image = builder.finish();
         REQUIRE(image.has_value());
@@ -51,6 +54,14 @@ class FixedStore final : public store::Store {
     }
 
     std::vector<std::shared_ptr<const store::Segment>> segments;
+};
+
+// A wall clock that stands still beside a running monotonic one, which deadlines in the store
+// follow.
+class FixedWallClock final : public Clock {
+  public:
+    uint64_t wall_ns() const override { return 1'763'820'000'000'000'000; }
+    uint64_t monotonic_ns() const override { return SystemClock().monotonic_ns(); }
 };
 
 class KeepingResponder final : public http::Responder {
@@ -131,7 +142,7 @@ class TestServer {
     FixedStore store;
     InlineExecutor inline_executor;
     MetricsRegistry metrics;
-    ManualClock clock{1'763'820'000'000'000'000};
+    FixedWallClock clock;
     http::Handler handler;
 };
 

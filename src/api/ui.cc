@@ -423,6 +423,7 @@ void add_ui(Router& router) {
     router.add(Family::kUi, "GET", "/api/ui/v1/operations", operation_list);
     router.add(Family::kUi, "GET", "/api/ui/v1/keys", keys);
     router.add(Family::kUi, "GET", "/api/ui/v1/values", values);
+    add_ui_services(router);
     add_ui_trace(router);
 }
 

@@ -7,5 +7,6 @@ namespace spanloom::api {
 // The web UI's own API, below /api/ui/v1.
 void add_ui(Router& router);
 void add_ui_trace(Router& router);
+void add_ui_services(Router& router);
 
 }  // namespace spanloom::api

@@ -370,3 +370,32 @@ TEST_CASE("a trace can be taken home in two forms") {
     CHECK(server.get("/api/ui/v1/trace/abc/export?format=jaeger").has(R"({"data":[{"traceID":)"));
     CHECK(server.get("/api/ui/v1/trace/abc/export?format=pdf").status == 400);
 }
+
+TEST_CASE("services come with their rates, errors and durations by step") {
+    TestServer server({kShopTrace, kLaterTrace});
+    const Reply reply = server.get(
+        "/api/ui/v1/services?from=1763818800000000000&to=1763819700000000000&step=300000000000");
+    CAPTURE(reply.body);
+    simdjson::dom::parser parser;
+    simdjson::dom::element answer;
+    REQUIRE(parser.parse(reply.body).get(answer) == simdjson::SUCCESS);
+    CHECK(std::string_view(answer["from"]) == "1763818800000000000");
+    CHECK(std::string_view(answer["step"]) == "300000000000");
+    const auto services = answer["services"];
+    REQUIRE(services.get_array().size() == 2);
+    CHECK(std::string_view(services.at(0)["name"]) == "db");
+    const auto front = services.at(1);
+    CHECK(std::string_view(front["name"]) == "front");
+    REQUIRE(front["rate"].get_array().size() == 3);
+    CHECK(uint64_t(front["errors"].at(0)) == 1);
+    CHECK(uint64_t(front["errors"].at(1)) == 0);
+    CHECK(front["p50_ns"].at(1).is_null());
+    CHECK(double(front["rate"].at(0)) == doctest::Approx(1.0 / 300));
+    CHECK(uint64_t(front["total"]["count"]) == 2);
+    CHECK(uint64_t(front["total"]["errors"]) == 1);
+    CHECK(uint64_t(front["operations"]) == 2);
+    CHECK(double(front["total"]["p95_ns"]) == doctest::Approx(2e9).epsilon(0.05));
+    CHECK(server.get("/api/ui/v1/services?from=5&to=5").status == 400);
+    CHECK(server.get("/api/ui/v1/services?from=x").status == 400);
+    CHECK(server.get("/api/ui/v1/services").status == 200);
+}
