@@ -94,8 +94,8 @@ function draw(canvas: HTMLCanvasElement, width: number, traces: TraceSummary[], 
   context.font = paint.font;
   const [t0, t1] = time_span(traces, Number(from / 1000000n), Number(to / 1000000n));
   const logs = traces.map((t) => Math.log10(Math.max(1000, Number(t.duration_ns))));
-  const low = Math.floor((logs.length ? Math.min(...logs) : 6) * 2 - 0.2) / 2;
-  const high = Math.max(low + 1, Math.ceil((logs.length ? Math.max(...logs) : 9) * 2 + 0.2) / 2);
+  const high = Math.ceil((logs.length ? Math.max(...logs) : 9) + 0.15);
+  const low = Math.min(high - 2, Math.floor((logs.length ? Math.min(...logs) : 6) - 0.15));
   const x = (ms: number): number => kLeft + ((ms - t0) / (t1 - t0)) * (width - kLeft - kRight);
   const y = (log: number): number => kTop + (1 - (log - low) / (high - low)) * (kHeight - kTop - kBottom);
   context.textBaseline = 'middle';

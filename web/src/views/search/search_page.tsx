@@ -132,7 +132,7 @@ function ResultHead() {
       </h2>
       {stats && (
         <span class="muted small">
-          {count_short(stats.scanned_spans)} spans looked at in {stats.ms < 10 ? stats.ms.toFixed(1) : Math.round(stats.ms)} ms
+          {count_short(stats.scanned_spans)} spans looked at in {stats.ms < 0.1 ? 'less than 0.1' : stats.ms < 10 ? stats.ms.toFixed(1) : Math.round(stats.ms)} ms
         </span>
       )}
       {stats?.partial && (
