@@ -16,6 +16,8 @@ enum IntegerForm : uint8_t { kConstant, kPacked, kDelta, kDictionary, kPlanes };
 enum DoubleForm : uint8_t { kBits, kDecimal };
 
 constexpr size_t kDictionaryMax = 256;  // distinct integers before a dictionary cannot pay
+constexpr size_t kTrialValues = 128;    // so many first values with
+constexpr size_t kTrialDistinct = 48;   // so many different ones: no dictionary
 
 tl::unexpected<Error> damaged(std::string_view what) {
     return fail(ErrorCode::kDataLoss, "{}", what);
@@ -170,39 +172,59 @@ void write_planes(std::span<const int64_t> values, const Profile& profile, int z
     }
 }
 
-// The distinct values, sorted; empty where there are too many.
-std::vector<int64_t> distinct_of(std::span<const int64_t> values) {
-    std::vector<int64_t> sorted;
-    for (size_t i = 0; i < values.size(); ++i) {
-        if (i > 0 && values[i] == values[i - 1]) continue;
-        const auto at = std::lower_bound(sorted.begin(), sorted.end(), values[i]);
-        if (at != sorted.end() && *at == values[i]) continue;
-        if (sorted.size() == kDictionaryMax) return {};
-        sorted.insert(at, values[i]);
+// Distinct values, numbered as they come, as long as they are few.
+class FewValues {
+  public:
+    // The value's number; kDictionaryMax where there are too many.
+    size_t number_of(int64_t value) {
+        size_t slot = (static_cast<uint64_t>(value) * 0x9e3779b97f4a7c15U) >> (64 - kSlotBits);
+        for (; slots_[slot] != 0; slot = (slot + 1) & (slots_.size() - 1))
+            if (values_[slots_[slot] - 1U] == value) return slots_[slot] - 1U;
+        if (values_.size() == kDictionaryMax) return kDictionaryMax;
+        values_.push_back(value);
+        slots_[slot] = static_cast<uint16_t>(values_.size());
+        return values_.size() - 1;
     }
-    return sorted;
-}
+    const std::vector<int64_t>& values() const { return values_; }
+
+  private:
+    static constexpr uint32_t kSlotBits = 10;
+
+    std::array<uint16_t, size_t{1} << kSlotBits> slots_{};  // number + 1
+    std::vector<int64_t> values_;
+};
 
 bool write_dictionary(std::span<const int64_t> values, const Profile& profile, std::string& out) {
     if (profile.width < 6 || values.size() < 16) return false;
-    const std::vector<int64_t> distinct =
-        distinct_of(values.first(std::min<size_t>(64, values.size())));
-    if (distinct.empty() || distinct.size() > 32) return false;
-    const std::vector<int64_t> sorted = distinct_of(values);
-    if (sorted.empty()) return false;
+    FewValues few;
+    thread_local std::vector<uint16_t> codes;
+    codes.resize(values.size());
+    for (size_t i = 0; i < values.size(); ++i) {
+        if (i > 0 && values[i] == values[i - 1]) {
+            codes[i] = codes[i - 1];
+            continue;
+        }
+        const size_t number = few.number_of(values[i]);
+        if (number == kDictionaryMax || (number >= kTrialDistinct && i < kTrialValues))
+            return false;
+        codes[i] = static_cast<uint16_t>(number);
+    }
+    std::vector<int64_t> sorted = few.values();
+    std::sort(sorted.begin(), sorted.end());
     const uint32_t width = bits_of(sorted.size() - 1);
     if (sorted.size() * bits_of(profile.width) + packed_bytes(values.size(), width) >
         packed_bytes(values.size(), std::min(profile.width, profile.delta_width)))
         return false;
+    std::vector<uint16_t> ranks(sorted.size());
+    for (size_t number = 0; number < ranks.size(); ++number)
+        ranks[number] = static_cast<uint16_t>(
+            std::lower_bound(sorted.begin(), sorted.end(), few.values()[number]) - sorted.begin());
     ByteWriter writer(out);
     writer.u8(kDictionary);
     writer.varint(sorted.size());
     for (const int64_t value : sorted)
         writer.zigzag(value);
-    pack(values.size(), width, out, [&](size_t i) {
-        return static_cast<uint64_t>(std::lower_bound(sorted.begin(), sorted.end(), values[i]) -
-                                     sorted.begin());
-    });
+    pack(values.size(), width, out, [&](size_t i) { return uint64_t{ranks[codes[i]]}; });
     return true;
 }
 

@@ -80,10 +80,7 @@ class TextTable {
         uint32_t code = kNone;
     };
 
-    bool matches(uint32_t code, std::string_view text) const {
-        const Entry& entry = entries_[code];
-        return entry.size == text.size() && std::memcmp(entry.data, text.data(), text.size()) == 0;
-    }
+    bool matches(uint32_t code, std::string_view text) const { return this->text(code) == text; }
     void place(uint32_t code, uint64_t hash) {
         size_t i = hash & mask_;
         while (slots_[i].code != kNone)

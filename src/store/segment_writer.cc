@@ -6,6 +6,7 @@
 #include <numeric>
 
 #include "base/hash.h"
+#include "otlp/tracestate.h"
 #include "otlp/view.h"
 #include "store/column.h"
 #include "store/segment_bytes.h"
@@ -258,6 +259,7 @@ RowGroup SegmentWriter::describe_group() {
     const auto& kinds = stages_[kColumnKind].integers;
     const auto& scopes = stages_[kColumnScope].integers;
     const auto& names = stages_[kColumnName].codes;
+    const auto& states = stages_[kColumnTraceState].codes;
     for (size_t i = 0; i < starts.size(); ++i) {
         operations_->operation.push_back(
             operations_->operation_of(operations_->service_of_scope[static_cast<size_t>(scopes[i])],
@@ -267,7 +269,8 @@ RowGroup SegmentWriter::describe_group() {
             static_cast<uint64_t>(std::max<int64_t>(durations[i], 0)));
         operations_->is_error.push_back(statuses[i] ==
                                         static_cast<int64_t>(otlp::StatusCode::kError));
-        operations_->weight.push_back(1);
+        const std::string_view state = texts_[kColumnTraceState]->table.text(states[i]);
+        operations_->weight.push_back(state.empty() ? 1 : otlp::adjusted_count(state).value);
     }
     return meta;
 }
