@@ -78,4 +78,14 @@ std::string MetricsRegistry::render() const {
     return out;
 }
 
+uint64_t MetricsRegistry::total(std::string_view name) const {
+    std::lock_guard lock(mutex_);
+    uint64_t sum = 0;
+    for (const Family& family : families_) {
+        if (family.name != name) continue;
+        for (const Series& series : family.series) sum += series.counter.value();
+    }
+    return sum;
+}
+
 }  // namespace spanloom

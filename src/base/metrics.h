@@ -34,6 +34,8 @@ class MetricsRegistry {
     void gauge(std::string_view name, std::string_view help, std::function<double()> read,
                Labels labels = {});
     std::string render() const;
+    // The sum of a counter over all its labels; 0 where there is none of that name.
+    uint64_t total(std::string_view name) const;
 
   private:
     struct Series {

@@ -170,11 +170,17 @@ Result<void> Program::start() {
         TRY(listen(port));
     const auto queries = [&](api::Face face) {
         api::ApiOptions options{
-            .store = *store_, .queries = *query_pool_, .metrics = metrics_, .clock = clock_};
-        options.boot = {std::string(kVersion), otlp_grpc_, otlp_http_};
-        options.readiness = [this] { return readiness(); };
+            .store = *store_,
+            .queries = *query_pool_,
+            .metrics = metrics_,
+            .clock = clock_,
+            .boot = {std::string(kVersion), otlp_grpc_, otlp_http_},
+            .readiness = [this] { return readiness(); },
+            .spans_rejected = [this] { return metrics_.total("rejected_spans_total"); },
+            .limits = {},
+            .face = face,
+            .host_names = {}};
         options.limits.deadline_ms = static_cast<uint32_t>(config_.query_timeout_ns / kNsPerMs);
-        options.face = face;
         return api::make_api(std::move(options));
     };
     TRY(listen({"http", &config_.http, queries(api::Face::kAll), "web UI and query APIs"}));
