@@ -1,9 +1,8 @@
 // Browser, pages with guards, accessibility checks and screenshots for the browser tests.
 
 import assert from 'node:assert/strict';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdirSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -21,13 +20,11 @@ const chromium_path = process.env.CHROMIUM ?? '/usr/bin/chromium';
 export class Browser {
   async start() {
     mkdirSync(shots, { recursive: true });
-    this.profile = mkdtempSync(join(tmpdir(), 'spanloom-browser-'));
     this.browser = await chromium.launch({ executablePath: chromium_path, headless: true, args: flags });
   }
 
   async stop() {
     await this.browser.close();
-    rmSync(this.profile, { recursive: true, force: true });
   }
 
   /** A page in a fresh profile; what it prints as an error, throws, or asks from elsewhere is collected and checked at the end. */
