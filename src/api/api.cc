@@ -40,32 +40,39 @@ bool is_private_name(std::string_view name) {
     return name.find('.') == std::string_view::npos || name.ends_with(".localhost");
 }
 
-// Browsers say which page a POST comes from. Pages of other origins are refused; so are pages
-// whose name was made to point at this machine (DNS rebinding), which only loopback peers can be
-// led to.
-Result<void> check_origin(const http::Request& request,
-                          const std::vector<std::string>& host_names) {
-    if (request.method != "POST" && request.method != "PUT" && request.method != "DELETE")
-        return {};
-    const std::string_view site = request.headers.get("sec-fetch-site");
-    if (site == "cross-site" || site == "same-site")
-        return fail(ErrorCode::kPermissionDenied,
-                    "requests from pages of other origins are refused");
-    const std::string_view origin = request.headers.get("origin");
-    if (origin.empty()) return {};
-    const std::string_view host = request.headers.get("host");
-    const size_t scheme = origin.find("://");
-    if (scheme == std::string_view::npos || host.empty() || origin.substr(scheme + 3) != host)
-        return fail(ErrorCode::kPermissionDenied,
-                    "requests from pages of other origins are refused");
-    const std::string_view name = host_name(host);
+// A page whose name was made to point at this machine (DNS rebinding) reaches us from loopback with
+// a name that is not ours, whatever the method.
+Result<void> check_host(const http::Request& request, const std::vector<std::string>& host_names) {
+    const std::string_view name = host_name(request.headers.get("host"));
     if (!is_loopback(request.peer) || is_private_name(name)) return {};
     for (const std::string& known : host_names) {
         if (known == name) return {};
     }
     return fail(ErrorCode::kPermissionDenied,
-                "\"{}\" is not a name of this server: add it to http.host_names if it is one",
+                "\"{}\" is not a name of this server: add it to listen.host_names if it is one",
                 name.substr(0, 100));
+}
+
+// Browsers say which page a POST comes from; those of other origins are refused.
+Result<void> check_origin(const http::Request& request) {
+    if (request.method != "POST" && request.method != "PUT" && request.method != "DELETE")
+        return {};
+    const std::string_view site = request.headers.get("sec-fetch-site");
+    const std::string_view origin = request.headers.get("origin");
+    const std::string_view host = request.headers.get("host");
+    const size_t scheme = origin.find("://");
+    const bool is_own = origin.empty() || (scheme != std::string_view::npos && !host.empty() &&
+                                           origin.substr(scheme + 3) == host);
+    if (site == "cross-site" || site == "same-site" || !is_own)
+        return fail(ErrorCode::kPermissionDenied,
+                    "requests from pages of other origins are refused");
+    return {};
+}
+
+Result<void> check_browser(const http::Request& request,
+                           const std::vector<std::string>& host_names) {
+    TRY(check_host(request, host_names));
+    return check_origin(request);
 }
 
 void compress(const http::Request& request, http::Response& response) {
@@ -99,7 +106,7 @@ class Api : public std::enable_shared_from_this<Api> {
         Router::Match match = router_.find(request, context_.options.face);
         if (match.route == nullptr) return send(*responder, unknown(request, match));
         const uint64_t id = context_.next_request_id.fetch_add(1);
-        if (const auto allowed = check_origin(request, context_.options.host_names); !allowed)
+        if (const auto allowed = check_browser(request, context_.options.host_names); !allowed)
             return send(*responder, error_reply(match.family, allowed.error(), id));
         auto call = make_call(std::move(request), std::move(match.captures), id);
         if (match.route->place == Place::kIoThread)

@@ -135,8 +135,8 @@ Result<uint16_t> ServerImpl::listen(Endpoint endpoint) {
     if (error) {
         return fail(error == boost::asio::error::address_in_use ? ErrorCode::kAlreadyExists
                                                                 : ErrorCode::kUnavailable,
-                    "endpoint {}: cannot listen on {} port {}: {}; choose another port, or stop "
-                    "what uses it",
+                    "endpoint {}: cannot listen on {}:{}: {}; choose another port, or stop what "
+                    "uses it",
                     endpoint.name, host, endpoint.port, error.message());
     }
     state->metrics = std::make_unique<EndpointMetrics>(metrics_, endpoint.name);

@@ -65,6 +65,9 @@ const std::vector<Setting>& settings() {
          "the Tempo API alone, host:port (3200 is usual); off by default"},
         {"listen", "public", Flag{&Config::listen_public},
          "true allows addresses other than loopback; there is no login, so keep a proxy in front"},
+        {"listen", "host_names", List{&Config::host_names},
+         "names under which a proxy on this machine passes browsers on, e.g. "
+         "[\"traces.example.com\"]; addresses and localhost always work"},
         {"tls", "certificate", Text{&Config::tls_certificate},
          "PEM file of the certificate chain, for all ports; \"\" means plaintext"},
         {"tls", "key", Text{&Config::tls_key}, "PEM file of the private key"},

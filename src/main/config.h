@@ -22,6 +22,7 @@ struct Config {
     std::string zipkin = "127.0.0.1:9411";
     std::string tempo;  // off
     bool listen_public = false;
+    std::vector<std::string> host_names;
 
     std::string tls_certificate;
     std::string tls_key;

@@ -174,6 +174,11 @@ int run(int argc, char** argv) {
     find->add_option("--limit", search.limit, "most traces (20)")->check(CLI::Range(1, 1000));
     find->add_flag("--json", search.as_json, "as JSON lines");
     add_config_commands(app, code, flags, path);
+    if (argc > 1 && argv[1][0] != '-' &&
+        app.get_subcommands([&](CLI::App* c) { return c->get_name() == argv[1]; }).empty())
+        return report({ErrorCode::kInvalidArgument,
+                       fmt::format("there is no command '{}'; `spanloom --help` shows them",
+                                   spanloom::printable(argv[1]))});
     try {
         app.parse(argc, argv);
     } catch (const CLI::Success& done) {

@@ -111,6 +111,7 @@ class Program {
     std::atomic<bool> is_stopping_ = false;
     std::string otlp_grpc_;  // as bound
     std::string otlp_http_;
+    std::string http_;
 };
 
 std::vector<Port> Program::ports() {
@@ -138,6 +139,7 @@ Result<void> Program::listen(const Port& port) {
         "{}:{}", at.host.find(':') == std::string::npos ? at.host : "[" + at.host + "]", bound);
     if (std::string_view(port.name) == "otlp-grpc") otlp_grpc_ = shown;
     if (std::string_view(port.name) == "otlp-http") otlp_http_ = shown;
+    if (std::string_view(port.name) == "http") http_ = shown;
     fmt::print("  {:<10} {:<22} {}\n", port.name, shown, port.text);
     return {};
 }
@@ -179,7 +181,7 @@ Result<void> Program::start() {
             .spans_rejected = [this] { return metrics_.total("rejected_spans_total"); },
             .limits = {},
             .face = face,
-            .host_names = {}};
+            .host_names = config_.host_names};
         options.limits.deadline_ms = static_cast<uint32_t>(config_.query_timeout_ns / kNsPerMs);
         return api::make_api(std::move(options));
     };
@@ -187,7 +189,7 @@ Result<void> Program::start() {
     TRY(listen({"tempo", &config_.tempo, queries(api::Face::kTempo), "Tempo API"}));
     server_->start();
     if (!config_.http.empty() && config_.tls_certificate.empty())
-        fmt::print("open http://{} in a browser\n", config_.http);
+        fmt::print("open http://{} in a browser\n", http_);
     fmt::print("ready\n");
     std::fflush(stdout);
     return {};

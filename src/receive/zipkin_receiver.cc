@@ -112,6 +112,10 @@ class ZipkinReceiver : public std::enable_shared_from_this<ZipkinReceiver> {
     void route_http(const ExchangePtr& exchange) {
         const http::Request& request = exchange->request;
         if (request.method == "OPTIONS") return exchange->responder->send(cors_.preflight(request));
+        if (request.path == "/" && (request.method == "GET" || request.method == "HEAD"))
+            return send(exchange, text_response(200,
+                                                "This port takes Zipkin spans: POST them to "
+                                                "/api/v2/spans.\n"));
         if (request.path == kOldSpansPath)
             return refuse(exchange, RefusalReason::kPath, 404, 12,
                           "Zipkin's v1 format is not supported: let the sender use v2 "

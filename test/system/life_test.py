@@ -168,7 +168,7 @@ def test_trace_and_search_print_to_a_terminal():
         code, out, _ = command("trace", trace_id.hex(), "--server", at, "--json")
         assert code == 0 and '"resourceSpans"' in out
         code, out, err = command("search", "{ nonsense", "--server", at)
-        assert code == 1 and "line 1" in err, err
+        assert code == 1 and "column 3" in err and "nonsense" in err, err
         code, _, err = command("trace", "f" * 32, "--server", at)
         assert code == 1 and "f" * 32 in one_sentence(err), err
 
