@@ -1,3 +1,5 @@
+#include <doctest/doctest.h>
+
 #include "api/test_server.h"
 
 using namespace spanloom;
@@ -12,32 +14,36 @@ TEST_CASE("every kind of value has its form in a v1 trace") {
     const Reply reply = server.get(kTrace);
     CHECK(reply.status == 200);
     CHECK(reply.headers.get("content-type") == "application/json");
-    for (
-        const std::string_view part :
-        {R"("traceID":"00000000000000000000000000000abc")",
-         R"("operationName":"GET /")",
-         R"("startTime":1763819000000000,"duration":2000000)",
-         R"({"key":"text","type":"string","value":"x\"y"})",
-         R"({"key":"yes","type":"bool","value":true})",
-         R"({"key":"count","type":"int64","value":500})",
-         R"({"key":"huge","type":"int64","value":"9223372036854775807"})",
-         R"({"key":"ratio","type":"float64","value":0.5})",
-         R"({"key":"raw","type":"binary","value":"AQID"})",
-         R"({"key":"list","type":"string","value":"[1,\"b\"]"})",
-         R"({"key":"map","type":"string","value":"{\"k\":false}"})",
-         R"({"key":"otel.scope.name","type":"string","value":"lib"})",
-         R"({"key":"otel.scope.version","type":"string","value":"1.0"})",
-         R"({"key":"span.kind","type":"string","value":"server"})",
-         R"({"key":"error","type":"bool","value":true})",
-         R"({"key":"otel.status_code","type":"string","value":"ERROR"})",
-         R"({"key":"otel.status_description","type":"string","value":"broke"})",
-         R"({"key":"w3c.tracestate","type":"string","value":"a=b"})",
-         R"("logs":[{"timestamp":1763819001000000,"fields":[{"key":"event","type":"string","value":"boom"},{"key":"why","type":"string","value":"because"}]}])",
-         R"({"refType":"FOLLOWS_FROM","traceID":"0000000000000000000000000000dead","spanID":"00000000000000aa"})",
-         R"({"refType":"CHILD_OF","traceID":"00000000000000000000000000000abc","spanID":"0000000000000001"})",
-         R"("serviceName":"front","tags":[{"key":"host.name","type":"string","value":"web-1"}])",
-         R"("serviceName":"db","tags":[])",
-         R"("total":1,"limit":0,"offset":0,"errors":null)"}) {
+    for (const std::string_view part :
+         {R"("traceID":"00000000000000000000000000000abc")",
+          R"("operationName":"GET /")",
+          R"("startTime":1763819000000000,"duration":2000000)",
+          R"({"key":"text","type":"string","value":"x\"y"})",
+          R"({"key":"yes","type":"bool","value":true})",
+          R"({"key":"count","type":"int64","value":500})",
+          R"({"key":"huge","type":"int64","value":"9223372036854775807"})",
+          R"({"key":"ratio","type":"float64","value":0.5})",
+          R"({"key":"raw","type":"binary","value":"AQID"})",
+          R"({"key":"list","type":"string","value":"[1,\"b\"]"})",
+          R"({"key":"map","type":"string","value":"{\"k\":false}"})",
+          R"({"key":"otel.scope.name","type":"string","value":"lib"})",
+          R"({"key":"otel.scope.version","type":"string","value":"1.0"})",
+          R"({"key":"span.kind","type":"string","value":"server"})",
+          R"({"key":"error","type":"bool","value":true})",
+          R"({"key":"otel.status_code","type":"string","value":"ERROR"})",
+          R"({"key":"otel.status_description","type":"string","value":"broke"})",
+          R"({"key":"w3c.tracestate","type":"string","value":"a=b"})",
+          R"("logs":[{"timestamp":1763819001000000,"fields":[{"key":"event",)"
+          R"("type":"string","value":"boom"},{"key":"why","type":"string",)"
+          R"("value":"because"}]}])",
+          R"({"refType":"FOLLOWS_FROM",)"
+          R"("traceID":"0000000000000000000000000000dead",)"
+          R"("spanID":"00000000000000aa"})",
+          R"({"refType":"CHILD_OF","traceID":"00000000000000000000000000000abc",)"
+          R"("spanID":"0000000000000001"})",
+          R"("serviceName":"front","tags":[{"key":"host.name","type":"string","value":"web-1"}])",
+          R"("serviceName":"db","tags":[])",
+          R"("total":1,"limit":0,"offset":0,"errors":null)"}) {
         CAPTURE(part);
         CHECK(reply.has(part));
     }

@@ -1,3 +1,5 @@
+#include <doctest/doctest.h>
+
 #include "api/test_server.h"
 #include "http/compression.h"
 

@@ -6,8 +6,6 @@
 #include <utility>
 #include <vector>
 
-#include <doctest/doctest.h>
-
 #include "api/api.h"
 #include "base/text.h"
 #include "otlp/batch.h"
@@ -37,19 +35,19 @@ class FixedStore final : public store::Store {
 
     void add(std::string_view otlp_json) {
         auto bytes = otlp::json_to_protobuf(otlp_json);
-        REQUIRE_MESSAGE(bytes.has_value(), (bytes ? "" : bytes.error().message));
+        SPANLOOM_ASSERT(bytes.has_value());
         auto batch = otlp::decode(*bytes);
-        REQUIRE(batch.has_value());
-        REQUIRE(batch->spans_rejected == 0);
+        SPANLOOM_ASSERT(batch.has_value());
+        SPANLOOM_ASSERT(batch->spans_rejected == 0);
         batch->arrival_ns = 1;
         store::SegmentOptions segment_options;
         segment_options.rollup = make_operation_rollup();
         store::SegmentBuilder builder{segment_options};
         builder.add(*batch);
         auto image = builder.finish();
-        REQUIRE(image.has_value());
+        SPANLOOM_ASSERT(image.has_value());
         auto segment = store::Segment::open(*image);
-        REQUIRE(segment.has_value());
+        SPANLOOM_ASSERT(segment.has_value());
         segments.push_back(*segment);
     }
 
@@ -129,7 +127,7 @@ class TestServer {
         request.peer = "127.0.0.1:50000";
         auto responder = std::make_shared<KeepingResponder>();
         handler(std::move(request), responder);
-        CHECK(responder->sent == 1);
+        SPANLOOM_ASSERT(responder->sent == 1);
         Reply reply;
         reply.status = responder->last.status;
         reply.body = responder->last.shared_body.empty()
@@ -149,22 +147,29 @@ class TestServer {
 // One trace of two services with a value of every kind; id 0...0abc.
 inline constexpr std::string_view kShopTrace = R"({"resourceSpans":[
  {"resource":{"attributes":[{"key":"service.name","value":{"stringValue":"front"}},
-                            {"key":"host.name","value":{"stringValue":"web-1"}}]},"schemaUrl":"https://s/1",
+                            {"key":"host.name","value":{"stringValue":"web-1"}}]},
+                              "schemaUrl":"https://s/1",
   "scopeSpans":[{"scope":{"name":"lib","version":"1.0"},"spans":[
-   {"traceId":"00000000000000000000000000000abc","spanId":"0000000000000001","name":"GET /","kind":2,
-    "startTimeUnixNano":"1763819000000000000","endTimeUnixNano":"1763819002000000000","traceState":"a=b","flags":257,
+   {"traceId":"00000000000000000000000000000abc","spanId":"0000000000000001","name":"GET /",
+     "kind":2,
+    "startTimeUnixNano":"1763819000000000000","endTimeUnixNano":"1763819002000000000",
+      "traceState":"a=b","flags":257,
     "status":{"code":2,"message":"broke"},
-    "attributes":[{"key":"text","value":{"stringValue":"x\"y"}},{"key":"yes","value":{"boolValue":true}},
-      {"key":"count","value":{"intValue":"500"}},{"key":"huge","value":{"intValue":"9223372036854775807"}},
+    "attributes":[{"key":"text","value":{"stringValue":"x\"y"}},{"key":"yes",
+      "value":{"boolValue":true}},
+      {"key":"count","value":{"intValue":"500"}},{"key":"huge",
+        "value":{"intValue":"9223372036854775807"}},
       {"key":"ratio","value":{"doubleValue":0.5}},{"key":"raw","value":{"bytesValue":"AQID"}},
       {"key":"list","value":{"arrayValue":{"values":[{"intValue":"1"},{"stringValue":"b"}]}}},
       {"key":"map","value":{"kvlistValue":{"values":[{"key":"k","value":{"boolValue":false}}]}}},
       {"key":"user.id","value":{"stringValue":"4815"}}],
-    "events":[{"timeUnixNano":"1763819001000000000","name":"boom","attributes":[{"key":"why","value":{"stringValue":"because"}}]}],
+    "events":[{"timeUnixNano":"1763819001000000000","name":"boom","attributes":[{"key":"why",
+      "value":{"stringValue":"because"}}]}],
     "links":[{"traceId":"0000000000000000000000000000dead","spanId":"00000000000000aa"}]}]}]},
  {"resource":{"attributes":[{"key":"service.name","value":{"stringValue":"db"}}]},
   "scopeSpans":[{"scope":{"name":"sql"},"spans":[
-   {"traceId":"00000000000000000000000000000abc","spanId":"0000000000000002","parentSpanId":"0000000000000001","name":"SELECT","kind":3,
+   {"traceId":"00000000000000000000000000000abc","spanId":"0000000000000002",
+     "parentSpanId":"0000000000000001","name":"SELECT","kind":3,
     "startTimeUnixNano":"1763819000500000000","endTimeUnixNano":"1763819000700000000",
     "attributes":[{"key":"rows","value":{"intValue":"3"}}]}]}]}]})";
 
@@ -172,7 +177,8 @@ inline constexpr std::string_view kShopTrace = R"({"resourceSpans":[
 inline constexpr std::string_view kLaterTrace = R"({"resourceSpans":[
  {"resource":{"attributes":[{"key":"service.name","value":{"stringValue":"front"}}]},
   "scopeSpans":[{"spans":[
-   {"traceId":"00000000000000000000000000000def","spanId":"0000000000000009","name":"GET /later","kind":2,
+   {"traceId":"00000000000000000000000000000def","spanId":"0000000000000009","name":"GET /later",
+     "kind":2,
     "startTimeUnixNano":"1763819500000000000","endTimeUnixNano":"1763819500001000000"}]}]}]})";
 
 }  // namespace spanloom::api

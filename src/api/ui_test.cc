@@ -1,5 +1,6 @@
 #include <cstring>
 
+#include <doctest/doctest.h>
 #include <simdjson.h>
 
 #include "api/skeleton.h"
@@ -88,14 +89,15 @@ struct SpanLine {
 };
 
 traceql::Trace trace_of(const std::vector<SpanLine>& lines) {
-    std::string json =
-        R"({"resourceSpans":[{"resource":{"attributes":[{"key":"service.name","value":{"stringValue":"s"}}]},"scopeSpans":[{"spans":[)";
+    std::string json = R"({"resourceSpans":[{"resource":{"attributes":[{"key":"service.name",)"
+                       R"("value":{"stringValue":"s"}}]},"scopeSpans":[{"spans":[)";
     for (const SpanLine& line : lines) {
         if (&line != lines.data()) json += ',';
-        json += fmt::format(
-            R"({{"traceId":"00000000000000000000000000000abc","spanId":"{:0>16}","parentSpanId":"{}","name":"{}","kind":{},"startTimeUnixNano":"{}","endTimeUnixNano":"{}"}})",
-            line.id, *line.parent == 0 ? "" : fmt::format("{:0>16}", line.parent), line.name,
-            line.kind, line.start, line.end);
+        json += fmt::format(R"({{"traceId":"00000000000000000000000000000abc","spanId":"{:0>16}",)"
+                            R"("parentSpanId":"{}","name":"{}","kind":{},"startTimeUnixNano":"{}",)"
+                            R"("endTimeUnixNano":"{}"}})",
+                            line.id, *line.parent == 0 ? "" : fmt::format("{:0>16}", line.parent),
+                            line.name, line.kind, line.start, line.end);
     }
     json += "]}]}]}";
     auto bytes = otlp::json_to_protobuf(json);
@@ -209,9 +211,11 @@ TEST_CASE("a trace without spans is a skeleton without rows") {
 TEST_CASE("boot and health tell the page where it is") {
     TestServer server({kShopTrace});
     const Reply boot = server.get("/api/ui/v1/boot");
-    CHECK(
-        boot.body ==
-        R"({"version":"1.2.3","features":["search","trace"],"services":["db","front"],"now_ns":"1763820000000000000","endpoints":{"otlp_grpc":"127.0.0.1:4317","otlp_http":"127.0.0.1:4318"},"spans":"2","limits":{"search_limit_max":1000}})");
+    CHECK(boot.body == R"({"version":"1.2.3","features":["search","trace"],"services":["db",)"
+                       R"("front"],"now_ns":"1763820000000000000",)"
+                       R"("endpoints":{"otlp_grpc":"127.0.0.1:4317",)"
+                       R"("otlp_http":"127.0.0.1:4318"},"spans":"2",)"
+                       R"("limits":{"search_limit_max":1000}})");
     const Reply health = server.get("/api/ui/v1/health");
     CHECK(health.has(R"("spans":"2","spans_per_s":0)"));
     CHECK(health.has(R"("oldest_ns":null,"rejected":"0","state":"ok","reason":"")"));
@@ -225,7 +229,13 @@ TEST_CASE("search answers lines, newest first, and goes on from its cursor") {
     CHECK(first.status == 200);
     CHECK(first.headers.get("content-type") == "application/x-ndjson");
     CHECK(first.body.starts_with(
-        R"({"trace":{"id":"00000000000000000000000000000def","root_service":"front","root_name":"GET /later","start_ns":"1763819500000000000","duration_ns":"1000000","spans":1,"errors":0,"services":[{"name":"front","spans":1,"errors":0}],"matched":1,"matched_spans":[{"id":"0000000000000009","name":"GET /later","start_ns":"1763819500000000000","duration_ns":"1000000"}],"root_received":true}})"));
+        R"({"trace":{"id":"00000000000000000000000000000def",)"
+        R"("root_service":"front","root_name":"GET /later",)"
+        R"("start_ns":"1763819500000000000","duration_ns":"1000000","spans":1,)"
+        R"("errors":0,"services":[{"name":"front","spans":1,"errors":0}],)"
+        R"("matched":1,"matched_spans":[{"id":"0000000000000009","name":"GET )"
+        R"(/later","start_ns":"1763819500000000000","duration_ns":"1000000"}],)"
+        R"("root_received":true}})"));
     const std::string cursor = "1763819500000000000:00000000000000000000000000000def";
     CHECK(first.has(R"({"end":{"cursor":")" + cursor + R"(","stats":{"scanned_spans":)"));
     const Reply second =
@@ -259,13 +269,15 @@ TEST_CASE("a query that cannot be read says where, in the units of the page") {
 
 TEST_CASE("parse colours a query and explains what is wrong with it") {
     TestServer server({});
-    CHECK(
-        server.post("/api/ui/v1/parse", R"({"q":"{ span.a = 1s }"})").body ==
-        R"({"ok":true,"tokens":[{"from":0,"to":1,"kind":"brace"},{"from":2,"to":7,"kind":"scope"},{"from":7,"to":8,"kind":"attribute"},{"from":9,"to":10,"kind":"operator"},{"from":11,"to":13,"kind":"duration"},{"from":14,"to":15,"kind":"brace"}]})");
+    CHECK(server.post("/api/ui/v1/parse", R"({"q":"{ span.a = 1s }"})").body ==
+          R"({"ok":true,"tokens":[{"from":0,"to":1,"kind":"brace"},{"from":2,)"
+          R"("to":7,"kind":"scope"},{"from":7,"to":8,"kind":"attribute"},{"from":9,)"
+          R"("to":10,"kind":"operator"},{"from":11,"to":13,"kind":"duration"},)"
+          R"({"from":14,"to":15,"kind":"brace"}]})");
     const Reply wrong = server.post("/api/ui/v1/parse", R"({"q":"{ foo = 1 }"})");
     CHECK(wrong.status == 200);
-    CHECK(wrong.has(
-        R"({"ok":false,"message":"unknown name foo","pos":2,"hint":"write .foo or span.foo","tokens":[)"));
+    CHECK(wrong.has(R"({"ok":false,"message":"unknown name foo","pos":2,"hint":"write .foo )"
+                    R"(or span.foo","tokens":[)"));
     CHECK(server.post("/api/ui/v1/parse", "no json").status == 400);
 }
 
@@ -291,24 +303,27 @@ TEST_CASE("rows carry everything a span has") {
     TestServer server({kShopTrace});
     const Reply reply = server.get("/api/ui/v1/trace/abc/rows?rows=0-1");
     CHECK(reply.status == 200);
-    for (
-        const std::string_view part :
-        {R"("row":0,"span_id":"0000000000000001","parent_span_id":"","name":"GET /","kind":"server","service":"front")",
-         R"("start_ns":"1763819000000000000","end_ns":"1763819002000000000")",
-         R"("status":{"code":"error","message":"broke"},"trace_state":"a=b","flags":257)",
-         R"({"key":"yes","type":"bool","value":true,"cut":false})",
-         R"({"key":"count","type":"int","value":500,"cut":false})",
-         R"({"key":"huge","type":"int","value":"9223372036854775807","cut":false})",
-         R"({"key":"ratio","type":"double","value":0.5,"cut":false})",
-         R"({"key":"raw","type":"bytes","value":"AQID","cut":false})",
-         R"({"key":"list","type":"array","value":[1,"b"],"cut":false})",
-         R"({"key":"map","type":"kvlist","value":{"k":false},"cut":false})",
-         R"("events":[{"name":"boom","time_ns":"1763819001000000000","attributes":[{"key":"why","type":"string","value":"because","cut":false}]}])",
-         R"("links":[{"trace_id":"0000000000000000000000000000dead","span_id":"00000000000000aa","trace_state":"","attributes":[]}])",
-         R"("schema_url":"https://s/1"})",
-         R"("scope":{"name":"lib","version":"1.0","attributes":[])",
-         R"("dropped":{"attributes":0,"events":0,"links":0})",
-         R"("row":1,"span_id":"0000000000000002")"}) {
+    for (const std::string_view part :
+         {R"("row":0,"span_id":"0000000000000001","parent_span_id":"","name":"GET )"
+          R"(/","kind":"server","service":"front")",
+          R"("start_ns":"1763819000000000000","end_ns":"1763819002000000000")",
+          R"("status":{"code":"error","message":"broke"},"trace_state":"a=b","flags":257)",
+          R"({"key":"yes","type":"bool","value":true,"cut":false})",
+          R"({"key":"count","type":"int","value":500,"cut":false})",
+          R"({"key":"huge","type":"int","value":"9223372036854775807","cut":false})",
+          R"({"key":"ratio","type":"double","value":0.5,"cut":false})",
+          R"({"key":"raw","type":"bytes","value":"AQID","cut":false})",
+          R"({"key":"list","type":"array","value":[1,"b"],"cut":false})",
+          R"({"key":"map","type":"kvlist","value":{"k":false},"cut":false})",
+          R"("events":[{"name":"boom","time_ns":"1763819001000000000",)"
+          R"("attributes":[{"key":"why","type":"string","value":"because",)"
+          R"("cut":false}]}])",
+          R"("links":[{"trace_id":"0000000000000000000000000000dead",)"
+          R"("span_id":"00000000000000aa","trace_state":"","attributes":[]}])",
+          R"("schema_url":"https://s/1"})",
+          R"("scope":{"name":"lib","version":"1.0","attributes":[])",
+          R"("dropped":{"attributes":0,"events":0,"links":0})",
+          R"("row":1,"span_id":"0000000000000002")"}) {
         CAPTURE(part);
         CAPTURE(reply.body);
         CHECK(reply.has(part));
