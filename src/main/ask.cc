@@ -19,11 +19,20 @@
 namespace spanloom {
 namespace {
 
-// The `message` of an error body, else its first line.
+// What an error body says: its message, with the place in the query and the hint where it has
+// them; else its first line.
 std::string error_text(const std::string& body) {
     simdjson::dom::parser parser;
+    simdjson::dom::element error;
     std::string_view message;
-    if (!parser.parse(body)["message"].get(message) && !message.empty()) return printable(message);
+    if (!parser.parse(body).get(error) && !error["message"].get(message) && !message.empty()) {
+        std::string text = printable(message);
+        int64_t at = 0;
+        if (!error["pos"].get(at)) text = fmt::format("column {} of the query: {}", at + 1, text);
+        std::string_view hint;
+        if (!error["hint"].get(hint) && !hint.empty()) text += "; " + printable(hint);
+        return text;
+    }
     return printable(body.substr(0, std::min<size_t>(body.find('\n'), 300)));
 }
 
