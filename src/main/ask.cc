@@ -54,11 +54,13 @@ Result<Blob> trace_message(const Blob& response) {
             continue;
         }
         const std::string_view trace = reader.bytes();
-        if (trace.data() > end || trace.size() > static_cast<size_t>(end - trace.data())) break;
+        if (trace.data() > end || trace.size() > static_cast<size_t>(end - trace.data()))
+            return fail(ErrorCode::kInternal,
+                        "the server's answer is not a trace: is it spanloom?");
         return response.slice(static_cast<size_t>(trace.data() - response.view().data()),
                               trace.size());
     }
-    return fail(ErrorCode::kInternal, "the server's answer is not a trace: is it spanloom?");
+    return Blob();  // an unknown trace
 }
 
 Result<std::string> read_and_draw(const TraceOptions& options) {
