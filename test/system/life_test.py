@@ -9,7 +9,7 @@ import sys
 import tempfile
 import time
 
-from spanloom_server import BINARY, Server, ids, request, run_tests, span
+from spanloom_server import BINARY, ROOT, Server, ids, request, run_tests, span
 
 RNG = random.Random(7)
 
@@ -134,6 +134,12 @@ def test_the_printed_configuration_is_a_configuration():
             f.write(out)
         code, out, err = command("config", "check", path)
         assert code == 0, err
+
+
+def test_the_page_of_settings_is_what_the_binary_prints():
+    done = subprocess.run([sys.executable, os.path.join(ROOT, "tools", "configuration_page.py"), "--check"], capture_output=True, text=True,
+                          env={**os.environ, "SPANLOOM_BINARY": BINARY})
+    assert done.returncode == 0, done.stdout
 
 
 def test_bad_flags_and_arguments_are_one_sentence():
