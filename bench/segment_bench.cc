@@ -1,8 +1,6 @@
 // CPU and bytes of building, finishing and merging segments, fed by a dump of OTLP requests:
 // "OTLPDMP1", two u64, then records of u32 length, u32 spans and the request.
 //   segment_bench DUMP [spans per segment]
-#include <sys/resource.h>
-
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -10,6 +8,8 @@
 #include <map>
 #include <string>
 #include <vector>
+
+#include <sys/resource.h>
 
 #include "base/io.h"
 #include "otlp/batch.h"
@@ -31,7 +31,8 @@ double cpu_s() {
 
 struct StringFile final : WritableFile {
     Result<void> append(std::span<const std::string_view> pieces) override {
-        for (const std::string_view piece : pieces) bytes.append(piece);
+        for (const std::string_view piece : pieces)
+            bytes.append(piece);
         return {};
     }
     Result<void> sync() override { return {}; }
@@ -72,9 +73,12 @@ void print_columns(const std::string& image) {
         std::string_view(image).substr(footer_offset, footer_bytes), footer_offset));
     const auto spans = static_cast<double>(footer.info.spans);
     std::vector<uint64_t> bytes(footer.columns.size());
-    for (const auto& place : footer.places) bytes[place.column] += place.bytes;
+    for (const auto& place : footer.places)
+        bytes[place.column] += place.bytes;
     std::multimap<double, std::string, std::greater<>> rows;
-    const auto add = [&](double size, std::string name) { rows.emplace(size / spans, std::move(name)); };
+    const auto add = [&](double size, std::string name) {
+        rows.emplace(size / spans, std::move(name));
+    };
     for (size_t c = 0; c < bytes.size(); ++c) {
         const auto& key = footer.columns[c];
         std::string name = std::to_string(static_cast<int>(key.table)) + " " + key.key + " i" +
@@ -86,7 +90,8 @@ void print_columns(const std::string& image) {
                 name + " dictionary of " + std::to_string(footer.dictionaries[c].entries));
     }
     double chunks = 0;
-    for (const auto& chunk : footer.chunks) chunks += chunk.bytes;
+    for (const auto& chunk : footer.chunks)
+        chunks += chunk.bytes;
     add(chunks, "fragment table");
     add(footer.trace_index.bytes, "trace index");
     add(footer.filter_pages * 4104.0, "filter");
@@ -103,7 +108,8 @@ int main(int argc, char** argv) {
     double before = cpu_s();
     const std::vector<Batch> batches = read_dump(argv[1]);
     size_t spans = 0;
-    for (const Batch& batch : batches) spans += batch.spans.size();
+    for (const Batch& batch : batches)
+        spans += batch.spans.size();
     const double million = static_cast<double>(spans) / 1e6;
     const auto report = [&](const char* what) {
         const double now = cpu_s();

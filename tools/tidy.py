@@ -16,6 +16,7 @@ LAYERS = ["base", "otlp", "privacy", "http", "send", "sdk", "receive", "store", 
           "sampling", "insight", "api", "main"]
 # Headers of third parties that our own headers may show.
 OPEN_THIRD = {"fmt/core.h", "tl/expected.hpp", "xxhash.h"}
+SYSTEM = re.compile(r"^((sys|netinet|arpa)/)?[a-z_]+\.h$")  # POSIX
 STANDARD = re.compile(r"^[a-z_0-9]+$")
 LINE_MAX = 100
 FILE_LINES_MAX = 1000
@@ -54,16 +55,24 @@ def check_layers(files):
 
 
 def check_walls(files):
-    """Third-party headers stay in .cc files; the SDK's public headers use the standard library only."""
+    """A header that shows a third party's is read by its own folder only; the SDK's public headers use the standard library only."""
     bad = []
+    showing = {}
     for f in files:
         if not re.match(r"(src|include)/.*\.h$", f):
             continue
         for quote, name in includes(read(f)):
-            if quote == "<" and not STANDARD.match(name) and name not in OPEN_THIRD:
-                bad.append(f"{f} shows <{name}> to everyone that includes it")
+            if quote == "<" and not STANDARD.match(name) and not SYSTEM.match(name) and name not in OPEN_THIRD:
+                showing[f[len("src/"):]] = name
             if quote == "<" and f.startswith("include/") and not STANDARD.match(name):
                 bad.append(f"{f} includes <{name}>; public headers use the standard library only")
+    for f in files:
+        m = re.match(r"src/(\w+)/", f)
+        if not m or not f.endswith((".h", ".cc")):
+            continue
+        for _, name in includes(read(f)):
+            if name in showing and name.split("/")[0] != m[1]:
+                bad.append(f"{f} includes {name}, which shows <{showing[name]}>")
     return bad
 
 
@@ -79,7 +88,8 @@ def check_sizes(files):
         lines = read(f).split("\n")
         if len(lines) > FILE_LINES_MAX:
             bad.append(f"{f} has {len(lines)} lines")
-        if f.endswith((".h", ".cc")):
+        # Tests hold requests and queries as they are; clang-format keeps the rest of them.
+        if f.endswith((".h", ".cc")) and not f.endswith("_test.cc"):
             bad += [f"{f}:{i} has {len(line)} columns" for i, line in enumerate(lines, 1) if len(line) > LINE_MAX and "http" not in line]
     return bad
 

@@ -1,9 +1,9 @@
 #pragma once
 
-#include <xxhash.h>
-
 #include <cstdint>
 #include <string_view>
+
+#include <xxhash.h>
 
 namespace spanloom {
 

@@ -1,5 +1,11 @@
 #include "base/io.h"
 
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <filesystem>
+#include <utility>
+
 #include <dirent.h>
 #include <fcntl.h>
 #include <sys/file.h>
@@ -7,12 +13,6 @@
 #include <sys/statvfs.h>
 #include <sys/uio.h>
 #include <unistd.h>
-
-#include <algorithm>
-#include <cerrno>
-#include <cstring>
-#include <filesystem>
-#include <utility>
 
 namespace spanloom {
 namespace {
@@ -73,7 +73,8 @@ class PosixWritableFile final : public WritableFile {
 
   private:
     static size_t advance(std::vector<iovec>& vectors, size_t first, size_t written) {
-        while (written > 0 && written >= vectors[first].iov_len) written -= vectors[first++].iov_len;
+        while (written > 0 && written >= vectors[first].iov_len)
+            written -= vectors[first++].iov_len;
         if (written > 0) {
             vectors[first].iov_base = static_cast<char*>(vectors[first].iov_base) + written;
             vectors[first].iov_len -= written;
@@ -94,8 +95,9 @@ class PosixReadableFile final : public ReadableFile {
 
     Result<Blob> read(uint64_t offset, size_t size) const override {
         if (offset > size_ || size > size_ - offset)
-            return fail(ErrorCode::kDataLoss, "{} ends at {} bytes, but {} bytes at {} were asked for",
-                        path_, size_, size, offset);
+            return fail(ErrorCode::kDataLoss,
+                        "{} ends at {} bytes, but {} bytes at {} were asked for", path_, size_,
+                        size, offset);
         Blob blob = Blob::allocate(size);
         size_t done = 0;
         while (done < size) {
@@ -103,7 +105,8 @@ class PosixReadableFile final : public ReadableFile {
                               static_cast<off_t>(offset + done));
             if (n < 0 && errno == EINTR) continue;
             if (n < 0) return system_error("read", path_);
-            if (n == 0) return fail(ErrorCode::kDataLoss, "{} became shorter while it was read", path_);
+            if (n == 0)
+                return fail(ErrorCode::kDataLoss, "{} became shorter while it was read", path_);
             done += static_cast<size_t>(n);
         }
         return blob;
@@ -190,7 +193,7 @@ class PosixIo final : public Io {
     }
 
     Result<DiskSpace> space() override {
-        struct statvfs info {};
+        struct statvfs info{};
         if (statvfs(root_.c_str(), &info) != 0) return system_error("measure the disk of", root_);
         return DiskSpace{info.f_blocks * info.f_frsize, info.f_bavail * info.f_frsize};
     }
@@ -216,7 +219,7 @@ class PosixIo final : public Io {
         const std::string full = full_path(path);
         int fd = ::open(full.c_str(), O_RDONLY | O_CLOEXEC);
         if (fd < 0) return system_error("open", full);
-        struct stat info {};
+        struct stat info{};
         if (fstat(fd, &info) != 0) {
             auto error = system_error("inspect", full);
             close(fd);

@@ -83,7 +83,8 @@ uint64_t MetricsRegistry::total(std::string_view name) const {
     uint64_t sum = 0;
     for (const Family& family : families_) {
         if (family.name != name) continue;
-        for (const Series& series : family.series) sum += series.counter.value();
+        for (const Series& series : family.series)
+            sum += series.counter.value();
     }
     return sum;
 }

@@ -18,7 +18,7 @@ struct LogPosition {
 };
 
 struct LogState {
-    LogPosition begin;        // what is older was freed
+    LogPosition begin;   // what is older was freed
     LogPosition end;     // after the newest durable record
     uint64_t bytes = 0;  // on disk and not freed
     uint64_t queued_bytes = 0;
