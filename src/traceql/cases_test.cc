@@ -196,4 +196,5 @@ TEST_CASE("as many conditions as are allowed can be evaluated") {
     REQUIRE(query.has_value());
     CHECK(Evaluator(*query).matches(fixed_trace()).empty());
     CHECK(make_plan(*query).is_exact);
+    CHECK(parse(print(*query)).has_value());
 }

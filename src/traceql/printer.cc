@@ -59,11 +59,42 @@ void append_list(std::string& out, const std::vector<Expression>& list) {
     }
 }
 
-// An operand, in parentheses where it is itself an operation.
-std::string operand(const Expression& expression) {
-    const bool is_simple = expression.kind == Expression::Kind::kLiteral ||
-                           expression.kind == Expression::Kind::kField;
-    return is_simple ? print(expression) : "(" + print(expression) + ")";
+// How tightly an expression holds together when it stands beside an operator.
+int tightness(const Expression& expression) {
+    switch (expression.op) {
+        case Operator::kNone:
+            return 8;
+        case Operator::kNegate:
+            return 7;
+        case Operator::kPower:
+            return 6;
+        case Operator::kMultiply:
+        case Operator::kDivide:
+        case Operator::kModulo:
+            return 5;
+        case Operator::kNot:
+            return 4;
+        case Operator::kAdd:
+        case Operator::kSubtract:
+            return 3;
+        case Operator::kAnd:
+        case Operator::kOr:
+            return 1;
+        default:
+            return 2;
+    }
+}
+
+// Parentheses only where they are needed: a long chain must not become a deep nest.
+std::string operand(const Expression& expression, int tightness_min) {
+    if (tightness(expression) >= tightness_min) return print(expression);
+    return "(" + print(expression) + ")";
+}
+
+std::string side(const Spanset& spanset, int tightness_min) {
+    const bool is_logic = spanset.relation == Relation::kAnd || spanset.relation == Relation::kOr;
+    const int own = spanset.kind != Spanset::Kind::kRelation ? 3 : is_logic ? 1 : 2;
+    return own >= tightness_min ? print(spanset) : "(" + print(spanset) + ")";
 }
 
 std::string print_stage(const Stage& stage) {
@@ -135,13 +166,20 @@ std::string print(const Expression& expression) {
             if (!expression.is_parent) return field;
             return field[0] == '.' ? "parent" + field : "parent." + field;
         }
-        case Expression::Kind::kUnary:
-            return std::string(operator_text(expression.op)) + operand(expression.operands[0]);
+        case Expression::Kind::kUnary: {
+            const bool is_nested = expression.operands[0].kind == Expression::Kind::kUnary;
+            return std::string(operator_text(expression.op)) +
+                   operand(expression.operands[0], is_nested ? 0 : 8);
+        }
         case Expression::Kind::kBinary:
             break;
     }
-    return operand(expression.operands[0]) + " " + std::string(operator_text(expression.op)) + " " +
-           operand(expression.operands[1]);
+    const int own = tightness(expression);
+    // Only powers group from the right.
+    const bool is_power = expression.op == Operator::kPower;
+    return operand(expression.operands[0], is_power ? own + 1 : own) + " " +
+           std::string(operator_text(expression.op)) + " " +
+           operand(expression.operands[1], is_power ? own : own + 1);
 }
 
 std::string print(const Spanset& spanset) {
@@ -153,11 +191,10 @@ std::string print(const Spanset& spanset) {
         case Spanset::Kind::kRelation:
             break;
     }
-    const auto side = [](const Spanset& inner) {
-        return inner.kind == Spanset::Kind::kRelation ? "(" + print(inner) + ")" : print(inner);
-    };
-    return side(spanset.operands[0]) + " " + relation_text(spanset.relation, spanset.form) + " " +
-           side(spanset.operands[1]);
+    const bool is_logic = spanset.relation == Relation::kAnd || spanset.relation == Relation::kOr;
+    return side(spanset.operands[0], is_logic ? 1 : 2) + " " +
+           relation_text(spanset.relation, spanset.form) + " " +
+           side(spanset.operands[1], is_logic ? 2 : 3);
 }
 
 std::string print(const Query& query) {
