@@ -3,7 +3,7 @@
 
 usage: bench/run.py ingest [--spans N] [--concurrency N] [--connections N]
        bench/run.py query  [--spans N]
-       bench/run.py segment|log [...]     runs that micro-benchmark
+       bench/run.py segment|store         runs that micro-benchmark
 
 Load is made by bench/loadgen (seed 1). CPU seconds are the server's own, from /proc, until all is
 flushed and merged; wall times include the client, which shares the cores.
@@ -184,26 +184,34 @@ def query(options):
     print(json.dumps(result))
 
 
-def micro(name, rest):
-    binary = loadgen()
-    spans = 200_000
+def micro(name):
+    """The program prints its own table; the last line repeats its figures as JSON."""
     program = os.path.join(ROOT, "build", "release", "bench", f"{name}_bench")
-    sys.exit(subprocess.run([program, dump(binary, spans), *rest], check=False).returncode)
+    with tempfile.TemporaryDirectory(prefix="spanloom-bench-") as folder:
+        argument = dump(loadgen(), 200_000) if name == "segment" else folder
+        done = subprocess.run([program, argument], capture_output=True, text=True, check=True)
+    print(done.stdout, end="")
+    figures = {}
+    for line in done.stdout.splitlines():
+        m = re.match(r"\s*([A-Za-z][^:\d]*?):?\s+([\d,]+(?:\.\d+)?)\b(.*)$", line)
+        if m:
+            figures[re.sub(r"\W+", "_", m[1]).strip("_").lower()] = float(m[2].replace(",", ""))
+    print(json.dumps(figures))
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("name", choices=["ingest", "query", "segment", "log"])
+    parser.add_argument("name", choices=["ingest", "query", "segment", "store"])
     parser.add_argument("--spans", type=int, default=1_000_000)
     parser.add_argument("--concurrency", type=int, default=64)
     parser.add_argument("--connections", type=int, default=4)
-    options, rest = parser.parse_known_args()
+    options = parser.parse_args()
     if options.name == "ingest":
         ingest(options)
     elif options.name == "query":
         query(options)
     else:
-        micro(options.name, rest)
+        micro(options.name)
 
 
 if __name__ == "__main__":
