@@ -35,7 +35,7 @@ struct QueryLimits {
     uint32_t waiting_max = 256;              // questions queued or running before new ones get 429
     uint32_t traces_max = 10'000;            // the largest `limit` of a search that is taken
     uint32_t ui_traces_max = 1'000;          // the same in the UI
-    uint64_t trace_cache_bytes = 32U << 20;  // traces kept for the next question about them
+    uint64_t trace_cache_bytes = 64U << 20;  // traces kept for the next question: one of 100k spans
     uint64_t body_bytes_max = 16U << 20;     // of a question, after decompression
 };
 
