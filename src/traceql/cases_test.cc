@@ -1,5 +1,6 @@
 #include <filesystem>
 #include <fstream>
+#include <set>
 #include <sstream>
 #include <string>
 #include <vector>
@@ -10,6 +11,7 @@
 #include "otlp/batch.h"
 #include "traceql/checker.h"
 #include "traceql/evaluator.h"
+#include "traceql/executor.h"
 #include "traceql/names.h"
 #include "traceql/parser.h"
 #include "traceql/planner.h"
@@ -151,6 +153,98 @@ TEST_CASE("every case of the case files comes out as written") {
         if (entry.path().extension() == ".test") checks += run_cases(entry.path(), trace);
     }
     CHECK(checks > 100);
+}
+
+TEST_CASE("columns and whole traces answer alike") {
+    const auto json = read_file(std::filesystem::path(SPANLOOM_TRACEQL_CASES) / "traces.json");
+    const auto bytes = otlp::json_to_protobuf(json);
+    REQUIRE(bytes.has_value());
+    auto batch = otlp::decode(*bytes);
+    REQUIRE(batch.has_value());
+    // The trace lies in two segments, as fragments do.
+    std::vector<std::shared_ptr<const store::Segment>> segments;
+    for (const std::vector<uint32_t>& rows : {std::vector<uint32_t>{0, 3}, {1, 2}}) {
+        store::SegmentBuilder builder{store::SegmentOptions{}};
+        builder.add(*batch, rows);
+        const auto image = builder.finish();
+        REQUIRE(image.has_value());
+        const auto segment = store::Segment::open(*image);
+        REQUIRE(segment.has_value());
+        segments.push_back(*segment);
+    }
+    const Trace trace = fixed_trace();
+    SystemClock clock;
+    std::istringstream lines(
+        read_file(std::filesystem::path(SPANLOOM_TRACEQL_CASES) / "filters.test"));
+    std::string line;
+    size_t queries = 0;
+    while (std::getline(lines, line)) {
+        if (!line.starts_with("? ")) continue;
+        const std::string text = unescape_lines(line.substr(2));
+        const auto query = parse(text);
+        if (!query) continue;
+        CAPTURE(text);
+        SearchOptions options;
+        options.spans_per_trace = 100;
+        const auto answer = execute(*query, segments, options, clock);
+        REQUIRE(answer.has_value());
+        std::set<std::string> found;
+        for (const store::TraceSummary& one : answer->traces) {
+            for (const store::MatchedSpan& span : one.matched_spans)
+                found.insert(span.name);
+            CHECK(one.matched == one.matched_spans.size());
+        }
+        std::set<std::string> expected;
+        for (const uint32_t row : Evaluator(*query).matches(trace))
+            expected.emplace(trace.spans[row].name);
+        CHECK(found == expected);
+        ++queries;
+    }
+    CHECK(queries > 80);
+}
+
+TEST_CASE("candidates are read newest first, page after page, until the limit") {
+    // 200 traces; every third has a root that lasts longer than its child.
+    std::string json = R"({"resourceSpans":[{"scopeSpans":[{"spans":[)";
+    for (uint64_t i = 0; i < 200; ++i) {
+        const uint64_t start = 1'000'000 + i * 1000;
+        json += fmt::format(R"({}{{"traceId":"{:032x}","spanId":"0000000000000001","name":"r",)"
+                            R"("startTimeUnixNano":"{}","endTimeUnixNano":"{}"}})",
+                            i == 0 ? "" : ",", i + 1, start, start + (i % 3 == 0 ? 500 : 10));
+    }
+    const auto bytes = otlp::json_to_protobuf(json + "]}]}]}");
+    REQUIRE(bytes.has_value());
+    const auto batch = otlp::decode(*bytes);
+    REQUIRE(batch.has_value());
+    store::SegmentBuilder builder{store::SegmentOptions{}};
+    builder.add(*batch);
+    const auto image = builder.finish();
+    REQUIRE(image.has_value());
+    const std::vector<std::shared_ptr<const store::Segment>> segments = {
+        *store::Segment::open(*image)};
+    const auto query = parse("{ traceDuration > 100ns }");
+    REQUIRE(query.has_value());
+    SystemClock clock;
+    SearchOptions options;
+    options.limit = 30;
+    std::vector<std::string> ids;
+    for (int page = 0; page < 10; ++page) {
+        const auto answer = execute(*query, segments, options, clock);
+        REQUIRE(answer.has_value());
+        for (const store::TraceSummary& one : answer->traces)
+            ids.push_back(one.trace_id.hex());
+        if (!answer->next) break;
+        options.after = answer->next;
+    }
+    REQUIRE(ids.size() == 67);
+    for (size_t i = 0; i < ids.size(); ++i)
+        CHECK(ids[i] == fmt::format("{:032x}", 199 - 3 * i));
+    options.after = std::nullopt;
+    std::stop_source stop;
+    stop.request_stop();
+    options.cancelled = stop.get_token();
+    const auto cancelled = execute(*query, segments, options, clock);
+    CHECK((!cancelled || (cancelled->stats.partial && cancelled->traces.empty())));
 }
 
 TEST_CASE("a caret points at what is wrong") {
