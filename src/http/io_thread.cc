@@ -75,6 +75,13 @@ void IoThread::finish() {
         context_.stop();
     });
     thread_.join();
+    // What was ready when the loop ended may hold a socket: a connection accepted and not yet taken
+    // over. Left there, its client would wait for as long as this object lives.
+    context_.restart();
+    while (context_.poll() > 0) {
+        while (!connections_.empty())
+            connections_.begin()->second->close();
+    }
     mailbox_->close();
 }
 
