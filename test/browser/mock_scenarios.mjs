@@ -408,6 +408,7 @@ export const mock_scenarios = {
     await tab.keyboard.press('Escape');
     await tab.waitForSelector('dialog', { state: 'detached' });
     await tab.keyboard.press('Control+k');
+    await tab.waitForSelector('.palette input:focus');
     await tab.keyboard.type('pay');
     await tab.waitForSelector('[role=option][aria-selected=true] >> text=payment');
     await check_accessibility(tab, 'palette');
@@ -416,6 +417,7 @@ export const mock_scenarios = {
     await tab.waitForSelector('.result');
     assert.match(decodeURIComponent(tab.url().replaceAll('+', ' ')), /resource\.service\.name = "payment"/);
     await tab.keyboard.press('Control+k');
+    await tab.waitForSelector('.palette input:focus');
     await tab.keyboard.insertText(` ${mock.fixtures.special.get('tiny').id} `);
     await tab.keyboard.press('Enter');
     await tab.waitForURL(`**/trace/${mock.fixtures.special.get('tiny').id}**`);

@@ -48,7 +48,7 @@ export function Palette() {
     close();
     command.run();
   };
-  const key = (event: KeyboardEvent): void => {
+  const key = (event: KeyboardEvent & { currentTarget: HTMLInputElement }): void => {
     const step = event.key === 'ArrowDown' ? 1 : event.key === 'ArrowUp' ? -1 : 0;
     if (step && list.length) {
       event.preventDefault();
@@ -56,7 +56,9 @@ export function Palette() {
     }
     if (event.key === 'Enter') {
       event.preventDefault();
-      run(list[chosen]);
+      // Of what stands in the field: the list drawn may be a keystroke behind.
+      const now = commands(event.currentTarget.value);
+      run(now[Math.min(at.value, now.length - 1)]);
     }
   };
   return (
