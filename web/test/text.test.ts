@@ -23,10 +23,12 @@ test('every search state survives its URL', () => {
   }
 });
 
+const plain = { span: '', window: null, find: '', view: 'waterfall', reduce: 'all', gaps: true, merged: false, by: 'operation' } as const;
+
 test('every trace state survives its URL, and unknown parameters are kept', () => {
   for (const find of odd) {
     for (const window of [null, [-35000000, 12], [0, 90e9]] as ([number, number] | null)[]) {
-      const state = { span: '00f067aa0ba902b7', window, find };
+      const state = { ...plain, span: '00f067aa0ba902b7', window, find, view: 'flame' as const };
       const params = write_trace(state, new URLSearchParams('v=flame&other=1'));
       assert.equal(params.get('other'), '1');
       assert.deepEqual(read_trace(new URLSearchParams(params.toString())), state);
@@ -36,8 +38,8 @@ test('every trace state survives its URL, and unknown parameters are kept', () =
 
 test('defaults are left out of the URL, malformed values are ignored', () => {
   assert.equal(write_search({ q: '', from: 'now-1h', to: 'now', view: 'scatter' }).toString(), '');
-  assert.equal(write_trace({ span: '', window: null, find: '' }).toString(), '');
-  assert.deepEqual(read_trace(new URLSearchParams('span=xyz&t=9-1')), { span: '', window: null, find: '' });
+  assert.equal(write_trace(plain).toString(), '');
+  assert.deepEqual(read_trace(new URLSearchParams('span=xyz&t=9-1')), plain);
 });
 
 test('old Jaeger links become TraceQL', () => {

@@ -2,7 +2,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { decode_skeleton } from '../src/model/slt1.ts';
 import { collapse_below, first_folds, fold_similar, position_of, reveal, Trace, visible_rows } from '../src/model/trace.ts';
-import { bar_of, x_of } from '../src/views/trace/bars.ts';
+import { TimeScale } from '../src/model/gaps.ts';
+import { bar_of } from '../src/views/trace/bars.ts';
 import { large_root, make_fixtures, random_of, TraceFixture } from '../../test/browser/fixtures.mjs';
 import { encode_slt1 } from '../../test/browser/slt1_encode.mjs';
 
@@ -86,22 +87,22 @@ test('find looks into names and services, and an empty text finds nothing', () =
 
 test('the display list: bars keep their place, short ones stay visible, far ones become arrows', () => {
   const trace = special('shop');
-  const view = { from: 0, to: trace.duration, width: 1000, margin: 64 };
+  const view = { scale: new TimeScale(0, trace.duration, 1000), margin: 64 };
   for (let row = 0; row < trace.n; row++) {
     const bar = bar_of(trace, row, view, false, '1 ms', 30);
-    assert.ok(Math.abs(bar.x - x_of(view, trace.start[row])) < 3);
+    assert.ok(Math.abs(bar.x - view.scale.x(trace.start[row])) < 3);
     assert.ok(bar.width >= 2);
     assert.equal(bar.error, trace.is_error(row));
-    assert.ok(bar.label_x >= 0 && (bar.label_inside || bar.label_x + 30 <= view.width + view.margin));
+    assert.ok(bar.label_x >= 0 && (bar.label_inside || bar.label_x + 30 <= view.scale.width + view.margin));
   }
-  const late = { ...view, from: trace.duration * 0.9 };
+  const late = { ...view, scale: new TimeScale(trace.duration * 0.9, trace.duration, 1000) };
   assert.equal(bar_of(trace, 2, late, false, '', 0).outside, 'before');
-  assert.equal(bar_of(trace, trace.n - 1, { ...view, to: 1e6 }, false, '', 0).outside, 'after');
+  assert.equal(bar_of(trace, trace.n - 1, { ...view, scale: new TimeScale(0, 1e6, 1000) }, false, '', 0).outside, 'after');
 });
 
 test('a collapsed row shows where its hidden spans are', () => {
   const trace = special('shop');
-  const view = { from: 0, to: trace.duration, width: 1000, margin: 64 };
+  const view = { scale: new TimeScale(0, trace.duration, 1000), margin: 64 };
   const bar = bar_of(trace, 0, view, true, '', 0);
   assert.equal(bar.hidden.length, 2 * (trace.n - 1));
   assert.equal(bar_of(trace, 0, view, false, '', 0).hidden.length, 0);
@@ -113,7 +114,7 @@ test('similar leaf siblings are found, folded into one row, and opened for a row
   const [head] = trace.similar.keys();
   const folds = fold_similar(trace);
   assert.equal(visible_rows(trace, folds).length, trace.n - 14);
-  const view = { from: 0, to: trace.duration, width: 1000, margin: 64 };
+  const view = { scale: new TimeScale(0, trace.duration, 1000), margin: 64 };
   const bar = bar_of(trace, head, view, true, '', 0);
   assert.equal(bar.members.length, 30);
   assert.ok(bar.width > 80, 'the bar reaches to the last of them');

@@ -15,6 +15,7 @@ const kFirstRows = 300;
 /** So many equal leaf siblings in a row are folded into one line. */
 export const kSimilarMin = 5;
 
+const kCallKinds = ['client', 'producer'];
 const kKinds = ['unspecified', 'internal', 'server', 'client', 'producer', 'consumer'];
 
 /**
@@ -119,6 +120,14 @@ export class Trace {
   /** Whether a row hides others when it is collapsed: its subtree, or the run of similar siblings that it begins. */
   foldable(row: number): boolean {
     return this.children[row] > 0 || this.similar.has(row);
+  }
+
+  /** A run of calls one after the other that asks the same thing again and again: one question for all would do. */
+  is_repeated_call(row: number): boolean {
+    const size = this.similar.get(row);
+    if (!size || kCallKinds.every((kind) => kind !== this.kind_of(row))) return false;
+    for (let at = row + 1; at < row + size; at++) if (this.start[at] < this.start[at - 1] + this.dur[at - 1]) return false;
+    return true;
   }
 
   /** Failed spans in the rows [from, to). */

@@ -1,3 +1,5 @@
+import { kReductions, type Reduce } from './reduce.ts';
+
 // The state of every page is in its URL. Defaults are left out; unknown parameters are kept and ignored.
 
 export interface SearchState {
@@ -7,11 +9,22 @@ export interface SearchState {
   view: 'list' | 'scatter';
 }
 
+export const kTraceViews = ['waterfall', 'flame', 'graph', 'table', 'log'] as const;
+export type TraceView = (typeof kTraceViews)[number];
+
 export interface TraceState {
   span: string;
   /** Window in ns after the start of the trace, or null for all of it. */
   window: [number, number] | null;
   find: string;
+  view: TraceView;
+  reduce: Reduce;
+  /** Whether idle gaps of the time axis are drawn short. */
+  gaps: boolean;
+  /** Whether the flame joins what has the same operations above it. */
+  merged: boolean;
+  /** What the table groups by. */
+  by: string;
 }
 
 export function read_search(params: URLSearchParams): SearchState {
@@ -62,6 +75,11 @@ export function read_trace(params: URLSearchParams): TraceState {
     span: /^[0-9a-f]{16}$/.test(span) ? span : '',
     window,
     find: params.get('find') ?? params.get('uiFind') ?? '',
+    view: one_of(kTraceViews, params.get('v'), 'waterfall'),
+    reduce: one_of(kReductions, params.get('reduce'), 'all'),
+    gaps: params.get('gaps') !== '0',
+    merged: params.get('flame') === 'merged',
+    by: params.get('by') ?? 'operation',
   };
 }
 
@@ -71,7 +89,16 @@ export function write_trace(state: TraceState, before = new URLSearchParams()): 
   set(params, 'span', state.span, '');
   set(params, 't', state.window ? `${Math.round(state.window[0])}-${Math.round(state.window[1])}` : '', '');
   set(params, 'find', state.find, '');
+  set(params, 'v', state.view, 'waterfall');
+  set(params, 'reduce', state.reduce, 'all');
+  set(params, 'gaps', state.gaps ? '1' : '0', '1');
+  set(params, 'flame', state.merged ? 'merged' : '', '');
+  set(params, 'by', state.by, 'operation');
   return params;
+}
+
+function one_of<T extends string>(known: readonly T[], value: string | null, fallback: T): T {
+  return known.find((entry) => entry === value) ?? fallback;
 }
 
 export function with_query(path: string, params: URLSearchParams): string {

@@ -33,7 +33,8 @@ export function start_keys(): void {
       const handler = maps[i][event.key];
       if (!handler) continue;
       handler(event);
-      return;
+      // A handler that has nothing to do with the focused part leaves the key to the next map.
+      if (event.defaultPrevented) return;
     }
   });
 }

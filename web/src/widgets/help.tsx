@@ -26,6 +26,10 @@ const kGroups: { title: string; keys: [string, string][] }[] = [
     title: 'Time in a trace',
     keys: [['w s', 'Zoom in, out'], ['a d', 'Earlier, later'], ['f', 'Fit the selected span'], ['0', 'Whole trace'], ['Ctrl+wheel', 'Zoom at the pointer'], ['Shift+wheel', 'Earlier, later']],
   },
+  {
+    title: 'Views of a trace',
+    keys: [['1 2 3 4 5', 'Waterfall, flame, graph, table, log'], ['m', 'Flame: join equal operations'], ['↑ ↓ ← →', 'Flame: to the parent, the first child, the siblings']],
+  },
   { title: 'Take with you', keys: [['c', 'Copy a link to the span'], ['y', 'Copy the span id']] },
 ];
 

@@ -1,3 +1,4 @@
+import type { TimeScale } from '../../model/gaps.ts';
 import { kFlagCritical, kFlagError, kFlagLate, kFlagUnended, type Trace } from '../../model/trace.ts';
 
 /** What is drawn of one row: positions in CSS pixels from the left edge of the time axis. A display list, so that tests can read it. */
@@ -21,9 +22,7 @@ export interface Bar {
 }
 
 export interface BarView {
-  from: number;
-  to: number;
-  width: number;
+  scale: TimeScale;
   /** Room to the right of the axis where a label may still stand. */
   margin: number;
 }
@@ -31,10 +30,6 @@ export interface BarView {
 export const kMinBar = 2;
 const kLabelGap = 5;
 const kHiddenSamples = 300;
-
-export function x_of(view: BarView, t: number): number {
-  return ((t - view.from) / (view.to - view.from)) * view.width;
-}
 
 export function bar_of(
   trace: Trace, row: number, view: BarView, collapsed: boolean, label: string, label_width: number,
@@ -50,15 +45,16 @@ export function bar_of(
   };
   if (is_run) bar.members = extents(trace, row, view);
   else if (collapsed) bar.hidden = extents(trace, row + 1, view, trace.end[row]);
-  if (stop < view.from || start > view.to) {
-    bar.outside = stop < view.from ? 'before' : 'after';
+  const { scale } = view;
+  if (stop < scale.from || start > scale.to) {
+    bar.outside = stop < scale.from ? 'before' : 'after';
     return bar;
   }
-  const left = Math.max(-4, x_of(view, start));
-  const right = Math.min(view.width + 4, x_of(view, stop));
+  const left = Math.max(-4, view.scale.x(start));
+  const right = Math.min(view.scale.width + 4, view.scale.x(stop));
   bar.x = left;
   bar.width = Math.max(kMinBar, right - left);
-  if (bar.x + bar.width > view.width + 4) bar.x = view.width + 4 - bar.width;
+  if (bar.x + bar.width > view.scale.width + 4) bar.x = view.scale.width + 4 - bar.width;
   place_label(bar, view, label_width);
   return bar;
 }
@@ -66,7 +62,7 @@ export function bar_of(
 /** Right of the bar, else left of it, else inside. */
 function place_label(bar: Bar, view: BarView, label_width: number): void {
   const right = bar.x + bar.width + kLabelGap;
-  if (right + label_width <= view.width + view.margin) {
+  if (right + label_width <= view.scale.width + view.margin) {
     bar.label_x = right;
   } else if (bar.x - kLabelGap - label_width >= 0) {
     bar.label_x = bar.x - kLabelGap - label_width;
@@ -98,9 +94,9 @@ function extents(trace: Trace, from: number, view: BarView, end = trace.fold_end
   const stride = Math.max(1, Math.ceil((end - from) / kHiddenSamples));
   const out: number[] = [];
   for (let at = from; at < end; at += stride) {
-    const left = Math.max(0, x_of(view, trace.start[at]));
-    const right = Math.min(view.width, x_of(view, trace.start[at] + trace.dur[at]));
-    if (right < 0 || left > view.width) continue;
+    const left = Math.max(0, view.scale.x(trace.start[at]));
+    const right = Math.min(view.scale.width, view.scale.x(trace.start[at] + trace.dur[at]));
+    if (right < 0 || left > view.scale.width) continue;
     out.push(left, Math.max(1, right - left));
   }
   return out;

@@ -2,7 +2,9 @@ import { batch, computed, signal } from '@preact/signals';
 import { fetch_rows } from '../../api/client.ts';
 import type { SpanRow } from '../../api/types.ts';
 import { collapse_below, first_folds, position_of, reveal, type Trace, visible_rows } from '../../model/trace.ts';
-import { read_trace, with_query, write_trace } from '../../model/url.ts';
+import { idle_gaps } from '../../model/gaps.ts';
+import { kept_rows, type Reduce } from '../../model/reduce.ts';
+import { read_trace, type TraceView, with_query, write_trace } from '../../model/url.ts';
 import { announce } from '../../state/app.ts';
 import { place, replace } from '../../state/router.ts';
 import { count, plural } from '../../model/format.ts';
@@ -23,7 +25,18 @@ export class ViewState {
   readonly detail = signal<SpanRow | null>(null);
   readonly detail_error = signal('');
   readonly panel = signal(false);
-  readonly rows = computed(() => visible_rows(this.trace, this.collapsed.value));
+  readonly view = signal<TraceView>('waterfall');
+  readonly reduce = signal<Reduce>('all');
+  readonly short_gaps = signal(true);
+  readonly merged = signal(false);
+  readonly group_by = signal('operation');
+  readonly gaps = computed(() => idle_gaps(this.trace));
+  readonly kept = computed(() => kept_rows(this.trace, this.reduce.value, this.match_mask.value));
+  readonly rows = computed(() => {
+    const rows = visible_rows(this.trace, this.collapsed.value);
+    const kept = this.kept.value;
+    return kept ? rows.filter((row) => kept[row] === 1) : rows;
+  });
   readonly matches = computed(() => this.trace.find(this.find.value));
   readonly match_mask = computed(() => {
     if (!this.find.value.trim()) return null;
@@ -51,6 +64,11 @@ export class ViewState {
     if (this.window.value[0] >= this.window.value[1]) this.window.value = [low, high];
     const folds = first_folds(trace);
     this.find.value = state.find;
+    this.view.value = state.view;
+    this.reduce.value = state.reduce;
+    this.short_gaps.value = state.gaps;
+    this.merged.value = state.merged;
+    this.group_by.value = state.by;
     const row = trace.header.sel >= 0 && trace.header.sel < trace.n ? trace.header.sel : 0;
     reveal(trace, folds, row);
     this.collapsed.value = folds;
@@ -72,6 +90,7 @@ export class ViewState {
     const collapsed = this.collapsed.value;
     batch(() => {
       if (reveal(this.trace, collapsed, row)) this.collapsed.value = collapsed.slice();
+      if (this.kept.value?.[row] === 0) this.set_reduce('all');
       this.selected.value = row;
     });
     this.span_id = '';
@@ -81,6 +100,7 @@ export class ViewState {
 
   move(step: number): void {
     const rows = this.rows.value;
+    if (rows.length === 0) return;
     const next = Math.max(0, Math.min(rows.length - 1, position_of(rows, this.selected.value) + step));
     this.select(rows[next]);
   }
@@ -175,6 +195,36 @@ export class ViewState {
     else if (this.trace.children[row] > 0) this.select(row + 1);
   }
 
+  // ---- what is shown ----
+
+  show(view: TraceView): void {
+    if (view === this.view.value) return;
+    this.view.value = view;
+    announce(`${view} view`);
+    this.write_url();
+  }
+
+  set_reduce(reduce: Reduce): void {
+    this.reduce.value = reduce;
+    announce(`${plural(this.rows.value.length, 'row')} shown`);
+    this.write_url();
+  }
+
+  set_short_gaps(on: boolean): void {
+    this.short_gaps.value = on;
+    this.write_url();
+  }
+
+  set_merged(on: boolean): void {
+    this.merged.value = on;
+    this.write_url();
+  }
+
+  set_group_by(by: string): void {
+    this.group_by.value = by;
+    this.write_url();
+  }
+
   // ---- window ----
 
   set_window(from: number, to: number): void {
@@ -241,7 +291,10 @@ export class ViewState {
 
   link(): string {
     const window = this.full.value ? null : this.window.value;
-    const params = write_trace({ span: this.span_id, window, find: this.find.value }, place.value.params);
+    const params = write_trace({
+      span: this.span_id, window, find: this.find.value, view: this.view.value, reduce: this.reduce.value, gaps: this.short_gaps.value,
+      merged: this.merged.value, by: this.group_by.value,
+    }, place.value.params);
     return with_query(`/trace/${this.id}`, params);
   }
 

@@ -1,7 +1,8 @@
+import { type Gap, kGapWidth, TimeScale } from '../../model/gaps.ts';
 import { duration, duration_spoken } from '../../model/format.ts';
 import { ticks } from '../../model/ticks.ts';
 import { kFlagLate, kFlagOrphan, kFlagUnended, position_of, type Trace } from '../../model/trace.ts';
-import { bar_of, type Bar, type BarView, run_durations, x_of } from './bars.ts';
+import { bar_of, type Bar, type BarView, run_durations } from './bars.ts';
 import { type Paint, read_paint, slot_color, Stripes } from './paint.ts';
 
 const kRowHeight = 24;
@@ -66,6 +67,7 @@ export class Waterfall {
   private selected = 0;
   private from = 0;
   private to = 1;
+  private gaps: readonly Gap[] = [];
   private name_width = 380;
   private narrow = false;
   private paint: Paint;
@@ -137,7 +139,7 @@ export class Waterfall {
   private get bar_view(): BarView {
     const left = this.narrow ? 10 : this.name_width;
     const margin = this.narrow ? 12 : 64;
-    return { from: this.from, to: this.to, width: Math.max(40, this.client_width - left - margin), margin };
+    return { scale: new TimeScale(this.from, this.to, Math.max(40, this.client_width - left - margin), this.gaps), margin };
   }
 
   // ---- what to show ----
@@ -166,6 +168,12 @@ export class Waterfall {
     this.from = from;
     this.to = to;
     this.move();
+    this.invalidate();
+  }
+
+  /** The parts of the time axis to draw short. */
+  set_gaps(gaps: readonly Gap[]): void {
+    this.gaps = gaps;
     this.invalidate();
   }
 
@@ -254,9 +262,7 @@ export class Waterfall {
   // ---- pointer ----
 
   private time_at(client_x: number): number {
-    const view = this.bar_view;
-    const left = this.axis.getBoundingClientRect().left;
-    return view.from + ((client_x - left) / view.width) * (view.to - view.from);
+    return this.bar_view.scale.t(client_x - this.axis.getBoundingClientRect().left);
   }
 
   private on_wheel(event: WheelEvent): void {
@@ -268,7 +274,7 @@ export class Waterfall {
     const across = event.shiftKey ? event.deltaY || event.deltaX : Math.abs(event.deltaX) > Math.abs(event.deltaY) ? event.deltaX : 0;
     if (!across) return;
     event.preventDefault();
-    this.pan(across / this.bar_view.width);
+    this.pan(across / this.bar_view.scale.width);
   }
 
   zoom(factor: number, around?: number): void {
@@ -439,6 +445,7 @@ export class Waterfall {
     const failed = parent && !open ? this.trace.errors_between(row + 1, row + hides) : 0;
     if (failed > 0) slot.hidden.textContent += ` ✕${failed.toLocaleString('en-US')}`;
     slot.hidden.classList.toggle('failed', failed > 0);
+    if (parent && !open && this.trace.is_repeated_call(row)) slot.hidden.textContent += ' N+1';
     const matched = this.matches !== null && this.matches[row] === 1;
     element.className =
       `wf-row${row === this.selected ? ' selected' : ''}${matched ? ' match' : ''}${row === this.current_match ? ' current' : ''}` +
@@ -455,7 +462,7 @@ export class Waterfall {
     if (trace.has(row, kFlagLate)) notes.push('arrived late');
     const children = trace.children[row];
     const similar = trace.similar.get(row);
-    if (similar) notes.push(`first of ${similar} similar spans`);
+    if (similar) notes.push(`first of ${similar} similar spans${trace.is_repeated_call(row) ? ', the same call again and again' : ''}`);
     if (children) notes.push(children === 1 ? '1 child' : `${children} children`);
     const time = duration_spoken(trace.dur[row]);
     slot.element.setAttribute('aria-label', [`${trace.service_of(row)} ${trace.name_of(row)}`, time, ...notes].join(', '));
@@ -487,16 +494,35 @@ export class Waterfall {
   }
 
   private draw_axis(): void {
-    const view = this.bar_view;
-    const marks = ticks(view.from, view.to, Math.max(2, Math.floor(view.width / 110)));
+    const { scale } = this.bar_view;
+    const marks = this.marks(scale);
     const existing = [...this.axis.querySelectorAll<HTMLElement>('.wf-tick')];
     marks.forEach((t, i) => {
       const element = existing[i] ?? make('span', 'wf-tick', this.axis);
-      element.style.left = `${x_of(view, t)}px`;
+      element.style.left = `${scale.x(t)}px`;
       element.textContent = duration(t);
       element.style.display = '';
     });
     for (const element of existing.slice(marks.length)) element.style.display = 'none';
+    this.place_gaps(scale);
+  }
+
+  /** Round times of the axis; none inside a gap, where they would stand on each other. */
+  private marks(scale: TimeScale): number[] {
+    const all = ticks(scale.from, scale.to, Math.max(2, Math.floor(scale.width / 110)));
+    return scale.gaps.length === 0 ? all : all.filter((t) => !scale.gaps.some((gap) => t > gap.from && t < gap.to));
+  }
+
+  private place_gaps(scale: TimeScale): void {
+    const existing = [...this.axis.querySelectorAll<HTMLElement>('.wf-gap')];
+    scale.gaps.forEach((gap, i) => {
+      const element = existing[i] ?? make('span', 'wf-gap', this.axis);
+      element.style.left = `${scale.x(gap.from)}px`;
+      element.textContent = duration(gap.to - gap.from);
+      element.title = `Nothing runs for ${duration(gap.to - gap.from)}: drawn short`;
+      element.style.display = '';
+    });
+    for (const element of existing.slice(scale.gaps.length)) element.style.display = 'none';
   }
 
   private label_width(label: string): number {
@@ -557,11 +583,10 @@ export class Waterfall {
   }
 
   private draw_grid(height: number): void {
-    const view = this.bar_view;
+    const { scale } = this.bar_view;
     this.context.fillStyle = this.paint.grid;
-    for (const t of ticks(view.from, view.to, Math.max(2, Math.floor(view.width / 110)))) {
-      this.context.fillRect(Math.round(x_of(view, t)), 0, 1, height);
-    }
+    for (const t of this.marks(scale)) this.context.fillRect(Math.round(scale.x(t)), 0, 1, height);
+    for (const gap of scale.gaps) this.context.fillRect(Math.round(scale.x(gap.from)), 0, kGapWidth, height);
   }
 
   private draw_bar(bar: Bar, top: number): void {
@@ -641,7 +666,7 @@ export class Waterfall {
 
   private draw_outside(bar: Bar, middle: number): void {
     const { context } = this;
-    const x = bar.outside === 'before' ? 3 : this.bar_view.width - 3;
+    const x = bar.outside === 'before' ? 3 : this.bar_view.scale.width - 3;
     const direction = bar.outside === 'before' ? -1 : 1;
     context.strokeStyle = this.paint.muted;
     context.lineWidth = 1.25;

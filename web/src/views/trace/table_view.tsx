@@ -1,0 +1,169 @@
+import { useSignal } from '@preact/signals';
+import { useEffect, useMemo } from 'preact/hooks';
+import { fetch_rows } from '../../api/client.ts';
+import type { SpanRow } from '../../api/types.ts';
+import { count, duration, percent } from '../../model/format.ts';
+import { type Group, type GroupBy, group_spans } from '../../model/operations.ts';
+import { Service } from '../../widgets/bits.tsx';
+import type { ViewState } from './view_state.ts';
+
+const kGroupings: [GroupBy, string][] = [
+  ['operation', 'Operation'], ['service', 'Service'], ['name', 'Span name'], ['kind', 'Kind'], ['resource', 'Resource'],
+];
+const kShownFirst = 200;
+/** Attributes are asked for in parts, and not at all of larger traces. */
+const kAttributeRowsMax = 20_000;
+const kRowsPerCall = 500;
+
+type Column = 'name' | 'count' | 'errors' | 'total' | 'self' | 'critical' | 'p50' | 'p95' | 'max';
+const kColumns: [Column, string, string][] = [
+  ['name', 'Operation', ''], ['count', 'Spans', ''], ['errors', 'Errors', ''],
+  ['total', 'Total', 'Sum of the durations; spans that run side by side add up to more than the trace'],
+  ['self', 'Self', 'Time that no child accounts for'], ['critical', 'Critical path', 'Share of the critical path that runs in these spans themselves'],
+  ['p50', 'p50', 'Half of the spans are not longer'], ['p95', 'p95', '95 % of the spans are not longer'], ['max', 'Longest', ''],
+];
+
+/** The spans of the trace added up per operation, or by anything else. Follows the search: what does not match is left out. */
+export function TableView(props: { view: ViewState }) {
+  const { view } = props;
+  const { trace } = view;
+  const by = view.group_by.value;
+  const sort = useSignal<[Column, 1 | -1]>(['self', -1]);
+  const all = useSignal(false);
+  const labels = useSignal<{ key: string; values: string[] } | null>(null);
+  const problem = useSignal('');
+  const known = kGroupings.some(([name]) => name === by);
+  const mask = view.match_mask.value;
+
+  useEffect(() => {
+    labels.value = null;
+    problem.value = '';
+    if (known) return;
+    const stop = new AbortController();
+    labels_of(view, by, stop.signal)
+      .then((values) => (labels.value = { key: by, values }))
+      .catch((error: Error) => {
+        if (!stop.signal.aborted) problem.value = error.message;
+      });
+    return () => stop.abort();
+  }, [view, by]);
+
+  const groups = useMemo(() => {
+    if (known) return group_spans(trace, by as GroupBy, mask);
+    return labels.value?.key === by ? group_spans(trace, 'name', mask, labels.value.values) : [];
+  }, [trace, by, mask, labels.value]);
+  const sorted = useMemo(() => order(groups, sort.value), [groups, sort.value]);
+  const critical = groups.reduce((sum, group) => sum + group.critical, 0);
+  const shown = all.value ? sorted : sorted.slice(0, kShownFirst);
+  return (
+    <div class="table-view" tabIndex={0} role="region" aria-label="Spans added up">
+      <GroupBy by={by} known={known} choose={(next) => view.set_group_by(next)} />
+      {problem.value && <p class="failure" role="alert">{problem.value}</p>}
+      {!known && !problem.value && labels.value === null && <p class="muted">Reading {by} of {count(trace.n)} spans…</p>}
+      <table class="operations">
+        <thead>
+          <tr>
+            {kColumns.map(([column, title, hint]) => (
+              <th key={column} scope="col" aria-sort={sort.value[0] === column ? (sort.value[1] === 1 ? 'ascending' : 'descending') : undefined}>
+                <button type="button" class="sort" title={hint} onClick={() => {
+                  sort.value = [column, sort.value[0] === column ? (sort.value[1] === 1 ? -1 : 1) : column === 'name' ? 1 : -1];
+                }}>
+                  {column === 'name' ? (kGroupings.find(([name]) => name === by)?.[1] ?? by) : title}
+                </button>
+              </th>
+            ))}
+          </tr>
+        </thead>
+        <tbody>
+          {shown.map((group) => (
+            <Line key={group.key} group={group} view={view} critical={critical} />
+          ))}
+        </tbody>
+      </table>
+      {sorted.length > shown.length && (
+        <button type="button" onClick={() => (all.value = true)}>
+          Show all {count(sorted.length)}
+        </button>
+      )}
+      {groups.length === 0 && known && <p class="muted">No span matches “{view.find.value}”.</p>}
+    </div>
+  );
+}
+
+function GroupBy(props: { by: string; known: boolean; choose: (by: string) => void }) {
+  const typed = useSignal(props.known ? '' : props.by);
+  return (
+    <form class="group-by" onSubmit={(e) => {
+      e.preventDefault();
+      if (typed.value.trim()) props.choose(typed.value.trim());
+    }}>
+      <label>
+        Group by{' '}
+        <select value={props.known ? props.by : ''} onChange={(e) => e.currentTarget.value && props.choose(e.currentTarget.value)}>
+          {kGroupings.map(([name, title]) => (
+            <option key={name} value={name}>{title}</option>
+          ))}
+          {!props.known && <option value="">{props.by}</option>}
+        </select>
+      </label>
+      <label>
+        or by attribute{' '}
+        <input type="text" value={typed.value} placeholder="http.route" spellcheck={false} onInput={(e) => (typed.value = e.currentTarget.value)} />
+      </label>
+      <button type="submit" disabled={!typed.value.trim()}>Group</button>
+    </form>
+  );
+}
+
+function Line(props: { group: Group; view: ViewState; critical: number }) {
+  const { group, view, critical } = props;
+  const chosen = group.rows.length === 1 ? view.selected.value === group.rows[0] : view.selected.value === group.longest;
+  return (
+    <tr class={chosen ? 'selected' : ''}>
+      <th scope="row">
+        <button type="button" class="operation-link" onClick={() => view.select(group.longest)} title="Select its longest span">
+          {group.service >= 0 && <Service name={group.service_name} slot={view.trace.slots[group.service]} />}
+          <span class="operation-name">{group.name || (group.service >= 0 ? '' : '(not set)')}</span>
+        </button>
+      </th>
+      <td>{count(group.count)}</td>
+      <td class={group.errors ? 'error-text' : 'muted'}>{group.errors ? `✕ ${count(group.errors)}` : '0'}</td>
+      <td>{duration(group.total)}</td>
+      <td>
+        <span class="share" style={{ '--share': String(group.self / view.trace.duration) }}>{duration(group.self)}</span>
+      </td>
+      <td>{critical > 0 ? percent(group.critical, critical) : '–'}</td>
+      <td>{duration(group.p50)}</td>
+      <td>{duration(group.p95)}</td>
+      <td>{duration(group.max)}</td>
+    </tr>
+  );
+}
+
+function order(groups: Group[], [column, direction]: [Column, 1 | -1]): Group[] {
+  const text = (group: Group): string => `${group.service_name} ${group.name}`;
+  return [...groups].sort((a, b) => {
+    const by_value = column === 'name' ? (text(a) < text(b) ? -1 : 1) : a[column] - b[column];
+    return direction * by_value;
+  });
+}
+
+/** The value of an attribute in every span, as text: of the span itself, else of its resource. '' where it has none. */
+async function labels_of(view: ViewState, key: string, signal: AbortSignal): Promise<string[]> {
+  const { trace } = view;
+  if (trace.n > kAttributeRowsMax) {
+    throw new Error(`grouping by an attribute reads every span: it works up to ${count(kAttributeRowsMax)} spans, and this trace has ${count(trace.n)}`);
+  }
+  const out: string[] = new Array<string>(trace.n).fill('');
+  for (let from = 0; from < trace.n; from += kRowsPerCall) {
+    const to = Math.min(trace.n, from + kRowsPerCall) - 1;
+    for (const row of await fetch_rows(view.id, `${from}-${to}`, signal)) out[row.row] = value_of(row, key);
+  }
+  return out;
+}
+
+function value_of(row: SpanRow, key: string): string {
+  const found = row.attributes.find((item) => item.key === key) ?? row.resource.attributes.find((item) => item.key === key);
+  if (!found || found.value === null || found.value === undefined) return '';
+  return typeof found.value === 'object' ? JSON.stringify(found.value) : String(found.value);
+}
