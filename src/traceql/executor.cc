@@ -11,7 +11,6 @@ namespace spanloom::traceql {
 namespace {
 
 using store::Field;
-using store::SearchAnswer;
 using store::SearchRequest;
 
 // Candidates asked for at a time: enough that asking costs little beside reading them.
@@ -36,9 +35,9 @@ class CandidateSearch {
         request_.deadline_monotonic_ns = options.deadline_monotonic_ns;
     }
 
-    Result<SearchAnswer> run() {
+    Result<store::SearchAnswer> run() {
         while (answer_.traces.size() < options_.limit) {
-            TRY_ASSIGN(SearchAnswer page, store::search(segments_, request_));
+            TRY_ASSIGN(store::SearchAnswer page, store::search(segments_, request_));
             add_stats(page.stats);
             for (store::TraceSummary& candidate : page.traces) {
                 if (options_.cancelled.stop_requested())
@@ -124,13 +123,13 @@ class CandidateSearch {
     std::vector<Field> fields_;
     const Clock& clock_;
     SearchRequest request_;
-    SearchAnswer answer_;
+    store::SearchAnswer answer_;
 };
 
 }  // namespace
 
-Result<SearchAnswer> execute(const Query& query, store::Segments segments,
-                             const SearchOptions& options, const Clock& clock) {
+Result<store::SearchAnswer> execute(const Query& query, store::Segments segments,
+                                    const SearchOptions& options, const Clock& clock) {
     Plan plan = make_plan(query);
     std::vector<Field> fields = plan.fields;
     for (const Field& field : options.wanted) {
@@ -151,6 +150,44 @@ Result<SearchAnswer> execute(const Query& query, store::Segments segments,
     request.cancelled = options.cancelled;
     request.deadline_monotonic_ns = options.deadline_monotonic_ns;
     return store::search(segments, request);
+}
+
+Result<SearchAnswer> search(const Query& query, store::Segments segments,
+                            const SearchOptions& options, const Clock& clock) {
+    TRY_ASSIGN(store::SearchAnswer found, execute(query, segments, options, clock));
+    SearchAnswer answer;
+    static_cast<store::ScanStats&>(answer.stats) = found.stats;
+    if (found.next) answer.next = SearchCursor(*found.next);
+    for (store::TraceSummary& summary : found.traces) {
+        TraceFound& trace = answer.traces.emplace_back();
+        trace.spansets.push_back({{}, summary.matched, summary.matched_spans});
+        trace.summary = std::move(summary);
+        if (options.on_trace) options.on_trace(trace);
+    }
+    return answer;
+}
+
+bool is_metrics(const Query& query) {
+    return !query.stages.empty() && (query.stages.back().function == FunctionKind::kMetric ||
+                                     query.stages.back().function == FunctionKind::kCompare);
+}
+
+Result<MetricsAnswer> query_metrics(const Query&, store::Segments, const MetricsOptions&,
+                                    const Clock&) {
+    return fail(ErrorCode::kUnsupported, "metrics queries are not available in this version");
+}
+
+uint64_t default_step_ns(store::TimeRange range) {
+    constexpr uint64_t kSecond = 1'000'000'000;
+    constexpr uint64_t kIntervals = 240;
+    const uint64_t step = (range.end_ns - std::min(range.start_ns, range.end_ns)) / kIntervals;
+    for (const uint64_t unit :
+         {3600 * kSecond, 300 * kSecond, 60 * kSecond, 15 * kSecond, 5 * kSecond, kSecond}) {
+        if (step > unit) return step / unit * unit;
+    }
+    constexpr uint64_t kFine = 50'000'000;
+    const bool is_short = range.end_ns - range.start_ns < 60 * kSecond;
+    return is_short ? std::max(step / kFine * kFine, kFine) : kSecond;
 }
 
 }  // namespace spanloom::traceql
