@@ -7,6 +7,7 @@ import { gzipSync } from 'node:zlib';
 import { dirname, extname, join, normalize } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { make_fixtures, named_id } from './fixtures.mjs';
+import { answer_metrics } from './mock_metrics.mjs';
 import { encode_slt1 } from './slt1_encode.mjs';
 
 const dist = join(dirname(fileURLToPath(import.meta.url)), '../../web/dist');
@@ -44,6 +45,7 @@ export class MockServer {
   async answer(request, response) {
     if (this.dead) return void request.destroy();
     const url = new URL(request.url, this.url);
+    if (url.pathname === '/tempo/api/metrics/query_range') return this.json(response, answer_metrics(this.fixtures.list, url.searchParams, span_of));
     if (!url.pathname.startsWith('/api/ui/v1/')) return this.file(url.pathname, response);
     const path = url.pathname.slice('/api/ui/v1/'.length);
     if (this.failing && path.startsWith(this.failing.path)) return this.json(response, this.failing.body, this.failing.status);
@@ -87,7 +89,7 @@ export class MockServer {
     const now = `${Date.now()}000000`;
     if (path === 'boot') {
       return this.json(response, {
-        version: '0.1.0', features: ['search', 'trace'], services: this.services(), now_ns: now,
+        version: '0.1.0', features: ['search', 'trace', 'metrics'], services: this.services(), now_ns: now,
         endpoints: { otlp_grpc: '127.0.0.1:4317', otlp_http: '127.0.0.1:4318' }, spans: this.empty ? '0' : '1284031', limits: { search_limit_max: 1000 },
       });
     }
@@ -169,7 +171,8 @@ export class MockServer {
 const ms = 1e6;
 
 /** Just enough of TraceQL for the fixtures: conditions joined by &&. */
-function matching(trace, q) {
+/** A test of one span for a query. */
+function span_of(q) {
   const conditions = [...q.matchAll(/([\w.:]+)\s*(>=|<=|!=|=|>|<)\s*("(?:[^"\\]|\\.)*"|[\w.µ]+)/g)];
   const value_of = (span, name) => {
     if (name === 'status') return span.error ? 'error' : 'unset';
@@ -184,12 +187,17 @@ function matching(trace, q) {
     const duration = /^([\d.]+)(ns|us|ms|s|m)$/.exec(text);
     return duration ? Number(duration[1]) * units[duration[2]] : Number.isNaN(Number(text)) ? text : Number(text);
   };
-  const holds = (span) => conditions.every(([, name, op, right]) => {
+  return (span) => conditions.every(([, name, op, right]) => {
     const a = value_of(span, name);
     const b = literal(right);
     if (a === undefined) return false;
     return op === '=' ? a === b : op === '!=' ? a !== b : op === '>' ? a > b : op === '<' ? a < b : op === '>=' ? a >= b : a <= b;
   });
+}
+
+
+function matching(trace, q) {
+  const holds = span_of(q);
   const rows = trace.spans.map((_, row) => row).filter((row) => holds(trace.spans[row].span));
   if (rows.length === 0) return null;
   const matched_spans = rows.slice(0, 3).map((row) => {

@@ -1,12 +1,18 @@
+import { type Box, read_box, write_box } from './heat.ts';
 import { kReductions, type Reduce } from './reduce.ts';
 
 // The state of every page is in its URL. Defaults are left out; unknown parameters are kept and ignored.
+
+export const kSearchViews = ['heat', 'scatter', 'list'] as const;
+export type SearchView = (typeof kSearchViews)[number];
 
 export interface SearchState {
   q: string;
   from: string;
   to: string;
-  view: 'list' | 'scatter';
+  view: SearchView;
+  /** The part of the heatmap that is chosen. */
+  box: Box | null;
 }
 
 export const kTraceViews = ['waterfall', 'flame', 'graph', 'table', 'log'] as const;
@@ -32,7 +38,8 @@ export function read_search(params: URLSearchParams): SearchState {
     q: params.get('q') ?? legacy_query(params) ?? '',
     from: params.get('from') ?? 'now-1h',
     to: params.get('to') ?? 'now',
-    view: params.get('v') === 'list' ? 'list' : 'scatter',
+    view: one_of(kSearchViews, params.get('v'), 'heat'),
+    box: read_box(params.get('box')),
   };
 }
 
@@ -47,7 +54,8 @@ export function write_search(state: SearchState, before = new URLSearchParams())
   set(params, 'q', state.q, '');
   set(params, 'from', state.from, 'now-1h');
   set(params, 'to', state.to, 'now');
-  set(params, 'v', state.view, 'scatter');
+  set(params, 'v', state.view, 'heat');
+  set(params, 'box', write_box(state.box), '');
   return params;
 }
 

@@ -4,12 +4,15 @@ import type { TraceSummary } from '../../api/types.ts';
 import { assign_slots } from '../../model/colors.ts';
 import { ago, clock, count, count_short, day_and_clock, duration, plural } from '../../model/format.ts';
 import { kPresets, range_label, resolve_time } from '../../model/time_range.ts';
-import { read_search, with_query, write_search } from '../../model/url.ts';
+import type { Box } from '../../model/heat.ts';
+import { kSearchViews, read_search, type SearchState, type SearchView, with_query, write_search } from '../../model/url.ts';
 import { announce, load_stored, now_ns, range, set_range, store } from '../../state/app.ts';
 import { push_keys } from '../../state/keys.ts';
 import { cancel_search, more_results, results, run_search, search_error, search_key, searching } from '../../state/results.ts';
-import { go, place } from '../../state/router.ts';
+import { can_analyse } from '../../state/analysis.ts';
+import { go, place, replace } from '../../state/router.ts';
 import { Failure, Loading, Service } from '../../widgets/bits.tsx';
+import { Analysis, Facets } from './analysis.tsx';
 import { Builder } from './form.tsx';
 import { QueryLine } from './query_line.tsx';
 import { Scatter } from './scatter.tsx';
@@ -61,9 +64,18 @@ export function SearchPage() {
     });
   };
   const run = (q: string): void => {
-    const url = with_query('/search', write_search({ ...state, q: q.trim(), ...range.value }, place.value.params));
+    const url = with_query('/search', write_search({ ...state, box: null, q: q.trim(), ...range.value }, place.value.params));
     if (search_key(q.trim(), range.value) === key) void search_now();
     else go(url);
+  };
+  const run_box = (q: string, box?: Box): void => {
+    if (!box) return run(q);
+    const time = { from: String(BigInt(Math.floor(box.t0)) * 1000000n), to: String(BigInt(Math.ceil(box.t1)) * 1000000n) };
+    go(with_query('/search', write_search({ ...state, box: null, q, ...time }, place.value.params)));
+  };
+  const show = (change: Partial<SearchState>): void => {
+    const now = place.value;
+    replace(with_query(now.path, write_search({ ...read_search(now.params), ...change }, now.params)));
   };
   return (
     <main class="page search" id="main" tabIndex={-1} ref={top}>
@@ -96,12 +108,20 @@ export function SearchPage() {
           </p>
         )}
       </div>
-      <Outcome retry={() => void search_now()} />
+      <Outcome retry={() => void search_now()} state={state} show={show} run={run_box} />
     </main>
   );
 }
 
-function Outcome(props: { retry: () => void }) {
+interface Shown {
+  state: SearchState;
+  show: (change: Partial<SearchState>) => void;
+  run: (q: string, box?: Box) => void;
+}
+
+const kViewNames: Record<SearchView, string> = { heat: 'Heatmap', scatter: 'Traces as points', list: 'List only' };
+
+function Outcome(props: Shown & { retry: () => void }) {
   const found = results.value;
   const error = search_error.value;
   const query_wrong = error !== null && error.status >= 400 && error.status < 500;
@@ -109,15 +129,45 @@ function Outcome(props: { retry: () => void }) {
   if (query_wrong && !found?.traces.length) return <p class="muted">Correct the query to see results.</p>;
   if (!found || (searching.value && found.traces.length === 0)) return searching.value ? <Loading what="Searching" cancel={cancel_search} /> : null;
   if (found.traces.length === 0) return <Nothing />;
+  const analysed = can_analyse() && props.state.view === 'heat';
   return (
     <div class={query_wrong || searching.value ? 'outcome stale' : 'outcome'} aria-busy={searching.value}>
-      <div class="card scatter-card">
-        <Scatter traces={found.traces} from={found.from} to={found.to} />
+      <Picture {...props} found={found} />
+      <div class="with-facets">
+        {analysed && <Facets q={found.q} run={props.run} />}
+        <div class="found">
+          <ResultHead />
+          <ResultList traces={found.traces} />
+          <More />
+        </div>
       </div>
-      <ResultHead />
-      <ResultList traces={found.traces} />
-      <More />
     </div>
+  );
+}
+
+/** Every matching span as a heatmap, the newest traces as points, or nothing but the list. */
+function Picture(props: Shown & { found: NonNullable<typeof results.value> }) {
+  const { found, state, show } = props;
+  const views = can_analyse() ? kSearchViews : kSearchViews.filter((view) => view !== 'heat');
+  const view = can_analyse() || state.view === 'list' ? state.view : 'scatter';
+  return (
+    <>
+      <div class="segmented picture-choice" role="group" aria-label="Picture">
+        {views.map((name) => (
+          <button key={name} type="button" aria-pressed={view === name} onClick={() => show({ view: name })}>
+            {kViewNames[name]}
+          </button>
+        ))}
+      </div>
+      {view === 'heat' && (
+        <Analysis q={found.q} from={found.from} to={found.to} box={state.box} choose={(box) => show({ box })} run={props.run} />
+      )}
+      {view === 'scatter' && (
+        <div class="card scatter-card">
+          <Scatter traces={found.traces} from={found.from} to={found.to} />
+        </div>
+      )}
+    </>
   );
 }
 

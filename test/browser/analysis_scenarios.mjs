@@ -1,0 +1,67 @@
+// From slow to why: heatmap, explanation of a chosen part, facets.
+
+import assert from 'node:assert/strict';
+import { check_accessibility, check_no_overflow, shot } from './lib.mjs';
+
+const themes = ['light', 'dark'];
+
+export const analysis_scenarios = {
+  'search: a box in the heatmap is explained, and the reason becomes the query': async ({ page, url }) => {
+    for (const theme of themes) {
+      const tab = await page({ theme });
+      await tab.goto(`${url}/search`);
+      await tab.waitForSelector('.heat-area canvas');
+      await tab.waitForSelector('.facets .facet');
+      await check_accessibility(tab, `heatmap, ${theme}`);
+      await shot(tab, `search-heat-${theme}`);
+      const area = await (await tab.$('.heat-area')).boundingBox();
+      await tab.mouse.move(area.x + 20, area.y + 4);
+      await tab.mouse.down();
+      await tab.mouse.move(area.x + area.width - 20, area.y + area.height * 0.3, { steps: 4 });
+      await tab.mouse.up();
+      await tab.waitForSelector('.explain tbody tr');
+      await check_accessibility(tab, `explanation, ${theme}`);
+      await shot(tab, `search-explain-${theme}`);
+      assert.match(tab.url(), /box=/);
+      await tab.reload();
+      await tab.waitForSelector('.explain tbody tr');
+      const [attribute] = await tab.$$eval('.explain tbody tr th', (cells) => cells.map((c) => c.textContent));
+      await tab.click('.explain tbody tr:first-child >> text=Filter');
+      await tab.waitForFunction(() => new URLSearchParams(location.search).get('q')?.includes('='));
+      assert.ok(attribute.includes('='));
+      assert.ok(!tab.url().includes('box='));
+    }
+  },
+
+  'search: the box by keyboard alone': async ({ page, url }) => {
+    const tab = await page();
+    await tab.goto(`${url}/search`);
+    await tab.waitForSelector('.heat-area canvas');
+    await tab.focus('.heat-area');
+    await tab.keyboard.press('Enter');
+    await tab.waitForSelector('.heat-box');
+    const before = await tab.getAttribute('.heat-area', 'aria-label');
+    await tab.keyboard.press('Shift+ArrowLeft');
+    await tab.waitForFunction((old) => document.querySelector('.heat-area').getAttribute('aria-label') !== old, before);
+    await tab.keyboard.press('Escape');
+    await tab.waitForFunction(() => !document.querySelector('.heat-box'));
+  },
+
+  'search: a facet narrows the query and an exclusion widens it': async ({ page, url }) => {
+    const tab = await page();
+    await tab.goto(`${url}/search`);
+    await tab.waitForSelector('.facets .facet');
+    await tab.click('.facets >> text=payment');
+    await tab.waitForFunction(() => new URLSearchParams(location.search).get('q') === '{ resource.service.name = "payment" }');
+    await tab.click('.segmented >> text=List only');
+    await tab.waitForFunction(() => !document.querySelector('.heat-area') && location.search.includes('v=list'));
+    await tab.waitForSelector('.result');
+  },
+
+  'search: the analysis stays within 320 pixels': async ({ page, url }) => {
+    const tab = await page({ width: 320, height: 700 });
+    await tab.goto(`${url}/search`);
+    await tab.waitForSelector('.heat-area canvas');
+    await check_no_overflow(tab, 'search with its heatmap');
+  },
+};

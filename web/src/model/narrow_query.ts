@@ -1,0 +1,40 @@
+import { lex } from './lexer.ts';
+import { attribute, quote } from './url.ts';
+
+/** The text between the braces of a query that is one pair of braces and nothing else; null for any other. */
+function inside_braces(q: string): string | null {
+  const text = q.trim();
+  if (text === '') return '';
+  const tokens = lex(text);
+  if (!text.startsWith('{') || !text.endsWith('}')) return null;
+  const braces = tokens.filter((token) => ['{', '}'].includes(text.slice(token.from, token.to)));
+  return braces.length === 2 ? text.slice(1, -1).trim() : null;
+}
+
+/** The query, and of its spans only those for which the condition holds. */
+export function narrow_query(q: string, condition: string): string {
+  const inside = inside_braces(q);
+  if (inside === '') return `{ ${condition} }`;
+  if (inside !== null) return `{ ${/\|\|/.test(inside) ? `(${inside})` : inside} && ${condition} }`;
+  return `${q.trim()} | { ${condition} }`;
+}
+
+const kIntrinsics = new Set(['name', 'kind', 'status', 'statusMessage', 'rootName', 'rootServiceName', 'duration', 'traceDuration']);
+const kWords: Record<string, ReadonlySet<string>> = {
+  status: new Set(['error', 'ok', 'unset']),
+  kind: new Set(['unspecified', 'internal', 'server', 'client', 'producer', 'consumer']),
+};
+
+/** `attribute = value`, the attribute as a metrics label names it: `span.http.route`, `resource.service.name`, `name`, `status`. */
+export function equals(label: string, value: string, negated = false): string {
+  const operator = negated ? '!=' : '=';
+  const plain = label.replace(/^(span|trace):/, '');
+  if (kWords[plain]?.has(value)) return `${plain} ${operator} ${value}`;
+  if (kIntrinsics.has(plain) || /^(event|link|instrumentation|trace|span):/.test(label)) return `${label} ${operator} ${quote(value)}`;
+  const scoped = /^(span|resource|event|link|instrumentation)?\.(.*)$/s.exec(label);
+  const name = scoped ? attribute(`${scoped[1] ?? ''}.`, scoped[2]) : attribute('.', label);
+  const number = /^-?\d+(\.\d+)?$/.test(value) || value === 'true' || value === 'false';
+  if (!number) return `${name} ${operator} ${quote(value)}`;
+  // Numbers may be stored as numbers or as text.
+  return negated ? `(${name} != ${value} && ${name} != ${quote(value)})` : `(${name} = ${value} || ${name} = ${quote(value)})`;
+}
