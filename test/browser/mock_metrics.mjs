@@ -3,13 +3,16 @@
 const ms = 1e6;
 
 function spans_of(traces) {
-  return traces.flatMap((trace) => trace.spans.map(({ span }) => ({ ...span, at_ms: Number(trace.t0 / 1000000n) + span.start / ms })));
+  return traces.flatMap((trace) => trace.spans.map(({ span, parent }) => ({ ...span, parent_service: parent >= 0 ? trace.spans[parent].span.service : undefined, at_ms: Number(trace.t0 / 1000000n) + span.start / ms })));
 }
 
-function value_of(span, key) {
+export function value_of(span, key) {
   if (key === 'status') return span.error ? 'error' : 'unset';
   if (key === 'name' || key === 'kind') return span[key] ?? 'internal';
   if (key === 'resource.service.name') return span.service;
+  if (key === 'parent.resource.service.name') return span.parent_service ?? 'nil';
+  if (key === 'resource.service.version') return span.at_ms % 2 < 1 ? '2.14.0' : '2.15.0';
+  if (key === 'event.exception.type') return span.events?.find((event) => event.name === 'exception')?.attributes['exception.type'] ?? 'nil';
   const found = span.attributes?.[key.replace(/^span\./, '')];
   return found === undefined ? 'nil' : found;
 }
@@ -58,6 +61,12 @@ function compare(spans, holds, from_ms, to_ms, step, from) {
   return out;
 }
 
+function reduce_of(call, step) {
+  if (call.startsWith('rate')) return (list) => list.length / (step / 1000);
+  if (call.startsWith('sum_over_time')) return (list) => list.reduce((sum, span) => sum + span.dur / 1e9, 0);
+  return (list) => list.length;
+}
+
 export function answer_metrics(traces, params, span_test) {
   const q = params.get('q');
   const at = q.lastIndexOf(' | ');
@@ -74,8 +83,10 @@ export function answer_metrics(traces, params, span_test) {
     return { series: series_of(spans, from, step, n, (span) => ({ __bucket: 2 ** Math.ceil(Math.log2(Math.max(1, span.dur))) / 1e9 }), (list) => list.length), metrics: {} };
   }
   if (call.startsWith('quantile_over_time')) {
-    return { series: [0.5, 0.95].flatMap((p) => series_of(spans, from, step, n, () => ({ p }), (list) => quantile(list, p))), metrics: {} };
+    const labels = (span) => Object.fromEntries((by?.split(', ') ?? []).map((key) => [key, value_of(span, key)]));
+    return { series: [0.5, 0.95].flatMap((p) => series_of(spans, from, step, n, (span) => ({ p, ...labels(span) }), (list) => quantile(list, p))), metrics: {} };
   }
-  const group = by ? (span) => ({ [by]: value_of(span, by) }) : () => ({ __name__: 'rate' });
-  return { series: series_of(spans, from, step, n, group, (list) => (call.startsWith('rate') ? list.length / (step / 1000) : list.length)), metrics: {} };
+  const keys = by?.split(', ');
+  const group = keys ? (span) => Object.fromEntries(keys.map((key) => [key, value_of(span, key)])) : () => ({ __name__: 'rate' });
+  return { series: series_of(spans, from, step, n, group, reduce_of(call, step)), metrics: {} };
 }

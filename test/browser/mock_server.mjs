@@ -7,7 +7,7 @@ import { gzipSync } from 'node:zlib';
 import { dirname, extname, join, normalize } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { make_fixtures, named_id } from './fixtures.mjs';
-import { answer_metrics } from './mock_metrics.mjs';
+import { answer_metrics, value_of as metric_value } from './mock_metrics.mjs';
 import { encode_slt1 } from './slt1_encode.mjs';
 
 const dist = join(dirname(fileURLToPath(import.meta.url)), '../../web/dist');
@@ -177,8 +177,10 @@ function span_of(q) {
   const value_of = (span, name) => {
     if (name === 'status') return span.error ? 'error' : 'unset';
     if (name === 'name') return span.name;
+    if (name === 'kind') return span.kind ?? 'internal';
     if (name === 'duration') return span.dur;
     if (name === 'resource.service.name') return span.service;
+    if (/^(parent|event)\./.test(name)) return metric_value(span, name) === 'nil' ? undefined : metric_value(span, name);
     return span.attributes?.[name.replace(/^(span|resource)?\./, '')];
   };
   const units = { ns: 1, us: 1e3, ms: 1e6, s: 1e9, m: 60e9 };
@@ -190,6 +192,7 @@ function span_of(q) {
   return (span) => conditions.every(([, name, op, right]) => {
     const a = value_of(span, name);
     const b = literal(right);
+    if (right === 'nil') return (a === undefined) === (op === '=');
     if (a === undefined) return false;
     return op === '=' ? a === b : op === '!=' ? a !== b : op === '>' ? a > b : op === '<' ? a < b : op === '>=' ? a >= b : a <= b;
   });

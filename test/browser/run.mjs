@@ -11,6 +11,7 @@ import { Browser, root, shot, shots } from './lib.mjs';
 import { mock_scenarios } from './mock_scenarios.mjs';
 import { MockServer } from './mock_server.mjs';
 import { RealServer } from './real_server.mjs';
+import { page_scenarios } from './page_scenarios.mjs';
 import { server_scenarios } from './server_scenarios.mjs';
 import { view_scenarios } from './view_scenarios.mjs';
 
@@ -83,7 +84,7 @@ const browser = new Browser();
 await browser.start();
 try {
   if (chosen.mock) {
-    await run({ ...mock_scenarios, ...view_scenarios, ...analysis_scenarios }, chosen.only, async () => {
+    await run({ ...mock_scenarios, ...view_scenarios, ...analysis_scenarios, ...page_scenarios }, chosen.only, async () => {
       const mock = new MockServer();
       const url = await mock.start();
       return { browser, mock, url, done: () => mock.stop() };

@@ -10,12 +10,12 @@ const trace_path = (name, query = '') => `/trace/${named_id(name)}${query}`;
 const kFrameBudgetMs = 16; // the aim is 6; shared cores make CPU time noisy, and nothing here is drawn by a GPU
 
 async function table_cells(tab) {
-  return tab.$$eval('.operations tbody tr', (rows) => rows.map((row) => [...row.cells].map((cell) => cell.textContent.trim())));
+  return tab.$$eval('.sums tbody tr', (rows) => rows.map((row) => [...row.cells].map((cell) => cell.textContent.trim())));
 }
 
 export const view_scenarios = {
   'views: every one by key and by pointer, in both themes, kept in the URL': async ({ page, url }) => {
-    const places = { flame: '.flame-canvas', graph: '.graph .node', table: '.operations tbody tr', log: '.log tbody tr' };
+    const places = { flame: '.flame-canvas', graph: '.graph .node', table: '.sums tbody tr', log: '.log tbody tr' };
     for (const theme of themes) {
       const tab = await page({ theme });
       await open_trace(tab, url + trace_path('shop'));
@@ -78,7 +78,7 @@ export const view_scenarios = {
   'table: sorted by any column, grouped by an attribute, follows the search': async ({ page, url }) => {
     const tab = await page();
     await tab.goto(url + trace_path('shop', '?v=table'));
-    await tab.waitForSelector('.operations tbody tr');
+    await tab.waitForSelector('.sums tbody tr');
     const cells = await table_cells(tab);
     assert.match(cells[0][0], /payment\s*POST bank\/authorize/);
     assert.deepEqual([cells[0][1], cells[0][2]], ['3', '✕ 3']);
@@ -86,11 +86,11 @@ export const view_scenarios = {
     assert.match((await table_cells(tab))[0][0], /cart\s*SELECT/);
     await tab.fill('.group-by input', 'http.response.status_code');
     await tab.keyboard.press('Enter');
-    await tab.waitForFunction(() => [...document.querySelectorAll('.operations tbody th')].some((c) => c.textContent.trim() === '502'));
+    await tab.waitForFunction(() => [...document.querySelectorAll('.sums tbody th')].some((c) => c.textContent.trim() === '502'));
     await tab.waitForFunction(() => new URLSearchParams(location.search).get('by') === 'http.response.status_code');
     await tab.selectOption('.group-by select', 'service');
     await tab.fill('.find input', 'payment');
-    await tab.waitForFunction(() => document.querySelectorAll('.operations tbody tr').length === 1);
+    await tab.waitForFunction(() => document.querySelectorAll('.sums tbody tr').length === 1);
     await tab.fill('.find input', 'nothing like it');
     await tab.waitForSelector('text=No span matches');
   },

@@ -3,8 +3,15 @@ import { useEffect } from 'preact/hooks';
 import { announcement, boot, boot_error, dark, load_boot, next_theme, open_dialog, page_link } from './state/app.ts';
 import { push_keys } from './state/keys.ts';
 import { go, path } from './state/router.ts';
+import { can_analyse } from './state/analysis.ts';
+import { ComparePage } from './views/compare/compare_page.tsx';
+import { DatabasesPage } from './views/databases/databases_page.tsx';
+import { ErrorsPage } from './views/errors/errors_page.tsx';
 import { HomePage } from './views/home/home_page.tsx';
+import { LivePage } from './views/live/live_page.tsx';
+import { MapPage } from './views/map/map_page.tsx';
 import { SearchPage } from './views/search/search_page.tsx';
+import { ServicePage } from './views/services/service_page.tsx';
 import { TracePage } from './views/trace/trace_page.tsx';
 import { WelcomePage } from './views/welcome/welcome_page.tsx';
 import { Failure, Icon, kIcons, Loading } from './widgets/bits.tsx';
@@ -13,6 +20,12 @@ import { Palette } from './widgets/palette.tsx';
 import { TimePicker } from './widgets/time_picker.tsx';
 
 const kGoTimeoutMs = 1200;
+/** Pages of what is counted over a time range. */
+const kCounted = new Set(['/map', '/errors', '/databases']);
+
+function has_range(here: string): boolean {
+  return here === '/' || here === '/search' || kCounted.has(here) || here.startsWith('/service/');
+}
 
 export function App() {
   useEffect(() => push_keys(global_keys()), []);
@@ -53,6 +66,15 @@ function Page() {
   const trace = /^\/trace\/([0-9a-fA-F]{1,32})\/?$/.exec(here);
   if (trace) return <TracePage id={trace[1].toLowerCase().padStart(32, '0')} />;
   if (here === '/search') return <SearchPage />;
+  if (here === '/compare') return <ComparePage />;
+  if (here === '/live') return <LivePage />;
+  const service = /^\/service\/([^/]+)$/.exec(here);
+  if (service || kCounted.has(here)) {
+    if (!can_analyse()) return <NotHere />;
+    if (service) return <ServicePage name={decodeURIComponent(service[1])} />;
+    if (here === '/map') return <MapPage />;
+    return here === '/errors' ? <ErrorsPage /> : <DatabasesPage />;
+  }
   if (here === '/welcome') return <WelcomePage />;
   if (here === '/') return boot.value.spans === '0' ? <WelcomePage /> : <HomePage />;
   return (
@@ -66,9 +88,18 @@ function Page() {
   );
 }
 
+function NotHere() {
+  return (
+    <main class="page" id="main" tabIndex={-1}>
+      <h1>This server does not count</h1>
+      <p>The page is made of TraceQL metrics, which this server does not answer.</p>
+    </main>
+  );
+}
+
 function TopBar() {
   const here = path.value;
-  const ranged = here === '/' || here === '/search';
+  const ranged = has_range(here);
   return (
     <header class="top-bar">
       <a href="/" class="brand" aria-label="spanloom, home">
@@ -82,6 +113,25 @@ function TopBar() {
         <NavLink to="/search" here={here}>
           Search
         </NavLink>
+        {can_analyse() && (
+          <>
+            <NavLink to="/map" here={here}>
+              Map
+            </NavLink>
+            <NavLink to="/errors" here={here}>
+              Errors
+            </NavLink>
+            <NavLink to="/databases" here={here}>
+              Databases
+            </NavLink>
+          </>
+        )}
+        <a href="/compare" aria-current={here === '/compare' ? 'page' : undefined}>
+          Compare
+        </a>
+        <a href="/live" aria-current={here === '/live' ? 'page' : undefined}>
+          Live
+        </a>
         <a href="/welcome" aria-current={here === '/welcome' ? 'page' : undefined} class="nav-send">
           Send data
         </a>
@@ -133,11 +183,21 @@ function global_keys(): Record<string, (event: KeyboardEvent) => void> {
   };
   const home = within(() => go(page_link('/')));
   const search = within(() => go(page_link('/search')));
+  const map = within(() => go(page_link('/map')));
+  const errors = within(() => go(page_link('/errors')));
+  const databases = within(() => go(page_link('/databases')));
+  const compare = within(() => go('/compare'));
+  const live = within(() => go('/live'));
   return {
     '?': () => (open_dialog.value = 'help'),
     t: () => next_theme(),
     g: () => (waiting = performance.now()),
     h: () => void home(),
     s: () => void search(),
+    m: () => void map(),
+    e: () => void errors(),
+    d: () => void databases(),
+    c: () => void compare(),
+    l: () => void live(),
   };
 }

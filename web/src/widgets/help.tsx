@@ -5,7 +5,7 @@ import { Dialog } from './dialog.tsx';
 const kGroups: { title: string; keys: [string, string][] }[] = [
   {
     title: 'Everywhere',
-    keys: [['Ctrl+K', 'Go to a page, a service or a trace id'], ['g h', 'Home'], ['g s', 'Search'], ['t', 'Light or dark'], ['?', 'This help'], ['Esc', 'One step back out']],
+    keys: [['Ctrl+K', 'Go to a page, a service or a trace id'], ['g h', 'Home'], ['g s', 'Search'], ['g m', 'Map'], ['g e', 'Errors'], ['g d', 'Databases'], ['g c', 'Compare'], ['g l', 'Live'], ['t', 'Light or dark'], ['?', 'This help'], ['Esc', 'One step back out']],
   },
   {
     title: 'Search',

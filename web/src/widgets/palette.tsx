@@ -1,5 +1,6 @@
 import { useSignal } from '@preact/signals';
 import { quote, trace_id_in } from '../model/url.ts';
+import { can_analyse } from '../state/analysis.ts';
 import { boot, next_theme, open_dialog, page_link } from '../state/app.ts';
 import { go } from '../state/router.ts';
 import { Dialog } from './dialog.tsx';
@@ -20,6 +21,11 @@ function commands(text: string): Command[] {
   const pages: Command[] = [
     { label: 'Home', note: 'page', run: () => go(page_link('/')) },
     { label: 'Search', note: 'page', run: () => go(page_link('/search')) },
+    { label: 'Map', note: 'page', run: () => go(page_link('/map')) },
+    { label: 'Errors', note: 'page', run: () => go(page_link('/errors')) },
+    { label: 'Databases', note: 'page', run: () => go(page_link('/databases')) },
+    { label: 'Compare two traces', note: 'page', run: () => go('/compare') },
+    { label: 'Live', note: 'page', run: () => go('/live') },
     { label: 'Traces with errors', note: 'search', run: () => go(page_link('/search', { q: '{ status = error }' })) },
     { label: 'Slow traces, over one second', note: 'search', run: () => go(page_link('/search', { q: '{ duration > 1s }' })) },
     { label: 'Send data', note: 'page', run: () => go('/welcome') },
@@ -27,7 +33,7 @@ function commands(text: string): Command[] {
     { label: 'Keys', note: 'help', run: () => (open_dialog.value = 'help') },
   ];
   const services = (boot.value?.services ?? []).map((name) => ({
-    label: name, note: 'service', run: () => go(page_link('/search', { q: `{ resource.service.name = ${quote(name)} }` })),
+    label: name, note: 'service', run: () => go(can_analyse() ? page_link(`/service/${encodeURIComponent(name)}`) : page_link('/search', { q: `{ resource.service.name = ${quote(name)} }` })),
   }));
   const found = [...pages, ...services].filter(fits).slice(0, kMost);
   const plain = text.trim();

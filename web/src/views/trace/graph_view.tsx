@@ -114,7 +114,7 @@ function Edges(props: { graph: TraceGraph; view: ViewState }) {
   if (graph.edges.length === 0) return <p class="muted">All spans are of one service: nothing crosses from one to another.</p>;
   const sorted = [...graph.edges].sort((a, b) => b.total - a.total);
   return (
-    <table class="operations">
+    <table class="sums">
       <thead>
         <tr><th scope="col">From</th><th scope="col">To</th><th scope="col">Calls</th><th scope="col">Errors</th><th scope="col">Total</th><th scope="col">Mean</th></tr>
       </thead>

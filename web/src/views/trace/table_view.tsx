@@ -60,7 +60,7 @@ export function TableView(props: { view: ViewState }) {
       <GroupBy by={by} known={known} choose={(next) => view.set_group_by(next)} />
       {problem.value && <p class="failure" role="alert">{problem.value}</p>}
       {!known && !problem.value && labels.value === null && <p class="muted">Reading {by} of {count(trace.n)} spans…</p>}
-      <table class="operations">
+      <table class="sums">
         <thead>
           <tr>
             {kColumns.map(([column, title, hint]) => (

@@ -1,0 +1,117 @@
+// Pages of what is counted: service, map, errors, databases; compare and live.
+
+import assert from 'node:assert/strict';
+import { named_id } from './fixtures.mjs';
+import { check_accessibility, check_no_overflow, shot } from './lib.mjs';
+
+const themes = ['light', 'dark'];
+const row_texts = (tab, selector) => tab.$$eval(selector, (rows) => rows.map((row) => [...row.cells].map((cell) => cell.textContent.trim())));
+
+const places = [
+  ['service', '/service/payment', '.sums tbody tr'], ['map', '/map', '.graph .node'], ['errors', '/errors', '.sums tbody tr'],
+  ['databases', '/databases', '.sums tbody tr'], ['compare', `/compare?a=${named_id('shop')}&b=${named_id('broken')}`, '.sums tbody tr'], ['live', '/live', 'text=Following'],
+];
+
+export const page_scenarios = {
+  'pages: each in both themes and on a phone': async ({ page, url }) => {
+    for (const theme of themes) {
+      const tab = await page({ theme });
+      for (const [name, path, ready] of places) {
+        await tab.goto(url + path);
+        await tab.waitForSelector(ready);
+        await check_accessibility(tab, `${name}, ${theme}`);
+        await shot(tab, `${name}-${theme}`);
+      }
+    }
+    const phone = await page({ width: 320, height: 700 });
+    for (const [name, path, ready] of places) {
+      await phone.goto(url + path);
+      await phone.waitForSelector(ready);
+      await check_no_overflow(phone, name);
+    }
+  },
+
+  'map: calls between services, around one of them, and on to its page': async ({ page, url }) => {
+    const tab = await page();
+    await tab.goto(`${url}/map`);
+    await tab.waitForSelector('.graph .node');
+    const edges = await row_texts(tab, '.sums tbody tr');
+    assert.ok(edges.some(([from, to]) => from === 'checkout' && to === 'payment'));
+    assert.ok(edges.every(([from, to]) => from !== to));
+    await tab.selectOption('.page-head select', 'fraud');
+    await tab.waitForFunction(() => document.querySelectorAll('.sums tbody tr').length === 1);
+    assert.match(tab.url(), /focus=fraud/);
+    await tab.focus('.graph .node');
+    await tab.keyboard.press('Enter');
+    await tab.waitForURL('**/service/*');
+  },
+
+  'service: operations, callers and versions lead on': async ({ page, url }) => {
+    const tab = await page();
+    await tab.goto(`${url}/service/payment`);
+    await tab.waitForSelector('.sums tbody tr');
+    assert.match(await tab.textContent('.versions'), /2\.1[45]\.0, then 2\.1[45]\.0/);
+    assert.ok((await row_texts(tab, '[aria-label="Called by"] tbody tr')).some(([service]) => service === 'checkout'));
+    assert.ok((await row_texts(tab, '[aria-label="Calls"] tbody tr')).some(([service]) => service === 'fraud'));
+    await tab.click('.sums tbody a >> nth=0');
+    await tab.waitForURL('**/search?q=*');
+    await tab.waitForSelector('.result');
+  },
+
+  'errors: alike ones are one, with their traces': async ({ page, url }) => {
+    const tab = await page();
+    await tab.goto(`${url}/errors`);
+    await tab.waitForSelector('.sums tbody tr');
+    const rows = await row_texts(tab, '.sums tbody tr');
+    assert.ok(rows.some(([type, where]) => type === 'java.net.SocketTimeoutException' && /payment\s*POST bank\/authorize/.test(where)));
+    await tab.click('text=java.net.SocketTimeoutException');
+    await tab.waitForURL('**/search?q=*');
+    await tab.waitForSelector('.result');
+  },
+
+  'databases: statements that differ in their data only are one': async ({ page, url }) => {
+    const tab = await page();
+    await tab.goto(`${url}/databases`);
+    await tab.waitForSelector('.statements tbody tr');
+    const shapes = (await row_texts(tab, '.statements tbody tr')).map(([text]) => text);
+    assert.ok(shapes.some((text) => text.includes('?')));
+    assert.ok(shapes.every((text) => !/\$\d/.test(text)));
+  },
+
+  'compare: what changed between two traces, and swapped': async ({ page, url }) => {
+    const tab = await page();
+    await tab.goto(`${url}/trace/${named_id('shop')}`);
+    await tab.waitForSelector('.wf-row.selected');
+    await tab.click('.compare-link');
+    await tab.waitForSelector('.choose');
+    await tab.fill('.choose label:nth-child(2) input', `http://example/trace/${named_id('broken')}`);
+    await tab.click('.choose >> text=Compare');
+    await tab.waitForSelector('.sums tbody tr');
+    const rows = await row_texts(tab, '.sums tbody tr');
+    assert.ok(rows.some((cells) => cells[4] === 'only in the first') && rows.some((cells) => cells[4] === 'only in the second'));
+    await tab.click('text=Swap');
+    await tab.waitForFunction((id) => new URLSearchParams(location.search).get('a') === id, named_id('broken'));
+  },
+
+  'live: follows, pauses and goes on': async ({ page, mock, url }) => {
+    const tab = await page();
+    await tab.goto(`${url}/live`);
+    await tab.waitForSelector('text=Following');
+    await tab.keyboard.press(' ');
+    await tab.waitForSelector('text=Paused');
+    let asked = 0;
+    tab.on('request', (request) => (asked += request.url().endsWith('/search') ? 1 : 0));
+    await tab.fill('.query-field', '{ status = error }');
+    await tab.keyboard.press('Enter');
+    await tab.waitForFunction(() => location.search.includes('status'));
+    assert.equal(asked, 0, 'nothing is asked while it is paused');
+    await tab.click('text=Go on');
+    await tab.waitForSelector('text=Following');
+    mock.dead = true;
+    await tab.waitForSelector('text=Waiting for the server');
+    mock.dead = false;
+    await tab.waitForSelector('text=Following');
+    await tab.waitForFunction(() => !document.querySelector('.failure'));
+    tab.problems.length = 0; // the refused requests of the time without a server
+  },
+};

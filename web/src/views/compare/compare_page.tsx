@@ -1,0 +1,116 @@
+import { useSignal } from '@preact/signals';
+import { useEffect, useMemo } from 'preact/hooks';
+import { fetch_skeleton } from '../../api/client.ts';
+import { assign_slots } from '../../model/colors.ts';
+import { count, duration, plural } from '../../model/format.ts';
+import { decode_skeleton } from '../../model/slt1.ts';
+import { Trace } from '../../model/trace.ts';
+import { compare_traces, type OperationDiff } from '../../model/trace_diff.ts';
+import { trace_id_in, with_query } from '../../model/url.ts';
+import { use_answer } from '../../state/answer.ts';
+import { go, place } from '../../state/router.ts';
+import { Failure, Loading, Service } from '../../widgets/bits.tsx';
+
+/** Two traces side by side, operation by operation: what is new, gone, more often, slower. */
+export function ComparePage() {
+  const a = trace_id_in(place.value.params.get('a') ?? '');
+  const b = trace_id_in(place.value.params.get('b') ?? '');
+  useEffect(() => {
+    document.title = 'Compare · spanloom';
+  }, []);
+  return (
+    <main class="page" id="main" tabIndex={-1}>
+      <h1>Compare two traces</h1>
+      <Choose key={`${a} ${b}`} a={a ?? ''} b={b ?? ''} />
+      {a && b ? <Comparison a={a} b={b} /> : <p class="muted">Paste two trace ids, or links to traces. On the page of a trace, <em>Compare</em> fills in the first.</p>}
+    </main>
+  );
+}
+
+function Choose(props: { a: string; b: string }) {
+  const a = useSignal(props.a);
+  const b = useSignal(props.b);
+  const bad = (text: string): boolean => text.trim() !== '' && trace_id_in(text) === null;
+  const to = (one: string, other: string): void => {
+    const params = new URLSearchParams();
+    params.set('a', trace_id_in(one) ?? '');
+    params.set('b', trace_id_in(other) ?? '');
+    go(with_query('/compare', params));
+  };
+  const ready = trace_id_in(a.value) !== null && trace_id_in(b.value) !== null;
+  return (
+    <form class="choose card" onSubmit={(e) => {
+      e.preventDefault();
+      if (ready) to(a.value, b.value);
+    }}>
+      <label>First <input type="text" class="mono" value={a.value} aria-invalid={bad(a.value)} onInput={(e) => (a.value = e.currentTarget.value)} /></label>
+      <label>Second <input type="text" class="mono" value={b.value} aria-invalid={bad(b.value)} onInput={(e) => (b.value = e.currentTarget.value)} /></label>
+      <button type="submit" class="primary" disabled={!ready}>Compare</button>
+      <button type="button" disabled={!ready} onClick={() => to(b.value, a.value)}>Swap</button>
+    </form>
+  );
+}
+
+function Comparison(props: { a: string; b: string }) {
+  const answer = use_answer(`${props.a} ${props.b}`, async (signal) => {
+    const [a, b] = await Promise.all([fetch_skeleton(props.a, '', signal), fetch_skeleton(props.b, '', signal)]);
+    return { a: new Trace(decode_skeleton(a)), b: new Trace(decode_skeleton(b)) };
+  });
+  const found = answer.value;
+  const rows = useMemo(() => (found ? compare_traces(found.a, found.b) : []), [found]);
+  if (answer.error) return <Failure error={answer.error} retry={answer.retry} />;
+  if (!found) return <Loading what="Loading both traces" />;
+  const slots = assign_slots([...new Set(rows.map((row) => row.service))].sort());
+  const names = [...new Set(rows.map((row) => row.service))].sort();
+  const most = Math.max(1, ...rows.map((row) => Math.abs(row.change)));
+  return (
+    <section class="card" aria-label="Operations of both traces">
+      <dl class="sides">
+        <Side name="First" id={props.a} trace={found.a} />
+        <Side name="Second" id={props.b} trace={found.b} />
+      </dl>
+      <div class="table-scroll">
+        <table class="sums">
+          <thead><tr><th scope="col">Operation</th><th scope="col">Spans</th><th scope="col">Self time, first</th><th scope="col">Self time, second</th><th scope="col">Change</th><th scope="col"><span class="visually-hidden">Change as a bar</span></th></tr></thead>
+          <tbody>
+            {rows.map((row) => (
+              <tr key={`${row.service} ${row.name}`}>
+                <th scope="row"><Service name={row.service} slot={slots[names.indexOf(row.service)]} /> {row.name}</th>
+                <td>{spans(row)}</td>
+                <td>{row.a ? duration(row.a.self) : '–'}</td>
+                <td>{row.b ? duration(row.b.self) : '–'}</td>
+                <td>{word(row)}</td>
+                <td class="change" aria-hidden="true"><span class={row.change > 0 ? 'more' : 'less'} style={{ width: `${(50 * Math.abs(row.change)) / most}%` }} /></td>
+              </tr>
+            ))}
+          </tbody>
+        </table>
+      </div>
+    </section>
+  );
+}
+
+function Side(props: { name: string; id: string; trace: Trace }) {
+  const { trace } = props;
+  return (
+    <div>
+      <dt>{props.name}</dt>
+      <dd>
+        <a href={`/trace/${props.id}`}>{trace.n ? `${trace.service_of(0)} ${trace.name_of(0)}` : props.id}</a> <strong>{duration(trace.duration)}</strong>, {plural(trace.n, 'span')}
+        {trace.error_rows.length > 0 && <span class="error-text">, {plural(trace.error_rows.length, 'error')}</span>}
+      </dd>
+    </div>
+  );
+}
+
+function spans(row: OperationDiff): string {
+  const [a, b] = [row.a?.count ?? 0, row.b?.count ?? 0];
+  return a === b ? count(a) : `${count(a)} → ${count(b)}`;
+}
+
+function word(row: OperationDiff): string {
+  if (!row.a) return 'only in the second';
+  if (!row.b) return 'only in the first';
+  if (row.change === 0) return 'the same';
+  return `${row.change > 0 ? '+' : ''}${duration(row.change)}`;
+}

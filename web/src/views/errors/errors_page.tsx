@@ -1,0 +1,86 @@
+import { useEffect } from 'preact/hooks';
+import { query_range, type Series } from '../../api/metrics.ts';
+import { ago, count, day_and_clock, plural } from '../../model/format.ts';
+import { resolve_range, step_for } from '../../model/time_range.ts';
+import { quote } from '../../model/url.ts';
+import { use_answer } from '../../state/answer.ts';
+import { now_ns, page_link, range } from '../../state/app.ts';
+import { Failure, Loading } from '../../widgets/bits.tsx';
+import { Sparkline } from '../../widgets/sparkline.tsx';
+
+const kPoints = 60;
+const kType = 'event.exception.type';
+const kService = 'resource.service.name';
+
+interface ErrorGroup {
+  type: string;
+  service: string;
+  name: string;
+  count: number;
+  first_ms: number;
+  last_ms: number;
+  line: number[];
+}
+
+/** Failures that are alike, as one: exceptions by type, service and operation; failed spans without an exception by operation. */
+export function ErrorsPage() {
+  useEffect(() => {
+    document.title = 'Errors · spanloom';
+  }, []);
+  const answer = use_answer(`${range.value.from} ${range.value.to}`, ask);
+  const now = Number(now_ns() / 1000000n);
+  return (
+    <main class="page" id="main" tabIndex={-1}>
+      <h1>Errors</h1>
+      {answer.error && <Failure error={answer.error} retry={answer.retry} />}
+      {!answer.value && answer.loading && <Loading what="Counting errors" />}
+      {answer.value?.length === 0 && <p class="muted">No span failed in this time range.</p>}
+      {answer.value && answer.value.length > 0 && (
+        <section class={`card${answer.loading ? ' stale' : ''}`} aria-label="Errors">
+          <div class="table-scroll">
+            <table class="sums">
+              <thead><tr><th scope="col">Error</th><th scope="col">Service and operation</th><th scope="col">Count</th><th scope="col">Over time</th><th scope="col">First</th><th scope="col">Last</th></tr></thead>
+              <tbody>
+                {answer.value.map((group) => (
+                  <tr key={`${group.type} ${group.service} ${group.name}`}>
+                    <th scope="row"><a class="error-text" href={page_link('/search', { q: query_of(group) })}>{group.type || 'failed, without an exception'}</a></th>
+                    <td class="text"><strong>{group.service}</strong> {group.name}</td>
+                    <td>{count(group.count)}</td>
+                    <td><Sparkline values={group.line} tone="error" /></td>
+                    <td title={day_and_clock(group.first_ms)}>{ago(now - group.first_ms)}</td>
+                    <td title={day_and_clock(group.last_ms)}>{ago(now - group.last_ms)}</td>
+                  </tr>
+                ))}
+              </tbody>
+            </table>
+          </div>
+          <p class="muted small card-foot">{plural(answer.value.length, 'kind')} of errors. First and last: inside the chosen time range.</p>
+        </section>
+      )}
+    </main>
+  );
+}
+
+function query_of(group: ErrorGroup): string {
+  const what = group.type ? `${kType} = ${quote(group.type)}` : 'status = error';
+  return `{ ${what} && ${kService} = ${quote(group.service)} && name = ${quote(group.name)} }`;
+}
+
+async function ask(signal: AbortSignal): Promise<ErrorGroup[]> {
+  const { from, to } = resolve_range(range.peek(), now_ns());
+  const step = step_for(from, to, kPoints);
+  const get = (query: string): Promise<Series[]> => query_range(query, from, to, step, signal).then((a) => a.series);
+  const [exceptions, plain] = await Promise.all([
+    get(`{ ${kType} != nil } | count_over_time() by(${kType}, ${kService}, name)`), get(`{ status = error && ${kType} = nil } | count_over_time() by(${kService}, name)`),
+  ]);
+  return [...exceptions, ...plain].map((line) => group_of(line, Number(step) / 1e6)).filter((group) => group.count > 0).sort((a, b) => b.count - a.count);
+}
+
+function group_of(line: Series, step_ms: number): ErrorGroup {
+  const seen = line.values.map((value, i) => (value > 0 ? i : -1)).filter((i) => i >= 0);
+  const { labels } = line;
+  return {
+    type: labels[kType] ?? '', service: labels[kService] ?? '', name: labels.name ?? '', count: line.values.reduce((sum, v) => sum + v, 0),
+    first_ms: seen.length ? line.times[seen[0]] : 0, last_ms: seen.length ? line.times[seen[seen.length - 1]] + step_ms : 0, line: line.values,
+  };
+}

@@ -1,0 +1,180 @@
+import { useSignal } from '@preact/signals';
+import { useEffect, useMemo } from 'preact/hooks';
+import { query_range, type Series } from '../../api/metrics.ts';
+import { count, duration, percent, rate } from '../../model/format.ts';
+import { around } from '../../model/map.ts';
+import { resolve_range } from '../../model/time_range.ts';
+import { join_totals, type Total } from '../../model/totals.ts';
+import { with_query } from '../../model/url.ts';
+import { use_answer } from '../../state/answer.ts';
+import { now_ns, page_link, range } from '../../state/app.ts';
+import { go, place, replace } from '../../state/router.ts';
+import { Failure, Loading } from '../../widgets/bits.tsx';
+import { type Layout, lay_out } from '../../widgets/graph_layout.ts';
+
+const kWidth = 190;
+const kHeight = 46;
+const kNodesMax = 120;
+const kParent = 'parent.resource.service.name';
+const kChild = 'resource.service.name';
+
+interface MapAnswer {
+  seconds: number;
+  edges: Total[];
+  nodes: Map<string, Total>;
+}
+
+/** Who calls whom, how often, how often it fails, how long it takes. The table has the same in words. */
+export function MapPage() {
+  useEffect(() => {
+    document.title = 'Map · spanloom';
+  }, []);
+  const answer = use_answer(`${range.value.from} ${range.value.to}`, ask);
+  const focus = place.value.params.get('focus') ?? '';
+  const hops = Math.max(1, Math.min(9, Number(place.value.params.get('hops')) || 1));
+  const found = answer.value;
+  const shown = useMemo(() => (found ? around(found.edges.map((e) => ({ from: e.labels[kParent], to: e.labels[kChild], total: e })), focus, hops) : []), [found, focus, hops]);
+  const set = (key: string, value: string): void => {
+    const params = new URLSearchParams(place.value.params);
+    if (value) params.set(key, value);
+    else params.delete(key);
+    replace(with_query('/map', params));
+  };
+  const services = found ? [...found.nodes.keys()].sort() : [];
+  return (
+    <main class="page" id="main" tabIndex={-1}>
+      <div class="page-head">
+        <h1>Map</h1>
+        <label>
+          Around{' '}
+          <select value={focus} onChange={(e) => set('focus', e.currentTarget.value)}>
+            <option value="">all services</option>
+            {services.map((name) => <option key={name} value={name}>{name}</option>)}
+          </select>
+        </label>
+        {focus && (
+          <label>
+            Hops{' '}
+            <select value={String(hops)} onChange={(e) => set('hops', e.currentTarget.value === '1' ? '' : e.currentTarget.value)}>
+              {[1, 2, 3].map((n) => <option key={n} value={String(n)}>{n}</option>)}
+            </select>
+          </label>
+        )}
+      </div>
+      {answer.error && <Failure error={answer.error} retry={answer.retry} />}
+      {!found && answer.loading && <Loading what="Pairing calls" />}
+      {found && shown.length === 0 && <p class="muted">{focus ? `${focus} calls no other service and is called by none in this time range.` : 'No call went from one service to another in this time range.'}</p>}
+      {found && shown.length > 0 && (
+        <div class={answer.loading ? 'stale' : ''}>
+          <Picture edges={shown} nodes={found.nodes} seconds={found.seconds} focus={focus} />
+          <Table edges={shown} seconds={found.seconds} />
+        </div>
+      )}
+    </main>
+  );
+}
+
+async function ask(signal: AbortSignal): Promise<MapAnswer> {
+  const { from, to } = resolve_range(range.peek(), now_ns());
+  const get = (query: string): Promise<Series[]> => query_range(query, from, to, to - from, signal).then((a) => a.series);
+  const by = `by(${kParent}, ${kChild})`;
+  const crossing = `${kParent} != nil`;
+  const [count, errors, quantiles, nodes, failed] = await Promise.all([
+    get(`{ ${crossing} } | count_over_time() ${by}`), get(`{ ${crossing} && status = error } | count_over_time() ${by}`),
+    get(`{ ${crossing} } | quantile_over_time(duration, .5, .95) ${by}`), get(`{ } | count_over_time() by(${kChild})`), get(`{ status = error } | count_over_time() by(${kChild})`),
+  ]);
+  const edges = join_totals({ count, errors, quantiles }, [kParent, kChild]).filter((edge) => edge.labels[kParent] !== edge.labels[kChild]);
+  const totals = join_totals({ count: nodes, errors: failed }, [kChild]);
+  return { seconds: Number(to - from) / 1e9, edges, nodes: new Map(totals.map((total) => [total.labels[kChild], total])) };
+}
+
+interface Edge {
+  from: string;
+  to: string;
+  total: Total;
+}
+
+function Picture(props: { edges: Edge[]; nodes: Map<string, Total>; seconds: number; focus: string }) {
+  const { edges, nodes, seconds } = props;
+  const drawn = useSignal<{ edges: Edge[]; names: string[]; layout: Layout } | null>(null);
+  const names = useMemo(() => [...new Set(edges.flatMap((edge) => [edge.from, edge.to]))], [edges]);
+  useEffect(() => {
+    let current = true;
+    if (names.length <= kNodesMax) {
+      void lay_out(names, edges, kWidth, kHeight).then((layout) => {
+        if (current) drawn.value = { edges, names, layout };
+      });
+    }
+    return () => {
+      current = false;
+    };
+  }, [edges]);
+  if (names.length > kNodesMax) return <p class="muted">{count(names.length)} services are too many to draw: choose one to look around, or read the table.</p>;
+  const now = drawn.value;
+  if (!now) return null;
+  const most = Math.max(1, ...now.edges.map((edge) => edge.total.count));
+  return (
+    <div class="card graph-card" tabIndex={0} role="region" aria-label="Map of the services">
+      <svg class="graph" width={now.layout.width} height={now.layout.height} role="group" aria-label="Services and calls">
+        <defs>
+          <marker id="arrow" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="9" markerHeight="9" markerUnits="userSpaceOnUse" orient="auto"><path d="M0 0L8 4L0 8z" class="arrow" /></marker>
+        </defs>
+        {now.edges.map((edge, i) => {
+          const { points, x, y } = now.layout.edges[i];
+          const failing = edge.total.errors / edge.total.count >= 0.01;
+          return (
+            <g key={`${edge.from} ${edge.to}`} class={failing ? 'edge failed' : 'edge'} aria-hidden="true">
+              <path d={points.map((p, at) => `${at ? 'L' : 'M'}${p.x.toFixed(1)} ${p.y.toFixed(1)}`).join('')} style={{ 'stroke-width': String(1 + 2.5 * Math.sqrt(edge.total.count / most)) }} marker-end="url(#arrow)" />
+              <text x={x} y={y - 5} text-anchor="middle">{rate(edge.total.count / seconds)}/s{failing ? ` ✕ ${percent(edge.total.errors, edge.total.count)}` : ''}</text>
+            </g>
+          );
+        })}
+        {now.names.map((name, i) => (
+          <Box key={name} name={name} at={now.layout.nodes[i]} total={nodes.get(name)} seconds={seconds} chosen={name === props.focus} />
+        ))}
+      </svg>
+    </div>
+  );
+}
+
+function Box(props: { name: string; at: { x: number; y: number }; total: Total | undefined; seconds: number; chosen: boolean }) {
+  const { name, at, total } = props;
+  const to = page_link(`/service/${encodeURIComponent(name)}`);
+  const label = name.length > 25 ? `${name.slice(0, 24)}…` : name;
+  return (
+    <g
+      class={`node${props.chosen ? ' selected' : ''}`} role="link" tabindex={0} transform={`translate(${at.x - kWidth / 2} ${at.y - kHeight / 2})`} onClick={() => go(to)}
+      onKeyDown={(event) => {
+        if (event.key === 'Enter') go(to);
+      }}
+    >
+      <rect width={kWidth} height={kHeight} rx={8} />
+      <text class="node-name" x={12} y={19}>{label}</text>
+      <text class="node-facts" x={12} y={36}>{total ? `${rate(total.count / props.seconds)} spans/s${total.errors ? ` · ✕ ${percent(total.errors, total.count)}` : ''}` : 'not instrumented'}</text>
+    </g>
+  );
+}
+
+function Table(props: { edges: Edge[]; seconds: number }) {
+  return (
+    <section class="card" aria-label="Calls between services">
+      <div class="table-scroll">
+        <table class="sums">
+          <thead><tr><th scope="col">From</th><th scope="col">To</th><th scope="col">Calls/s</th><th scope="col">Errors</th><th scope="col">p50</th><th scope="col">p95</th></tr></thead>
+          <tbody>
+            {props.edges.map(({ from, to, total }) => (
+              <tr key={`${from} ${to}`}>
+                <th scope="row"><a href={page_link(`/service/${encodeURIComponent(from)}`)}>{from}</a></th>
+                <td class="text"><a href={page_link(`/service/${encodeURIComponent(to)}`)}>{to}</a></td>
+                <td>{rate(total.count / props.seconds)}</td>
+                <td class={total.errors ? 'error-text' : 'muted'}>{percent(total.errors, total.count)}</td>
+                <td>{duration(total.p50)}</td>
+                <td>{duration(total.p95)}</td>
+              </tr>
+            ))}
+          </tbody>
+        </table>
+      </div>
+    </section>
+  );
+}

@@ -1,0 +1,160 @@
+import { useEffect } from 'preact/hooks';
+import { query_range, type Series } from '../../api/metrics.ts';
+import { day_and_clock, duration, percent, plural, rate } from '../../model/format.ts';
+import { resolve_range, step_for } from '../../model/time_range.ts';
+import { join_totals, type Total } from '../../model/totals.ts';
+import { quote } from '../../model/url.ts';
+import { use_answer } from '../../state/answer.ts';
+import { now_ns, page_link, range } from '../../state/app.ts';
+import { Failure, Loading } from '../../widgets/bits.tsx';
+import { Sparkline } from '../../widgets/sparkline.tsx';
+
+const kPoints = 60;
+
+interface ServiceAnswer {
+  seconds: number;
+  whole: Total | undefined;
+  operations: Total[];
+  versions: { version: string; first_ms: number; count: number }[];
+  calls: Total[];
+  callers: Total[];
+}
+
+/** One service: its operations, who calls it and whom it calls, its versions over time. */
+export function ServicePage(props: { name: string }) {
+  const { name } = props;
+  useEffect(() => {
+    document.title = `${name} · spanloom`;
+  }, [name]);
+  const answer = use_answer(`${name} ${range.value.from} ${range.value.to}`, (signal) => ask(name, signal));
+  const found = answer.value;
+  const q = `{ resource.service.name = ${quote(name)} }`;
+  return (
+    <main class="page" id="main" tabIndex={-1}>
+      <div class="page-head">
+        <h1>{name}</h1>
+        <a href={page_link('/search', { q })}>Its traces</a>
+        <a href={page_link('/search', { q: `{ resource.service.name = ${quote(name)} && status = error }` })}>Its errors</a>
+        <a href={page_link('/map', { focus: name })}>On the map</a>
+      </div>
+      {answer.error && <Failure error={answer.error} retry={answer.retry} />}
+      {!found && answer.loading && <Loading what="Counting" />}
+      {found && !found.whole && <p class="muted">Nothing was received from {name} in this time range.</p>}
+      {found?.whole && (
+        <div class={answer.loading ? 'stale' : ''}>
+          <p class="service-facts">
+            <strong>{rate(found.whole.count / found.seconds)}</strong> spans/s · <strong class={found.whole.errors ? 'error-text' : ''}>{percent(found.whole.errors, found.whole.count)}</strong> errors · p50{' '}
+            <strong>{duration(found.whole.p50)}</strong> · p95 <strong>{duration(found.whole.p95)}</strong>
+            <Sparkline values={found.whole.line} tone="plain" width={240} />
+          </p>
+          <Versions versions={found.versions} />
+          <Operations service={name} operations={found.operations} seconds={found.seconds} />
+          <div class="two-columns">
+            <Neighbours title="Called by" name="parent.resource.service.name" edges={found.callers} seconds={found.seconds} />
+            <Neighbours title="Calls" name="resource.service.name" edges={found.calls} seconds={found.seconds} />
+          </div>
+        </div>
+      )}
+    </main>
+  );
+}
+
+async function ask(name: string, signal: AbortSignal): Promise<ServiceAnswer> {
+  const { from, to } = resolve_range(range.peek(), now_ns());
+  const step = step_for(from, to, kPoints);
+  const mine = `resource.service.name = ${quote(name)}`;
+  const get = (query: string, every = step): Promise<Series[]> => query_range(query, from, to, every, signal).then((a) => a.series);
+  const totals = async (condition: string, by: string, keys: string[], every = to - from): Promise<Total[]> => {
+    const [count, errors, quantiles] = await Promise.all([
+      get(`{ ${condition} } | count_over_time()${by}`, every), get(`{ ${condition} && status = error } | count_over_time()${by}`, every),
+      get(`{ ${condition} } | quantile_over_time(duration, .5, .95)${by}`, to - from),
+    ]);
+    return join_totals({ count, errors, quantiles }, keys);
+  };
+  const parent = 'parent.resource.service.name';
+  const [whole, operations, versions, callers, calls] = await Promise.all([
+    totals(mine, '', [], step), totals(`${mine} && kind != internal`, ' by(name, kind)', ['name', 'kind']), get(`{ ${mine} } | count_over_time() by(resource.service.version)`),
+    totals(`${mine} && ${parent} != nil && ${parent} != ${quote(name)}`, ` by(${parent})`, [parent]),
+    totals(`${parent} = ${quote(name)} && resource.service.name != ${quote(name)}`, ' by(resource.service.name)', ['resource.service.name']),
+  ]);
+  return { seconds: Number(to - from) / 1e9, whole: whole[0], operations, versions: versions_of(versions), callers, calls };
+}
+
+/** Versions by when they were first seen in the range. */
+function versions_of(series: Series[]): ServiceAnswer['versions'] {
+  return series
+    .map((line) => {
+      const first = line.values.findIndex((value) => value > 0);
+      return { version: line.labels['resource.service.version'] ?? '', first_ms: first < 0 ? Infinity : line.times[first], count: line.values.reduce((sum, v) => sum + v, 0) };
+    })
+    .filter((entry) => entry.version !== '' && entry.version !== 'nil' && entry.count > 0)
+    .sort((a, b) => a.first_ms - b.first_ms);
+}
+
+function Versions(props: { versions: ServiceAnswer['versions'] }) {
+  if (props.versions.length === 0) return null;
+  const [first, ...later] = props.versions;
+  return (
+    <p class="versions">
+      Version <strong>{first.version}</strong>
+      {later.map((entry) => (
+        <span key={entry.version}>
+          {', then '}<strong>{entry.version}</strong> <span class="muted">from {day_and_clock(entry.first_ms)}</span>
+        </span>
+      ))}
+    </p>
+  );
+}
+
+function Operations(props: { service: string; operations: Total[]; seconds: number }) {
+  const link = (total: Total, more = ''): string =>
+    page_link('/search', { q: `{ resource.service.name = ${quote(props.service)} && name = ${quote(total.labels.name)}${more} }` });
+  return (
+    <section class="card" aria-labelledby="operations-title">
+      <h2 id="operations-title">Operations</h2>
+      <div class="table-scroll">
+        <table class="sums">
+          <thead><tr><th scope="col">Operation</th><th scope="col">Calls/s</th><th scope="col">Errors</th><th scope="col">p50</th><th scope="col">p95</th><th scope="col">Kind</th></tr></thead>
+          <tbody>
+            {props.operations.map((total) => (
+              <tr key={`${total.labels.name} ${total.labels.kind}`}>
+                <th scope="row"><a href={link(total)}>{total.labels.name}</a></th>
+                <td>{rate(total.count / props.seconds)}</td>
+                <td>{total.errors ? <a class="error-text" href={link(total, ' && status = error')}>✕ {percent(total.errors, total.count)}</a> : <span class="muted">0 %</span>}</td>
+                <td>{duration(total.p50)}</td>
+                <td>{Number.isFinite(total.p95) ? <a href={link(total, ` && duration >= ${Math.floor(total.p95)}ns`)} title="Find the slowest">{duration(total.p95)}</a> : '–'}</td>
+                <td class="muted">{total.labels.kind}</td>
+              </tr>
+            ))}
+          </tbody>
+        </table>
+      </div>
+      {props.operations.length === 0 && <p class="muted">No call came in or went out: all spans are internal.</p>}
+    </section>
+  );
+}
+
+function Neighbours(props: { title: string; name: string; edges: Total[]; seconds: number }) {
+  return (
+    <section class="card" aria-label={props.title}>
+      <h2>{props.title}</h2>
+      {props.edges.length === 0 && <p class="muted">No other service.</p>}
+      {props.edges.length > 0 && (
+        <table class="sums">
+          <thead><tr><th scope="col">Service</th><th scope="col">Calls/s</th><th scope="col">Errors</th><th scope="col">p95</th></tr></thead>
+          <tbody>
+            {props.edges.map((edge) => (
+              <tr key={edge.labels[props.name]}>
+                <th scope="row"><a href={page_link(`/service/${encodeURIComponent(edge.labels[props.name])}`)}>{edge.labels[props.name]}</a></th>
+                <td>{rate(edge.count / props.seconds)}</td>
+                <td class={edge.errors ? 'error-text' : 'muted'}>{percent(edge.errors, edge.count)}</td>
+                <td>{duration(edge.p95)}</td>
+              </tr>
+            ))}
+          </tbody>
+        </table>
+      )}
+      {props.edges.length > 0 && <p class="muted small">{plural(props.edges.length, 'service')}</p>}
+    </section>
+  );
+}
