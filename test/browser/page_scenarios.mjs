@@ -114,4 +114,34 @@ export const page_scenarios = {
     await tab.waitForFunction(() => !document.querySelector('.failure'));
     tab.problems.length = 0; // the refused requests of the time without a server
   },
+
+  'file: a trace of this computer opens by choice and by drop, without the server': async ({ page, url }) => {
+    const tab = await page();
+    const spans = [[1, 0, 0, 100, 'GET /'], [2, 1, 10, 60, '<img src=x onerror=alert(1)>']].map(([id, parent, from, to, name]) => ({
+      traceId: '0af7651916cd43dd8448eb211c80319c', spanId: String(id).padStart(16, '0'), parentSpanId: parent ? String(parent).padStart(16, '0') : '', name,
+      startTimeUnixNano: String(1763830000000000000n + BigInt(from) * 1000000n), endTimeUnixNano: String(1763830000000000000n + BigInt(to) * 1000000n),
+    }));
+    const content = JSON.stringify({ resourceSpans: [{ resource: { attributes: [{ key: 'service.name', value: { stringValue: 'shop' } }] }, scopeSpans: [{ spans }] }] });
+    await tab.goto(`${url}/file`);
+    await check_accessibility(tab, 'open a file');
+    await tab.setInputFiles('input[type=file]', { name: 'no.json', mimeType: 'application/json', buffer: Buffer.from('nonsense') });
+    await tab.waitForSelector('text=could not be opened');
+    let asked = 0;
+    tab.on('request', () => asked++);
+    await tab.setInputFiles('input[type=file]', { name: 'trace.json', mimeType: 'application/json', buffer: Buffer.from(content) });
+    await tab.waitForSelector('.wf-row.selected');
+    await check_accessibility(tab, 'an opened file');
+    await tab.keyboard.press('j');
+    await tab.waitForFunction(() => document.querySelector('.detail h2')?.textContent.startsWith('<img'));
+    assert.equal(asked, 0, 'nothing of it is sent');
+    await tab.goto(`${url}/search`);
+    await tab.waitForSelector('.query-field');
+    await tab.evaluate((text) => {
+      const data = new DataTransfer();
+      data.items.add(new File([text], 'dropped.json', { type: 'application/json' }));
+      window.dispatchEvent(new DragEvent('drop', { dataTransfer: data, cancelable: true, bubbles: true }));
+    }, content);
+    await tab.waitForSelector('text=dropped.json');
+    await tab.waitForSelector('.wf-row.selected');
+  },
 };

@@ -7,6 +7,7 @@ import { can_analyse } from './state/analysis.ts';
 import { ComparePage } from './views/compare/compare_page.tsx';
 import { DatabasesPage } from './views/databases/databases_page.tsx';
 import { ErrorsPage } from './views/errors/errors_page.tsx';
+import { FilePage } from './views/file/file_page.tsx';
 import { HomePage } from './views/home/home_page.tsx';
 import { LivePage } from './views/live/live_page.tsx';
 import { MapPage } from './views/map/map_page.tsx';
@@ -68,6 +69,7 @@ function Page() {
   if (here === '/search') return <SearchPage />;
   if (here === '/compare') return <ComparePage />;
   if (here === '/live') return <LivePage />;
+  if (here === '/file') return <FilePage />;
   const service = /^\/service\/([^/]+)$/.exec(here);
   if (service || kCounted.has(here)) {
     if (!can_analyse()) return <NotHere />;

@@ -129,6 +129,14 @@ export async function fetch_skeleton(id: string, span: string, signal?: AbortSig
   return response.arrayBuffer();
 }
 
-export async function fetch_rows(id: string, rows: string, signal?: AbortSignal): Promise<SpanRow[]> {
-  return (await get<{ rows: SpanRow[] }>(`trace/${id}/rows?rows=${rows}`, signal)).rows;
+/** Rows are named as ranges where they are next to each other. */
+export async function fetch_rows(id: string, rows: readonly number[], signal?: AbortSignal): Promise<SpanRow[]> {
+  const parts: string[] = [];
+  for (let i = 0; i < rows.length; ) {
+    let last = i;
+    while (last + 1 < rows.length && rows[last + 1] === rows[last] + 1) last++;
+    parts.push(last > i ? `${rows[i]}-${rows[last]}` : String(rows[i]));
+    i = last + 1;
+  }
+  return (await get<{ rows: SpanRow[] }>(`trace/${id}/rows?rows=${parts.join(',')}`, signal)).rows;
 }

@@ -25,6 +25,7 @@ function commands(text: string): Command[] {
     { label: 'Errors', note: 'page', run: () => go(page_link('/errors')) },
     { label: 'Databases', note: 'page', run: () => go(page_link('/databases')) },
     { label: 'Compare two traces', note: 'page', run: () => go('/compare') },
+    { label: 'Open a trace file', note: 'page', run: () => go('/file') },
     { label: 'Live', note: 'page', run: () => go('/live') },
     { label: 'Traces with errors', note: 'search', run: () => go(page_link('/search', { q: '{ status = error }' })) },
     { label: 'Slow traces, over one second', note: 'search', run: () => go(page_link('/search', { q: '{ duration > 1s }' })) },

@@ -16,9 +16,12 @@ export type ExportItem = { name: string; href: string; file: string } | { name: 
 /** What can be taken along: the trace as other systems read it, and the rows as they are shown. */
 export function exports_of(view: ViewState): ExportItem[] {
   const file = `trace-${view.id}`;
-  return [
+  const stored: ExportItem[] = [
     { name: 'OTLP JSON', href: `/tempo/api/v2/traces/${view.id}`, file: `${file}.otlp.json` },
     { name: 'Jaeger JSON', href: `/jaeger/api/traces/${view.id}`, file: `${file}.jaeger.json` },
+  ];
+  return [
+    ...(view.is_stored ? stored : []),
     { name: 'Picture (SVG)', make: async () => save(new Blob([svg_of(view)], { type: 'image/svg+xml' }), `${file}.svg`) },
     { name: 'Picture (PNG)', make: async () => save(await png_of(svg_of(view)), `${file}.png`) },
   ];

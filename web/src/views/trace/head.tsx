@@ -36,7 +36,7 @@ export function Head(props: { view: ViewState }) {
             'Empty trace'
           )}
         </h1>
-        <a class="compare-link" href={`/compare?a=${id}`} title="Compare this trace with another one">Compare</a>
+        {props.view.is_stored && <a class="compare-link" href={`/compare?a=${id}`} title="Compare this trace with another one">Compare</a>}
         <span class="trace-id mono">
           <span title={id}>{id.slice(0, 8)}…</span>
           <Copy text={id} what="trace id" />

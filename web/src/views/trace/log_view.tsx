@@ -1,6 +1,5 @@
 import { useSignal } from '@preact/signals';
 import { useEffect } from 'preact/hooks';
-import { fetch_rows } from '../../api/client.ts';
 import type { Attribute, SpanRow } from '../../api/types.ts';
 import { count, duration, exact_time, plural } from '../../model/format.ts';
 import { kFlagEvents } from '../../model/trace.ts';
@@ -40,7 +39,7 @@ export function LogView(props: { view: ViewState; open: () => void }) {
   const more = async (signal?: AbortSignal): Promise<void> => {
     const part = rows.slice(read.value, read.value + kSpansPerPart);
     try {
-      const spans = await fetch_rows(view.id, part.join(','), signal);
+      const spans = await view.read(part, signal);
       const found = spans.flatMap((span) => span.events.map((event) => ({ row: span.row, at: BigInt(event.time_ns), event })));
       entries.value = [...entries.value, ...found].sort((a, b) => (a.at < b.at ? -1 : a.at > b.at ? 1 : a.row - b.row));
       read.value += part.length;

@@ -1,6 +1,5 @@
 import { useSignal } from '@preact/signals';
 import { useEffect, useMemo } from 'preact/hooks';
-import { fetch_rows } from '../../api/client.ts';
 import type { SpanRow } from '../../api/types.ts';
 import { count, duration, percent } from '../../model/format.ts';
 import { type Group, type GroupBy, group_spans } from '../../model/operations.ts';
@@ -156,8 +155,8 @@ async function labels_of(view: ViewState, key: string, signal: AbortSignal): Pro
   }
   const out: string[] = new Array<string>(trace.n).fill('');
   for (let from = 0; from < trace.n; from += kRowsPerCall) {
-    const to = Math.min(trace.n, from + kRowsPerCall) - 1;
-    for (const row of await fetch_rows(view.id, `${from}-${to}`, signal)) out[row.row] = value_of(row, key);
+    const rows = Array.from({ length: Math.min(trace.n - from, kRowsPerCall) }, (_, i) => from + i);
+    for (const row of await view.read(rows, signal)) out[row.row] = value_of(row, key);
   }
   return out;
 }

@@ -1,6 +1,6 @@
 import { useSignal } from '@preact/signals';
 import { useEffect } from 'preact/hooks';
-import { ApiError, as_api_error, fetch_skeleton, is_abort } from '../../api/client.ts';
+import { ApiError, as_api_error, fetch_rows, fetch_skeleton, is_abort } from '../../api/client.ts';
 import { duration, plural } from '../../model/format.ts';
 import { decode_skeleton } from '../../model/slt1.ts';
 import { Trace } from '../../model/trace.ts';
@@ -23,7 +23,7 @@ export function TracePage(props: { id: string }) {
   const attempt = useSignal(0);
 
   const adopt = (bytes: ArrayBuffer): void => {
-    const next = new ViewState(props.id, new Trace(decode_skeleton(bytes)));
+    const next = new ViewState(props.id, new Trace(decode_skeleton(bytes)), (rows, signal) => fetch_rows(props.id, rows, signal));
     next.panel.value = view.value ? view.value.panel.value : next.trace.header.sel >= 0 || wide_enough();
     view.value?.destroy();
     view.value = next;

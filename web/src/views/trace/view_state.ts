@@ -1,5 +1,4 @@
 import { batch, computed, signal } from '@preact/signals';
-import { fetch_rows } from '../../api/client.ts';
 import type { SpanRow } from '../../api/types.ts';
 import { collapse_below, first_folds, position_of, reveal, type Trace, visible_rows } from '../../model/trace.ts';
 import { idle_gaps } from '../../model/gaps.ts';
@@ -17,6 +16,9 @@ const kUrlDelayMs = 160;
 export class ViewState {
   readonly trace: Trace;
   readonly id: string;
+  /** Whether the server has it; else it is from a file. */
+  readonly is_stored: boolean;
+  readonly read: (rows: number[], signal?: AbortSignal) => Promise<SpanRow[]>;
   readonly selected = signal(0);
   readonly window = signal<[number, number]>([0, 1]);
   readonly collapsed = signal<Uint8Array>(new Uint8Array(0));
@@ -54,9 +56,12 @@ export class ViewState {
   private span_id = '';
   private fetching: AbortController | null = null;
 
-  constructor(id: string, trace: Trace) {
+  /** `read`: the whole spans of some rows, from the server or from a file. */
+  constructor(id: string, trace: Trace, read: (rows: number[], signal?: AbortSignal) => Promise<SpanRow[]>, is_stored = true) {
     this.id = id;
     this.trace = trace;
+    this.read = read;
+    this.is_stored = is_stored;
     const state = read_trace(place.value.params);
     const low = trace.first;
     const high = low + trace.duration;
@@ -261,7 +266,7 @@ export class ViewState {
     this.fetching?.abort();
     const fetching = new AbortController();
     this.fetching = fetching;
-    fetch_rows(this.id, String(row), fetching.signal)
+    this.read([row], fetching.signal)
       .then((rows) => {
         if (fetching.signal.aborted || !rows[0]) return;
         if (this.details.size >= kDetailCache) this.details.clear();
@@ -284,8 +289,8 @@ export class ViewState {
   private write_url(): void {
     clearTimeout(this.url_timer);
     this.url_timer = window.setTimeout(() => {
-      if (!place.value.path.startsWith(`/trace/${this.id}`)) return;
-      replace(this.link());
+      const { path } = place.value;
+      if (path.startsWith(`/trace/${this.id}`)) replace(this.link());
     }, kUrlDelayMs);
   }
 

@@ -1,0 +1,36 @@
+import { signal } from '@preact/signals';
+import { FileError, spans_of_file } from '../model/file_spans.ts';
+import { type FileTrace, traces_of } from '../model/file_trace.ts';
+import { announce } from './app.ts';
+import { go } from './router.ts';
+
+const kBytesMax = 512_000_000;
+
+/** The file that was dropped on the page or chosen: read here, never sent anywhere. Lasts as long as the page. */
+export const opened = signal<{ name: string; traces: FileTrace[] } | null>(null);
+export const open_error = signal('');
+
+export async function open_file(file: File): Promise<void> {
+  open_error.value = '';
+  try {
+    if (file.size > kBytesMax) throw new FileError('it is larger than 512 MB');
+    opened.value = { name: file.name, traces: traces_of(spans_of_file(await file.text())) };
+    announce(`${file.name} is open`);
+  } catch (error) {
+    opened.value = null;
+    open_error.value = `${file.name} could not be opened: ${error instanceof Error ? error.message : String(error)}`;
+  }
+  go('/file');
+}
+
+export function start_file_drop(): void {
+  window.addEventListener('dragover', (event) => {
+    if (event.dataTransfer?.types.includes('Files')) event.preventDefault();
+  });
+  window.addEventListener('drop', (event) => {
+    const file = event.dataTransfer?.files[0];
+    if (!file) return;
+    event.preventDefault();
+    void open_file(file);
+  });
+}

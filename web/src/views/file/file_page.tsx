@@ -1,0 +1,78 @@
+import { useSignal } from '@preact/signals';
+import { useEffect, useMemo } from 'preact/hooks';
+import { duration, plural } from '../../model/format.ts';
+import { Trace } from '../../model/trace.ts';
+import { open_error, open_file, opened } from '../../state/opened_file.ts';
+import { Body } from '../trace/body.tsx';
+import { Findings, Head } from '../trace/head.tsx';
+import { ViewState } from '../trace/view_state.ts';
+
+/** A trace file of this computer, shown as any other trace. It is read in the browser and not sent to the server. */
+export function FilePage() {
+  const at = useSignal(0);
+  const file = opened.value;
+  useEffect(() => {
+    document.title = `${file ? file.name : 'Open a file'} · spanloom`;
+    at.value = 0;
+  }, [file]);
+  const chosen = file?.traces[Math.min(at.value, file.traces.length - 1)] ?? null;
+  const view = useMemo(() => {
+    if (!chosen) return null;
+    const state = new ViewState(chosen.id, new Trace(chosen.skeleton), (rows) => Promise.resolve(rows.map((row) => chosen.rows[row])), false);
+    state.panel.value = window.innerWidth >= 1180;
+    return state;
+  }, [chosen]);
+  useEffect(() => () => view?.destroy(), [view]);
+
+  if (!file || !view) return <Choose />;
+  return (
+    <main class="trace-page" id="main" tabIndex={-1}>
+      <p class="file-line">
+        <strong>{file.name}</strong>
+        <span class="muted">read here, not sent to the server</span>
+        {file.traces.length > 1 && (
+          <label>
+            {plural(file.traces.length, 'trace')}{' '}
+            <select value={String(at.value)} onChange={(e) => (at.value = Number(e.currentTarget.value))}>
+              {file.traces.slice(0, 500).map((trace, i) => (
+                <option key={trace.id} value={String(i)}>
+                  {trace.rows[0].service} {trace.rows[0].name} · {plural(trace.rows.length, 'span')} · {duration(trace.skeleton.header.dur)}
+                </option>
+              ))}
+            </select>
+          </label>
+        )}
+        <FileButton />
+      </p>
+      <Head view={view} />
+      <Findings view={view} />
+      <Body key={view.id} view={view} />
+    </main>
+  );
+}
+
+function Choose() {
+  return (
+    <main class="page" id="main" tabIndex={-1}>
+      <h1>Open a trace file</h1>
+      {open_error.value && <p class="failure" role="alert">{open_error.value}</p>}
+      <p>
+        Drop a file anywhere on this page, or choose one: OTLP JSON (also one request per line), or what Tempo, Jaeger and Zipkin give as JSON. It is read by the browser and not sent
+        anywhere.
+      </p>
+      <p><FileButton /></p>
+    </main>
+  );
+}
+
+function FileButton() {
+  return (
+    <label class="file-button">
+      <span>Choose a file</span>
+      <input type="file" accept=".json,.jsonl,.ndjson,application/json" class="visually-hidden" onChange={(e) => {
+        const file = e.currentTarget.files?.[0];
+        if (file) void open_file(file);
+      }} />
+    </label>
+  );
+}
