@@ -1,0 +1,17 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace spanloom::sdk {
+
+// Memory for spans that outgrow their own storage, in sizes of 4 KiB times a power of two. Blocks
+// that are given back are kept (up to 1 MiB in all) and handed out again, so that a program whose
+// spans are large allocates nothing after its first ones. Thread-safe. `got`: the block's size.
+uint8_t* take_block(size_t bytes, size_t& got) noexcept;
+void give_block(uint8_t* block, size_t bytes) noexcept;
+
+// In the child of a fork: another thread may have held the lock.
+void reset_blocks_after_fork() noexcept;
+
+}  // namespace spanloom::sdk

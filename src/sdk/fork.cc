@@ -1,0 +1,63 @@
+#include "sdk/fork.h"
+
+#include <mutex>
+#include <vector>
+
+#include <pthread.h>
+
+#include "sdk/block_pool.h"
+#include "sdk/provider_core.h"
+#include "sdk/span_record.h"
+#include "sdk/thread_state.h"
+
+namespace spanloom::detail {
+namespace {
+
+// Every provider of the process; reachable here, they are never freed.
+struct Followed {
+    std::mutex mutex;
+    std::vector<ProviderCore*> providers;
+};
+
+Followed& followed() noexcept {
+    static auto* const instance = new Followed;
+    return *instance;
+}
+
+// Locks are taken so that the child finds none taken by a thread that it does not have.
+void before_fork() noexcept {
+    followed().mutex.lock();
+    for (ProviderCore* provider : followed().providers)
+        provider->lock();
+    lock_thread_states();
+    lock_spare_records();
+}
+
+void unlock_all() noexcept {
+    unlock_spare_records();
+    unlock_thread_states();
+    for (ProviderCore* provider : followed().providers)
+        provider->unlock();
+    followed().mutex.unlock();
+}
+
+void after_fork_in_child() noexcept {
+    fork_number.fetch_add(1, std::memory_order_relaxed);
+    reset_threads_after_fork();
+    sdk::reset_blocks_after_fork();
+    for (ProviderCore* provider : followed().providers)
+        provider->after_fork_in_child();
+    unlock_all();
+}
+
+}  // namespace
+
+void follow_forks(ProviderCore* provider) {
+    static std::once_flag registered;
+    std::call_once(registered,
+                   [] { pthread_atfork(&before_fork, &unlock_all, &after_fork_in_child); });
+    const std::lock_guard lock(followed().mutex);
+    followed().providers.push_back(provider);
+}
+
+}  // namespace spanloom::detail

@@ -1,0 +1,68 @@
+#include <cstring>
+
+#include "sdk/provider_core.h"
+#include "sdk/span_record.h"
+
+namespace spanloom::detail {
+namespace {
+
+const SpanContext kNoContext;
+
+void hand_to_processors(SpanRecord* record, ProviderCore* provider) noexcept {
+    const ReadableSpan span(record->buffer.view(), record->context, record->tracer()->source);
+    for (SpanProcessor* processor : provider->on_end)
+        processor->on_end(span);
+}
+
+void put_end_time(SpanRecord* record, Timestamp time) noexcept {
+    uint64_t end_ns = time.unix_ns;
+    if (time.is_now()) end_ns = sdk::tick_clock.end_ns(record->start);
+    std::memcpy(record->buffer.begin() + kEndAt, &end_ns, sizeof end_ns);
+}
+
+}  // namespace
+
+const SpanContext& context_of(const SpanRecord* record) noexcept {
+    return record == nullptr ? kNoContext : record->context;
+}
+
+void append_dropped_counts(SpanRecord* record) noexcept {
+    if ((record->dropped_attributes | record->dropped_events | record->dropped_links) == 0) return;
+    // These few bytes are always allowed: what was dropped must not go unsaid.
+    if (!record->buffer.ensure(3 * 16, SIZE_MAX)) return;
+    uint8_t* at = record->buffer.at();
+    const auto put = [&at](uint32_t tag, uint32_t count) {
+        if (count != 0) at = sdk::put_varint(sdk::put_varint(at, tag), count);
+    };
+    put(kTagDroppedAttributes, record->dropped_attributes);
+    put(kTagDroppedEvents, record->dropped_events);
+    put(kTagDroppedLinks, record->dropped_links);
+    record->buffer.set_at(at);
+}
+
+void end_span(SpanRecord* record, Timestamp time) noexcept {
+    put_end_time(record, time);
+    check_letters(record);
+    ProviderCore* provider = record->tracer()->provider;
+    if (!provider->on_ending.empty()) [[unlikely]] {
+        Span span(Started{record, true});
+        for (SpanProcessor* processor : provider->on_ending)
+            processor->on_ending(span);
+        SpanAccess::forget(span);
+    }
+    record->is_recording = false;
+    record->generation.store(record->generation.load(std::memory_order_relaxed) + 1,
+                             std::memory_order_release);
+    append_dropped_counts(record);
+    ThreadCounts::add(provider->counts().ended);
+    // A span of the parent process ends there too: it is not the child's to report.
+    if (record->fork_number != fork_number.load(std::memory_order_relaxed)) return;
+    hand_to_processors(record, provider);
+}
+
+void release_span(SpanRecord* record, bool is_recording) noexcept {
+    if (is_recording) end_span(record, {});
+    give_record(record);
+}
+
+}  // namespace spanloom::detail
