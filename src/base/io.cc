@@ -192,6 +192,16 @@ class PosixIo final : public Io {
         return names;
     }
 
+    Result<bool> copy_to(const std::string& from, Io& target, const std::string& to) override {
+        const auto* other = dynamic_cast<PosixIo*>(&target);
+        if (other == nullptr) return Io::copy_to(from, target, to);
+        if (link(full_path(from).c_str(), other->full_path(to).c_str()) == 0) return true;
+        // Another file system, one without links, or a file with too many of them.
+        if (errno == EXDEV || errno == EPERM || errno == EMLINK || errno == EOPNOTSUPP)
+            return Io::copy_to(from, target, to);
+        return system_error("link to " + other->full_path(to) + " the file", full_path(from));
+    }
+
     Result<DiskSpace> space() override {
         struct statvfs info{};
         if (statvfs(root_.c_str(), &info) != 0) return system_error("measure the disk of", root_);
@@ -232,6 +242,19 @@ class PosixIo final : public Io {
 };
 
 }  // namespace
+
+Result<bool> Io::copy_to(const std::string& from, Io& target, const std::string& to) {
+    constexpr uint64_t kPieceBytes = 1U << 20;
+    TRY_ASSIGN(const auto source, open(from));
+    TRY_ASSIGN(auto file, target.create(to));
+    for (uint64_t at = 0; at < source->size(); at += kPieceBytes) {
+        const auto size = static_cast<size_t>(std::min(kPieceBytes, source->size() - at));
+        TRY_ASSIGN(const Blob piece, source->read(at, size));
+        TRY(file->append(piece.view()));
+    }
+    TRY(file->sync());
+    return false;
+}
 
 Result<std::unique_ptr<Io>> open_posix_io(const std::string& root) {
     auto io = std::make_unique<PosixIo>(root);

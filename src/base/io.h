@@ -62,6 +62,10 @@ class Io {
     // Names of the files in the directory, sorted; an absent directory is empty.
     virtual Result<std::vector<std::string>> list(const std::string& path) = 0;
     virtual Result<DiskSpace> space() = 0;
+    // The file, which does not change any more, under a name in another place, durably but for the
+    // name. Where both are on one file system it is the same file there (a hard link), else its
+    // bytes are copied. True: linked. `to` must not exist.
+    virtual Result<bool> copy_to(const std::string& from, Io& target, const std::string& to);
     // kAlreadyExists where another process holds it.
     virtual Result<std::unique_ptr<FileLock>> lock(const std::string& path) = 0;
 };

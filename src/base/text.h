@@ -40,6 +40,9 @@ std::string format_rfc3339_ns(uint64_t ns);
 // '+' becomes a blank in query strings only. Malformed escapes stay as they are.
 std::string decode_percent(std::string_view text, bool plus_is_blank);
 
+// Without the blanks and tabs around it.
+std::string_view trim(std::string_view text) noexcept;
+
 // A whole decimal number with nothing around it.
 std::optional<int64_t> parse_int(std::string_view text);
 std::optional<double> parse_double(std::string_view text);

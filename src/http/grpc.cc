@@ -1,6 +1,7 @@
 #include <cstring>
 
 #include "base/text.h"
+#include "http/grpc_frame.h"
 #include "http/message.h"
 
 namespace spanloom::http {
@@ -70,15 +71,21 @@ Result<GrpcMessage> parse_grpc_body(const Blob& body) {
     return GrpcMessage{bytes[0] == 1, body.slice(kPrefixBytes, size)};
 }
 
+std::string grpc_frame(std::string_view message) {
+    std::string frame;
+    frame.reserve(kPrefixBytes + message.size());
+    frame += '\0';
+    for (int shift = 24; shift >= 0; shift -= 8) {
+        frame += static_cast<char>(message.size() >> shift);
+    }
+    frame += message;
+    return frame;
+}
+
 Response grpc_reply(std::string_view message) {
     Response response;
     response.headers.add("content-type", "application/grpc");
-    response.body.reserve(kPrefixBytes + message.size());
-    response.body += '\0';
-    for (int shift = 24; shift >= 0; shift -= 8) {
-        response.body += static_cast<char>(message.size() >> shift);
-    }
-    response.body += message;
+    response.body = grpc_frame(message);
     response.trailers.add("grpc-status", "0");
     return response;
 }
@@ -87,7 +94,7 @@ Response grpc_error(int grpc_status, std::string_view text, std::string_view det
     Response response;
     response.headers.add("content-type", "application/grpc");
     response.headers.add("grpc-status", std::to_string(grpc_status));
-    response.headers.add("grpc-message", percent_encode_message(text));
+    if (!text.empty()) response.headers.add("grpc-message", percent_encode_message(text));
     if (!details.empty()) {
         std::string encoded;
         append_base64(encoded, details);

@@ -253,11 +253,52 @@ class Decoder {
                 if (kind == Kind::kSpan) take_span_field(field, *span);
                 continue;
             }
+            if (child == Kind::kAttribute && depth < depth_max_ && is_plain_attribute(field))
+                continue;
             if (child == Kind::kValue && ++depth > depth_max_) return Outcome::kTooDeep;
             stack_[height++] = {end, kind};
             kind = child;
             at = field.data;
             end = field.data + field.size;
+        }
+    }
+
+    // Whether an attribute has the form that every sender uses, which holds nothing to walk into:
+    // a key, then one text, boolean, integer or double, lengths in one or two bytes.
+    static bool is_plain_attribute(const Field& field) {
+        const uint8_t* at = field.data;
+        const uint8_t* const end = at + field.size;
+        const auto length = [&](size_t& size) {
+            if (at == end) return false;
+            size = *at++;
+            if (size < 0x80) return true;
+            if (at == end || *at >= 0x80) return false;
+            size = (size & 0x7f) | size_t{*at++} << 7;
+            return true;
+        };
+        size_t size = 0;
+        if (field.size < 4 || *at++ != 0x0a || !length(size) ||
+            size + 2 > static_cast<size_t>(end - at))
+            return false;
+        at += size;
+        if (*at++ != 0x12 || !length(size) || size != static_cast<size_t>(end - at) || size < 2)
+            return false;
+        switch (*at++) {
+            case 0x0a:
+                return length(size) && size == static_cast<size_t>(end - at);
+            case 0x10:
+            case 0x18: {
+                // One number of at most ten bytes, up to the end.
+                const auto left = static_cast<size_t>(end - at);
+                if (left > 10) return false;
+                for (size_t i = 0; i + 1 < left; ++i)
+                    if (at[i] < 0x80) return false;
+                return end[-1] < 0x80;
+            }
+            case 0x21:
+                return end - at == 8;
+            default:
+                return false;
         }
     }
 
