@@ -17,21 +17,16 @@ Result<Endpoint> parse_endpoint(std::string_view url, uint16_t default_port) {
                     url, why);
     };
     std::string_view rest = url;
-    if (const size_t at = rest.find("://"); at != std::string_view::npos) {
-        const std::string_view scheme = rest.substr(0, at);
-        if (scheme == "https") {
-            return fail(ErrorCode::kUnsupported,
-                        "endpoint '{}' asks for TLS, which this client does not speak; use http://",
-                        url);
-        }
-        if (scheme != "http") return bad("has an unknown scheme");
-        rest.remove_prefix(at + 3);
-    }
     Endpoint endpoint;
     endpoint.port = default_port;
+    if (const size_t at = rest.find("://"); at != std::string_view::npos) {
+        const std::string_view scheme = rest.substr(0, at);
+        endpoint.is_tls = scheme == "https";
+        if (scheme != "http" && scheme != "https") return bad("has an unknown scheme");
+        rest.remove_prefix(at + 3);
+    }
     const size_t slash = rest.find('/');
     if (slash != std::string_view::npos) endpoint.path = rest.substr(slash);
-    if (endpoint.path == "/") endpoint.path.clear();
     std::string_view authority = rest.substr(0, slash);
     if (authority.find('@') != std::string_view::npos) return bad("holds a user name");
     std::string_view port;

@@ -10,8 +10,8 @@
 
 #include "base/clock.h"
 #include "base/result.h"
-#include "send/endpoint.h"
-#include "send/socket.h"
+#include "send/connection.h"
+#include "send/pieces.h"
 
 namespace spanloom::send {
 
@@ -20,13 +20,14 @@ struct Answer {
     std::optional<Error> refusal;
     bool is_retryable = false;
     std::optional<uint64_t> server_wait_ms;
-    std::string body;  // the serialised ExportTraceServiceResponse
+    std::string body;  // the ExportTraceServiceResponse
+    bool is_json = false;
 };
 
 enum class Coding : uint8_t { kIdentity, kGzip };
 
 struct ExchangeOptions {
-    Endpoint endpoint;  // its path is the request's
+    std::string content_type;
     std::vector<std::pair<std::string, std::string>> headers;
     std::string user_agent;
 };
@@ -39,12 +40,15 @@ constexpr size_t kAnswerBytesMax = 4U << 20;
 class Exchange {
   public:
     virtual ~Exchange() = default;
-    virtual Result<Answer> call(std::string_view body, Coding coding, uint64_t deadline_ns) = 0;
+    virtual Result<Answer> call(const Pieces& body, Coding coding, uint64_t deadline_ns) = 0;
+    // In a forked child: lets go of the connection, which is the parent's.
+    virtual void after_fork() = 0;
 };
 
-std::unique_ptr<Exchange> make_http_exchange(ExchangeOptions options, const Clock& clock,
-                                             const Interrupt& interrupt);
-std::unique_ptr<Exchange> make_grpc_exchange(ExchangeOptions options, const Clock& clock,
-                                             const Interrupt& interrupt);
+// The endpoint's path is the request's. The connector and the clock must outlive the exchange.
+std::unique_ptr<Exchange> make_http_exchange(ExchangeOptions options, Connector& connector,
+                                             const Clock& clock);
+std::unique_ptr<Exchange> make_grpc_exchange(ExchangeOptions options, Connector& connector,
+                                             const Clock& clock);
 
 }  // namespace spanloom::send

@@ -7,6 +7,7 @@
 
 #include "base/text.h"
 #include "send/exchange.h"
+#include "send/gzip.h"
 #include "send/retry.h"
 
 namespace spanloom::send {
@@ -14,8 +15,9 @@ namespace {
 
 constexpr size_t kPrefixBytes = 5;
 constexpr size_t kFrameHeaderBytes = 9;
-constexpr size_t kReadBytes = 16U << 10;
+constexpr size_t kFrameReadBytes = 16U << 10;
 constexpr size_t kOutputBytesMax = 128U << 10;
+constexpr size_t kFramePartsMax = 128;
 constexpr int kUnknown = 2;
 
 std::string_view view_of(const uint8_t* data, size_t size) {
@@ -49,23 +51,80 @@ int grpc_status_of_http(int status) {
     }
 }
 
+// Frames on their way to the socket: headers as copies, payload where it lies.
+class FrameOutput {
+  public:
+    size_t left() const { return left_; }
+    void copy(std::string_view bytes) {
+        entries_.push_back({nullptr, copied_.size(), bytes.size()});
+        copied_.append(bytes);
+        left_ += bytes.size();
+    }
+    void refer(std::string_view bytes) {
+        entries_.push_back({bytes.data(), 0, bytes.size()});
+        left_ += bytes.size();
+    }
+    size_t gather(iovec* parts, size_t count_max) const {
+        size_t count = 0;
+        for (size_t i = first_; i < entries_.size() && count < count_max; ++i) {
+            const Entry& entry = entries_[i];
+            const char* from = entry.data == nullptr ? copied_.data() + entry.offset : entry.data;
+            parts[count++] = {const_cast<char*>(from), entry.size};
+        }
+        return count;
+    }
+    void skip(size_t size) {
+        left_ -= size;
+        while (size > 0) {
+            Entry& entry = entries_[first_];
+            const size_t here = std::min(size, entry.size);
+            if (entry.data != nullptr) entry.data += here;
+            entry.offset += here;
+            entry.size -= here;
+            size -= here;
+            if (entry.size == 0) ++first_;
+        }
+        if (left_ == 0) clear();
+    }
+    void clear() {
+        entries_.clear();
+        copied_.clear();
+        first_ = left_ = 0;
+    }
+
+  private:
+    struct Entry {
+        const char* data;  // null: at `offset` of what was copied
+        size_t offset;
+        size_t size;
+    };
+    std::vector<Entry> entries_;
+    std::string copied_;
+    size_t first_ = 0;
+    size_t left_ = 0;
+};
+
 // One HTTP/2 connection; one call at a time.
 class GrpcExchange final : public Exchange {
   public:
-    GrpcExchange(ExchangeOptions options, const Clock& clock, const Interrupt& interrupt)
-        : options_(std::move(options)), clock_(clock), interrupt_(interrupt) {}
+    GrpcExchange(ExchangeOptions options, Connector& connector, const Clock& clock)
+        : options_(std::move(options)), connector_(connector), clock_(clock) {}
     ~GrpcExchange() override { disconnect(); }
     GrpcExchange(const GrpcExchange&) = delete;
     GrpcExchange& operator=(const GrpcExchange&) = delete;
 
-    Result<Answer> call(std::string_view body, Coding coding, uint64_t deadline_ns) override;
+    Result<Answer> call(const Pieces& body, Coding coding, uint64_t deadline_ns) override;
+    void after_fork() override {
+        if (connection_ != nullptr) connection_->abandon();
+        disconnect();
+    }
 
   private:
     struct Call {
         int32_t stream = -1;
         std::array<char, kPrefixBytes> prefix{};
-        std::string_view message;
-        size_t sent = 0;  // of prefix and message together
+        Pieces message;  // the prefix and the body
+        PiecesCursor unsent{message};
         int http_status = 0;
         int grpc_status = -1;
         std::string text;
@@ -93,17 +152,16 @@ class GrpcExchange final : public Exchange {
     Result<void> run(uint64_t deadline_ns);
     Result<void> send_pending();
     Result<bool> receive_pending();
-    Result<Answer> call_once(std::string_view body, Coding coding, uint64_t deadline_ns);
+    Result<Answer> call_once(const Pieces& body, Coding coding, uint64_t deadline_ns);
     Result<Answer> finish();
 
     ExchangeOptions options_;
+    Connector& connector_;
     const Clock& clock_;
-    const Interrupt& interrupt_;
-    std::unique_ptr<Socket> socket_;
+    std::unique_ptr<Connection> connection_;
     nghttp2_session* session_ = nullptr;
-    std::string output_;
-    size_t output_sent_ = 0;
-    Call call_;
+    FrameOutput output_;
+    std::unique_ptr<Call> call_ = std::make_unique<Call>();
 };
 
 nghttp2_session_callbacks* GrpcExchange::callbacks() {
@@ -121,7 +179,7 @@ nghttp2_session_callbacks* GrpcExchange::callbacks() {
 }
 
 Result<void> GrpcExchange::connect(uint64_t deadline_ns) {
-    TRY_ASSIGN(socket_, Socket::connect(options_.endpoint, deadline_ns, clock_, interrupt_));
+    TRY_ASSIGN(connection_, connector_.connect(Alpn::kHttp2, deadline_ns));
     nghttp2_session_client_new(&session_, callbacks(), this);
     const std::array<nghttp2_settings_entry, 2> settings = {{
         {NGHTTP2_SETTINGS_ENABLE_PUSH, 0},
@@ -134,48 +192,51 @@ Result<void> GrpcExchange::connect(uint64_t deadline_ns) {
 void GrpcExchange::disconnect() {
     nghttp2_session_del(session_);
     session_ = nullptr;
-    socket_.reset();
+    connection_.reset();
     output_.clear();
-    output_sent_ = 0;
 }
 
-Result<Answer> GrpcExchange::call(std::string_view body, Coding coding, uint64_t deadline_ns) {
+Result<Answer> GrpcExchange::call(const Pieces& body, Coding coding, uint64_t deadline_ns) {
     const bool is_reused = session_ != nullptr;
     Result<Answer> answer = call_once(body, coding, deadline_ns);
-    const bool is_stale = is_reused && !answer && call_.http_status == 0 &&
-                          (answer.error().code == ErrorCode::kUnavailable || call_.is_refused);
-    if (!answer) disconnect();
+    const bool is_stale = is_reused && !answer && call_->http_status == 0 &&
+                          (answer.error().code == ErrorCode::kUnavailable || call_->is_refused);
+    // What a server did not wait for still points into the body.
+    if (!answer || output_.left() > 0) disconnect();
     if (!is_stale) return answer;
     // The server let go of a kept connection before it saw this request.
     answer = call_once(body, coding, deadline_ns);
-    if (!answer) disconnect();
+    if (!answer || output_.left() > 0) disconnect();
     return answer;
 }
 
-Result<Answer> GrpcExchange::call_once(std::string_view body, Coding coding, uint64_t deadline_ns) {
-    call_ = Call();
+Result<Answer> GrpcExchange::call_once(const Pieces& body, Coding coding, uint64_t deadline_ns) {
+    call_ = std::make_unique<Call>();
     if (session_ != nullptr && nghttp2_session_check_request_allowed(session_) == 0) disconnect();
     if (session_ == nullptr) TRY(connect(deadline_ns));
-    call_.message = body;
-    call_.prefix[0] = coding == Coding::kGzip ? 1 : 0;
+    call_->prefix[0] = coding == Coding::kGzip ? 1 : 0;
     for (size_t i = 0; i < 4; ++i) {
-        call_.prefix[1 + i] = static_cast<char>(body.size() >> (24 - 8 * i));
+        call_->prefix[1 + i] = static_cast<char>(body.size() >> (24 - 8 * i));
     }
+    call_->message.add({call_->prefix.data(), kPrefixBytes});
+    for (const std::string_view part : body.parts())
+        call_->message.add(part);
+    call_->unsent = PiecesCursor(call_->message);
     TRY(begin(coding, deadline_ns));
     TRY(run(deadline_ns));
     return finish();
 }
 
 Result<void> GrpcExchange::begin(Coding coding, uint64_t deadline_ns) {
-    const std::string authority = options_.endpoint.authority();
+    const std::string authority = connector_.endpoint().authority();
     const uint64_t now_ns = clock_.monotonic_ns();
     const uint64_t left_ms = deadline_ns > now_ns ? (deadline_ns - now_ns) / 1'000'000 + 1 : 1;
     // At most eight digits by the protocol.
     const std::string timeout = fmt::format("{}m", std::min<uint64_t>(left_ms, 99'999'999));
     std::vector<nghttp2_nv> fields = {
         field_of(":method", "POST"),
-        field_of(":scheme", "http"),
-        field_of(":path", options_.endpoint.path),
+        field_of(":scheme", connector_.endpoint().is_tls ? "https" : "http"),
+        field_of(":path", connector_.endpoint().path),
         field_of(":authority", authority),
         field_of("te", "trailers"),
         field_of("content-type", "application/grpc"),
@@ -186,61 +247,58 @@ Result<void> GrpcExchange::begin(Coding coding, uint64_t deadline_ns) {
     for (const auto& [name, value] : options_.headers)
         fields.push_back(field_of(name, value));
     nghttp2_data_provider provider = {};
-    provider.source.ptr = &call_;
+    provider.source.ptr = call_.get();
     provider.read_callback = read_request;
-    call_.stream =
+    call_->stream =
         nghttp2_submit_request(session_, nullptr, fields.data(), fields.size(), &provider, nullptr);
-    if (call_.stream < 0) {
+    if (call_->stream < 0) {
         return fail(ErrorCode::kUnavailable, "cannot start a call: {}",
-                    nghttp2_strerror(call_.stream));
+                    nghttp2_strerror(call_->stream));
     }
     return {};
 }
 
 Result<void> GrpcExchange::run(uint64_t deadline_ns) {
-    while (!call_.is_closed) {
+    while (!call_->is_closed) {
         TRY(send_pending());
         TRY_ASSIGN(const bool received, receive_pending());
-        if (received || call_.is_closed) continue;
+        if (received || call_->is_closed) continue;
         if (nghttp2_session_want_read(session_) == 0 && nghttp2_session_want_write(session_) == 0) {
             return fail(ErrorCode::kUnavailable, "{} ended the connection",
-                        options_.endpoint.authority());
+                        connector_.endpoint().authority());
         }
-        const bool has_output = output_sent_ < output_.size();
-        TRY(socket_->wait(has_output ? Socket::Wait::kReadOrWrite : Socket::Wait::kRead,
-                          deadline_ns));
+        const auto what =
+            output_.left() > 0 ? Connection::Wait::kReadOrWrite : Connection::Wait::kRead;
+        TRY(connection_->wait(what, deadline_ns));
     }
     return send_pending();
 }
 
 Result<void> GrpcExchange::send_pending() {
+    std::array<iovec, kFramePartsMax> parts;
     for (;;) {
-        if (output_sent_ == output_.size()) {
-            output_.clear();
-            output_sent_ = 0;
-        }
         const int result = nghttp2_session_send(session_);
         if (result != 0) {
             return fail(ErrorCode::kUnavailable, "cannot send to {}: {}",
-                        options_.endpoint.authority(), nghttp2_strerror(result));
+                        connector_.endpoint().authority(), nghttp2_strerror(result));
         }
-        if (output_.empty()) return {};
-        TRY_ASSIGN(const size_t n,
-                   socket_->write_some(std::string_view(output_).substr(output_sent_)));
-        output_sent_ += n;
-        if (output_sent_ < output_.size()) return {};
+        if (output_.left() == 0) return {};
+        const size_t count = output_.gather(parts.data(), parts.size());
+        TRY_ASSIGN(const size_t n, connection_->write_some(parts.data(), count));
+        if (n == 0) return {};
+        output_.skip(n);
     }
 }
 
 Result<bool> GrpcExchange::receive_pending() {
-    std::array<char, kReadBytes> buffer;
-    TRY_ASSIGN(const size_t n, socket_->read_some(buffer.data(), buffer.size()));
+    std::array<char, kFrameReadBytes> buffer;
+    TRY_ASSIGN(const size_t n, connection_->read_some(buffer.data(), buffer.size()));
     if (n == 0) return false;
     const ssize_t read =
         nghttp2_session_mem_recv(session_, reinterpret_cast<const uint8_t*>(buffer.data()), n);
     if (read < 0) {
         return fail(ErrorCode::kUnavailable, "{} does not speak HTTP/2: {}",
-                    options_.endpoint.authority(), nghttp2_strerror(static_cast<int>(read)));
+                    connector_.endpoint().authority(), nghttp2_strerror(static_cast<int>(read)));
     }
     return true;
 }
@@ -248,7 +306,7 @@ Result<bool> GrpcExchange::receive_pending() {
 int GrpcExchange::on_header(nghttp2_session*, const nghttp2_frame* frame, const uint8_t* name,
                             size_t name_size, const uint8_t* value, size_t value_size, uint8_t,
                             void* user) {
-    Call& call = static_cast<GrpcExchange*>(user)->call_;
+    Call& call = *static_cast<GrpcExchange*>(user)->call_;
     if (frame->hd.stream_id != call.stream) return 0;
     const std::string_view key = view_of(name, name_size);
     const std::string_view text = view_of(value, value_size);
@@ -266,7 +324,7 @@ int GrpcExchange::on_header(nghttp2_session*, const nghttp2_frame* frame, const 
 
 int GrpcExchange::on_data(nghttp2_session* session, uint8_t, int32_t stream, const uint8_t* data,
                           size_t size, void* user) {
-    Call& call = static_cast<GrpcExchange*>(user)->call_;
+    Call& call = *static_cast<GrpcExchange*>(user)->call_;
     if (stream != call.stream || call.is_too_long) return 0;
     if (call.body.size() + size > kAnswerBytesMax + kPrefixBytes) {
         call.is_too_long = true;
@@ -279,7 +337,7 @@ int GrpcExchange::on_data(nghttp2_session* session, uint8_t, int32_t stream, con
 
 int GrpcExchange::on_stream_close(nghttp2_session*, int32_t stream, uint32_t error_code,
                                   void* user) {
-    Call& call = static_cast<GrpcExchange*>(user)->call_;
+    Call& call = *static_cast<GrpcExchange*>(user)->call_;
     if (stream != call.stream) return 0;
     call.is_closed = true;
     call.is_refused = error_code == NGHTTP2_REFUSED_STREAM;
@@ -288,15 +346,14 @@ int GrpcExchange::on_stream_close(nghttp2_session*, int32_t stream, uint32_t err
 
 ssize_t GrpcExchange::on_send(nghttp2_session*, const uint8_t* data, size_t size, int, void* user) {
     auto& self = *static_cast<GrpcExchange*>(user);
-    if (self.output_.size() >= kOutputBytesMax) return NGHTTP2_ERR_WOULDBLOCK;
-    self.output_.append(view_of(data, size));
+    if (self.output_.left() >= kOutputBytesMax) return NGHTTP2_ERR_WOULDBLOCK;
+    self.output_.copy(view_of(data, size));
     return static_cast<ssize_t>(size);
 }
 
 ssize_t GrpcExchange::read_request(nghttp2_session*, int32_t, uint8_t*, size_t length,
                                    uint32_t* flags, nghttp2_data_source* source, void*) {
-    const auto& call = *static_cast<const Call*>(source->ptr);
-    const size_t left = kPrefixBytes + call.message.size() - call.sent;
+    const size_t left = static_cast<const Call*>(source->ptr)->unsent.left();
     *flags |= NGHTTP2_DATA_FLAG_NO_COPY;
     if (left <= length) *flags |= NGHTTP2_DATA_FLAG_EOF;
     return static_cast<ssize_t>(std::min(left, length));
@@ -306,53 +363,53 @@ int GrpcExchange::on_send_data(nghttp2_session*, nghttp2_frame*, const uint8_t* 
                                size_t length, nghttp2_data_source* source, void* user) {
     auto& self = *static_cast<GrpcExchange*>(user);
     auto& call = *static_cast<Call*>(source->ptr);
-    if (self.output_.size() >= kOutputBytesMax) return NGHTTP2_ERR_WOULDBLOCK;
-    self.output_.append(view_of(header, kFrameHeaderBytes));
-    size_t left = length;
-    if (call.sent < kPrefixBytes) {
-        const size_t take = std::min(left, kPrefixBytes - call.sent);
-        self.output_.append(call.prefix.data() + call.sent, take);
-        call.sent += take;
-        left -= take;
+    if (self.output_.left() >= kOutputBytesMax) return NGHTTP2_ERR_WOULDBLOCK;
+    self.output_.copy(view_of(header, kFrameHeaderBytes));
+    for (size_t left = length; left > 0;) {
+        const std::string_view part = call.unsent.next(left);
+        self.output_.refer(part);
+        call.unsent.skip(part.size());
+        left -= part.size();
     }
-    if (left > 0) self.output_.append(call.message.substr(call.sent - kPrefixBytes, left));
-    call.sent += left;
     return 0;
 }
 
 Result<Answer> GrpcExchange::finish() {
-    const std::string server = options_.endpoint.authority();
-    if (call_.is_too_long) {
+    const std::string server = connector_.endpoint().authority();
+    if (call_->is_too_long) {
         return fail(ErrorCode::kInternal, "{} answered with more than {} bytes", server,
                     kAnswerBytesMax);
     }
-    if (call_.http_status == 0) {
+    if (call_->http_status == 0) {
         return fail(ErrorCode::kUnavailable, "{} reset the call without an answer", server);
     }
     Answer answer;
-    int status = call_.grpc_status;
-    if (status < 0) status = grpc_status_of_http(call_.http_status);
-    if (call_.http_status == 200 && status == 0) {
-        if (call_.body.size() < kPrefixBytes || call_.body[0] != 0) {
+    int status = call_->grpc_status;
+    if (status < 0) status = grpc_status_of_http(call_->http_status);
+    if (call_->http_status == 200 && status == 0) {
+        if (call_->body.size() < kPrefixBytes) {
             return fail(ErrorCode::kInternal, "{} answered with a message we cannot read", server);
         }
-        answer.body = call_.body.substr(kPrefixBytes);
+        answer.body = call_->body.substr(kPrefixBytes);
+        if (call_->body[0] == 0) return answer;
+        // Some servers answer as they were asked, whether that was allowed or not.
+        TRY_ASSIGN(answer.body, inflate_gzip(answer.body, kAnswerBytesMax));
         return answer;
     }
-    answer.server_wait_ms = find_retry_info_ms(call_.details);
+    answer.server_wait_ms = find_retry_info_ms(call_->details);
     answer.is_retryable = is_retryable_grpc(status, answer.server_wait_ms);
     answer.refusal =
         Error{error_code_of_grpc(status),
               fmt::format("{} answered gRPC status {}{}{}", server, status,
-                          call_.text.empty() ? "" : ": ", replace_invalid_utf8(call_.text))};
+                          call_->text.empty() ? "" : ": ", replace_invalid_utf8(call_->text))};
     return answer;
 }
 
 }  // namespace
 
-std::unique_ptr<Exchange> make_grpc_exchange(ExchangeOptions options, const Clock& clock,
-                                             const Interrupt& interrupt) {
-    return std::make_unique<GrpcExchange>(std::move(options), clock, interrupt);
+std::unique_ptr<Exchange> make_grpc_exchange(ExchangeOptions options, Connector& connector,
+                                             const Clock& clock) {
+    return std::make_unique<GrpcExchange>(std::move(options), connector, clock);
 }
 
 }  // namespace spanloom::send

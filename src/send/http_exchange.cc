@@ -5,6 +5,7 @@
 
 #include "base/text.h"
 #include "send/exchange.h"
+#include "send/json_fields.h"
 #include "send/proto_reader.h"
 #include "send/retry.h"
 
@@ -20,14 +21,6 @@ std::string lower(std::string_view text) {
         if (c >= 'A' && c <= 'Z') c = static_cast<char>(c + 32);
     }
     return out;
-}
-
-std::string_view trim(std::string_view text) {
-    while (!text.empty() && (text.front() == ' ' || text.front() == '\t'))
-        text.remove_prefix(1);
-    while (!text.empty() && (text.back() == ' ' || text.back() == '\t'))
-        text.remove_suffix(1);
-    return text;
 }
 
 struct ResponseHead {
@@ -82,13 +75,17 @@ Result<ResponseHead> parse_head(std::string_view head) {
 
 class HttpExchange final : public Exchange {
   public:
-    HttpExchange(ExchangeOptions options, const Clock& clock, const Interrupt& interrupt)
-        : options_(std::move(options)), clock_(clock), interrupt_(interrupt) {}
+    HttpExchange(ExchangeOptions options, Connector& connector, const Clock& clock)
+        : options_(std::move(options)), connector_(connector), clock_(clock) {}
 
-    Result<Answer> call(std::string_view body, Coding coding, uint64_t deadline_ns) override;
+    Result<Answer> call(const Pieces& body, Coding coding, uint64_t deadline_ns) override;
+    void after_fork() override {
+        if (connection_ != nullptr) connection_->abandon();
+        connection_.reset();
+    }
 
   private:
-    Result<Answer> call_once(std::string_view body, Coding coding, uint64_t deadline_ns);
+    Result<Answer> call_once(const Pieces& body, Coding coding, uint64_t deadline_ns);
     std::string head_of(size_t body_size, Coding coding) const;
     Result<void> fill(uint64_t deadline_ns);
     Result<ResponseHead> read_head(uint64_t deadline_ns);
@@ -98,49 +95,53 @@ class HttpExchange final : public Exchange {
     Answer answer_of(const ResponseHead& head, std::string body) const;
 
     ExchangeOptions options_;
+    Connector& connector_;
     const Clock& clock_;
-    const Interrupt& interrupt_;
-    std::unique_ptr<Socket> socket_;
+    std::unique_ptr<Connection> connection_;
     std::string input_;  // received, not yet read
     bool got_bytes_ = false;
 };
 
-Result<Answer> HttpExchange::call(std::string_view body, Coding coding, uint64_t deadline_ns) {
-    const bool is_reused = socket_ != nullptr;
+Result<Answer> HttpExchange::call(const Pieces& body, Coding coding, uint64_t deadline_ns) {
+    const bool is_reused = connection_ != nullptr;
     Result<Answer> answer = call_once(body, coding, deadline_ns);
     if (answer) return answer;
-    socket_.reset();
+    connection_.reset();
     // The server closed a kept connection before it saw this request.
     const bool is_stale =
         is_reused && !got_bytes_ && answer.error().code == ErrorCode::kUnavailable;
     if (!is_stale) return answer;
     answer = call_once(body, coding, deadline_ns);
-    if (!answer) socket_.reset();
+    if (!answer) connection_.reset();
     return answer;
 }
 
-Result<Answer> HttpExchange::call_once(std::string_view body, Coding coding, uint64_t deadline_ns) {
+Result<Answer> HttpExchange::call_once(const Pieces& body, Coding coding, uint64_t deadline_ns) {
     got_bytes_ = false;
     input_.clear();
-    if (socket_ == nullptr) {
-        TRY_ASSIGN(socket_, Socket::connect(options_.endpoint, deadline_ns, clock_, interrupt_));
+    if (connection_ == nullptr) {
+        TRY_ASSIGN(connection_, connector_.connect(Alpn::kHttp1, deadline_ns));
     }
-    TRY(socket_->write_all(head_of(body.size(), coding), deadline_ns));
+    const std::string request_head = head_of(body.size(), coding);
+    Pieces request(request_head);
+    for (const std::string_view part : body.parts())
+        request.add(part);
     // A server that refuses early answers while the body is still on its way.
-    const Result<void> written = socket_->write_all(body, deadline_ns);
+    const Result<void> written = connection_->write_all(request, deadline_ns);
     Result<ResponseHead> head = read_head(deadline_ns);
     if (!head) return tl::unexpected(written ? head.error() : written.error());
     TRY_ASSIGN(std::string answer, read_body(*head, deadline_ns));
     const bool is_delimited = head->is_chunked || head->length;
-    if (!written || head->closes || !is_delimited || !input_.empty()) socket_.reset();
+    if (!written || head->closes || !is_delimited || !input_.empty()) connection_.reset();
     return answer_of(*head, std::move(answer));
 }
 
 std::string HttpExchange::head_of(size_t body_size, Coding coding) const {
     std::string head = fmt::format(
-        "POST {} HTTP/1.1\r\nhost: {}\r\nuser-agent: {}\r\ncontent-type: application/x-protobuf\r\n"
+        "POST {} HTTP/1.1\r\nhost: {}\r\nuser-agent: {}\r\ncontent-type: {}\r\n"
         "content-length: {}\r\n",
-        options_.endpoint.path, options_.endpoint.authority(), options_.user_agent, body_size);
+        connector_.endpoint().path, connector_.endpoint().authority(), options_.user_agent,
+        options_.content_type, body_size);
     if (coding == Coding::kGzip) head += "content-encoding: gzip\r\n";
     for (const auto& [name, value] : options_.headers) {
         head += name + ": " + value + "\r\n";
@@ -150,8 +151,7 @@ std::string HttpExchange::head_of(size_t body_size, Coding coding) const {
 
 Result<void> HttpExchange::fill(uint64_t deadline_ns) {
     std::array<char, kReadBytes> buffer;
-    TRY_ASSIGN(const size_t n, socket_->read(buffer.data(), buffer.size(), deadline_ns));
-    if (n == 0) return fail(ErrorCode::kUnavailable, "the server closed the connection");
+    TRY_ASSIGN(const size_t n, connection_->read(buffer.data(), buffer.size(), deadline_ns));
     got_bytes_ = true;
     input_.append(buffer.data(), n);
     return {};
@@ -232,6 +232,7 @@ Result<std::string> HttpExchange::read_chunks(uint64_t deadline_ns) {
 
 Answer HttpExchange::answer_of(const ResponseHead& head, std::string body) const {
     Answer answer;
+    answer.is_json = head.content_type.starts_with("application/json");
     if (head.status >= 200 && head.status < 300) {
         answer.body = std::move(body);
         return answer;
@@ -241,6 +242,8 @@ Answer HttpExchange::answer_of(const ResponseHead& head, std::string body) const
         for (ProtoReader status(body); status.next();) {
             if (status.field() == 2) text = status.bytes();
         }
+    } else if (answer.is_json) {
+        text = json_text(body, "message").value_or("");
     } else {
         text = trim(std::string_view(body).substr(0, body.find('\n')));
     }
@@ -250,16 +253,16 @@ Answer HttpExchange::answer_of(const ResponseHead& head, std::string body) const
     answer.server_wait_ms =
         parse_retry_after_ms(head.retry_after, clock_.wall_ns() / 1'000'000'000);
     answer.refusal = Error{error_code_of_http(head.status),
-                           fmt::format("{} answered {}{}{}", options_.endpoint.authority(),
+                           fmt::format("{} answered {}{}{}", connector_.endpoint().authority(),
                                        head.status, text.empty() ? "" : ": ", text)};
     return answer;
 }
 
 }  // namespace
 
-std::unique_ptr<Exchange> make_http_exchange(ExchangeOptions options, const Clock& clock,
-                                             const Interrupt& interrupt) {
-    return std::make_unique<HttpExchange>(std::move(options), clock, interrupt);
+std::unique_ptr<Exchange> make_http_exchange(ExchangeOptions options, Connector& connector,
+                                             const Clock& clock) {
+    return std::make_unique<HttpExchange>(std::move(options), connector, clock);
 }
 
 }  // namespace spanloom::send

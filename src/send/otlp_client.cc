@@ -3,10 +3,14 @@
 #include <algorithm>
 
 #include <fmt/format.h>
+#include <unistd.h>
 
-#include "http/compression.h"
+#include "send/connection.h"
 #include "send/exchange.h"
+#include "send/gzip.h"
+#include "send/json_fields.h"
 #include "send/proto_reader.h"
+#include "send/request_json.h"
 
 namespace spanloom::send {
 namespace {
@@ -17,6 +21,14 @@ constexpr std::string_view kGrpcPath =
     "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
 // Smaller requests do not pay for the compressor.
 constexpr size_t kGzipBytesMin = 1'024;
+
+ExportReply parse_json_reply(std::string_view body) {
+    ExportReply reply;
+    const std::string_view partial = json_object(body, "partialSuccess").value_or("");
+    reply.rejected_spans = json_number(partial, "rejectedSpans").value_or(0);
+    reply.message = json_text(partial, "errorMessage").value_or("");
+    return reply;
+}
 
 Result<ExportReply> parse_reply(std::string_view body) {
     ExportReply reply;
@@ -35,49 +47,91 @@ Result<ExportReply> parse_reply(std::string_view body) {
     return reply;
 }
 
+std::string_view content_type(Protocol protocol) {
+    switch (protocol) {
+        case Protocol::kGrpc:
+            return "application/grpc";
+        case Protocol::kHttpProtobuf:
+            return "application/x-protobuf";
+        case Protocol::kHttpJson:
+            return "application/json";
+    }
+    return {};
+}
+
 class OtlpClientImpl final : public OtlpClient {
   public:
-    OtlpClientImpl(OtlpClientOptions options, Endpoint endpoint, const Clock& clock, Random& random)
-        : options_(std::move(options)), clock_(clock), random_(random) {
-        ExchangeOptions exchange{std::move(endpoint), options_.headers, options_.user_agent};
+    OtlpClientImpl(OtlpClientOptions options, Endpoint endpoint, std::unique_ptr<TlsClient> tls,
+                   const Clock& clock, Random& random)
+        : options_(std::move(options)),
+          clock_(clock),
+          random_(random),
+          connector_(std::move(endpoint), std::move(tls), clock_, interrupt_),
+          process_(::getpid()) {
+        ExchangeOptions exchange{std::string(content_type(options_.protocol)), options_.headers,
+                                 options_.user_agent};
         exchange_ = options_.protocol == Protocol::kGrpc
-                        ? make_grpc_exchange(std::move(exchange), clock_, interrupt_)
-                        : make_http_exchange(std::move(exchange), clock_, interrupt_);
+                        ? make_grpc_exchange(std::move(exchange), connector_, clock_)
+                        : make_http_exchange(std::move(exchange), connector_, clock_);
     }
+    ~OtlpClientImpl() override { look_at_process(); }
 
-    Result<ExportReply> export_spans(std::string_view request, uint64_t deadline_ns) override;
+    Result<ExportReply> export_spans(const Pieces& request, uint64_t deadline_ns) override;
     void interrupt() override { interrupt_.trigger(); }
 
   private:
-    Result<Answer> attempt(std::string_view body, Coding coding, uint64_t deadline_ns);
+    Result<ExportReply> send(const Pieces& body, Coding coding, uint64_t deadline_ns);
+    void look_at_process();
 
     OtlpClientOptions options_;
     const Clock& clock_;
     Random& random_;
     Interrupt interrupt_;
+    Connector connector_;
     std::unique_ptr<Exchange> exchange_;
+    pid_t process_;
 };
 
-Result<Answer> OtlpClientImpl::attempt(std::string_view body, Coding coding, uint64_t deadline_ns) {
-    const uint64_t attempt_end_ns = clock_.monotonic_ns() + options_.timeout_ms * 1'000'000ULL;
-    return exchange_->call(body, coding, std::min(deadline_ns, attempt_end_ns));
+void OtlpClientImpl::look_at_process() {
+    if (process_ == ::getpid()) return;
+    process_ = ::getpid();
+    interrupt_.renew();
+    connector_.after_fork();
+    exchange_->after_fork();
 }
 
-Result<ExportReply> OtlpClientImpl::export_spans(std::string_view request, uint64_t deadline_ns) {
-    std::string compressed;
-    Coding coding = Coding::kIdentity;
-    if (options_.gzip && request.size() >= kGzipBytesMin) {
-        TRY_ASSIGN(compressed, http::compress_gzip(request));
-        coding = Coding::kGzip;
-        request = compressed;
+Result<ExportReply> OtlpClientImpl::export_spans(const Pieces& request, uint64_t deadline_ns) {
+    look_at_process();
+    if (request.size() > kRequestBytesMax) {
+        return fail(ErrorCode::kResourceExhausted,
+                    "a request of {} bytes is not sent: OTLP allows {}; export smaller batches",
+                    request.size(), kRequestBytesMax);
     }
+    std::string json;
+    std::string compressed;
+    Pieces body = request;
+    if (options_.protocol == Protocol::kHttpJson) {
+        TRY_ASSIGN(json, request_json(request));
+        body = Pieces(json);
+    }
+    if (!options_.gzip || body.size() < kGzipBytesMin) {
+        return send(body, Coding::kIdentity, deadline_ns);
+    }
+    TRY_ASSIGN(compressed, compress_gzip(body));
+    return send(Pieces(compressed), Coding::kGzip, deadline_ns);
+}
+
+Result<ExportReply> OtlpClientImpl::send(const Pieces& body, Coding coding, uint64_t deadline_ns) {
     for (uint32_t attempts = 1;; ++attempts) {
         if (interrupt_.is_triggered()) {
             return fail(ErrorCode::kCancelled, "sending to {} was interrupted", options_.endpoint);
         }
-        Result<Answer> answer = attempt(request, coding, deadline_ns);
+        const uint64_t attempt_end_ns = clock_.monotonic_ns() + options_.timeout_ms * 1'000'000ULL;
+        Result<Answer> answer =
+            exchange_->call(body, coding, std::min(deadline_ns, attempt_end_ns));
         if (answer && !answer->refusal) {
-            TRY_ASSIGN(ExportReply reply, parse_reply(answer->body));
+            TRY_ASSIGN(ExportReply reply, answer->is_json ? parse_json_reply(answer->body)
+                                                          : parse_reply(answer->body));
             reply.attempts = attempts;
             return reply;
         }
@@ -120,8 +174,12 @@ Result<std::unique_ptr<OtlpClient>> OtlpClient::create(OtlpClientOptions options
                         name);
         }
     }
-    return std::unique_ptr<OtlpClient>(
-        std::make_unique<OtlpClientImpl>(std::move(options), std::move(endpoint), clock, random));
+    std::unique_ptr<TlsClient> tls;
+    if (endpoint.is_tls) {
+        TRY_ASSIGN(tls, TlsClient::create(options.tls));
+    }
+    return std::unique_ptr<OtlpClient>(std::make_unique<OtlpClientImpl>(
+        std::move(options), std::move(endpoint), std::move(tls), clock, random));
 }
 
 }  // namespace spanloom::send

@@ -10,22 +10,29 @@
 #include "base/clock.h"
 #include "base/random.h"
 #include "base/result.h"
+#include "send/pieces.h"
 #include "send/retry.h"
+#include "send/tls.h"
 
 namespace spanloom::send {
 
-enum class Protocol : uint8_t { kGrpc, kHttpProtobuf };
+enum class Protocol : uint8_t { kGrpc, kHttpProtobuf, kHttpJson };
 
 struct OtlpClientOptions {
-    // "http://host:port". For kHttpProtobuf without a path, /v1/traces is asked for.
+    // "http://host:port", or https://. For HTTP without a path, not even "/", it is
+    // /v1/traces.
     std::string endpoint = "http://localhost:4317";
     Protocol protocol = Protocol::kGrpc;
     uint32_t timeout_ms = 10'000;  // of one attempt
     bool gzip = false;
     std::vector<std::pair<std::string, std::string>> headers;  // for every request
+    TlsOptions tls;
     RetryPolicy retry;
-    std::string user_agent = "spanloom-otlp-client";
+    std::string user_agent = "OTel-OTLP-Exporter-spanloom/0.1.0";
 };
+
+// What the specification lets a client send at most, uncompressed.
+constexpr size_t kRequestBytesMax = 64U << 20;
 
 // What a server that took a request says about it.
 struct ExportReply {
@@ -34,17 +41,22 @@ struct ExportReply {
     uint32_t attempts = 1;
 };
 
-// Sends traces by OTLP. Blocks its caller, and uses no thread of its own; one thread at a time,
-// but for `interrupt`. Keeps its connection between calls; clock and random must outlive it.
+// Sends traces by OTLP. Blocks its caller, and uses no thread of its own but to resolve names; one
+// thread at a time, but for `interrupt`. Keeps its connection between calls; a forked child opens
+// one of its own. Clock and random must outlive it.
 class OtlpClient {
   public:
     static Result<std::unique_ptr<OtlpClient>> create(OtlpClientOptions options, const Clock& clock,
                                                       Random& random);
     virtual ~OtlpClient() = default;
 
-    // `request`: a serialised ExportTraceServiceRequest. Refusals that may pass are retried with
-    // growing pauses until `deadline_ns` (the clock's monotonic time).
-    virtual Result<ExportReply> export_spans(std::string_view request, uint64_t deadline_ns) = 0;
+    // `request`: a serialised ExportTraceServiceRequest, which is not copied unless it is turned
+    // into something else (gzip, TLS, JSON). Refusals that may pass are retried with growing pauses
+    // until `deadline_ns` (the clock's monotonic time); nothing goes on after that.
+    virtual Result<ExportReply> export_spans(const Pieces& request, uint64_t deadline_ns) = 0;
+    Result<ExportReply> export_spans(std::string_view request, uint64_t deadline_ns) {
+        return export_spans(Pieces(request), deadline_ns);
+    }
     // From any thread: ends the call under way, and every later one, with kCancelled.
     virtual void interrupt() = 0;
 };

@@ -11,6 +11,7 @@
 #include "http/compression.h"
 #include "http/server.h"
 #include "send/endpoint.h"
+#include "send/json_fields.h"
 #include "send/otlp_client.h"
 #include "send/proto_reader.h"
 #include "send/retry.h"
@@ -278,13 +279,15 @@ TEST_CASE("endpoints are read as people write them") {
     CHECK(plain->path == "/base");
     CHECK(parse_endpoint("localhost", 4317)->authority() == "localhost:4317");
     CHECK(parse_endpoint("http://[::1]:99/", 1)->authority() == "[::1]:99");
-    CHECK(parse_endpoint("http://[::1]:99/", 1)->path.empty());
+    CHECK(parse_endpoint("http://[::1]:99/", 1)->path == "/");
     for (const char* bad : {"", "http://", "ftp://a", "http://a:0", "http://a:65536", "http://a:x",
                             "http://[::1", "http://u@a", "http://a b", "http://a/\r\nx: y"}) {
         CAPTURE(bad);
         CHECK(!parse_endpoint(bad, 1));
     }
-    CHECK(parse_endpoint("https://a", 1).error().code == ErrorCode::kUnsupported);
+    CHECK(parse_endpoint("https://a", 1)->is_tls);
+    CHECK(!parse_endpoint("http://a", 1)->is_tls);
+    CHECK(!parse_endpoint("a", 1)->is_tls);
 }
 
 TEST_CASE("back-off grows to its limit, within its jitter") {
@@ -322,4 +325,46 @@ TEST_CASE("RetryInfo is found in a status, and damage is not followed") {
     ProtoReader damaged(std::string_view("\x0a\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01x", 12));
     CHECK(!damaged.next());
     CHECK(damaged.is_damaged());
+}
+
+TEST_CASE("bytes that lie in pieces arrive as one, compressed or not") {
+    for (const Protocol protocol : kBoth) {
+        for (const bool is_compressed : {false, true}) {
+            Collector collector({accept});
+            OtlpClientOptions options;
+            options.endpoint = "127.0.0.1:" + std::to_string(collector.port);
+            options.protocol = protocol;
+            options.gzip = is_compressed;
+            auto client = OtlpClient::create(options, collector.clock, collector.random);
+            std::vector<std::string> parts;
+            Pieces pieces;
+            std::string whole;
+            for (size_t i = 0; i < 3'000; ++i)
+                parts.push_back(std::string(i % 300, static_cast<char>('a' + i % 26)));
+            for (const std::string& part : parts) {
+                pieces.add(part);
+                whole += part;
+            }
+            REQUIRE((*client)->export_spans(pieces, collector.deadline()));
+            Blob body = collector.last.body;
+            if (protocol == Protocol::kGrpc) body = http::parse_grpc_body(body)->message;
+            if (is_compressed) body = *http::inflate(http::Encoding::kGzip, body, 1U << 20);
+            CHECK(body.view() == whole);
+        }
+    }
+}
+
+TEST_CASE("fields of a JSON answer are found, and damage is not followed") {
+    const std::string_view text =
+        R"( { "a" : [1, {"x":"}"}], "n":"-7", "m": 12, "t":"\u00e9\n", "o":{"t":"in"}, "l":null })";
+    CHECK(json_number(text, "n") == -7);
+    CHECK(json_number(text, "m") == 12);
+    CHECK(json_text(text, "t") == "\xc3\xa9\n");
+    CHECK(json_text(json_object(text, "o").value_or(""), "t") == "in");
+    CHECK(!json_text(text, "l"));
+    CHECK(!json_text(text, "x"));
+    for (size_t size = 0; size < text.size(); ++size)
+        CHECK(!json_object(text.substr(0, size), "none"));
+    CHECK(!json_object(std::string(100'000, '['), "a"));
+    CHECK(!json_object("{\"a\":" + std::string(100'000, '['), "a"));
 }
