@@ -43,6 +43,8 @@ class Baggage {
     Entry at(size_t index) const noexcept;
     void for_each(FunctionRef<void(const Entry&)> visit) const noexcept;
 
+    // The entries in this order; names are told apart by the caller.
+    static Baggage of(const Entry* entries, size_t count) noexcept;
     [[nodiscard]] Baggage set(std::string_view key, std::string_view value,
                               std::string_view metadata = {}) const noexcept;
     [[nodiscard]] Baggage erase(std::string_view key) const noexcept;

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "spanloom/exporter.h"
+#include "spanloom/privacy.h"
 #include "spanloom/tracer_provider.h"
 
 namespace spanloom {
@@ -24,6 +25,8 @@ struct InitOptions {
     std::optional<BatchOptions> batch = {};                       // OTEL_BSP_*
     std::optional<SpanLimits> limits = {};                        // OTEL_SPAN_*_LIMIT
     std::vector<std::pair<std::string, TracerConfig>> tracers = {};
+    // Personal data and secrets are hidden before anything leaves the process: SPANLOOM_REDACTION.
+    std::optional<RedactionOptions> redaction = {};
     Duration duration_min = {};
     DebugOptions debug = {};
     DiagnosticCallback diagnostic = nullptr;

@@ -43,11 +43,14 @@ class SharedText {
 
 }  // namespace detail
 
-// W3C trace-flags. Bits other than these two are never sent.
+// W3C trace-flags.
 struct TraceFlags {
     static constexpr uint8_t kSampled = 0x01;
     static constexpr uint8_t kRandom =
         0x02;  // level 2: the last 7 bytes of the trace id are random
+    static constexpr uint8_t kSent = kSampled | kRandom;  // no other bit is W3C's
+    // B3's and Jaeger's "debug", which only their own formats pass on.
+    static constexpr uint8_t kDebug = 0x80;
 
     uint8_t bits = 0;
 

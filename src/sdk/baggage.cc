@@ -65,6 +65,22 @@ void Baggage::for_each(FunctionRef<void(const Entry&)> visit) const noexcept {
         visit(at(i));
 }
 
+Baggage Baggage::of(const Entry* entries, size_t count) noexcept {
+    Baggage made;
+    if (count == 0) return made;
+    try {
+        made.data_ = new BaggageData;
+        made.data_->items.reserve(count);
+        for (size_t i = 0; i < count; ++i) {
+            made.data_->items.push_back({std::string(entries[i].key), std::string(entries[i].value),
+                                         std::string(entries[i].metadata)});
+        }
+    } catch (...) {  // out of memory
+        return {};
+    }
+    return made;
+}
+
 Baggage Baggage::set(std::string_view key, std::string_view value,
                      std::string_view metadata) const noexcept {
     if (key.empty()) return *this;

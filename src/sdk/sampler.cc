@@ -2,6 +2,8 @@
 
 #include <utility>
 
+#include "sdk/probability.h"
+
 namespace spanloom {
 namespace {
 
@@ -44,6 +46,12 @@ class ParentBasedSampler final : public Sampler {
     SamplingResult should_sample(const SamplingParameters& parameters) noexcept override {
         const SpanContext& parent = parameters.parent.span_context();
         if (!parent.is_valid()) return options_.root->should_sample(parameters);
+        if (is_plain_) {
+            return {
+                parent.is_sampled() ? SamplingDecision::kRecordAndSample : SamplingDecision::kDrop,
+                {},
+                sdk::consistent_state(parent)};
+        }
         const auto& sampled =
             parent.is_remote() ? options_.remote_parent_sampled : options_.local_parent_sampled;
         const auto& not_sampled = parent.is_remote() ? options_.remote_parent_not_sampled

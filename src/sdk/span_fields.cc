@@ -267,8 +267,9 @@ bool put_link(EncodeBuffer& buffer, const SpanContext& context, AttributeList at
         std::memcpy(at, context.span_id().bytes.data(), 8);
         at += 8;
         *at++ = 6 << 3 | 5;
-        buffer.set_at(put_raw(at, static_cast<uint32_t>(context.flags().bits | 0x100 |
-                                                        (context.is_remote() ? 0x200 : 0))));
+        buffer.set_at(
+            put_raw(at, static_cast<uint32_t>((context.flags().bits & TraceFlags::kSent) | 0x100 |
+                                              (context.is_remote() ? 0x200 : 0))));
         const TraceState& state = context.trace_state();
         if (state.empty() || sdk::put_text(buffer, 3 << 3 | 2, state.text(), limits)) {
             const uint32_t dropped =

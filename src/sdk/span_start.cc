@@ -1,5 +1,6 @@
 #include <cstring>
 
+#include "sdk/probability.h"
 #include "sdk/provider_core.h"
 #include "sdk/span_record.h"
 #include "sdk/thread_state.h"
@@ -58,8 +59,9 @@ SpanContext make_context(ThreadState& thread, const Birth& birth) noexcept {
         is_root ? generator == nullptr || generator->is_random() : parent.flags().is_random();
     return {is_root ? make_trace_id(thread, generator) : parent.trace_id(),
             make_span_id(thread, generator),
-            TraceFlags{is_random ? TraceFlags::kRandom : uint8_t{0}},
-            is_root ? TraceState() : parent.trace_state()};
+            TraceFlags{static_cast<uint8_t>((is_random ? TraceFlags::kRandom : 0) |
+                                            (parent.flags().bits & TraceFlags::kDebug))},
+            parent.is_remote() ? sdk::consistent_state(parent) : parent.trace_state()};
 }
 
 SamplingResult ask_sampler(const Birth& birth, const SpanContext& context) noexcept {
@@ -112,8 +114,9 @@ void put_head(SpanRecord* record, const Birth& birth) noexcept {
     *at++ = kTagKind;
     *at++ = static_cast<uint8_t>(birth.kind);
     at = put_varint(at, kTagFlags);
-    at = put_raw(at, static_cast<uint32_t>(context.flags().bits | kFlagsHaveRemote |
-                                           (parent.is_remote() ? kFlagsRemote : 0)));
+    at = put_raw(
+        at, static_cast<uint32_t>((context.flags().bits & TraceFlags::kSent) | kFlagsHaveRemote |
+                                  (parent.is_remote() ? kFlagsRemote : 0)));
     if (parent.is_valid()) {
         *at++ = kTagParent;
         *at++ = 8;

@@ -40,6 +40,7 @@ void give_thread_state(void* state) noexcept {
         // Contexts whose scopes were never closed must not reach the next thread.
         given->close(given->depth() - 1, 0);
     }
+    given->flow_base = ThreadState::kNoFlow;
     thread_state_or_null = nullptr;
     ThreadStates& all = thread_states();
     const std::lock_guard lock(all.mutex);
@@ -83,13 +84,25 @@ void ThreadState::close(uint32_t depth, uint64_t token) noexcept {
         closed.token.store(0, std::memory_order_relaxed);
         return;
     }
-    if (thread_state_or_null != this) {
+    ThreadState* const here = thread_state_or_null;
+    if (here != this || closed.token.load(std::memory_order_relaxed) != token) {
+        // Opened elsewhere: by a flow that has come here since, or else by the other thread's own.
+        if (here != nullptr && here->close_carried(token)) return;
         closed.token.compare_exchange_strong(token, 0, std::memory_order_relaxed);
         return;
     }
-    if (closed.token.load(std::memory_order_relaxed) != token) return;
     closed.token.store(0, std::memory_order_relaxed);
     top();  // pops it, and what is closed below it
+}
+
+bool ThreadState::close_carried(uint64_t token) noexcept {
+    for (uint32_t i = depth_; flow_base != kNoFlow && i-- > flow_base;) {
+        if (entry(i).token.load(std::memory_order_relaxed) != token) continue;
+        entry(i).token.store(0, std::memory_order_relaxed);
+        top();
+        return true;
+    }
+    return false;
 }
 
 uint64_t next_owner() noexcept {

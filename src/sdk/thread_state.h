@@ -43,17 +43,30 @@ class ThreadState {
         }
         return nullptr;
     }
-    // A new entry to fill, already open; null where scopes are nested too deeply.
-    ContextEntry* push() noexcept {
+    // A new entry to fill, already open; null where scopes are nested too deeply. With a token it
+    // is that of a Scope which was opened on another thread, by a flow that goes on here.
+    ContextEntry* push(uint64_t token = 0) noexcept {
         if (depth_ >= kDepthMax || !ensure_chunk(depth_)) [[unlikely]]
             return nullptr;
         ContextEntry& added = entry(depth_++);
-        added.token.store(++tokens_, std::memory_order_relaxed);
+        added.token.store(token == 0 ? ++tokens_ : token, std::memory_order_relaxed);
         return &added;
     }
     uint32_t depth() const noexcept { return depth_; }
     // From any thread; does nothing where that scope is gone already.
     void close(uint32_t depth, uint64_t token) noexcept;
+    // Takes everything above away, open or not.
+    void truncate(uint32_t depth) noexcept {
+        while (depth_ > depth) {
+            ContextEntry& top = entry(depth_ - 1);
+            top.token.store(0, std::memory_order_relaxed);
+            pop(top);
+        }
+    }
+    ContextEntry& at(uint32_t index) noexcept { return entry(index); }
+    // Where the entries of the flow that runs here begin.
+    static constexpr uint32_t kNoFlow = UINT32_MAX;
+    uint32_t flow_base = kNoFlow;
 
     // ---- the rest of a thread's own things
     sdk::IdRandom ids;
@@ -78,6 +91,7 @@ class ThreadState {
         return chunks_[index / kEntriesPerChunk] != nullptr || add_chunk(index / kEntriesPerChunk);
     }
     bool add_chunk(uint32_t index) noexcept;
+    bool close_carried(uint64_t token) noexcept;
     void pop(ContextEntry& top) noexcept {
         Context& context = top.context;
         ContextAccess::span_context(context) = SpanContext();

@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <string>
 
+#include "base/text.h"
 #include "spanloom/span_context.h"
 
 // https://www.w3.org/TR/trace-context-2/#tracestate-header
@@ -25,14 +26,6 @@ bool is_valid_value(std::string_view value) {
     if (value.empty() || value.size() > kPartBytesMax || value.back() == ' ') return false;
     return std::all_of(value.begin(), value.end(),
                        [](char c) { return c >= 0x20 && c <= 0x7e && c != ',' && c != '='; });
-}
-
-std::string_view trim(std::string_view text) {
-    while (!text.empty() && (text.front() == ' ' || text.front() == '\t'))
-        text.remove_prefix(1);
-    while (!text.empty() && (text.back() == ' ' || text.back() == '\t'))
-        text.remove_suffix(1);
-    return text;
 }
 
 // The next member of the list, "" where it is an empty one; moves `rest` behind it.
