@@ -5,12 +5,13 @@
 namespace spanloom {
 namespace {
 
-constexpr std::array<std::string_view, 7> kProtocolNames = {
+constexpr std::array<std::string_view, kProtocols> kProtocolNames = {
     "otlp-grpc",       "otlp-http-protobuf", "otlp-http-json", "zipkin-json",
-    "zipkin-protobuf", "zipkin-grpc",        "other"};
-constexpr std::array<std::string_view, 11> kReasonNames = {
-    "malformed", "too_large", "encoding", "content_type", "method", "path",
-    "signal",    "tenant",    "memory",   "overloaded",   "failed"};
+    "zipkin-protobuf", "zipkin-grpc",        "jaeger-thrift",  "jaeger-grpc",
+    "jaeger-compact",  "jaeger-binary",      "other"};
+constexpr std::array<std::string_view, 12> kReasonNames = {
+    "malformed", "too_large", "encoding", "content_type", "method",     "path",
+    "signal",    "tenant",    "memory",   "quota",        "overloaded", "failed"};
 
 }  // namespace
 

@@ -15,8 +15,14 @@ enum class Protocol : uint8_t {
     kZipkinJson,
     kZipkinProtobuf,
     kZipkinGrpc,
+    kJaegerThrift,  // over HTTP
+    kJaegerGrpc,
+    kJaegerCompact,  // datagrams
+    kJaegerBinary,
     kOther,  // not recognised as any of them
 };
+
+constexpr size_t kProtocols = 11;
 
 // Why a whole request was refused.
 enum class RefusalReason : uint8_t {
@@ -29,6 +35,7 @@ enum class RefusalReason : uint8_t {
     kSignal,  // logs, metrics, profiles
     kTenant,
     kMemory,      // no room at the moment
+    kQuota,       // its service's share is used up
     kOverloaded,  // what comes after us says "later"
     kFailed,      // what comes after us failed
 };
@@ -54,7 +61,7 @@ class ReceiveCounts {
     Series& of(Protocol protocol) { return series_[static_cast<size_t>(protocol)]; }
 
     MetricsRegistry& registry_;
-    std::array<Series, 7> series_;
+    std::array<Series, kProtocols> series_;
 };
 
 }  // namespace spanloom

@@ -10,19 +10,11 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "otlp/writer.h"
-#include "receive/body.h"
-#include "receive/cors.h"
-#include "receive/counts.h"
+#include "receive/intake.h"
 #include "receive/once_per_sender.h"
 
 namespace spanloom {
 namespace {
-
-// Above these a body is not inflated and decoded on the io thread, where others wait.
-constexpr size_t kInlineBytesMax = 512U << 10;
-constexpr size_t kInlineCompressedBytesMax = 64U << 10;
-// What simdjson's index and strings take for each byte of text, at most.
-constexpr size_t kJsonScratchPerByte = 6;
 
 constexpr std::string_view kTracesPath = "/v1/traces";
 constexpr std::string_view kTracesMethod =
@@ -44,36 +36,6 @@ constexpr std::string_view kWelcome =
     "This port of spanloom receives OpenTelemetry traces: OTLP/gRPC, and OTLP/HTTP by POST "
     "/v1/traces.\nThere is nothing to look at here; the web UI has a port of its own (16686 unless "
     "configured).\n";
-
-// "application/json; charset=utf-8" and "Application/JSON" are both JSON.
-bool is_media_type(std::string_view header, std::string_view type) {
-    std::string_view name = header.substr(0, header.find(';'));
-    while (name.ends_with(' '))
-        name.remove_suffix(1);
-    return name.size() == type.size() &&
-           std::equal(name.begin(), name.end(), type.begin(), [](char a, char b) {
-               return (a >= 'A' && a <= 'Z' ? static_cast<char>(a - 'A' + 'a') : a) == b;
-           });
-}
-
-// One request on its way, until it is answered.
-struct Exchange {
-    http::Request request;
-    std::shared_ptr<http::Responder> responder;
-    Protocol protocol = Protocol::kOther;
-    http::Encoding encoding = http::Encoding::kIdentity;
-
-    std::string_view content_type() const { return request.headers.get("content-type"); }
-};
-using ExchangePtr = std::shared_ptr<Exchange>;
-
-http::Response text_response(int status, std::string_view text) {
-    http::Response response;
-    response.status = status;
-    response.headers.add("content-type", "text/plain; charset=utf-8");
-    response.body = text;
-    return response;
-}
 
 std::string partial_success_message(uint64_t rejected, std::string_view text) {
     std::string message;
@@ -98,34 +60,59 @@ std::string partial_success_json(uint64_t rejected, std::string_view text) {
     return json;
 }
 
-http::Response success_response(const Exchange& exchange, uint64_t rejected,
-                                std::string_view text) {
-    if (exchange.protocol == Protocol::kOtlpGrpc)
-        return http::grpc_reply(partial_success_message(rejected, text));
+http::Response grpc_success(uint64_t rejected, std::string_view why) {
+    return http::grpc_reply(partial_success_message(rejected, why));
+}
+
+http::Response json_success(uint64_t rejected, std::string_view why) {
     http::Response response;
-    if (exchange.protocol == Protocol::kOtlpJson) {
-        response.headers.add("content-type", "application/json");
-        response.body = partial_success_json(rejected, text);
-    } else {
-        response.headers.add("content-type", "application/x-protobuf");
-        response.body = partial_success_message(rejected, text);
-    }
+    response.headers.add("content-type", "application/json");
+    response.body = partial_success_json(rejected, why);
     return response;
 }
 
-class OtlpReceiver : public std::enable_shared_from_this<OtlpReceiver> {
+http::Response protobuf_success(uint64_t rejected, std::string_view why) {
+    http::Response response;
+    response.headers.add("content-type", "application/x-protobuf");
+    response.body = partial_success_message(rejected, why);
+    return response;
+}
+
+Result<Blob> from_json(const Blob& sent, const otlp::DecodeLimits& limits, uint64_t) {
+    return otlp::json_to_protobuf(sent.view(), limits);
+}
+
+constexpr size_t kInlineBytesMax = 512U << 10;
+constexpr size_t kInlineCompressedBytesMax = 64U << 10;
+
+constexpr IntakeForm kUnknown = {};
+constexpr IntakeForm kGrpc = {.protocol = Protocol::kOtlpGrpc,
+                              .inline_bytes_max = kInlineBytesMax,
+                              .inline_compressed_bytes_max = kInlineCompressedBytesMax,
+                              .success = grpc_success};
+constexpr IntakeForm kProtobuf = {.protocol = Protocol::kOtlpProtobuf,
+                                  .inline_bytes_max = kInlineBytesMax,
+                                  .inline_compressed_bytes_max = kInlineCompressedBytesMax,
+                                  .success = protobuf_success};
+constexpr IntakeForm kJson = {.protocol = Protocol::kOtlpJson,
+                              .inline_bytes_max = kInlineBytesMax,
+                              .inline_compressed_bytes_max = kInlineCompressedBytesMax,
+                              .convert = from_json,
+                              // simdjson's index and strings, at most
+                              .scratch_per_byte = 6,
+                              .success = json_success};
+
+// Knows the addresses and content types; what comes after is the intake's.
+class OtlpReceiver {
   public:
     OtlpReceiver(ReceiveParts parts, ReceiveOptions options)
-        : parts_(parts),
-          options_(std::move(options)),
-          cors_(options_.cors_origins),
-          counts_(parts.metrics) {}
+        : intake_(std::make_shared<Intake>(parts, std::move(options))) {}
 
     void handle(http::Request request, std::shared_ptr<http::Responder> responder) {
-        auto exchange = std::make_shared<Exchange>();
-        exchange->request = std::move(request);
-        exchange->responder = std::move(responder);
-        if (exchange->request.is_grpc()) {
+        const bool is_grpc = request.is_grpc();
+        const ExchangePtr exchange =
+            Intake::exchange(std::move(request), std::move(responder), is_grpc ? kGrpc : kUnknown);
+        if (is_grpc) {
             route_grpc(exchange);
         } else {
             route_http(exchange);
@@ -133,29 +120,6 @@ class OtlpReceiver : public std::enable_shared_from_this<OtlpReceiver> {
     }
 
   private:
-    // ---- answers
-    void send(const ExchangePtr& exchange, http::Response response) {
-        cors_.mark(exchange->request.headers.get("origin"), response);
-        exchange->responder->send(std::move(response));
-    }
-
-    void refuse(const ExchangePtr& exchange, const Refused& refused) {
-        counts_.refused(exchange->protocol, refused.reason);
-        http::Response response = http::error_reply(refused.reply, exchange->content_type());
-        if (refused.reason == RefusalReason::kEncoding)
-            response.headers.add(exchange->protocol == Protocol::kOtlpGrpc ? "grpc-accept-encoding"
-                                                                           : "accept-encoding",
-                                 "identity, gzip, deflate, zstd");
-        if (refused.reason == RefusalReason::kMethod)
-            response.headers.add("allow", "POST, OPTIONS");
-        send(exchange, std::move(response));
-    }
-
-    void refuse(const ExchangePtr& exchange, RefusalReason reason, int http_status, int grpc_status,
-                std::string text) {
-        refuse(exchange, Refused{reason, {http_status, grpc_status, std::move(text), 0}});
-    }
-
     void refuse_signal(const ExchangePtr& exchange, const OtherSignal& signal) {
         if (others_.is_first(exchange->request.peer, signal.name))
             log::warning(
@@ -168,14 +132,13 @@ class OtlpReceiver : public std::enable_shared_from_this<OtlpReceiver> {
                            signal.name));
     }
 
-    // ---- routing
     void route_grpc(const ExchangePtr& exchange) {
         const http::Request& request = exchange->request;
-        exchange->protocol = Protocol::kOtlpGrpc;
         if (!request.is_http2)
-            return send(exchange, text_response(400,
-                                                "gRPC needs HTTP/2; over HTTP/1.1 send OTLP "
-                                                "as application/x-protobuf\n"));
+            return intake_->send(exchange,
+                                 text_response(400,
+                                               "gRPC needs HTTP/2; over HTTP/1.1 send OTLP "
+                                               "as application/x-protobuf\n"));
         for (const OtherSignal& signal : kOtherSignals) {
             if (request.path == signal.method) return refuse_signal(exchange, signal);
         }
@@ -191,31 +154,18 @@ class OtlpReceiver : public std::enable_shared_from_this<OtlpReceiver> {
             return refuse(exchange, RefusalReason::kContentType, 415, 12,
                           "gRPC messages of this content type are not supported: send "
                           "application/grpc or application/grpc+proto");
-        counts_.request(exchange->protocol, request.body.size());
-        open_grpc_frame(exchange);
-    }
-
-    void open_grpc_frame(const ExchangePtr& exchange) {
-        auto encoding = encoding_of(exchange->request.headers.get("grpc-encoding"));
-        if (!encoding) return refuse(exchange, encoding.error());
-        Result<http::GrpcMessage> frame = http::parse_grpc_body(exchange->request.body);
-        if (!frame) return refuse(exchange, Refused::reading(frame.error()));
-        if (frame->compressed && *encoding == http::Encoding::kIdentity)
-            return refuse(exchange, RefusalReason::kMalformed, 400, 13,
-                          "gRPC message is flagged as compressed, but grpc-encoding names nothing");
-        exchange->encoding = frame->compressed ? *encoding : http::Encoding::kIdentity;
-        exchange->request.body = std::move(frame->message);
-        dispatch(exchange);
+        intake_->take_grpc(exchange, kGrpc);
     }
 
     void route_http(const ExchangePtr& exchange) {
         const http::Request& request = exchange->request;
-        if (request.method == "OPTIONS") return exchange->responder->send(cors_.preflight(request));
+        if (request.method == "OPTIONS")
+            return exchange->responder->send(intake_->preflight(request));
         for (const OtherSignal& signal : kOtherSignals) {
             if (request.path == signal.path) return refuse_signal(exchange, signal);
         }
         if (request.path == "/" && (request.method == "GET" || request.method == "HEAD"))
-            return send(exchange, text_response(200, kWelcome));
+            return intake_->send(exchange, text_response(200, kWelcome));
         if (request.path != kTracesPath)
             return refuse(
                 exchange, RefusalReason::kPath, 404, 12,
@@ -225,71 +175,21 @@ class OtlpReceiver : public std::enable_shared_from_this<OtlpReceiver> {
             return refuse(exchange, RefusalReason::kMethod, 405, 12,
                           fmt::format("{} takes POST only", kTracesPath));
         if (is_media_type(exchange->content_type(), "application/x-protobuf") ||
-            is_media_type(exchange->content_type(), "application/protobuf")) {
-            exchange->protocol = Protocol::kOtlpProtobuf;
-        } else if (is_media_type(exchange->content_type(), "application/json")) {
-            exchange->protocol = Protocol::kOtlpJson;
-        } else {
-            return refuse(exchange, RefusalReason::kContentType, 415, 12,
-                          "traces are taken as application/x-protobuf or application/json; say "
-                          "which in content-type");
-        }
-        counts_.request(exchange->protocol, request.body.size());
-        auto encoding = encoding_of(request.headers.get("content-encoding"));
-        if (!encoding) return refuse(exchange, encoding.error());
-        exchange->encoding = *encoding;
-        dispatch(exchange);
+            is_media_type(exchange->content_type(), "application/protobuf"))
+            return intake_->take_http(exchange, kProtobuf);
+        if (is_media_type(exchange->content_type(), "application/json"))
+            return intake_->take_http(exchange, kJson);
+        refuse(exchange, RefusalReason::kContentType, 415, 12,
+               "traces are taken as application/x-protobuf or application/json; say which in "
+               "content-type");
     }
 
-    void dispatch(const ExchangePtr& exchange) {
-        const size_t inline_max = exchange->encoding == http::Encoding::kIdentity
-                                      ? kInlineBytesMax
-                                      : kInlineCompressedBytesMax;
-        if (exchange->request.body.size() <= inline_max) return take_in(exchange);
-        parts_.workers.post([self = shared_from_this(), exchange] { self->take_in(exchange); });
+    void refuse(const ExchangePtr& exchange, RefusalReason reason, int http_status, int grpc_status,
+                std::string text) {
+        intake_->refuse(exchange, reason, http_status, grpc_status, std::move(text));
     }
 
-    // ---- the spans themselves
-    OrRefused<Batch> read(Exchange& exchange) {
-        auto body = open_body(std::exchange(exchange.request.body, {}),
-                              std::exchange(exchange.request.memory, nullptr), exchange.encoding,
-                              options_.inflated_bytes_max, parts_.budget);
-        if (!body) return tl::unexpected(std::move(body.error()));
-        if (exchange.protocol == Protocol::kOtlpJson) {
-            body = convert_body(std::move(*body), kJsonScratchPerByte, parts_.budget,
-                                [this](const Blob& json) {
-                                    return otlp::json_to_protobuf(json.view(), options_.decode);
-                                });
-            if (!body) return tl::unexpected(std::move(body.error()));
-        }
-        return decode_body(std::move(*body), options_.decode, parts_.budget);
-    }
-
-    void take_in(const ExchangePtr& exchange) {
-        OrRefused<Batch> batch = read(*exchange);
-        if (!batch) return refuse(exchange, batch.error());
-        OrRefused<std::string> tenant =
-            tenant_of(exchange->request.headers, options_.tenant_header);
-        if (!tenant) return refuse(exchange, tenant.error());
-        batch->tenant = std::move(*tenant);
-        batch->arrival_ns = parts_.clock.wall_ns();
-        counts_.spans(exchange->protocol, batch->spans.size(), batch->spans_rejected);
-        const uint64_t rejected = batch->spans_rejected;
-        if (batch->spans.empty())
-            return send(exchange, success_response(*exchange, rejected, batch->rejection));
-        auto done = [self = shared_from_this(), exchange, spans = batch->spans.size(), rejected,
-                     text = batch->rejection](Result<void> result) {
-            if (!result) return self->refuse(exchange, Refused::storing(result.error()));
-            self->counts_.accepted(exchange->protocol, spans);
-            self->send(exchange, success_response(*exchange, rejected, text));
-        };
-        parts_.sink.accept(std::move(*batch), std::move(done));
-    }
-
-    const ReceiveParts parts_;
-    const ReceiveOptions options_;
-    const CorsPolicy cors_;
-    ReceiveCounts counts_;
+    const std::shared_ptr<Intake> intake_;
     OncePerSender others_;
 };
 

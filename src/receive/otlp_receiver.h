@@ -10,6 +10,8 @@
 #include "base/metrics.h"
 #include "http/message.h"
 #include "otlp/batch.h"
+#include "receive/quota.h"
+#include "receive/span_limits.h"
 
 namespace spanloom {
 
@@ -17,6 +19,7 @@ namespace spanloom {
 struct ReceiveOptions {
     size_t inflated_bytes_max = 64U << 20;  // of one request after decompression
     otlp::DecodeLimits decode;
+    SpanLimits span_limits;
     std::vector<std::string> cors_origins;  // whose pages may send; see CorsPolicy
     std::string tenant_header;              // lower case; empty: all is tenant "default"
 };
@@ -28,6 +31,7 @@ struct ReceiveParts {
     MemoryBudget& budget;  // the one the server reserves bodies from
     MetricsRegistry& metrics;
     Executor& workers;  // large bodies are inflated and decoded here, small ones where they arrive
+    ServiceQuotas* quotas = nullptr;  // none: every service sends as much as it likes
 };
 
 // Takes OTLP/gRPC and OTLP/HTTP (protobuf and JSON) on one port. Everything the port is asked is

@@ -5,6 +5,7 @@
 
 #include "otlp/view.h"
 #include "otlp/writer.h"
+#include "receive/attribute_writer.h"
 
 namespace spanloom {
 namespace {
@@ -38,40 +39,6 @@ otlp::SpanKind kind_of(ZipkinKind kind) {
     return otlp::SpanKind::kInternal;
 }
 
-// Writes the attributes of one span.
-class Attributes {
-  public:
-    Attributes(otlp::WireWriter& out, uint32_t field) : out_(out), field_(field) {}
-
-    void text(std::string_view key, std::string_view value) {
-        write(key, [&] { out_.bytes_field(1, value); });
-    }
-    void text_if_any(std::string_view key, std::string_view value) {
-        if (!value.empty()) text(key, value);
-    }
-    void flag(std::string_view key) {
-        write(key, [&] { out_.varint_field(2, 1); });
-    }
-    void port(std::string_view key, uint32_t value) {
-        if (value == 0) return;
-        write(key, [&] { out_.varint_field(3, value); });
-    }
-
-  private:
-    template <typename WriteValue>
-    void write(std::string_view key, WriteValue write_value) {
-        const size_t attribute = out_.begin(field_);
-        out_.bytes_field(1, key);
-        const size_t value = out_.begin(2);
-        write_value();
-        out_.end(value);
-        out_.end(attribute);
-    }
-
-    otlp::WireWriter& out_;
-    uint32_t field_;
-};
-
 const std::string& address_of(const ZipkinEndpoint& endpoint) {
     return endpoint.ipv4.empty() ? endpoint.ipv6 : endpoint.ipv4;
 }
@@ -89,7 +56,7 @@ RemoteNames remote_names(ZipkinKind kind) {
 }
 
 void write_attributes(otlp::WireWriter& out, const ZipkinSpan& span) {
-    Attributes attributes(out, 9);
+    AttributeWriter attributes(out, 9);
     for (const auto& [key, value] : span.tags) {
         if (key != "error") attributes.text(key, value);
     }
@@ -124,7 +91,7 @@ void ZipkinToOtlp::open_service(std::string_view name) {
     is_open_ = true;
     resource_spans_ = out.begin(1);
     const size_t resource = out.begin(1);
-    Attributes(out, 1).text_if_any("service.name", name);
+    AttributeWriter(out, 1).text_if_any("service.name", name);
     out.end(resource);
     scope_spans_ = out.begin(2);
 }
