@@ -2,7 +2,8 @@
 """Whole-program benchmarks. A table, and one JSON object as the last line.
 
 usage: bench/run.py ingest [--spans N] [--concurrency N] [--connections N]
-       bench/run.py query  [--spans N]
+       bench/run.py query  [--spans N] [--data DIR [--load-only]]
+       bench/run.py large  [--spans N]    query with 100M spans, loaded once into .cache/bench/large
        bench/run.py segment|store         runs that micro-benchmark
 
 Load is made by bench/loadgen (seed 1). CPU seconds are the server's own, from /proc, until all is
@@ -25,6 +26,7 @@ sys.path.insert(0, os.path.join(ROOT, "test", "system"))
 from spanloom_server import Server  # noqa: E402
 
 CACHE = os.path.join(ROOT, ".cache", "bench")
+DUMPED_MAX = 2_000_000  # more than this is generated while it is sent: a dump takes 500 bytes a span
 QUIET_S = 3.0  # the server has settled when it used no CPU worth counting for so long
 
 
@@ -72,7 +74,8 @@ def settle(server):
 def disk_bytes(data):
     total = 0
     for folder, _, names in os.walk(data):
-        total += sum(os.path.getsize(os.path.join(folder, n)) for n in names if os.path.basename(folder) != "log")
+        # The reserve is a fixed size, whatever is stored.
+        total += sum(os.path.getsize(os.path.join(folder, n)) for n in names if os.path.basename(folder) != "log" and n != "reserve")
     return total
 
 
@@ -103,6 +106,8 @@ def ingest(options):
         peak_anon = max(peak_anon, memory(server.process.pid)["RssAnon"])
         peak = memory(server.process.pid)
         syncs = server.metric("spanloom_log_syncs_total")
+        sync_ms = {q: server.metric("spanloom_log_sync_seconds", f'quantile="{q}"') * 1000 for q in ("0.5", "0.99")}
+        amplification = server.metric("spanloom_store_write_amplification")
         server.terminate()
         disk = disk_bytes(server.data)
     millions = report["spans_accepted"] / 1e6
@@ -111,6 +116,7 @@ def ingest(options):
               "cpu_s_per_million_spans": round(cpu / millions, 2), "cpu_s_per_million_spans_while_sending": round(ingest_cpu_s / millions, 2),
               "peak_rss_anon_bytes": peak_anon, "peak_rss_bytes": peak["VmHWM"], "idle_rss_anon_bytes": idle["RssAnon"],
               "bytes_per_span": round(disk / report["spans_accepted"], 1), "log_syncs": int(syncs),
+              "sync_ms_p50": round(sync_ms["0.5"], 1), "sync_ms_p99": round(sync_ms["0.99"], 1), "write_amplification": round(amplification, 2),
               "concurrency": options.concurrency, "connections": options.connections, "client_cpu_s": report["cpu_s"]}
     table([("spans accepted", f"{result['spans']:,} ({result['failed']} failed, {result['rejected']} rejected)"),
            ("spans per second, durable", f"{result['spans_per_s']:,}"),
@@ -119,7 +125,8 @@ def ingest(options):
            ("peak RSS, anonymous / all", f"{peak_anon / 1e6:.0f} / {peak['VmHWM'] / 1e6:.0f} MB"),
            ("idle RSS, anonymous", f"{idle['RssAnon'] / 1e6:.1f} MB"),
            ("request p50 / max", f"{report['request_ms_p50']:.1f} / {report['request_ms_max']:.1f} ms, {options.concurrency} in flight"),
-           ("syncs of the log", int(syncs))])
+           ("syncs of the log", f"{int(syncs)}, p50 {sync_ms['0.5']:.0f} ms, p99 {sync_ms['0.99']:.0f} ms"),
+           ("bytes written per byte received", round(amplification, 2))])
     print(json.dumps(result))
 
 
@@ -139,20 +146,42 @@ def timed(server, method, path, body=None, times=21):
     return statistics.median(took[1:]), took[0], data
 
 
-def query(options):
+def load(server, options):
+    """Sends the spans; what the generator says of them (needle_trace_id)."""
     binary = loadgen()
-    path = dump(binary, options.spans)
-    with open(path + ".meta.json", encoding="utf-8") as f:
-        meta = json.load(f)
+    send = [binary, "-endpoint", f"127.0.0.1:{server.ports['otlp-grpc']}", "-concurrency", "16", "-connections", "2"]
+    if options.spans <= DUMPED_MAX:
+        path = dump(binary, options.spans)
+        subprocess.run(send + ["-replay", path, "-shift-to-now"], check=True, stdout=subprocess.DEVNULL)
+        with open(path + ".meta.json", encoding="utf-8") as f:
+            return json.load(f)
+    done = subprocess.run(send + ["-spans", str(options.spans)], check=True, stdout=subprocess.PIPE, text=True)
+    return json.loads(done.stdout)
+
+
+def query(options):
     with tempfile.TemporaryDirectory(prefix="spanloom-bench-") as folder:
-        server = Server(data=os.path.join(folder, "data"), config="store:\n  flush_after: 5s\n").start()
-        subprocess.run([binary, "-endpoint", f"127.0.0.1:{server.ports['otlp-grpc']}", "-replay", path, "-shift-to-now",
-                        "-concurrency", "16", "-connections", "2"], check=True, stdout=subprocess.DEVNULL)
-        settle(server)
-        end = int(time.time()) + 60
+        kept = options.data and os.path.abspath(options.data)
+        data = kept or os.path.join(folder, "data")
+        note = data + ".load.json"
+        if kept:
+            os.makedirs(os.path.dirname(kept), exist_ok=True)
+        server = Server(data=data, config="store:\n  flush_after: 5s\n").start()
+        if os.path.exists(note):
+            with open(note, encoding="utf-8") as f:
+                meta = json.load(f)
+        else:
+            meta = load(server, options)
+            settle(server)
+            meta = {"needle_trace_id": meta["needle_trace_id"], "loaded_s": time.time()}
+            with open(note, "w", encoding="utf-8") as f:
+                json.dump(meta, f)
+        if options.load_only:
+            server.terminate()
+            return
+        end = int(meta["loaded_s"]) + 60
         window = {"start": end - 3 * 3600, "end": end, "limit": 20}
-        op = meta["top_ops"][0] if "top_ops" in meta else meta["TopOps"][0] if "TopOps" in meta else meta["server_ops"][0]
-        service, operation = op.get("Service"), op.get("Op")
+        service, operation = "product-catalog", "oteldemo.ProductCatalogService/SearchProducts"
 
         def search(q):
             return "/api/search?" + urllib.parse.urlencode({"q": q, **window})
@@ -168,7 +197,9 @@ def query(options):
                  ("services", "GET", "/api/services"),
                  ("rate, errors, p50, p95 by service per minute", "GET",
                   f"/api/ui/v1/services?from={(end - 3600) * 10**9}&to={end * 10**9}&step={60 * 10**9}")]
-        result, rows = {"spans": options.spans}, []
+        disk = disk_bytes(server.data)
+        result = {"spans": options.spans, "segments": int(server.metric("spanloom_store_segments")), "disk_bytes": disk}
+        rows = []
         for name, method, target in cases:
             warm, first, _ = timed(server, method, target)
             result[re.sub(r"\W+", "_", name).strip("_") + "_ms"] = round(warm, 2)
@@ -201,14 +232,19 @@ def micro(name):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("name", choices=["ingest", "query", "segment", "store"])
-    parser.add_argument("--spans", type=int, default=1_000_000)
+    parser.add_argument("name", choices=["ingest", "query", "large", "segment", "store"])
+    parser.add_argument("--spans", type=int, default=None)
+    parser.add_argument("--data", help="data directory that stays: loaded by the first run, used again by the next ones")
+    parser.add_argument("--load-only", action="store_true")
     parser.add_argument("--concurrency", type=int, default=64)
     parser.add_argument("--connections", type=int, default=4)
     options = parser.parse_args()
+    if options.name == "large":
+        options.data = options.data or os.path.join(CACHE, "large")
+    options.spans = options.spans or (100_000_000 if options.name == "large" else 1_000_000)
     if options.name == "ingest":
         ingest(options)
-    elif options.name == "query":
+    elif options.name in ("query", "large"):
         query(options)
     else:
         micro(options.name)

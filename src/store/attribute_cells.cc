@@ -130,6 +130,9 @@ void test_column(const ColumnKey& key, const ColumnBlock& block, const ValueTest
     };
     switch (key.type) {
         case ColumnType::kInt:
+            if (const auto range = test.integer_range(kind);
+                range && block.dense && ignored == nullptr)
+                return select_range(block.integers, *range, hit);
             each([&](size_t i) { return test.on_integer(kind, block.integers[i]); });
             return;
         case ColumnType::kDouble:
@@ -160,7 +163,7 @@ AttributeCells::AttributeCells(SegmentReader& reader, Table table, std::string k
       overflow_(reader.column(table, RowField::kOverflow)),
       verdicts_(columns_.size()) {}
 
-bool AttributeCells::equality_may_hold(const ValueTest& test) const {
+bool AttributeCells::equality_may_hold(const ValueTest& test) {
     std::vector<Value> equal;
     if (test.comparison() == Comparison::kTextEqual) {
         equal = printed_as(value_text(test.wanted()));
@@ -172,12 +175,26 @@ bool AttributeCells::equality_may_hold(const ValueTest& test) const {
         equal = {test.wanted()};
     }
     const Field field{scope_of(table_), Intrinsic::kNone, key_};
-    return std::any_of(equal.begin(), equal.end(), [&](const Value& value) {
-        return reader_.segment().may_contain(field, value);
+    ValuePlaces places;
+    for (const Value& value : equal) {
+        const ValuePlaces more = reader_.segment().places_of(field, value);
+        places.is_anywhere |= more.is_anywhere;
+        places.groups.insert(places.groups.end(), more.groups.begin(), more.groups.end());
+    }
+    places_ = std::move(places);
+    return !places_.is_nowhere();
+}
+
+bool AttributeCells::may_pass_in(const RowGroup& group) const {
+    if (places_.is_anywhere) return true;
+    const auto groups = reader_.segment().row_groups();
+    return std::any_of(places_.groups.begin(), places_.groups.end(), [&](uint32_t number) {
+        return number < groups.size() && groups[number].first_row == group.first_row;
     });
 }
 
-bool AttributeCells::may_pass(const ValueTest& test) const {
+bool AttributeCells::may_pass(const ValueTest& test) {
+    places_ = {true, {}};
     if (is_empty()) return false;
     const auto keys = reader_.segment().columns();
     // What an array holds is not in the filters.

@@ -45,8 +45,10 @@ class AttributeCells {
 
     // No row of the segment has the key.
     bool is_empty() const { return columns_.empty() && overflow_ == kNoColumn; }
-    // False: no value passes, judging by types and by the segment's filters.
-    bool may_pass(const ValueTest& test) const;
+    // False: no value passes, judging by types and by where the segment's values are.
+    bool may_pass(const ValueTest& test);
+    // False: no value of this row group passes the test that may_pass() was asked about last.
+    bool may_pass_in(const RowGroup& group) const;
     // Only rows of `among` need be right, where it is given.
     Result<Cells> find(GroupReader& group, const ValueTest* test, const RowBitmap* among);
     // The value of one row; nil where it has none.
@@ -56,7 +58,7 @@ class AttributeCells {
     Result<std::vector<RowBitmap>> rows_to_ignore(GroupReader& group) const;
     Result<void> find_overflow(GroupReader& group, const ValueTest* test, Cells& cells);
     Result<uint32_t> winner(GroupReader& group, uint32_t row) const;
-    bool equality_may_hold(const ValueTest& test) const;
+    bool equality_may_hold(const ValueTest& test);
 
     SegmentReader& reader_;
     Table table_;
@@ -64,6 +66,7 @@ class AttributeCells {
     std::vector<uint32_t> columns_;
     uint32_t overflow_ = kNoColumn;
     std::vector<CodeVerdicts> verdicts_;  // as columns_
+    ValuePlaces places_{true, {}};        // of the values that a test for equality accepts
 };
 
 // The value that a column has at a place of a block.

@@ -30,6 +30,8 @@ class Checker {
             check_segment(segment);
         for (size_t i = 0; i < logs_.size(); ++i)
             check_log(i);
+        TRY(check_deletions());
+        TRY(check_documents("documents"));
         return std::move(report_);
     }
 
@@ -84,16 +86,10 @@ class Checker {
     }
 
     Result<void> find_strangers() {
-        TRY_ASSIGN(const std::vector<std::string> tenants, io_.list("recent"));
-        for (const std::string& name : tenants) {
-            TRY_ASSIGN(const std::vector<std::string> files, io_.list("recent/" + name));
-            for (const std::string& file : files) {
-                const auto parsed = parse_segment_name(file);
-                if (parsed && reading_.state.segments.contains(parsed->id)) continue;
-                report_.notes.push_back(fmt::format(
-                    "recent/{}/{}: not in the manifest; the next start decides about it", name,
-                    file));
-            }
+        for (const char* area : {area_name(Area::kRecent), area_name(Area::kKept)}) {
+            TRY_ASSIGN(const std::vector<std::string> tenants, io_.list(area));
+            for (const std::string& name : tenants)
+                TRY(find_strangers_in(fmt::format("{}/{}", area, name)));
         }
         TRY_ASSIGN(const std::vector<std::string> quarantined, io_.list("quarantine"));
         for (const std::string& name : quarantined)
@@ -101,8 +97,19 @@ class Checker {
         return {};
     }
 
+    Result<void> find_strangers_in(const std::string& directory) {
+        TRY_ASSIGN(const std::vector<std::string> files, io_.list(directory));
+        for (const std::string& file : files) {
+            const auto parsed = parse_segment_name(file);
+            if (parsed && reading_.state.segments.contains(parsed->id)) continue;
+            report_.notes.push_back(fmt::format(
+                "{}/{}: not in the manifest; the next start decides about it", directory, file));
+        }
+        return {};
+    }
+
     void check_segment(const ManifestSegment& entry) {
-        const std::string path = segment_path(entry.tenant, {entry.hour, entry.id});
+        const std::string path = entry.path();
         const auto check = [&]() -> Result<void> {
             TRY_ASSIGN(auto file, io_.open(path));
             report_.segment_bytes += file->size();
@@ -118,6 +125,48 @@ class Checker {
                 text.find(path) == std::string::npos ? fmt::format("{}: {}", path, text) : text);
         }
         advance(entry.bytes);
+    }
+
+    Result<void> check_deletions() {
+        TRY_ASSIGN(const std::vector<std::string> names, io_.list("deletions"));
+        for (const std::string& name : names) {
+            if (!name.ends_with(".del")) continue;
+            const std::string path = "deletions/" + name;
+            const auto check = [&]() -> Result<void> {
+                TRY_ASSIGN(const Blob bytes, io_.read_all(path));
+                bool copy_used = false;
+                TRY(decode_deletion(bytes.view(), copy_used));
+                if (copy_used)
+                    report_.damage.push_back(path + ": one of its two copies is damaged");
+                report_.deletions += 1;
+                return {};
+            };
+            if (const Result<void> checked = check(); !checked)
+                report_.damage.push_back(fmt::format("{}: {}", path, checked.error().message));
+        }
+        return {};
+    }
+
+    // documents/TENANT/KIND/NAME.doc
+    Result<void> check_documents(const std::string& directory) {
+        TRY_ASSIGN(const std::vector<std::string> names, io_.list(directory));
+        for (const std::string& name : names) {
+            const std::string path = directory + "/" + name;
+            if (name.ends_with(".tmp")) continue;
+            if (!name.ends_with(".doc")) {
+                if (std::count(path.begin(), path.end(), '/') <= 2) TRY(check_documents(path));
+                continue;
+            }
+            const auto check = [&]() -> Result<void> {
+                TRY_ASSIGN(const Blob bytes, io_.read_all(path));
+                TRY(decode_document(bytes.view()));
+                report_.documents += 1;
+                return {};
+            };
+            if (const Result<void> checked = check(); !checked)
+                report_.damage.push_back(fmt::format("{}: {}", path, checked.error().message));
+        }
+        return {};
     }
 
     void check_log(size_t index) {
@@ -184,6 +233,10 @@ class Checker {
 };
 
 }  // namespace
+
+Result<CheckReport> check_backup(Io& io, const std::function<void(uint64_t, uint64_t)>& progress) {
+    return Checker(io, progress).run();
+}
 
 Result<CheckReport> check_data(Io& io, const std::function<void(uint64_t, uint64_t)>& progress) {
     TRY_ASSIGN(const std::vector<std::string> names, io.list(""));

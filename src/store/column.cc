@@ -317,7 +317,8 @@ bool to_decimals(std::span<const double> values, double scale, std::vector<int64
 
 }  // namespace
 
-void encode_integers(std::span<const int64_t> values, int zstd_level, std::string& out) {
+void encode_integers(std::span<const int64_t> values, int zstd_level, std::string& out,
+                     EncodeTrials* trials) {
     ByteWriter writer(out);
     if (values.empty()) {
         writer.u8(kConstant);
@@ -331,7 +332,12 @@ void encode_integers(std::span<const int64_t> values, int zstd_level, std::strin
         return;
     }
     const size_t at = out.size();
-    if (!write_dictionary(values, profile, out)) {
+    bool is_written = false;
+    if (trials == nullptr || trials->dictionary.is_due()) {
+        is_written = write_dictionary(values, profile, out);
+        if (trials != nullptr) trials->dictionary.note(is_written);
+    }
+    if (!is_written) {
         if (profile.delta_width + 1 < profile.width) {
             write_delta(values, profile, out);
         } else {
@@ -340,11 +346,14 @@ void encode_integers(std::span<const int64_t> values, int zstd_level, std::strin
     }
     const size_t size = out.size() - at;
     if (zstd_level <= 0 || size < kCompressBytesMin) return;
+    if (trials != nullptr && !trials->planes.is_due()) return;
     thread_local std::string planes;
     planes.clear();
     write_planes(values, profile, zstd_level, planes);
     // Packed forms are read faster: planes must save something.
-    if (planes.size() + size / 32 >= size) return;
+    const bool is_smaller = planes.size() + size / 32 < size;
+    if (trials != nullptr) trials->planes.note(is_smaller);
+    if (!is_smaller) return;
     out.resize(at);
     out.append(planes);
 }

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <span>
 #include <string>
@@ -19,7 +20,32 @@ constexpr size_t kBlockBytesMax = 256U << 20;
 // A compressed part says how large it will be; more than this ratio is not believed (nor written).
 constexpr size_t kExpansionMax = 4096;
 
-void encode_integers(std::span<const int64_t> values, int zstd_level, std::string& out);
+// What earlier blocks of a column have shown: a form that lost is tried again ever more rarely.
+class FormTrial {
+  public:
+    bool is_due() {
+        if (rest_ == 0) return true;
+        --rest_;
+        return false;
+    }
+    void note(bool won) {
+        losses_ = won ? 0 : std::min(losses_ + 1, 4);
+        rest_ = (1 << losses_) - 1;
+    }
+
+  private:
+    int losses_ = 0;
+    int rest_ = 0;
+};
+struct EncodeTrials {
+    FormTrial dictionary;
+    FormTrial planes;
+    FormTrial patterns;  // of texts
+};
+
+// `trials` may be left out; then every form is tried.
+void encode_integers(std::span<const int64_t> values, int zstd_level, std::string& out,
+                     EncodeTrials* trials = nullptr);
 Result<void> decode_integers(std::string_view body, size_t count, std::vector<int64_t>& out);
 
 // Doubles keep every bit, also those of a NaN.
@@ -31,8 +57,10 @@ struct TextList {
     Blob storage;
     std::vector<std::string_view> texts;
 };
-void encode_texts(std::span<const std::string_view> texts, int zstd_level, std::string& out);
-Result<TextList> decode_texts(std::string_view body, size_t count);
+void encode_texts(std::span<const std::string_view> texts, int zstd_level, std::string& out,
+                  EncodeTrials* trials = nullptr);
+// `owner` of the body is kept instead of a copy, where that is enough.
+Result<TextList> decode_texts(std::string_view body, size_t count, const Blob& owner = {});
 
 // Any bytes: compressed where it pays.
 void encode_bytes(std::string_view bytes, int zstd_level, std::string& out);

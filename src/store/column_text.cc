@@ -190,7 +190,7 @@ bool encode_patterns(std::span<const std::string_view> texts, int zstd_level, st
     return true;
 }
 
-Result<TextList> decode_joined(ByteReader& reader, size_t count) {
+Result<TextList> decode_joined(ByteReader& reader, size_t count, const Blob& owner) {
     const std::string_view packed = reader.text();
     if (!reader.ok()) return damaged("text lengths end early");
     std::vector<int64_t> lengths;
@@ -198,8 +198,15 @@ Result<TextList> decode_joined(ByteReader& reader, size_t count) {
     TRY_ASSIGN(const Part part, read_part(reader));
     if (!reader.at_end()) return damaged("texts are followed by something else");
     TextList list;
-    list.storage = part.owner.empty() ? Blob::copy_of(part.bytes) : part.owner;
-    const std::string_view joined = list.storage.view();
+    std::string_view joined = part.bytes;
+    if (!part.owner.empty()) {
+        list.storage = part.owner;
+    } else if (!owner.empty()) {
+        list.storage = owner;
+    } else {
+        list.storage = Blob::copy_of(part.bytes);
+        joined = list.storage.view();
+    }
     list.texts.resize(count);
     size_t at = 0;
     for (size_t i = 0; i < count; ++i) {
@@ -303,7 +310,7 @@ Result<TextList> PatternReader::read(ByteReader& reader, size_t count) {
     if (!reader.ok()) return damaged("patterns end early");
     ByteReader list_reader(list_body);
     if (list_reader.u8() != kJoined) return damaged("patterns have an unknown form");
-    TRY_ASSIGN(const TextList list, decode_joined(list_reader, patterns));
+    TRY_ASSIGN(const TextList list, decode_joined(list_reader, patterns, {}));
     patterns_ = list.texts;
     TRY(decode_integers(codes_body, count, codes_));
     TRY(read_numbers(reader));
@@ -332,16 +339,21 @@ Result<TextList> PatternReader::read(ByteReader& reader, size_t count) {
 
 }  // namespace
 
-void encode_texts(std::span<const std::string_view> texts, int zstd_level, std::string& out) {
-    if (zstd_level > 0 && encode_patterns(texts, zstd_level, out)) return;
+void encode_texts(std::span<const std::string_view> texts, int zstd_level, std::string& out,
+                  EncodeTrials* trials) {
+    if (zstd_level > 0 && (trials == nullptr || trials->patterns.is_due())) {
+        const bool is_written = encode_patterns(texts, zstd_level, out);
+        if (trials != nullptr) trials->patterns.note(is_written);
+        if (is_written) return;
+    }
     encode_joined(texts, zstd_level, out);
 }
 
-Result<TextList> decode_texts(std::string_view body, size_t count) {
+Result<TextList> decode_texts(std::string_view body, size_t count, const Blob& owner) {
     ByteReader reader(body);
     switch (reader.u8()) {
         case kJoined:
-            return decode_joined(reader, count);
+            return decode_joined(reader, count, owner);
         case kPatterns:
             return PatternReader().read(reader, count);
         default:

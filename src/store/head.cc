@@ -61,14 +61,18 @@ size_t Heads::add(const Batch& batch) {
         seed = hash64(batch.at(scope.message), seed);
         scope_seeds_.push_back(hash64(batch.at(scope.schema_url), seed));
     }
-    fresh_.clear();
-    for (uint32_t i = 0; i < batch.spans.size(); ++i) {
-        const SpanRef& span = batch.spans[i];
+    // All hashes first: by the time the window is asked, its memory has come.
+    marks_.clear();
+    for (const SpanRef& span : batch.spans) {
         const std::string_view message = batch.at(span.message);
         const XXH128_hash_t hash =
             XXH3_128bits_withSeed(message.data(), message.size(), scope_seeds_[span.scope]);
-        if (window_.insert(hash.high64, hash.low64)) fresh_.push_back(i);
+        window_.foresee(hash.high64);
+        marks_.push_back({hash.high64, hash.low64});
     }
+    fresh_.clear();
+    for (uint32_t i = 0; i < marks_.size(); ++i)
+        if (window_.insert(marks_[i].place, marks_[i].mark)) fresh_.push_back(i);
     const size_t resends = batch.spans.size() - fresh_.size();
     if (fresh_.empty()) return resends;
     auto [at, is_new] = heads_.try_emplace({batch.tenant, batch.arrival_ns / kNsPerHour}, options_);

@@ -23,6 +23,11 @@ class ResendWindow {
     explicit ResendWindow(uint64_t seed);
     // False: it was there. Otherwise it is now.
     bool insert(uint64_t place, uint64_t mark);
+    // Asks for the memory that an insert at this place will look at.
+    void foresee(uint64_t place) const {
+        __builtin_prefetch(&now_[place % kSlots]);
+        __builtin_prefetch(&before_[place % kSlots]);
+    }
     uint64_t seed() const { return seed_; }
 
   private:
@@ -72,7 +77,12 @@ class Heads {
     ResendWindow window_;
     std::map<Key, SegmentBuilder> heads_;
     bool has_full_ = false;
+    struct Mark {
+        uint64_t place;
+        uint64_t mark;
+    };
     std::vector<uint64_t> scope_seeds_;  // of one batch
+    std::vector<Mark> marks_;
     std::vector<uint32_t> fresh_;
 };
 

@@ -44,6 +44,13 @@ ValueKind kind_of(Intrinsic intrinsic) {
     }
 }
 
+bool any_negative(std::span<const int64_t> values) {
+    uint64_t signs = 0;
+    for (const int64_t value : values)
+        signs |= static_cast<uint64_t>(value);
+    return signs >> 63 != 0;
+}
+
 std::string hex_of(std::string_view bytes) {
     std::string text;
     append_hex(text, {reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size()});
@@ -128,11 +135,14 @@ Result<void> IntrinsicCells::test_numbers(GroupReader& group, const ColumnBlock&
                                           RowBitmap& hit) const {
     const ValueKind kind = kind_of(intrinsic_);
     // Durations need the starts only where they wrap, which none of an honest sender do.
-    const bool is_plain = block.dense && (intrinsic_ != Intrinsic::kDuration ||
-                                          std::all_of(block.integers.begin(), block.integers.end(),
-                                                      [](int64_t delta) { return delta >= 0; }));
+    const bool is_plain =
+        block.dense && (intrinsic_ != Intrinsic::kDuration || !any_negative(block.integers));
     if (is_plain &&
         (intrinsic_ == Intrinsic::kDuration || intrinsic_ == Intrinsic::kEventTimeSinceStart)) {
+        if (const auto range = test.integer_range(kind)) {
+            select_range(block.integers, *range, hit);
+            return {};
+        }
         for (uint32_t row = 0; row < hit.rows(); ++row) {
             if (test.on_integer(kind, block.integers[row])) hit.set(row);
         }

@@ -62,8 +62,23 @@ FileLog::FileLog(FileLogOptions options, Io& io, const Clock& clock, Random& ran
                   [counts] { return static_cast<double>(counts->bytes.load()); });
     metrics.gauge("log_sync_seconds_max", "Longest write and sync of a group since the start.",
                   [counts] { return static_cast<double>(counts->sync_ns_max.load()) * 1e-9; });
+    for (const auto& [label, q] : {std::pair<const char*, double>{"0.5", 0.5}, {"0.99", 0.99}})
+        metrics.gauge("log_sync_seconds", "Write and sync of the newest groups, by quantile.",
+                      [counts, share = q] { return counts->sync_seconds(share); },
+                      {{"quantile", label}});
     metrics.gauge("log_read_only", "1 where the log takes nothing any more.",
                   [counts] { return counts->is_read_only.load() ? 1.0 : 0.0; });
+}
+
+double FileLog::Counts::sync_seconds(double q) const {
+    const size_t count = std::min<size_t>(syncs.load(), kSyncsRemembered);
+    if (count == 0) return 0;
+    std::vector<uint64_t> sorted;
+    for (size_t i = 0; i < count; ++i)
+        sorted.push_back(sync_ns[i].load());
+    std::sort(sorted.begin(), sorted.end());
+    return static_cast<double>(sorted[static_cast<size_t>(q * static_cast<double>(count - 1))]) *
+           1e-9;
 }
 
 Result<std::unique_ptr<FileLog>> FileLog::open(FileLogOptions options, Io& io, const Clock& clock,
@@ -184,6 +199,19 @@ void FileLog::append(const Batch& batch, uint64_t bytes_hash,
     wake_.notify_one();
 }
 
+void FileLog::refuse_queued(const Error& error) {
+    std::deque<Pending> refused;
+    {
+        std::lock_guard lock(mutex_);
+        refused.swap(queue_);
+    }
+    refused_total_.add(refused.size());
+    for (Pending& one : refused) {
+        counts_->queued_bytes -= one.bytes.size();
+        one.done(tl::unexpected(error));
+    }
+}
+
 std::vector<FileLog::Pending> FileLog::take_group() {
     std::vector<Pending> group;
     uint64_t bytes = 0;
@@ -200,12 +228,36 @@ void FileLog::run() {
         std::vector<Pending> group;
         {
             std::unique_lock lock(mutex_);
-            wake_.wait(lock, [this] { return stopping_ || !queue_.empty(); });
-            if (queue_.empty()) return;
-            group = take_group();
+            wake_.wait(lock, [this] { return stopping_ || next_file_wanted_ || !queue_.empty(); });
+            if (queue_.empty() && stopping_) return;
+            if (!next_file_wanted_) group = take_group();
         }
-        write_group(std::move(group));
+        if (group.empty()) {
+            change_file();
+        } else {
+            write_group(std::move(group));
+        }
     }
+}
+
+void FileLog::begin_next_file() {
+    {
+        std::lock_guard lock(mutex_);
+        next_file_wanted_ = true;
+    }
+    wake_.notify_one();
+    if (options_.thread == LogThread::kCaller) change_file();
+}
+
+void FileLog::change_file() {
+    {
+        std::lock_guard lock(mutex_);
+        next_file_wanted_ = false;
+        if (is_read_only_) return;
+    }
+    end_file();
+    // Where it cannot be made now, the next group tries again.
+    if (Result<void> begun = begin_file(); !begun) log::warning("{}", begun.error().message);
 }
 
 void FileLog::write_queued() {
@@ -238,6 +290,8 @@ void FileLog::write_group(std::vector<Pending> group) {
     const uint64_t took_ns = clock_.monotonic_ns() - begin_ns;
     sync_us_total_.add(took_ns / 1000);
     if (took_ns > counts_->sync_ns_max.load()) counts_->sync_ns_max = took_ns;
+    counts_->sync_ns[counts_->syncs.load() % kSyncsRemembered] = took_ns;
+    ++counts_->syncs;
     finish_group(group, result);
 }
 

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <atomic>
 #include <condition_variable>
 #include <cstdint>
@@ -49,8 +50,13 @@ class FileLog final : public Log {
     void free_before(LogPosition position) override;
     LogState state() const override;
 
+    // What is appended from now on goes to a new file, so that the one before can be freed as a
+    // whole. With LogThread::kOwn soon.
+    void begin_next_file();
     // Appends are refused from now on; returns when what is queued was written and acknowledged.
     void stop();
+    // Answers everything that waits and is not being written with this error. Any thread.
+    void refuse_queued(const Error& error);
     // With LogThread::kCaller: writes and syncs everything queued as one group (or several, beyond
     // group_bytes_max).
     void write_queued();
@@ -71,12 +77,17 @@ class FileLog final : public Log {
         LogPosition acknowledged_end;
         uint64_t bytes = 0;
     };
+    static constexpr size_t kSyncsRemembered = 512;
     // Read by metrics, which may outlive the log.
     struct Counts {
         std::atomic<uint64_t> queued_bytes = 0;
         std::atomic<uint64_t> bytes = 0;
         std::atomic<uint64_t> sync_ns_max = 0;
         std::atomic<bool> is_read_only = false;
+        std::array<std::atomic<uint64_t>, kSyncsRemembered> sync_ns{};  // the newest, in a ring
+        std::atomic<uint64_t> syncs = 0;
+
+        double sync_seconds(double q) const;
     };
 
     FileLog(FileLogOptions options, Io& io, const Clock& clock, Random& random,
@@ -88,6 +99,7 @@ class FileLog final : public Log {
     Result<void> try_group(const std::vector<Pending>& group);
     Result<void> begin_file();
     void end_file();
+    void change_file();
     void finish_group(std::vector<Pending>& group, const Result<void>& result);
     void become_read_only(const Error& error);
     Result<void> replay_file(size_t index, LogPosition from, LogReplay& found,
@@ -116,6 +128,7 @@ class FileLog final : public Log {
     bool is_read_only_ = false;
     std::string reason_;
     bool stopping_ = false;
+    bool next_file_wanted_ = false;
 
     // Used by one thread at a time: the log's, or the caller of write_queued().
     std::unique_ptr<WritableFile> file_;

@@ -31,6 +31,10 @@ std::string encode_segment(const ManifestSegment& segment) {
     writer.add_uint64(3, segment.hour);
     writer.add_uint64(4, segment.spans);
     writer.add_uint64(5, segment.bytes);
+    if (segment.kept) {
+        writer.add_string(6, segment.kept->rule);
+        writer.add_uint64(7, segment.kept->for_ms);
+    }
     return out;
 }
 
@@ -69,6 +73,14 @@ ManifestSegment decode_segment(protozero::pbf_reader reader) {
                 break;
             case 5:
                 segment.bytes = reader.get_uint64();
+                break;
+            case 6:
+                if (!segment.kept) segment.kept.emplace();
+                segment.kept->rule = reader.get_string();
+                break;
+            case 7:
+                if (!segment.kept) segment.kept.emplace();
+                segment.kept->for_ms = reader.get_uint64();
                 break;
             default:
                 reader.skip();
@@ -145,6 +157,14 @@ bool is_plausible(std::string_view bytes, size_t offset) {
 
 }  // namespace
 
+std::string encode_manifest(const ManifestState& state) {
+    ManifestChange everything;
+    for (const auto& [id, segment] : state.segments)
+        everything.added.push_back(segment);
+    everything.log_position = state.log_position;
+    return std::string(kMagic) + encode_entry(everything, state.next_id);
+}
+
 ManifestReading read_manifest(std::string_view bytes) {
     ManifestReading reading;
     if (!bytes.starts_with(kMagic))
@@ -192,11 +212,7 @@ Result<std::unique_ptr<Manifest>> Manifest::open(Io& io, ManifestReading& readin
 Result<void> Manifest::rewrite(const ManifestState& state) {
     file_.reset();
     is_certain_ = false;
-    ManifestChange everything;
-    for (const auto& [id, segment] : state.segments)
-        everything.added.push_back(segment);
-    everything.log_position = state.log_position;
-    const std::string bytes = std::string(kMagic) + encode_entry(everything, state.next_id);
+    const std::string bytes = encode_manifest(state);
     TRY_ASSIGN(auto file, io_.create(kNewPath));
     TRY(file->append(bytes));
     TRY(file->sync());

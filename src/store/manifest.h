@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -11,8 +12,16 @@
 #include "base/io.h"
 #include "base/result.h"
 #include "store/log.h"
+#include "store/store_paths.h"
 
 namespace spanloom::store {
+
+// A segment of kept/: what its partition was kept for.
+struct Keeping {
+    std::string rule;
+    uint64_t for_ms = 0;  // age by arrival at which it goes; 0: as the store's retention says
+    auto operator<=>(const Keeping&) const = default;
+};
 
 struct ManifestSegment {
     uint64_t id = 0;
@@ -20,6 +29,10 @@ struct ManifestSegment {
     uint64_t hour = 0;
     uint64_t spans = 0;
     uint64_t bytes = 0;
+    std::optional<Keeping> kept = std::nullopt;  // none: in recent/
+
+    Area area() const { return kept ? Area::kKept : Area::kRecent; }
+    std::string path() const { return segment_path(area(), tenant, {hour, id}); }
 };
 
 struct ManifestChange {
@@ -41,6 +54,9 @@ struct ManifestReading {
     std::vector<std::string> damage;
     std::vector<std::string> notes;
 };
+
+// A manifest that says just this.
+std::string encode_manifest(const ManifestState& state);
 
 // Reads docs/format/manifest.md; any bytes are safe.
 ManifestReading read_manifest(std::string_view bytes);

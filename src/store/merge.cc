@@ -43,7 +43,10 @@ class Merge {
   public:
     Merge(std::span<const std::shared_ptr<const Segment>> inputs, const SegmentOptions& options,
           WritableFile& output, const std::function<bool()>& stop)
-        : writer_(options, output), plan_(options.row_group_rows), stop_(stop) {
+        : writer_(options, output),
+          plan_(options.row_group_rows),
+          stop_(stop),
+          keeps_trace_(options.keeps_trace) {
         for (const auto& input : inputs)
             inputs_.emplace_back(input, writer_);
     }
@@ -71,6 +74,7 @@ class Merge {
     SegmentWriter writer_;
     GroupPlan plan_;
     const std::function<bool()>& stop_;
+    const std::function<bool(const TraceId&)>& keeps_trace_;
     std::vector<MergeInput> inputs_;
     std::vector<JoinedFragment> fragments_;
     std::vector<Member> members_;
@@ -108,6 +112,7 @@ Result<void> Merge::plan_fragments() {
         const Segment& segment = inputs_[input].segment();
         for (uint32_t f = 0; f < segment.fragment_count(); ++f) {
             TRY_ASSIGN(const TraceFragment fragment, segment.fragment(f));
+            if (keeps_trace_ && !keeps_trace_(fragment.trace_id)) continue;
             const auto [at, is_new] =
                 numbers.try_emplace(fragment.trace_id, static_cast<uint32_t>(fragments_.size()));
             if (is_new) {

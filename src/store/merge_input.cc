@@ -107,14 +107,20 @@ Result<void> MergeInput::prepare() {
     }
     if (std::find(fixed_.begin(), fixed_.end(), UINT32_MAX) != fixed_.end())
         return fail(ErrorCode::kUnsupported, "merge: an input lacks a column");
-    for (uint32_t scope = 0; scope < segment_->scope_count(); ++scope) {
-        const uint32_t resource = segment_->scope_resource(scope);
-        const uint32_t number = writer_.resource(segment_->resource_message(resource),
-                                                 segment_->resource_schema_url(resource));
-        scopes_.push_back(writer_.scope(number, segment_->scope_message(scope),
-                                        segment_->scope_schema_url(scope)));
-    }
+    scopes_.assign(segment_->scope_count(), kUnmapped);
     return {};
+}
+
+uint32_t MergeInput::output_scope(int64_t input_scope) {
+    uint32_t& mapped = scopes_[static_cast<size_t>(input_scope)];
+    if (mapped != kUnmapped) return mapped;
+    const auto scope = static_cast<uint32_t>(input_scope);
+    const uint32_t resource = segment_->scope_resource(scope);
+    const uint32_t number = writer_.resource(segment_->resource_message(resource),
+                                             segment_->resource_schema_url(resource));
+    mapped =
+        writer_.scope(number, segment_->scope_message(scope), segment_->scope_schema_url(scope));
+    return mapped;
 }
 
 uint32_t MergeInput::group_of(uint32_t row) const {
@@ -128,7 +134,7 @@ uint32_t MergeInput::group_of(uint32_t row) const {
 // A dictionary that comes with two blocks is shared; the map of its codes then outlives them.
 void MergeInput::notice_owner(uint32_t column, const ColumnBlock& block) {
     if (block.owner == nullptr || block.owner == shared_maps_[column].owner) return;
-    if (block.owner == last_owners_[column]) shared_maps_[column] = {block.owner, 0, {}};
+    if (block.owner == last_owners_[column]) shared_maps_[column] = {block.owner, {}};
     last_owners_[column] = block.owner;
 }
 
@@ -152,12 +158,12 @@ Result<std::shared_ptr<MergeGroup>> MergeInput::load(uint32_t group) {
 }
 
 uint32_t MergeInput::output_order(Table table, const ColumnBlock& block, uint32_t code) {
-    CodeMap& map = order_maps_[static_cast<size_t>(table)];
+    OrderMap& map = order_maps_[static_cast<size_t>(table)];
     if (map.owner != block.owner) {
         map.owner = block.owner;
-        map.codes.assign(block.strings.size(), kUnmapped);
+        map.orders.assign(block.strings.size(), kUnmapped);
     }
-    uint32_t& mapped = map.codes[code];
+    uint32_t& mapped = map.orders[code];
     if (mapped == kUnmapped) {
         std::vector<uint32_t> columns;
         const std::string_view order = block.strings[code];
@@ -177,17 +183,14 @@ void MergeInput::append_codes(MergeGroup::Column& column, uint32_t output_column
     const uint32_t generation = writer_.texts(output_column).generation;
     CodeMap& shared = shared_maps_[column.number];
     CodeMap& map = shared.owner == block.owner ? shared : column.own_map;
-    if (map.codes.size() != block.strings.size() || map.generation != generation) {
-        map.generation = generation;
-        map.codes.assign(block.strings.size(), kUnmapped);
-    }
+    if (map.codes.size() != block.strings.size()) map.codes.assign(block.strings.size(), {});
     for (size_t i = range.first; i < range.last; ++i) {
-        uint32_t& mapped = map.codes[block.codes[i]];
-        if (mapped == kUnmapped) {
+        CodeMap::Entry& mapped = map.codes[block.codes[i]];
+        if (mapped.generation != generation) {
             const std::string_view text = block.strings[block.codes[i]];
-            mapped = writer_.intern(output_column, text, hash64(text));
+            mapped = {generation, writer_.add_text(output_column, text)};
         }
-        out.push_back(mapped);
+        out.push_back(mapped.code);
     }
 }
 
@@ -280,10 +283,10 @@ void MergeInput::append_child(Table table, MergeGroup& group, uint32_t row,
     append_attributes(table, group, row, out);
 }
 
-std::string MergeInput::content(MergeGroup& group, uint32_t row) const {
+std::string MergeInput::content(MergeGroup& group, uint32_t row) {
     std::string out;
     const auto scope = static_cast<uint32_t>(integer_of(group, kColumnScope, row));
-    ByteWriter(out).varint(scopes_[scope]);
+    ByteWriter(out).varint(output_scope(scope));
     append_child(Table::kSpans, group, row, out);
     for (const Table table : {Table::kEvents, Table::kLinks}) {
         const auto& owners =

@@ -15,11 +15,15 @@
 // (columns, orders, scopes, dictionary codes) are in the output.
 namespace spanloom::store {
 
-// From codes of one input dictionary to those of an output column. Filled as codes are met.
+// From codes of one input dictionary to those of an output column. Filled as codes are met; what
+// was filled in for an older generation of the output column means nothing.
 struct CodeMap {
+    struct Entry {
+        uint32_t generation = UINT32_MAX;
+        uint32_t code = 0;
+    };
     std::shared_ptr<const void> owner;  // of the dictionary: while it lives, its address is its own
-    uint32_t generation = 0;            // of the output column
-    std::vector<uint32_t> codes;
+    std::vector<Entry> codes;
 };
 
 // One decoded row group of an input. The cursors remember where the last look-up ended: rows are
@@ -63,7 +67,9 @@ class MergeInput {
     // kNone: beyond the limit of columns.
     uint32_t output_column(uint32_t column) const { return columns_[column]; }
     uint32_t input_column(uint32_t fixed_column) const { return fixed_[fixed_column]; }
-    uint32_t output_scope(int64_t scope) const { return scopes_[static_cast<size_t>(scope)]; }
+    // Scopes and resources are taken over when a row of them is: what only left-out traces have
+    // does not get into the output.
+    uint32_t output_scope(int64_t input_scope);
     // The output's order for a code of an order column; kNone: the attributes must go into
     // overflow.
     uint32_t output_order(Table table, const ColumnBlock& block, uint32_t code);
@@ -72,7 +78,7 @@ class MergeInput {
                       std::vector<uint32_t>& out);
 
     // Everything that makes a span this one and not another: for telling whether two are equal.
-    std::string content(MergeGroup& group, uint32_t row) const;
+    std::string content(MergeGroup& group, uint32_t row);
     // All attributes of one row as an overflow value (segment_wire.h).
     std::string overflow_value(Table table, MergeGroup& group, uint32_t row) const;
 
@@ -83,12 +89,16 @@ class MergeInput {
 
     std::shared_ptr<const Segment> segment_;
     SegmentWriter& writer_;
-    std::vector<uint32_t> columns_;  // input column to output column
-    std::vector<uint32_t> fixed_;    // fixed output column to input column
-    std::vector<uint32_t> scopes_;
+    std::vector<uint32_t> columns_;     // input column to output column
+    std::vector<uint32_t> fixed_;       // fixed output column to input column
+    std::vector<uint32_t> scopes_;      // input scope to output scope; filled as they are met
     std::vector<CodeMap> shared_maps_;  // per input column, for a dictionary that blocks share
     std::vector<std::shared_ptr<const void>> last_owners_;  // per input column, of the last block
-    std::array<CodeMap, 3> order_maps_;
+    struct OrderMap {
+        std::shared_ptr<const void> owner;
+        std::vector<uint32_t> orders;
+    };
+    std::array<OrderMap, 3> order_maps_;
 };
 
 }  // namespace spanloom::store

@@ -42,6 +42,7 @@ struct BoundPredicate::Node {
     std::vector<uint8_t> resource_hit;          // kAny
     std::vector<uint8_t> scope_has;             // kAny
     std::vector<uint8_t> scope_hit;             // kScopes, kAny
+    bool is_of_spans = false;                   // kAny: only an attribute of the span can pass
     uint32_t first_row = 0;
     uint32_t end_row = 0;
 
@@ -317,11 +318,12 @@ class Binder {
         const bool absent = plan.mode == Plan::Mode::kAbsent;
         if (!has_columns && !has_messages) return make(absent ? Kind::kTrue : Kind::kFalse, 0);
         if (!plan.test) return node;
-        const bool may_pass = is_set(node->resource_hit) || is_set(node->scope_hit) ||
-                              node->attribute->may_pass(*plan.test) ||
-                              node->of_events->may_pass(*plan.test) ||
-                              node->of_links->may_pass(*plan.test);
-        if (!may_pass) return make(Kind::kFalse, 0);
+        const bool span_may_pass = node->attribute->may_pass(*plan.test);
+        const bool other_may_pass = is_set(node->resource_hit) || is_set(node->scope_hit) ||
+                                    node->of_events->may_pass(*plan.test) ||
+                                    node->of_links->may_pass(*plan.test);
+        if (!span_may_pass && !other_may_pass) return make(Kind::kFalse, 0);
+        node->is_of_spans = !other_may_pass;
         return node;
     }
 
@@ -528,7 +530,15 @@ bool may_match_node(const Node& node, const RowGroup& group) {
         case Kind::kRows:
             return node.first_row < group.first_row + group.rows && node.end_row > group.first_row;
         case Kind::kSameChild:
-            return (node.table == Table::kEvents ? group.events : group.links) > 0;
+            return (node.table == Table::kEvents ? group.events : group.links) > 0 &&
+                   std::all_of(node.children.begin(), node.children.end(),
+                               [&](const NodeRef& child) { return may_match_node(*child, group); });
+        case Kind::kAttribute:
+            return node.attribute->may_pass_in(group);
+        case Kind::kChild:
+            return node.attribute == nullptr || node.attribute->may_pass_in(group);
+        case Kind::kAny:
+            return !node.is_of_spans || node.attribute->may_pass_in(group);
         case Kind::kIntrinsic:
             return node.test() == nullptr || node.intrinsic->may_pass(*node.test(), group);
         default:

@@ -22,6 +22,12 @@ uint32_t step_of(uint64_t spans, uint32_t factor) {
     return step;
 }
 
+// When nothing more comes into a segment's partition.
+uint64_t over_ns(const SegmentFacts& segment) {
+    const uint64_t hours = segment.kept ? 24 : 1;
+    return (segment.hour + hours) * kNsPerHour + kHourIsOverAfterNs;
+}
+
 using Group = std::vector<const SegmentFacts*>;
 
 std::vector<uint64_t> ids_of(const Group& group) {
@@ -48,38 +54,94 @@ Group fitting(Group group, uint64_t spans_max) {
 
 }  // namespace
 
-std::vector<uint64_t> choose_drops(std::vector<SegmentFacts> segments, const StoreOptions& options,
-                                   uint64_t now_ns, const DiskSpace& space) {
-    std::sort(segments.begin(), segments.end(), [](const SegmentFacts& a, const SegmentFacts& b) {
-        return std::tie(a.arrival_ns_max, a.id) < std::tie(b.arrival_ns_max, b.id);
-    });
+SpaceLimits space_limits(const std::vector<SegmentFacts>& segments, const StoreOptions& options,
+                         const Ageing& ageing, const DiskSpace& space) {
     uint64_t bytes = 0;
     for (const SegmentFacts& segment : segments)
         bytes += segment.bytes;
+    SpaceLimits limits;
     // What others use of the disk is not ours to make up for, but what we have and what is free is.
     const double share = std::clamp(options.disk_used_max, 0.0, 1.0);
-    auto bytes_max = static_cast<uint64_t>(share * static_cast<double>(bytes + space.free_bytes));
-    if (options.retention_bytes != 0) bytes_max = std::min(bytes_max, options.retention_bytes);
+    limits.bytes_max = static_cast<uint64_t>(share * static_cast<double>(bytes + space.free_bytes));
+    if (options.retention_bytes != 0)
+        limits.bytes_max = std::min(limits.bytes_max, options.retention_bytes);
+    if (ageing.recent_bytes_max != 0) limits.recent_bytes_max = ageing.recent_bytes_max;
+    limits.rule_bytes_max = ageing.rule_bytes_max;
+    return limits;
+}
+
+std::vector<uint64_t> choose_drops(std::vector<SegmentFacts> segments, const StoreOptions& options,
+                                   uint64_t now_ns, const SpaceLimits& limits) {
+    std::sort(segments.begin(), segments.end(), [](const SegmentFacts& a, const SegmentFacts& b) {
+        return std::tie(a.arrival_ns_max, a.id) < std::tie(b.arrival_ns_max, b.id);
+    });
     std::vector<uint64_t> dropped;
+    uint64_t bytes = 0;
+    std::map<std::string, uint64_t> rule_bytes;
+    const auto take = [&](const SegmentFacts& segment) {
+        dropped.push_back(segment.id);
+        bytes -= segment.bytes;
+        if (segment.kept) rule_bytes[segment.kept->rule] -= segment.bytes;
+    };
+    // Drops what `is_too_much` says, oldest first.
+    const auto pass = [&](const auto& is_too_much) {
+        std::erase_if(segments, [&](const SegmentFacts& segment) {
+            if (!is_too_much(segment)) return false;
+            take(segment);
+            return true;
+        });
+    };
     for (const SegmentFacts& segment : segments) {
+        bytes += segment.bytes;
+        if (segment.kept) rule_bytes[segment.kept->rule] += segment.bytes;
+    }
+    pass([&](const SegmentFacts& segment) {
+        const bool has_own = segment.kept && segment.kept->for_ms != 0;
+        const uint64_t for_ms = has_own ? segment.kept->for_ms : options.retention_ms;
         const uint64_t age_ns =
             now_ns > segment.arrival_ns_max ? now_ns - segment.arrival_ns_max : 0;
-        const bool is_old = options.retention_ms != 0 && age_ns / 1'000'000 >= options.retention_ms;
-        if (!is_old && bytes <= bytes_max) break;
-        bytes -= segment.bytes;
-        dropped.push_back(segment.id);
-    }
+        return for_ms != 0 && age_ns / 1'000'000 >= for_ms;
+    });
+    pass([&](const SegmentFacts& segment) {
+        if (!segment.kept) return false;
+        const auto limit = limits.rule_bytes_max.find(segment.kept->rule);
+        return limit != limits.rule_bytes_max.end() &&
+               rule_bytes[segment.kept->rule] > limit->second;
+    });
+    pass([&](const SegmentFacts&) { return bytes > limits.bytes_max; });
     return dropped;
+}
+
+std::vector<uint64_t> choose_ageing(const std::vector<SegmentFacts>& segments, const Ageing& ageing,
+                                    uint64_t now_ns, const SpaceLimits& limits) {
+    uint64_t bytes = 0;
+    uint64_t recent_bytes = 0;
+    std::map<std::pair<uint64_t, std::string>, std::vector<const SegmentFacts*>> hours;
+    for (const SegmentFacts& segment : segments) {
+        bytes += segment.bytes;
+        if (segment.kept) continue;
+        recent_bytes += segment.bytes;
+        if (now_ns >= over_ns(segment)) hours[{segment.hour, segment.tenant}].push_back(&segment);
+    }
+    const bool has_too_much = bytes > limits.bytes_max || recent_bytes > limits.recent_bytes_max;
+    for (const auto& [hour, group] : hours) {
+        uint64_t newest_ns = 0;
+        for (const SegmentFacts* segment : group)
+            newest_ns = std::max(newest_ns, segment->arrival_ns_max);
+        const uint64_t age_ns = now_ns > newest_ns ? now_ns - newest_ns : 0;
+        const bool is_old = ageing.recent_for_ms != 0 && age_ns / 1'000'000 >= ageing.recent_for_ms;
+        if (is_old || has_too_much) return ids_of(group);
+    }
+    return {};
 }
 
 std::vector<uint64_t> choose_merge(std::vector<SegmentFacts> segments, const StoreOptions& options,
                                    uint64_t now_ns) {
-    std::map<std::pair<std::string, uint64_t>, Group> partitions;
+    std::map<std::tuple<std::string, uint64_t, std::optional<Keeping>>, Group> partitions;
     for (const SegmentFacts& segment : segments)
-        partitions[{segment.tenant, segment.hour}].push_back(&segment);
+        partitions[{segment.tenant, segment.hour, segment.kept}].push_back(&segment);
     const uint32_t factor = std::max<uint32_t>(options.merge_segments_min, 2);
     for (const auto& [key, group] : partitions) {
-        const uint64_t over_ns = (key.second + 1) * kNsPerHour + kHourIsOverAfterNs;
         std::map<uint32_t, Group> steps;
         for (const SegmentFacts* segment : group)
             steps[step_of(segment->spans, factor)].push_back(segment);
@@ -88,7 +150,7 @@ std::vector<uint64_t> choose_merge(std::vector<SegmentFacts> segments, const Sto
             const Group chosen = fitting(same, options.segment_spans_max);
             if (chosen.size() >= 2 && chosen.size() >= factor / 2) return ids_of(chosen);
         }
-        if (now_ns < over_ns) continue;
+        if (now_ns < over_ns(*group.front())) continue;
         const Group chosen = fitting(group, options.segment_spans_max);
         if (chosen.size() >= 2) return ids_of(chosen);
     }

@@ -1,10 +1,13 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "base/io.h"
+#include "store/manifest.h"
 #include "store/store.h"
 
 // Which segments are merged and which go: decisions alone, without doing it.
@@ -18,11 +21,28 @@ struct SegmentFacts {
     uint64_t spans = 0;
     uint64_t bytes = 0;
     uint64_t arrival_ns_max = 0;
+    std::optional<Keeping> kept = std::nullopt;
 };
 
-// Ids to drop, oldest arrival first: those too old, then as many as bytes and the disk ask for.
+// What limits the segments, worked out of options, rules and the disk.
+struct SpaceLimits {
+    uint64_t bytes_max = UINT64_MAX;         // of all segments
+    uint64_t recent_bytes_max = UINT64_MAX;  // of those in recent/; beyond it the oldest age
+    std::map<std::string, uint64_t> rule_bytes_max;
+};
+SpaceLimits space_limits(const std::vector<SegmentFacts>& segments, const StoreOptions& options,
+                         const Ageing& ageing, const DiskSpace& space);
+
+// Ids to drop, oldest arrival first: those too old, of each rule as many as it has too many bytes
+// of, then as many of all as the limits ask for.
 std::vector<uint64_t> choose_drops(std::vector<SegmentFacts> segments, const StoreOptions& options,
-                                   uint64_t now_ns, const DiskSpace& space);
+                                   uint64_t now_ns, const SpaceLimits& limits);
+
+// Ids of the segments of one hour in recent/ whose time has come: the oldest that is older than
+// ageing.recent_for_ms, or the oldest of all where there are too many bytes. Only hours that are
+// over. None: nothing ages.
+std::vector<uint64_t> choose_ageing(const std::vector<SegmentFacts>& segments, const Ageing& ageing,
+                                    uint64_t now_ns, const SpaceLimits& limits);
 
 // Ids of one partition to merge into one, or none. Sizes are taken in steps of
 // merge_segments_min, so that each span is merged a few times at most; a partition whose hour is

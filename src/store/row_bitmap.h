@@ -3,6 +3,7 @@
 #include <bit>
 #include <cstddef>
 #include <cstdint>
+#include <span>
 #include <vector>
 
 namespace spanloom::store {
@@ -19,6 +20,8 @@ class RowBitmap {
     }
 
     uint32_t rows() const { return rows_; }
+    // Row 64 i + j is bit j of word i; bits beyond rows() stay 0.
+    std::span<uint64_t> words() { return words_; }
     void set(uint32_t row) { words_[row / 64] |= uint64_t{1} << (row % 64); }
     bool test(uint32_t row) const { return (words_[row / 64] >> (row % 64) & 1) != 0; }
     // Rows in [first, end), which the caller keeps within rows().

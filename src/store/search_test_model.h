@@ -168,9 +168,6 @@ class ModelStore {
         return answer;
     }
 
-  private:
-    static constexpr std::string_view kServices[] = {"cart", "front", "db"};
-
     static bool holds(const Predicate& where, const ModelSpan& span) {
         const auto child = [&](const Predicate& one) { return holds(one, span); };
         switch (where.kind) {
@@ -190,6 +187,9 @@ class ModelStore {
         if (where.field.intrinsic == Intrinsic::kStatus) return span.error;
         return span.duration > static_cast<uint64_t>(where.value.integer);
     }
+
+  private:
+    static constexpr std::string_view kServices[] = {"cart", "front", "db"};
 
     static auto order(const ModelSpan& span) {
         return std::make_tuple(span.start, test_span_id(span.span));

@@ -14,6 +14,7 @@
 #include "base/result.h"
 #include "otlp/batch.h"
 #include "store/field.h"
+#include "store/segment_places.h"
 
 namespace spanloom::store {
 
@@ -172,6 +173,9 @@ struct SegmentOptions {
     uint32_t row_group_rows = 4096;
     int zstd_level = 1;  // 0: no general compression (segments that stay in memory)
     RollupFunction rollup;
+    bool has_places = true;  // of (field, value) pairs; without them every value may be anywhere
+    // Of a merge: which traces the output holds. None: all.
+    std::function<bool(const TraceId&)> keeps_trace = nullptr;
 };
 
 // Turns batches into one segment image. One thread.
@@ -197,7 +201,8 @@ class SegmentBuilder {
 };
 
 // An immutable columnar file, or its image in memory (docs/format/segment.md). Opening checks the
-// footer; each block's checksum is checked when it is read. Any thread.
+// footer; each block's checksum is checked when it is read. Any thread. What is added here must be
+// answered by the view of hiding_segment.cc as well.
 class Segment {
   public:
     static Result<std::shared_ptr<const Segment>> open(Blob image);
@@ -230,8 +235,12 @@ class Segment {
     virtual std::string_view scope_schema_url(uint32_t index) const = 0;
     virtual uint32_t scope_resource(uint32_t index) const = 0;  // its resource's index
 
+    // Which row groups may have a span that has this field with an equal value.
+    virtual ValuePlaces places_of(const Field& field, const Value& value) const = 0;
     // False: no span has this field with an equal value. True: perhaps.
-    virtual bool may_contain(const Field& field, const Value& value) const = 0;
+    bool may_contain(const Field& field, const Value& value) const {
+        return !places_of(field, value).is_nowhere();
+    }
     virtual Result<std::string_view> rollup() const = 0;
     // Reads every block and checks every checksum; the first damage found.
     virtual Result<void> verify() const = 0;

@@ -1,21 +1,13 @@
 #include <algorithm>
-#include <array>
 #include <bit>
 #include <cstring>
-#include <numeric>
-
-#include <boost/unordered/unordered_flat_map.hpp>
 
 #include "base/hash.h"
 #include "base/text.h"
 #include "otlp/wire.h"
 #include "otlp/writer.h"
-#include "store/segment.h"
-#include "store/segment_layout.h"
-#include "store/segment_rows.h"
-#include "store/segment_text_table.h"
+#include "store/segment_builder_state.h"
 #include "store/segment_wire.h"
-#include "store/segment_writer.h"
 
 namespace spanloom::store {
 namespace {
@@ -28,16 +20,6 @@ constexpr uint32_t key_of(uint32_t field, uint32_t wire_type) {
 uint32_t key_of(const WireReader& reader) {
     return key_of(reader.field(), reader.wire_type());
 }
-
-// One (table, key, type): an attribute column, and which one followed it last time. Spans of one
-// place in the code have the same keys in the same order, so the next one is mostly foreseen.
-struct Label {
-    std::string key;
-    ColumnType type = ColumnType::kInt;
-    bool is_boolean = false;
-    uint32_t column = 0;
-    uint32_t next = UINT32_MAX;
-};
 
 ColumnType column_type(otlp::ValueType type) {
     switch (type) {
@@ -53,192 +35,32 @@ ColumnType column_type(otlp::ValueType type) {
     }
 }
 
-// The texts of one column, each once, and the one that came last: many columns repeat it.
-struct ColumnTexts {
-    TextTable table;
-    uint32_t last = TextTable::kNone;
-};
+// Keys of one byte of length at most.
+constexpr size_t kForeseenKeyBytesMax = 128;
 
-// AttributeView::parse for the form that every sender uses, in line: key, then value, lengths in
-// one or two bytes. False where the message has another form.
-bool parse_usual(std::string_view message, otlp::AttributeView& out) {
-    const auto* at = reinterpret_cast<const uint8_t*>(message.data());
-    const uint8_t* const end = at + message.size();
-    const auto length = [&](size_t& size) {
-        if (end - at < 2) return false;
-        size = *at++;
-        if (size < 0x80) return true;
-        if (*at >= 0x80) return false;
-        size = (size & 0x7f) | size_t{*at++} << 7;
-        return true;
-    };
-    size_t size = 0;
-    if (message.size() < 6 || *at++ != 0x0a || !length(size) ||
-        size + 4 > static_cast<size_t>(end - at))
-        return false;
-    out.key = {reinterpret_cast<const char*>(at), size};
-    at += size;
-    if (*at++ != 0x12 || !length(size) || size != static_cast<size_t>(end - at) || size < 3)
-        return false;
-    otlp::ValueView& value = out.value;
-    value.message = {reinterpret_cast<const char*>(at), size};
-    switch (*at++) {
-        case 0x0a:
-            value.type = otlp::ValueType::kString;
-            if (!length(size) || size != static_cast<size_t>(end - at)) return false;
-            value.bytes = {reinterpret_cast<const char*>(at), size};
-            return true;
-        case 0x18: {
-            value.type = otlp::ValueType::kInt;
-            uint64_t number = 0;
-            for (uint32_t shift = 0; at < end && shift < 64; shift += 7) {
-                number |= uint64_t{*at & 0x7fU} << shift;
-                if (*at++ < 0x80) {
-                    value.integer = static_cast<int64_t>(number);
-                    return at == end;
-                }
-            }
-            return false;
-        }
-        case 0x21:
-            value.type = otlp::ValueType::kDouble;
-            if (end - at != 8) return false;
-            std::memcpy(&value.number, at, 8);
-            return true;
-        default:
-            return false;
-    }
+// A length of one or two bytes.
+bool read_length(const uint8_t*& at, const uint8_t* end, size_t& size) {
+    if (at == end) return false;
+    size = *at++;
+    if (size < 0x80) return true;
+    if (at == end || *at >= 0x80) return false;
+    size = (size & 0x7f) | size_t{*at++} << 7;
+    return true;
 }
 
-struct SpanRow {
-    TraceId trace_id;
-    SpanId span_id;
-    SpanId parent_id;
-    uint64_t start_ns = 0;
-    uint64_t end_ns = 0;
-    int64_t kind = 0;
-    uint64_t first_cell = 0;
-    uint32_t name = 0;
-    uint32_t trace_state = 0;
-    uint32_t status_message = 0;
-    uint32_t scope = 0;
-    uint32_t order = 0;
-    uint32_t overflow = 0;
-    uint32_t flags = 0;
-    uint32_t dropped_attributes = 0;
-    uint32_t dropped_events = 0;
-    uint32_t dropped_links = 0;
-    uint32_t first_event = 0;
-    uint32_t events = 0;
-    uint32_t first_link = 0;
-    uint32_t links = 0;
-    uint8_t status = 0;
-};
-
-struct ChildRow {
-    uint64_t time_ns = 0;  // events
-    TraceId trace_id;      // links
-    SpanId span_id;
-    uint64_t first_cell = 0;
-    uint32_t text = 0;  // name of the event, trace state of the link
-    uint32_t order = 0;
-    uint32_t overflow = 0;
-    uint32_t flags = 0;
-    uint32_t dropped_attributes = 0;
-};
-
-// Where the values of a row with some order of attributes go.
-struct OrderPlan {
-    struct Cell {
-        std::vector<int64_t>* integers;
-        std::vector<uint32_t>* codes;
-    };
-    std::vector<uint32_t> first;  // per order, and the end
-    std::vector<Cell> cells;
-};
+// A number that ends where the message does.
+bool read_whole_varint(const uint8_t* at, const uint8_t* end, uint64_t& number) {
+    number = 0;
+    for (uint32_t shift = 0; at < end && shift < 64; shift += 7) {
+        number |= uint64_t{*at & 0x7fU} << shift;
+        if (*at++ < 0x80) return at == end;
+    }
+    return false;
+}
 
 }  // namespace
 
-// Rows as they come, values of attributes end to end in `cells` (integers, bits of doubles, codes
-// of texts); columns are made of them when the builder is finished.
-struct SegmentBuilder::State {
-    explicit State(SegmentOptions given)
-        : options(std::move(given)), writer(std::make_unique<SegmentWriter>(options, image)) {
-        for (uint32_t column = 0; column < kFixedColumns; ++column)
-            grow_texts(column);
-        for (const uint32_t column :
-             {kColumnName, kColumnStatusMessage, kColumnTraceState, kColumnOverflow,
-              kColumnEventName, kColumnEventOverflow, kColumnLinkTraceState, kColumnLinkOverflow})
-            texts[column].table.intern({});  // code 0: none
-    }
-
-    void add_span(const Batch& batch, const SpanRef& ref, uint32_t scope);
-    void read_status(std::string_view message, SpanRow& row);
-    void add_event(std::string_view message);
-    void add_link(std::string_view message);
-    uint32_t scope_of(const Batch& batch, uint32_t index, std::vector<uint32_t>& known);
-
-    void begin_attributes() {
-        columns.clear();
-        previous = UINT32_MAX;
-        is_overflowing = false;
-        cells_begin = cells.size();
-    }
-    void add_attribute(Table table, std::string_view message);
-    // Sets order, overflow and first cell of the row; `message` has the attributes as `field`.
-    template <typename Row>
-    void end_attributes(Table table, Row& row, std::string_view message, uint32_t field);
-    template <typename Row>
-    void divide_attributes(Table table, Row& row, std::string_view message, uint32_t field);
-    uint32_t label_of(Table table, std::string_view key, ColumnType type, bool is_boolean);
-    uint64_t cell_of(const Label& label, const otlp::ValueView& value);
-    uint32_t text_code(uint32_t column, std::string_view text);
-    uint32_t value_code(uint32_t column, std::string_view message);
-    void grow_texts(uint32_t column) {
-        if (texts.size() <= column) texts.resize(column + 1);
-    }
-
-    void emit_span(const SpanRow& row);
-    void emit_attributes(Table table, uint32_t order, uint64_t first_cell);
-    void emit_children(const SpanRow& row, uint32_t owner);
-    void prepare_orders();
-    Result<Blob> finish();
-    Result<void> write_rows();
-
-    SegmentOptions options;
-    std::string image;
-    std::unique_ptr<SegmentWriter> writer;
-    std::vector<SpanRow> spans;
-    std::vector<ChildRow> events;
-    std::vector<ChildRow> links;
-    std::vector<uint64_t> cells;
-    std::vector<Label> labels;
-    std::array<uint32_t, 3> first_label = {UINT32_MAX, UINT32_MAX, UINT32_MAX};
-    TextTable label_names;
-    std::vector<ColumnTexts> texts;  // by column
-    std::array<OrderPlan, 3> plans;  // by table, at the end
-
-    // ---- of the row at hand
-    std::vector<uint32_t> columns;
-    uint32_t previous = UINT32_MAX;
-    bool is_overflowing = false;
-    uint64_t cells_begin = 0;
-    std::vector<std::string_view> child_messages;  // events and links of the span at hand
-    std::vector<uint8_t> child_is_event;
-};
-
 // ---- adding
-
-uint32_t SegmentBuilder::State::text_code(uint32_t column, std::string_view text) {
-    ColumnTexts& known = texts[column];
-    TextTable& table = known.table;
-    if (known.last != TextTable::kNone && table.text(known.last) == text) return known.last;
-    const uint64_t hash = hash64(text);
-    const uint32_t code = table.find(text, hash);
-    if (code != TextTable::kNone) return known.last = code;
-    if (is_valid_utf8(text)) return known.last = table.insert(text, hash);
-    return known.last = table.intern(replace_invalid_utf8(text));
-}
 
 uint32_t SegmentBuilder::State::value_code(uint32_t column, std::string_view message) {
     switch (check_wire(message, WireMessage::kAnyValue)) {
@@ -253,31 +75,45 @@ uint32_t SegmentBuilder::State::value_code(uint32_t column, std::string_view mes
 
 uint32_t SegmentBuilder::State::label_of(Table table, std::string_view key, ColumnType type,
                                          bool is_boolean) {
-    uint32_t& predicted =
-        previous == UINT32_MAX ? first_label[static_cast<size_t>(table)] : labels[previous].next;
+    uint32_t& predicted = foreseen(table);
     if (predicted != UINT32_MAX) {
         const Label& label = labels[predicted];
         if (label.type == type && label.is_boolean == is_boolean && label.key == key)
             return predicted;
     }
-    std::string name(is_valid_utf8(key) ? std::string(key) : replace_invalid_utf8(key));
+    std::string& name = label_name;
+    if (is_valid_utf8(key))
+        name.assign(key);
+    else
+        name = replace_invalid_utf8(key);
     const size_t key_size = name.size();
     name += static_cast<char>(table);
     name += static_cast<char>(type);
     name += static_cast<char>(is_boolean);
     const uint64_t hash = hash64(name);
     uint32_t number = label_names.find(name, hash);
-    if (number == TextTable::kNone) {
-        const std::string_view valid_key = std::string_view(name).substr(0, key_size);
-        const uint32_t column = writer->attribute_column(table, valid_key, type, is_boolean);
-        if (column == SegmentWriter::kNone) return UINT32_MAX;
-        number = label_names.insert(name, hash);
-        predicted = number;
-        labels.push_back({std::string(valid_key), type, is_boolean, column, UINT32_MAX});
-        grow_texts(column);
-        return number;
+    if (number != TextTable::kNone) {
+        foreseen_else(table) = predicted;
+        return predicted = number;
     }
+    const std::string_view valid_key = std::string_view(name).substr(0, key_size);
+    const uint32_t column = writer->attribute_column(table, valid_key, type, is_boolean);
+    if (column == SegmentWriter::kNone) return UINT32_MAX;
+    number = label_names.insert(name, hash);
+    foreseen_else(table) = predicted;
     predicted = number;
+    Label label;
+    label.key = valid_key;
+    label.type = type;
+    label.is_boolean = is_boolean;
+    label.column = column;
+    if (key_size < kForeseenKeyBytesMax) {
+        label.prefix = {'\x0a', static_cast<char>(key_size)};
+        label.prefix.append(valid_key);
+        label.prefix += '\x12';
+    }
+    labels.push_back(std::move(label));
+    grow_texts(column);
     return number;
 }
 
@@ -298,10 +134,59 @@ uint64_t SegmentBuilder::State::cell_of(const Label& label, const otlp::ValueVie
     }
 }
 
+// The attribute as the label foresees it, in the form that every sender uses: its key, then a value
+// of its type, lengths in one or two bytes. False where it is another one.
+bool SegmentBuilder::State::add_foreseen(uint32_t number, std::string_view message) {
+    if (number == UINT32_MAX) return false;
+    const Label& label = labels[number];
+    const size_t prefix = label.prefix.size();
+    if (prefix == 0 || message.size() < prefix + 3 ||
+        std::memcmp(message.data(), label.prefix.data(), prefix) != 0)
+        return false;
+    const auto* at = reinterpret_cast<const uint8_t*>(message.data()) + prefix;
+    const auto* const end = reinterpret_cast<const uint8_t*>(message.data()) + message.size();
+    size_t size = 0;
+    if (!read_length(at, end, size) || size != static_cast<size_t>(end - at) || size < 2)
+        return false;
+    uint64_t cell = 0;
+    switch (*at++) {
+        case 0x0a:
+            if (label.type != ColumnType::kString || !read_length(at, end, size) ||
+                size != static_cast<size_t>(end - at))
+                return false;
+            cell = text_code(label.column, {reinterpret_cast<const char*>(at), size});
+            break;
+        case 0x10:
+            if (!label.is_boolean || at + 1 != end || *at > 1) return false;
+            cell = *at;
+            break;
+        case 0x18:
+            if (label.type != ColumnType::kInt || label.is_boolean ||
+                !read_whole_varint(at, end, cell))
+                return false;
+            break;
+        case 0x21:
+            if (label.type != ColumnType::kDouble || end - at != 8) return false;
+            std::memcpy(&cell, at, 8);
+            break;
+        default:
+            return false;
+    }
+    previous = number;
+    columns.push_back(label.column);
+    cells.push_back(cell);
+    return true;
+}
+
 void SegmentBuilder::State::add_attribute(Table table, std::string_view message) {
     if (is_overflowing) return;
-    otlp::AttributeView attribute;
-    if (!parse_usual(message, attribute)) attribute = otlp::AttributeView::parse(message);
+    if (columns.size() < kShapeColumnsMax) {
+        uint32_t& first = foreseen(table);
+        if (add_foreseen(first, message)) return;
+        uint32_t& second = foreseen_else(table);
+        if (add_foreseen(second, message)) return std::swap(first, second);
+    }
+    const otlp::AttributeView attribute = otlp::AttributeView::parse(message);
     const otlp::ValueType type = attribute.value.type;
     const uint32_t label =
         columns.size() == kShapeColumnsMax
@@ -554,201 +439,6 @@ uint32_t SegmentBuilder::State::scope_of(const Batch& batch, uint32_t index,
     known[index] = writer->scope(number, valid(batch.at(scope.message), WireMessage::kScope),
                                  valid_text(batch.at(scope.schema_url)));
     return known[index];
-}
-
-// ---- finishing
-
-// The tables become those of the output: codes stay as they are.
-void SegmentBuilder::State::prepare_orders() {
-    std::vector<uint64_t> values(texts.size());
-    for (const Table table : {Table::kSpans, Table::kEvents, Table::kLinks}) {
-        const TextTable& orders = writer->texts(order_column(table)).table;
-        std::vector<uint64_t> rows(orders.size());
-        const auto count = [&](const auto& all) {
-            for (const auto& row : all)
-                ++rows[row.order];
-        };
-        if (table == Table::kSpans) count(spans);
-        if (table == Table::kEvents) count(events);
-        if (table == Table::kLinks) count(links);
-        OrderPlan& plan = plans[static_cast<size_t>(table)];
-        plan = {};
-        for (uint32_t order = 0; order < orders.size(); ++order) {
-            const std::string_view list = orders.text(order);
-            plan.first.push_back(static_cast<uint32_t>(plan.cells.size()));
-            for (size_t i = 0; i < list.size() / 4; ++i) {
-                const uint32_t column = order_entry(list, i);
-                const ColumnType type = writer->column_key(column).type;
-                const bool is_number = type == ColumnType::kInt || type == ColumnType::kDouble;
-                ColumnStage& stage = writer->stage(column);
-                plan.cells.push_back(
-                    {is_number ? &stage.integers : nullptr, is_number ? nullptr : &stage.codes});
-                if (!is_number) values[column] += rows[order];
-            }
-        }
-        plan.first.push_back(static_cast<uint32_t>(plan.cells.size()));
-    }
-    for (const uint32_t column :
-         {kColumnName, kColumnStatusMessage, kColumnTraceState, kColumnOverflow})
-        values[column] = spans.size();
-    for (const uint32_t column : {kColumnEventName, kColumnEventOverflow})
-        values[column] = events.size();
-    for (const uint32_t column : {kColumnLinkTraceState, kColumnLinkOverflow})
-        values[column] = links.size();
-    for (uint32_t column = 0; column < texts.size(); ++column)
-        if (texts[column].table.size() > 0)
-            writer->adopt(column, std::move(texts[column].table), values[column]);
-}
-
-void SegmentBuilder::State::emit_attributes(Table table, uint32_t order, uint64_t first_cell) {
-    const OrderPlan& plan = plans[static_cast<size_t>(table)];
-    const uint64_t* cell = cells.data() + first_cell;
-    for (uint32_t i = plan.first[order]; i < plan.first[order + 1]; ++i, ++cell) {
-        const OrderPlan::Cell& to = plan.cells[i];
-        if (to.integers != nullptr)
-            to.integers->push_back(static_cast<int64_t>(*cell));
-        else
-            to.codes->push_back(static_cast<uint32_t>(*cell));
-    }
-}
-
-void SegmentBuilder::State::emit_children(const SpanRow& row, uint32_t owner) {
-    const auto integer = [&](uint32_t column, uint64_t value) {
-        writer->stage(column).integers.push_back(static_cast<int64_t>(value));
-    };
-    const auto text = [&](uint32_t column, uint32_t code) {
-        writer->stage(column).codes.push_back(code);
-    };
-    for (uint32_t i = row.first_event; i < row.first_event + row.events; ++i) {
-        const ChildRow& event = events[i];
-        integer(kColumnEventOwner, owner);
-        integer(kColumnEventTime, event.time_ns - row.start_ns);
-        text(kColumnEventName, event.text);
-        integer(kColumnEventDropped, event.dropped_attributes);
-        writer->stage(kColumnEventOrder).codes.push_back(event.order);
-        text(kColumnEventOverflow, event.overflow);
-        emit_attributes(Table::kEvents, event.order, event.first_cell);
-    }
-    for (uint32_t i = row.first_link; i < row.first_link + row.links; ++i) {
-        const ChildRow& link = links[i];
-        integer(kColumnLinkOwner, owner);
-        writer->stage(kColumnLinkTraceId).fixed.append(link.trace_id.view());
-        writer->stage(kColumnLinkSpanId).fixed.append(link.span_id.view());
-        text(kColumnLinkTraceState, link.text);
-        integer(kColumnLinkFlags, link.flags);
-        integer(kColumnLinkDropped, link.dropped_attributes);
-        writer->stage(kColumnLinkOrder).codes.push_back(link.order);
-        text(kColumnLinkOverflow, link.overflow);
-        emit_attributes(Table::kLinks, link.order, link.first_cell);
-    }
-}
-
-void SegmentBuilder::State::emit_span(const SpanRow& row) {
-    const auto integer = [&](uint32_t column, uint64_t value) {
-        writer->stage(column).integers.push_back(static_cast<int64_t>(value));
-    };
-    const auto text = [&](uint32_t column, uint32_t code) {
-        writer->stage(column).codes.push_back(code);
-    };
-    const auto owner = static_cast<uint32_t>(writer->stage(kColumnStart).integers.size());
-    writer->stage(kColumnSpanId).fixed.append(row.span_id.view());
-    integer(kColumnStart, row.start_ns);
-    integer(kColumnDuration, row.end_ns - row.start_ns);
-    text(kColumnName, row.name);
-    integer(kColumnKind, static_cast<uint64_t>(row.kind));
-    integer(kColumnStatus, row.status);
-    text(kColumnStatusMessage, row.status_message);
-    integer(kColumnFlags, row.flags);
-    text(kColumnTraceState, row.trace_state);
-    integer(kColumnDroppedAttributes, row.dropped_attributes);
-    integer(kColumnDroppedEvents, row.dropped_events);
-    integer(kColumnDroppedLinks, row.dropped_links);
-    integer(kColumnScope, row.scope);
-    writer->stage(kColumnOrder).codes.push_back(row.order);
-    text(kColumnOverflow, row.overflow);
-    emit_attributes(Table::kSpans, row.order, row.first_cell);
-    emit_children(row, owner);
-}
-
-Result<void> SegmentBuilder::State::write_rows() {
-    // Rows by fragment.
-    boost::unordered_flat_map<TraceId, uint32_t, std::hash<TraceId>> numbers;
-    std::vector<uint32_t> fragment_of(spans.size());
-    std::vector<TraceFragment> fragments;
-    for (uint32_t row = 0; row < spans.size(); ++row) {
-        const SpanRow& span = spans[row];
-        const auto [at, is_new] =
-            numbers.try_emplace(span.trace_id, static_cast<uint32_t>(fragments.size()));
-        if (is_new) {
-            fragments.emplace_back();
-            fragments.back().trace_id = span.trace_id;
-            fragments.back().start_ns = UINT64_MAX;
-        }
-        TraceFragment& fragment = fragments[at->second];
-        fragment_of[row] = at->second;
-        ++fragment.rows;
-        fragment.start_ns = std::min(fragment.start_ns, span.start_ns);
-        fragment.end_ns = std::max({fragment.end_ns, span.start_ns, span.end_ns});
-        fragment.errors += span.status == static_cast<uint8_t>(otlp::StatusCode::kError);
-    }
-    std::vector<uint32_t> sorted(fragments.size());
-    std::iota(sorted.begin(), sorted.end(), 0U);
-    std::sort(sorted.begin(), sorted.end(),
-              [&](uint32_t a, uint32_t b) { return fragment_before(fragments[a], fragments[b]); });
-    uint32_t first_row = 0;
-    for (const uint32_t number : sorted) {
-        fragments[number].first_row = first_row;
-        first_row += fragments[number].rows;
-    }
-    std::vector<uint32_t> rows(spans.size());
-    {
-        std::vector<uint32_t> next(fragments.size());
-        for (size_t i = 0; i < fragments.size(); ++i)
-            next[i] = fragments[i].first_row;
-        for (uint32_t row = 0; row < spans.size(); ++row)
-            rows[next[fragment_of[row]]++] = row;
-    }
-    GroupPlan plan(options.row_group_rows);
-    std::vector<SpanId> ids;
-    std::vector<SpanId> parents;
-    std::vector<int64_t> parent_links;
-    for (uint32_t f = 0; f < sorted.size(); ++f) {
-        const TraceFragment& fragment = fragments[sorted[f]];
-        const std::span<uint32_t> mine(rows.data() + fragment.first_row, fragment.rows);
-        std::sort(mine.begin(), mine.end(), [&](uint32_t a, uint32_t b) {
-            return spans[a].start_ns != spans[b].start_ns ? spans[a].start_ns < spans[b].start_ns
-                   : spans[a].span_id != spans[b].span_id ? spans[a].span_id < spans[b].span_id
-                                                          : a < b;
-        });
-        ids.clear();
-        parents.clear();
-        for (const uint32_t row : mine) {
-            ids.push_back(spans[row].span_id);
-            parents.push_back(spans[row].parent_id);
-        }
-        link_parents(ids, parents, parent_links);
-        writer->add_fragment(fragment);
-        if (plan.is_due(fragment.rows)) TRY(plan.write(*writer));
-        for (uint32_t i = 0; i < mine.size(); ++i) {
-            const SpanRow& span = spans[mine[i]];
-            if (plan.is_full(span.events, span.links)) TRY(plan.write(*writer));
-            plan.add(f, fragment.start_ns, i, span.events, span.links);
-            ColumnStage& stage = writer->stage(kColumnParentId);
-            stage.integers.push_back(parent_links[i]);
-            if (parent_links[i] == kParentElsewhere) stage.fixed.append(span.parent_id.view());
-            emit_span(span);
-        }
-    }
-    return plan.write(*writer);
-}
-
-Result<Blob> SegmentBuilder::State::finish() {
-    prepare_orders();
-    TRY(write_rows());
-    TRY_ASSIGN(const SegmentInfo info, writer->finish());
-    (void)info;
-    auto bytes = std::make_shared<std::string>(std::move(image));
-    return Blob::wrap(bytes, bytes->data(), bytes->size());
 }
 
 SegmentBuilder::SegmentBuilder(SegmentOptions options)

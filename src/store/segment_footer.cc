@@ -129,6 +129,10 @@ Result<void> read_tables(ByteReader& reader, uint64_t end, SegmentFooter& footer
     footer.trace_index = read_place(reader);
     footer.filter_offset = reader.varint();
     footer.filter_pages = static_cast<uint32_t>(reader.varint_max(UINT32_MAX));
+    if (footer.version >= 2) {
+        footer.directory = read_place(reader);
+        footer.followers = read_place(reader);
+    }
     footer.rollup = read_place(reader);
     if (!reader.ok() || !reader.at_end()) return damaged("it has a wrong length");
     for (const BlockPlace& chunk : footer.chunks)
@@ -140,6 +144,10 @@ Result<void> read_tables(ByteReader& reader, uint64_t end, SegmentFooter& footer
     for (const DictionaryPlace& place : footer.dictionaries)
         if (place.entries > 0 && !lies_within(place.block, end))
             return damaged("a dictionary lies outside the file");
+    if (footer.directory.bytes != 0 && !lies_within(footer.directory, end))
+        return damaged("the places lie outside the file");
+    if (footer.followers.bytes != 0 && !lies_within(footer.followers, end))
+        return damaged("the followers lie outside the file");
     if (footer.filter_offset > end ||
         footer.filter_pages > (end - footer.filter_offset) / kChecksumBytes)
         return damaged("the filter lies outside the file");
@@ -167,8 +175,9 @@ size_t SegmentFooter::memory_bytes() const {
     return bytes;
 }
 
-Result<SegmentFooter> parse_footer(std::string_view body, uint64_t offset) {
+Result<SegmentFooter> parse_footer(std::string_view body, uint64_t offset, uint32_t version) {
     SegmentFooter footer;
+    footer.version = version;
     TRY_ASSIGN(footer.storage, decode_bytes(body));
     ByteReader reader(footer.storage.view());
     SegmentInfo& info = footer.info;

@@ -55,8 +55,13 @@ struct SegmentFooter {
     std::vector<uint32_t> first_place;     // per group, and the end
     std::vector<BlockPlace> chunks;        // of the fragment table
     BlockPlace trace_index;
+    uint32_t version = 0;
+    // Version 1: pages of a filter; no page: nothing is there. Version 2: pages of the places'
+    // cells; no page: anything may be anywhere.
     uint64_t filter_offset = 0;
     uint32_t filter_pages = 0;
+    BlockPlace directory;  // of the places
+    BlockPlace followers;
     BlockPlace rollup;
 
     // nullptr where the group has no block of the column.
@@ -65,6 +70,6 @@ struct SegmentFooter {
 };
 
 // `offset` is where the footer begins: no block reaches beyond it.
-Result<SegmentFooter> parse_footer(std::string_view body, uint64_t offset);
+Result<SegmentFooter> parse_footer(std::string_view body, uint64_t offset, uint32_t version);
 
 }  // namespace spanloom::store

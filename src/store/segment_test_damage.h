@@ -41,11 +41,13 @@ inline void seal(std::string& image) {
         std::memcpy(image.data() + trailer, &offset, 8);
     }
     const auto bytes = static_cast<uint32_t>(trailer - offset);
+    uint32_t version = 0;
+    std::memcpy(&version, image.data() + trailer + 12, 4);
     std::memcpy(image.data() + trailer + 8, &bytes, 4);
     const std::string_view body = std::string_view(image).substr(offset, bytes);
     seal_bytes(image, trailer + 16,
                hash64(std::string_view(image).substr(trailer, 16), hash64(body)));
-    const auto footer = parse_footer(std::string(body), offset);
+    const auto footer = parse_footer(std::string(body), offset, version);
     if (!footer) return;
     for (const ColumnPlace& place : footer->places)
         seal_block(image, {place.offset, place.bytes});
@@ -55,6 +57,8 @@ inline void seal(std::string& image) {
         seal_block(image, place);
     seal_block(image, footer->trace_index);
     seal_block(image, footer->rollup);
+    if (footer->directory.bytes > 0) seal_block(image, footer->directory);
+    if (footer->followers.bytes > 0) seal_block(image, footer->followers);
     const uint32_t page_bytes = kFilterPageBytes + kChecksumBytes;
     for (uint32_t page = 0; page < footer->filter_pages; ++page)
         seal_block(image, {footer->filter_offset + uint64_t{page} * page_bytes, page_bytes});

@@ -32,7 +32,10 @@ class TextTable {
     std::string_view text(uint32_t code) const {
         return {entries_[code].data, entries_[code].size};
     }
-    uint64_t hash(uint32_t code) const { return entries_[code].hash; }
+    uint64_t hash(uint32_t code) const {
+        const uint64_t known = entries_[code].hash;
+        return known != 0 ? known : hash64(text(code));
+    }
 
     // The code of the text, kNone where it is not here.
     uint32_t find(std::string_view text, uint64_t hash) const {
@@ -50,6 +53,13 @@ class TextTable {
         const uint32_t code = size();
         entries_.push_back({keep(text), static_cast<uint32_t>(text.size()), hash});
         place(code, hash);
+        return code;
+    }
+    // Without looking whether it is here, and without its hash: find() does not find it. For texts
+    // that hardly repeat; nothing can be inserted afterwards.
+    uint32_t append(std::string_view text) {
+        const uint32_t code = size();
+        entries_.push_back({keep(text), static_cast<uint32_t>(text.size()), 0});
         return code;
     }
     uint32_t intern(std::string_view text, uint64_t hash) {

@@ -1,6 +1,7 @@
 #include "store/segment_writer.h"
 
 #include <algorithm>
+#include <array>
 #include <bit>
 #include <cstring>
 #include <numeric>
@@ -10,6 +11,7 @@
 #include "otlp/view.h"
 #include "store/column.h"
 #include "store/segment_bytes.h"
+#include "store/segment_filter.h"
 
 namespace spanloom::store {
 namespace {
@@ -17,6 +19,7 @@ namespace {
 constexpr size_t kBufferBytes = 1U << 20;  // gathered before a file sees them
 // A shared dictionary is given up where less than half of the values are repetitions.
 constexpr uint32_t kDictionaryTrial = 512;
+constexpr size_t kMemoryDictionaryBytesMax = 64U << 20;
 
 bool is_textual(ColumnType type) {
     return type == ColumnType::kString || type == ColumnType::kValue;
@@ -50,6 +53,30 @@ struct SegmentWriter::Operations {
     std::vector<uint64_t> duration_ns;
     std::vector<uint8_t> is_error;
     std::vector<double> weight;
+
+    // What came lately, by service, code of the name and kind: names are looked up once.
+    struct Known {
+        uint32_t service = UINT32_MAX;
+        uint32_t name_code = 0;
+        uint32_t generation = 0;
+        uint32_t operation = 0;
+        int64_t kind = 0;
+    };
+    std::array<Known, 1024> known;
+
+    uint32_t operation_of(uint32_t service, const TextColumn& names_of_column, uint32_t name_code,
+                          int64_t kind) {
+        const uint64_t mixed =
+            (uint64_t{service} << 40 ^ uint64_t{name_code} << 3 ^ static_cast<uint64_t>(kind)) *
+            0x9e3779b97f4a7c15U;
+        Known& one = known[mixed >> 54];
+        if (one.service == service && one.name_code == name_code && one.kind == kind &&
+            one.generation == names_of_column.generation)
+            return one.operation;
+        one = {service, name_code, names_of_column.generation,
+               operation_of(service, names_of_column.table.text(name_code), kind), kind};
+        return one.operation;
+    }
 
     uint32_t operation_of(uint32_t service, std::string_view name, int64_t kind) {
         struct Key {
@@ -114,6 +141,7 @@ uint32_t SegmentWriter::add_column(ColumnKey key) {
     integer_seeds_.push_back(seed);
     columns_.push_back(std::move(key));
     stages_.emplace_back();
+    trials_.emplace_back();
     return number;
 }
 
@@ -175,7 +203,6 @@ uint32_t SegmentWriter::intern(uint32_t column, std::string_view text, uint64_t 
     TextColumn& texts = *texts_[column];
     const uint32_t found = texts.table.find(text, hash);
     if (found != TextTable::kNone) return found;
-    if (texts.is_filtered) filter_.add(filter_hash(texts.seed, hash));
     return texts.table.insert(text, hash);
 }
 
@@ -185,9 +212,6 @@ void SegmentWriter::adopt(uint32_t column, TextTable table, uint64_t values) {
     texts.is_adopted = true;
     texts.values = values;
     texts.is_shared = sharing_pays(texts);
-    if (!texts.is_filtered) return;
-    for (uint32_t code = 0; code < texts.table.size(); ++code)
-        filter_.add(filter_hash(texts.seed, texts.table.hash(code)));
 }
 
 // ---- output
@@ -219,17 +243,40 @@ Result<SegmentWriter::Ref> SegmentWriter::put_block(std::string_view body) {
 
 // ---- row groups
 
-void SegmentWriter::filter_values(uint32_t column) {
+void SegmentWriter::place_integers(uint32_t column) {
     const uint64_t seed = integer_seeds_[column];
-    if (seed == 0) return;
+    if (seed == 0 || !options_.has_places) return;
+    const auto group = static_cast<uint32_t>(groups_.size());
     int64_t last = 0;
     bool first = true;
     for (const int64_t value : stages_[column].integers) {
         if (!first && value == last) continue;
-        filter_.add(filter_hash(seed, filter_integer_hash(value)));
+        places_.add(filter_hash(seed, filter_integer_hash(value)), group);
         last = value;
         first = false;
     }
+}
+
+// Notes that the group at hand has these texts.
+void SegmentWriter::place_codes(TextColumn& texts, std::span<const uint32_t> codes) {
+    if (!texts.is_filtered || !options_.has_places) return;
+    constexpr uint32_t kNowhere = PlacesBuilder::kSeveral - 1;
+    texts.groups.resize(texts.table.size(), kNowhere);
+    const auto group = static_cast<uint32_t>(groups_.size());
+    for (const uint32_t code : codes) {
+        uint32_t& known = texts.groups[code];
+        if (known == kNowhere)
+            known = group;
+        else if (known != group)
+            known = PlacesBuilder::kSeveral;
+    }
+}
+
+// Hands over what was noted, before the codes lose their meaning.
+void SegmentWriter::place_texts(TextColumn& texts) {
+    for (uint32_t code = 0; code < texts.groups.size(); ++code)
+        places_.add(filter_hash(texts.seed, texts.table.hash(code)), texts.groups[code]);
+    texts.groups.clear();
 }
 
 RowGroup SegmentWriter::describe_group() {
@@ -263,7 +310,7 @@ RowGroup SegmentWriter::describe_group() {
     for (size_t i = 0; i < starts.size(); ++i) {
         operations_->operation.push_back(
             operations_->operation_of(operations_->service_of_scope[static_cast<size_t>(scopes[i])],
-                                      texts_[kColumnName]->table.text(names[i]), kinds[i]));
+                                      *texts_[kColumnName], names[i], kinds[i]));
         operations_->start_ns.push_back(static_cast<uint64_t>(starts[i]));
         operations_->duration_ns.push_back(
             static_cast<uint64_t>(std::max<int64_t>(durations[i], 0)));
@@ -294,12 +341,15 @@ void SegmentWriter::encode_start(std::span<const Part> parts, std::string& body)
             before = start;
         }
     }
-    encode_integers(starts, options_.zstd_level, body);
+    encode_integers(starts, options_.zstd_level, body, &trials_[kColumnStart]);
 }
 
 bool SegmentWriter::sharing_pays(const TextColumn& texts) const {
     if (texts.always_shared) return true;
     const uint32_t entries = texts.table.size();
+    // In memory nothing is saved by smaller pieces, and merging maps a whole dictionary once.
+    if (options_.zstd_level <= 0 && texts.is_adopted)
+        return entries <= kShapesMax && texts.table.text_bytes() <= kMemoryDictionaryBytesMax;
     if (entries > kDictionaryEntriesMax || texts.table.text_bytes() > kDictionaryBytesMax)
         return false;
     return entries <= kDictionaryTrial || entries * uint64_t{2} <= texts.values;
@@ -320,7 +370,7 @@ Result<void> SegmentWriter::put_dictionary(TextColumn& texts) {
 
 // The block's own dictionary, in the order of first use; plain texts where few repeat.
 void SegmentWriter::encode_local(TextColumn& texts, std::span<const uint32_t> codes,
-                                 std::string& body) {
+                                 EncodeTrials& trials, std::string& body) {
     texts.local.resize(std::max<size_t>(texts.local.size(), texts.table.size()), TextTable::kNone);
     std::vector<std::string_view> entries;
     std::vector<int64_t> numbers(codes.size());
@@ -337,20 +387,72 @@ void SegmentWriter::encode_local(TextColumn& texts, std::span<const uint32_t> co
     ByteWriter writer(body);
     if (entries.size() == codes.size()) {
         writer.u8(static_cast<uint8_t>(TextForm::kPlain));
-        return encode_texts(entries, options_.zstd_level, body);
+        return encode_texts(entries, options_.zstd_level, body, &texts.local_trials);
     }
     writer.u8(static_cast<uint8_t>(TextForm::kLocal));
     writer.varint(entries.size());
     std::string list;
-    encode_texts(entries, options_.zstd_level, list);
+    encode_texts(entries, options_.zstd_level, list, &texts.local_trials);
     writer.text(list);
-    encode_integers(numbers, options_.zstd_level, body);
+    encode_integers(numbers, options_.zstd_level, body, &trials);
+}
+
+// The columns among an order's that may follow from the name.
+const std::vector<uint32_t>& SegmentWriter::followed_columns(uint32_t order) {
+    while (followed_columns_.size() <= order) {
+        const auto code = static_cast<uint32_t>(followed_columns_.size());
+        const std::string_view list = texts_[kColumnOrder]->table.text(code);
+        std::vector<uint32_t>& columns = followed_columns_.emplace_back();
+        for (size_t i = 0; i < list.size() / 4; ++i) {
+            uint32_t column = 0;
+            std::memcpy(&column, list.data() + i * 4, 4);
+            const ColumnType type = columns_[column].type;
+            const bool is_likely = !followers_.is_learnt() || followers_.follows(column);
+            if (is_likely && (type == ColumnType::kInt || type == ColumnType::kString))
+                columns.push_back(column);
+        }
+    }
+    return followed_columns_[order];
+}
+
+// Which name each value of the group's columns goes with, before stages are emptied.
+void SegmentWriter::gather_names() {
+    const std::vector<uint32_t>& names = stages_[kColumnName].codes;
+    has_names_ = options_.zstd_level > 0 && !names.empty() && !all_empty(kColumnName);
+    if (!has_names_) return;
+    names_of_values_.resize(columns_.size());
+    for (auto& column : names_of_values_)
+        column.clear();
+    names_of_values_[kColumnName] = names;
+    const std::vector<uint32_t>& orders = stages_[kColumnOrder].codes;
+    for (size_t row = 0; row < orders.size(); ++row)
+        for (const uint32_t column : followed_columns(orders[row]))
+            names_of_values_[column].push_back(names[row]);
+}
+
+bool SegmentWriter::encode_following(uint32_t column, std::span<const int64_t> values,
+                                     std::string& body) {
+    // A name that has only the block's own code cannot be followed.
+    if (!has_names_ || !texts_[kColumnName]->is_shared || column == kColumnName ||
+        column == kColumnDuration || columns_[column].table != Table::kSpans)
+        return false;
+    const auto& names = names_of_values_[column < kFixedColumns ? uint32_t{kColumnName} : column];
+    if (!followers_.is_learnt()) followers_.learn(column, names, values);
+    return followers_.follows(column) &&
+           followers_.encode(column, names, values, options_.zstd_level, body);
+}
+
+void SegmentWriter::encode_values(uint32_t column, std::span<const int64_t> values,
+                                  std::string& body) {
+    if (encode_following(column, values, body)) return;
+    encode_integers(values, options_.zstd_level, body, &trials_[column]);
 }
 
 Result<void> SegmentWriter::encode_text(uint32_t column, std::string& body) {
     TextColumn& texts = *texts_[column];
     const std::vector<uint32_t>& codes = stages_[column].codes;
     if (!texts.is_adopted) texts.values += codes.size();
+    place_codes(texts, codes);
     if (texts.is_shared && !texts.is_adopted && !sharing_pays(texts)) {
         texts.is_shared = false;
         if (texts.dictionary_used) TRY(put_dictionary(texts));
@@ -359,11 +461,12 @@ Result<void> SegmentWriter::encode_text(uint32_t column, std::string& body) {
         texts.dictionary_used = true;
         ByteWriter(body).u8(static_cast<uint8_t>(TextForm::kShared));
         const std::vector<int64_t> numbers(codes.begin(), codes.end());
-        encode_integers(numbers, options_.zstd_level, body);
+        encode_values(column, numbers, body);
         return {};
     }
-    encode_local(texts, codes, body);
+    encode_local(texts, codes, trials_[column], body);
     if (texts.is_adopted) return {};
+    place_texts(texts);
     texts.table.clear();
     ++texts.generation;
     return {};
@@ -377,6 +480,7 @@ Result<void> SegmentWriter::write_group(std::span<const Part> parts) {
     rows_ += group.meta.rows;
     events_ += group.meta.events;
     links_ += group.meta.links;
+    gather_names();
     std::vector<std::string> bodies;
     // Dictionaries given up on the way come first, so that the group's blocks are adjacent.
     std::string body;
@@ -387,11 +491,11 @@ Result<void> SegmentWriter::write_group(std::span<const Part> parts) {
             case ColumnType::kInt:
                 if (stage.integers.empty()) continue;
                 if (column < kFixedColumns && zero_max(stage.integers) == 0) break;
-                filter_values(column);
+                place_integers(column);
                 if (column == kColumnStart) {
                     encode_start(parts, body);
                 } else {
-                    encode_integers(stage.integers, options_.zstd_level, body);
+                    encode_values(column, stage.integers, body);
                 }
                 break;
             case ColumnType::kDouble: {
@@ -405,7 +509,7 @@ Result<void> SegmentWriter::write_group(std::span<const Part> parts) {
                 if (column == kColumnParentId) {
                     if (zero_max(stage.integers) == 0) break;
                     std::string links;
-                    encode_integers(stage.integers, options_.zstd_level, links);
+                    encode_integers(stage.integers, options_.zstd_level, links, &trials_[column]);
                     ByteWriter(body).text(links);
                     encode_bytes(stage.fixed, 0, body);
                 } else if (!stage.fixed.empty()) {
@@ -422,6 +526,10 @@ Result<void> SegmentWriter::write_group(std::span<const Part> parts) {
         if (body.empty()) continue;
         group.blocks.push_back({column, static_cast<uint32_t>(body.size() + kChecksumBytes)});
         bodies.push_back(body);
+    }
+    if (has_names_ && !followers_.is_learnt()) {
+        followers_.end_learning();
+        followed_columns_.clear();
     }
     group.offset = offset_;
     for (const std::string& one : bodies)
@@ -486,7 +594,8 @@ Result<SegmentWriter::Ref> SegmentWriter::put_trace_index() {
 }
 
 // Resources and scopes are searched by their attributes, too.
-void SegmentWriter::filter_messages() {
+void SegmentWriter::place_messages() {
+    const auto place = [&](uint64_t hash) { places_.add(hash, PlacesBuilder::kSeveral); };
     const auto add = [&](Scope scope, const otlp::AttributeView& attribute) {
         const auto seed = [&](ValueKind kind) {
             return filter_seed(scope, Intrinsic::kNone, attribute.key, kind);
@@ -494,17 +603,16 @@ void SegmentWriter::filter_messages() {
         const otlp::ValueView& value = attribute.value;
         switch (value.type) {
             case otlp::ValueType::kString:
-                filter_.add(filter_hash(seed(ValueKind::kString), hash64(value.bytes)));
+                place(filter_hash(seed(ValueKind::kString), hash64(value.bytes)));
                 break;
             case otlp::ValueType::kBool:
-                filter_.add(
-                    filter_hash(seed(ValueKind::kBool), filter_integer_hash(value.boolean)));
+                place(filter_hash(seed(ValueKind::kBool), filter_integer_hash(value.boolean)));
                 break;
             case otlp::ValueType::kInt:
-                filter_.add(filter_hash(seed(ValueKind::kInt), filter_integer_hash(value.integer)));
+                place(filter_hash(seed(ValueKind::kInt), filter_integer_hash(value.integer)));
                 break;
             default:  // any value may match
-                filter_.add(filter_hash(seed(ValueKind::kOther), 0));
+                place(filter_hash(seed(ValueKind::kOther), 0));
                 break;
         }
     };
@@ -521,17 +629,16 @@ void SegmentWriter::filter_messages() {
         const otlp::ScopeView scope = otlp::ScopeView::parse(reader.text());
         for (const auto attribute : scope.attributes())
             add(Scope::kInstrumentation, attribute);
-        filter_.add(filter_hash(
+        place(filter_hash(
             filter_seed(Scope::kIntrinsic, Intrinsic::kInstrumentationName, {}, ValueKind::kString),
             hash64(scope.name)));
-        filter_.add(filter_hash(filter_seed(Scope::kIntrinsic, Intrinsic::kInstrumentationVersion,
-                                            {}, ValueKind::kString),
-                                hash64(scope.version)));
+        place(filter_hash(filter_seed(Scope::kIntrinsic, Intrinsic::kInstrumentationVersion, {},
+                                      ValueKind::kString),
+                          hash64(scope.version)));
     }
 }
 
-std::string SegmentWriter::footer(uint64_t filter_offset, uint32_t filter_pages,
-                                  std::span<const Ref> chunks, Ref index, Ref rollup) const {
+std::string SegmentWriter::footer(const Tables& tables) const {
     std::string out;
     ByteWriter writer(out);
     writer.varint(rows_);
@@ -579,43 +686,61 @@ std::string SegmentWriter::footer(uint64_t filter_offset, uint32_t filter_pages,
             before = block.column;
         }
     }
-    writer.varint(chunks.size());
-    for (const Ref& chunk : chunks) {
+    writer.varint(tables.chunks.size());
+    for (const Ref& chunk : tables.chunks) {
         writer.varint(chunk.offset);
         writer.varint(chunk.bytes);
     }
-    writer.varint(index.offset);
-    writer.varint(index.bytes);
-    writer.varint(filter_offset);
-    writer.varint(filter_pages);
-    writer.varint(rollup.offset);
-    writer.varint(rollup.bytes);
+    writer.varint(tables.index.offset);
+    writer.varint(tables.index.bytes);
+    writer.varint(tables.cells.offset);
+    writer.varint(tables.cells.bytes / (kPlacePageBytes + kChecksumBytes));
+    writer.varint(tables.places.offset);
+    writer.varint(tables.places.bytes);
+    writer.varint(tables.followers.offset);
+    writer.varint(tables.followers.bytes);
+    writer.varint(tables.rollup.offset);
+    writer.varint(tables.rollup.bytes);
     return out;
+}
+
+Result<void> SegmentWriter::put_places(Tables& tables) {
+    if (!options_.has_places) return {};
+    for (const auto& texts : texts_)
+        if (texts != nullptr) place_texts(*texts);
+    place_messages();
+    const PlacesBuilder::Built places = places_.build(static_cast<uint32_t>(groups_.size()));
+    if (places.pairs == 0) return {};
+    tables.cells.offset = offset_;
+    for (size_t at = 0; at < places.cells.size(); at += kPlacePageBytes)
+        TRY(put_block(std::string_view(places.cells).substr(at, kPlacePageBytes)));
+    tables.cells.bytes = offset_ - tables.cells.offset;
+    TRY_ASSIGN(tables.places, put_block(places.directory));
+    return {};
 }
 
 Result<SegmentInfo> SegmentWriter::finish() {
     for (const auto& texts : texts_)
         if (texts != nullptr && texts->is_shared && texts->dictionary_used)
             TRY(put_dictionary(*texts));
-    std::vector<Ref> chunks;
+    Tables tables;
     for (size_t from = 0; from < fragments_.size(); from += kFragmentsPerChunk) {
         const size_t to = std::min<size_t>(from + kFragmentsPerChunk, fragments_.size());
-        TRY_ASSIGN(chunks.emplace_back(), put_fragment_chunk(from, to));
+        TRY_ASSIGN(tables.chunks.emplace_back(), put_fragment_chunk(from, to));
     }
-    TRY_ASSIGN(const Ref index, put_trace_index());
-    filter_messages();
-    const std::string filter = filter_.build();
-    const uint64_t filter_offset = offset_;
-    for (size_t at = 0; at < filter.size(); at += kFilterPageBytes)
-        TRY(put_block(std::string_view(filter).substr(at, kFilterPageBytes)));
-    Ref rollup;
+    TRY_ASSIGN(tables.index, put_trace_index());
+    TRY(put_places(tables));
+    const std::string followers = followers_.directory(options_.zstd_level);
+    if (!followers.empty()) {
+        TRY_ASSIGN(tables.followers, put_block(followers));
+    }
     if (operations_ != nullptr) {
         const std::string bytes =
             options_.rollup({operations_->operations, operations_->operation, operations_->start_ns,
                              operations_->duration_ns, operations_->is_error, operations_->weight});
         std::string body;
         encode_bytes(bytes, options_.zstd_level, body);
-        TRY_ASSIGN(rollup, put_block(body));
+        TRY_ASSIGN(tables.rollup, put_block(body));
     }
     info_.spans = rows_;
     info_.traces = fragments_.size();
@@ -623,9 +748,7 @@ Result<SegmentInfo> SegmentWriter::finish() {
     if (rows_ == 0) info_.start_ns_min = 0;
     if (info_.arrival_ns_min > info_.arrival_ns_max) info_.arrival_ns_min = info_.arrival_ns_max;
     std::string body;
-    encode_bytes(footer(filter_offset, static_cast<uint32_t>(filter.size() / kFilterPageBytes),
-                        chunks, index, rollup),
-                 options_.zstd_level, body);
+    encode_bytes(footer(tables), options_.zstd_level, body);
     std::string trailer;
     ByteWriter writer(trailer);
     writer.u64(offset_);

@@ -8,9 +8,11 @@
 #include <vector>
 
 #include "base/io.h"
+#include "store/column.h"
 #include "store/segment.h"
-#include "store/segment_filter.h"
+#include "store/segment_followers.h"
 #include "store/segment_layout.h"
+#include "store/segment_places.h"
 #include "store/segment_text_table.h"
 
 namespace spanloom::store {
@@ -33,7 +35,8 @@ struct ColumnStage {
 // stops paying, each block has its own.
 struct TextColumn {
     TextTable table;
-    uint64_t seed = 0;  // of the filter
+    uint64_t seed = 0;             // of its pairs
+    std::vector<uint32_t> groups;  // by code: the row group that has it, or PlacesBuilder::kSeveral
     bool is_filtered = false;
     bool is_shared = true;
     bool always_shared = false;
@@ -42,6 +45,7 @@ struct TextColumn {
     uint32_t generation = 0;       // codes of an older one mean nothing now
     uint64_t values = 0;
     std::vector<uint32_t> local;  // codes of the block at hand by those of the table
+    EncodeTrials local_trials;    // of what `local` refers to
     uint64_t dictionary_offset = 0;
     uint64_t dictionary_bytes = 0;
     uint32_t dictionary_entries = 0;
@@ -69,6 +73,12 @@ class SegmentWriter {
     // Texts become codes of their column, good until the group is written; while `generation` of
     // the column stays, they stay good longer.
     uint32_t intern(uint32_t column, std::string_view text, uint64_t hash);
+    // The same for a text that the caller has not given since the column's generation began: where
+    // blocks have their own dictionaries it is taken without a look whether another gave it.
+    uint32_t add_text(uint32_t column, std::string_view text) {
+        TextColumn& texts = *texts_[column];
+        return texts.is_shared ? intern(column, text, hash64(text)) : texts.table.append(text);
+    }
     TextColumn& texts(uint32_t column) { return *texts_[column]; }
     bool has_texts(uint32_t column) const { return texts_[column] != nullptr; }
     // Takes over all texts that the column will have, for `values` values: their codes are the
@@ -117,20 +127,35 @@ class SegmentWriter {
     Result<void> put(std::string_view bytes);
     Result<Ref> put_block(std::string_view body);
     Result<void> flush();
-    void filter_values(uint32_t column);
-    void filter_messages();
+    void place_integers(uint32_t column);
+    void place_codes(TextColumn& texts, std::span<const uint32_t> codes);
+    void place_texts(TextColumn& texts);
+    void place_messages();
     void encode_column(uint32_t column, std::span<const Part> parts, std::string& body);
     void encode_start(std::span<const Part> parts, std::string& body);
     Result<void> encode_text(uint32_t column, std::string& body);
-    void encode_local(TextColumn& texts, std::span<const uint32_t> codes, std::string& body);
+    void gather_names();
+    const std::vector<uint32_t>& followed_columns(uint32_t order);
+    void encode_values(uint32_t column, std::span<const int64_t> values, std::string& body);
+    bool encode_following(uint32_t column, std::span<const int64_t> values, std::string& body);
+    void encode_local(TextColumn& texts, std::span<const uint32_t> codes, EncodeTrials& trials,
+                      std::string& body);
     Result<void> put_dictionary(TextColumn& texts);
     bool sharing_pays(const TextColumn& texts) const;
     bool all_empty(uint32_t column) const;
     RowGroup describe_group();
     Result<Ref> put_fragment_chunk(size_t from, size_t to);
     Result<Ref> put_trace_index();
-    std::string footer(uint64_t filter_offset, uint32_t filter_pages, std::span<const Ref> chunks,
-                       Ref index, Ref rollup) const;
+    struct Tables {
+        std::vector<Ref> chunks;
+        Ref index;
+        Ref cells;  // of the places, with all their pages
+        Ref places;
+        Ref followers;
+        Ref rollup;
+    };
+    std::string footer(const Tables& tables) const;
+    Result<void> put_places(Tables& tables);
 
     SegmentOptions options_;
     std::string* image_ = nullptr;
@@ -142,6 +167,7 @@ class SegmentWriter {
     std::vector<std::unique_ptr<TextColumn>> texts_;  // null where the column has no texts
     std::vector<uint64_t> integer_seeds_;             // of attribute columns of integers
     std::vector<ColumnStage> stages_;
+    std::vector<EncodeTrials> trials_;  // per column
     TextTable column_names_;
     std::vector<uint32_t> column_numbers_;  // by code of column_names_
     TextTable resources_;                   // schema url length, schema url, message
@@ -149,7 +175,12 @@ class SegmentWriter {
 
     std::vector<Group> groups_;
     std::vector<TraceFragment> fragments_;
-    FilterBuilder filter_;
+    PlacesBuilder places_;
+    FollowerTable followers_;
+    bool has_names_ = false;  // of the group at hand, below
+    // The name of the span of each value, by column; of all spans with kColumnName.
+    std::vector<std::vector<uint32_t>> names_of_values_;
+    std::vector<std::vector<uint32_t>> followed_columns_;  // by order of attributes
     SegmentInfo info_;
     uint64_t rows_ = 0;
     uint64_t events_ = 0;

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -12,6 +13,8 @@
 #include "base/io.h"
 #include "base/metrics.h"
 #include "base/random.h"
+#include "store/deletions.h"
+#include "store/documents.h"
 #include "store/log.h"
 #include "store/search.h"
 
@@ -34,12 +37,65 @@ struct StoreOptions {
     uint64_t retention_bytes = 0;            // of all segments; 0: none
     double disk_used_max = 0.8;  // share of (own + free bytes) beyond which the oldest go
     uint64_t disk_free_bytes_min = 256U << 20;  // below this nothing is accepted
+    // A file that is given up where not even retention and the manifest find room.
+    uint64_t reserve_bytes = 0;
+    // Spans of a deleted trace that come within this time are deleted as well.
+    uint64_t deletion_memory_ms = 24ULL * 3'600'000;
     uint64_t log_file_bytes = 32U << 20;
     uint64_t log_queue_bytes_max = 64U << 20;      // requests that wait for their sync
     uint64_t builder_queue_bytes_max = 16U << 20;  // durable requests that wait for the head
     uint32_t merge_segments_min = 8;               // of similar size, before they are merged
     uint64_t shutdown_ms = 5'000;                  // what the destructor may take for its flush
     RollupFunction rollup;
+};
+
+// What becomes of the traces of an hour in recent/ when it ages. A judgement of later stages,
+// handed in.
+struct AgeingQuestion {
+    std::string tenant;
+    uint64_t hour = 0;                                      // of arrival, since 1970
+    std::vector<std::shared_ptr<const Segment>> partition;  // what ages
+    std::vector<std::shared_ptr<const Segment>> all;        // and everything of the tenant
+    std::vector<TraceId> traces;                            // of the partition, each once
+};
+struct AgeingAnswer {
+    static constexpr uint32_t kDrop = UINT32_MAX;
+    struct Rule {
+        std::string name;
+        uint64_t keep_for_ms = 0;  // 0: as the store's retention says
+    };
+    std::vector<Rule> rules;
+    std::vector<uint32_t> rule_of;  // for each trace: which rule keeps it, or kDrop
+};
+struct Ageing {
+    uint64_t recent_for_ms = 0;     // 0: age alone moves nothing
+    uint64_t recent_bytes_max = 0;  // 0: no limit but the store's
+    std::map<std::string, uint64_t> rule_bytes_max;
+    // Asked once for each hour, on the maintenance thread, before anything of it is changed; an
+    // error leaves the hour as it is until later. May be asked again for an hour after a crash or
+    // a failed write. None: nothing ages.
+    std::function<Result<AgeingAnswer>(const AgeingQuestion&)> verdict;
+    // The hour's traces are where the answer put them, for good.
+    std::function<void(const AgeingQuestion&, const AgeingAnswer&)> done;
+};
+
+// What is to be deleted, and for whom the record is kept.
+struct DeletionRequest {
+    std::string tenant = "default";
+    std::vector<TraceId> traces;
+    std::string by;
+    std::string reason;
+    uint64_t query_hash = 0;  // of the query that found them; 0: they were named
+};
+
+// What a backup holds.
+struct BackupReport {
+    uint64_t at_ns = 0;
+    uint64_t segments = 0;
+    uint64_t spans = 0;
+    uint64_t bytes = 0;
+    uint64_t linked_bytes = 0;  // of them, shared with the data directory
+    uint64_t other_files = 0;   // documents and records of deletions
 };
 
 struct StoreState {
@@ -51,6 +107,8 @@ struct StoreState {
     uint64_t oldest_arrival_ns = 0;  // 0: empty
     uint64_t quarantined = 0;
     uint64_t duplicates = 0;  // resends recognised
+    uint64_t kept_bytes = 0;  // of disk_bytes, in kept/
+    uint64_t hiding = 0;      // segments that hold what was deleted, still to be rewritten
     LogState log;
     bool is_read_only = false;
     std::string reason;
@@ -73,10 +131,32 @@ class Store : public Sink {
     // Waits until all that is accepted is searchable ; flush: and in segments on disk.
     virtual Result<void> seal() = 0;
     virtual Result<void> flush() = 0;
-    // Runs merging and retention now, in the caller's thread, until nothing is left to do.
+    // Runs ageing, merging, erasing and retention now, in the caller's thread, until nothing is
+    // left to do.
     virtual Result<void> settle() = 0;
+    // Takes effect with the next look of the maintenance.
+    virtual void set_ageing(Ageing ageing) = 0;
+    // Hides the traces from every reader at once, durably, and erases them from segments and log
+    // in the background. Traces that are not there are left out of the record; kNotFound where
+    // none is.
+    virtual Result<Deletion> erase(DeletionRequest request) = 0;
+    virtual std::vector<Deletion> deletions() const = 0;  // newest first
+    // Everything acknowledged before the call, as a data directory of its own in the empty `target`
+    // (docs/format/manifest.md). `place`: how people find it, noted among the documents of the kind
+    // kBackupKind. Any thread; nothing waits for it but the flush at its beginning.
+    virtual Result<BackupReport> backup(Io& target, const std::string& place) = 0;
+    virtual Documents& documents() = 0;
     virtual StoreState state() const = 0;
 };
+
+constexpr std::string_view kBackupKind = "backups";
+constexpr std::string_view kBackupMark = "BACKUP";  // the file that comes last
+
+// Puts a backup into the empty `target`, which then is a data directory. Both checks everything
+// first, where `verify` says so.
+enum class RestoreCheck : uint8_t { kVerify, kTrust };
+Result<BackupReport> restore_backup(Io& backup, Io& target, RestoreCheck check,
+                                    const std::function<void(uint64_t, uint64_t)>& progress);
 
 // What `spanloom check` tells of a data directory that no server holds.
 struct CheckReport {
@@ -88,10 +168,14 @@ struct CheckReport {
     uint64_t log_records = 0;
     uint64_t log_spans = 0;
     uint64_t log_bytes = 0;
+    uint64_t documents = 0;
+    uint64_t deletions = 0;
     std::vector<std::string> damage;  // one sentence each
     std::vector<std::string> notes;
 };
 // Reads everything and checks every checksum; changes nothing. `progress` gets (done, all) bytes.
 Result<CheckReport> check_data(Io& io, const std::function<void(uint64_t, uint64_t)>& progress);
+// The same for what nobody writes, which may be a place where nothing can be written.
+Result<CheckReport> check_backup(Io& io, const std::function<void(uint64_t, uint64_t)>& progress);
 
 }  // namespace spanloom::store

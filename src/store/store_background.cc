@@ -6,30 +6,31 @@
 #include <pthread.h>
 
 #include "base/log.h"
+#include "base/text.h"
 #include "store/store_engine.h"
 #include "store/store_paths.h"
 
 namespace spanloom::store {
 namespace {
 
+constexpr const char* kReservePath = "reserve";
 constexpr auto kFlushLook = std::chrono::milliseconds(100);
 constexpr auto kFlushRetry = std::chrono::milliseconds(2000);
 constexpr auto kMaintenanceLook = std::chrono::milliseconds(1000);
 constexpr auto kMaintenanceRetry = std::chrono::milliseconds(10'000);
-constexpr uint64_t kClockSlackNs =
-    300'000'000'000;  // what the wall clock may gain before it is doubted
 
 ManifestSegment entry_of(const LiveSegment& live) {
     const SegmentInfo& info = live.segment->info();
-    return {live.id, live.tenant, live.hour, info.spans, info.bytes};
-}
-
-SegmentFacts facts_of(const LiveSegment& live) {
-    const SegmentInfo& info = live.segment->info();
-    return {live.id, live.tenant, live.hour, info.spans, info.bytes, info.arrival_ns_max};
+    return {live.id, live.tenant, live.hour, info.spans, info.bytes, live.kept};
 }
 
 }  // namespace
+
+SegmentFacts facts_of(const LiveSegment& live) {
+    const SegmentInfo& info = live.segment->info();
+    return {live.id,    live.tenant,         live.hour, info.spans,
+            info.bytes, info.arrival_ns_max, live.kept};
+}
 
 void StoreEngine::start_threads() {
     builder_ = std::thread([this] { run_builder(); });
@@ -44,12 +45,42 @@ void StoreEngine::measure_disk() {
     if (const Result<DiskSpace> space = io_.space()) gauges_->disk_free_bytes = space->free_bytes;
 }
 
+// The reserve is room that others cannot take while the disk fills. It comes back when the disk
+// has room for it several times.
+void StoreEngine::keep_reserve() {
+    constexpr uint64_t kTimes = 4;
+    if (options_.reserve_bytes == 0 || has_reserve_) return;
+    if (gauges_->disk_free_bytes < options_.reserve_bytes * kTimes + options_.disk_free_bytes_min)
+        return;
+    const auto write = [&]() -> Result<void> {
+        TRY_ASSIGN(auto file, io_.create(kReservePath));
+        const std::string piece(1U << 16, '\x5a');  // not zeros: no file system leaves them out
+        for (uint64_t at = 0; at < options_.reserve_bytes; at += piece.size())
+            TRY(file->append(std::string_view(piece).substr(
+                0, std::min<uint64_t>(piece.size(), options_.reserve_bytes - at))));
+        return file->sync();
+    };
+    has_reserve_ = true;
+    if (!write()) give_up_reserve();
+}
+
+bool StoreEngine::give_up_reserve() {
+    if (!has_reserve_) return false;
+    has_reserve_ = false;
+    const Result<void> removed = io_.remove(kReservePath);
+    log::warning("the disk is full: the reserve of {} is {}", format_bytes(options_.reserve_bytes),
+                 removed ? "given up, to make room by retention" : "gone already");
+    return true;
+}
+
 // ---------------------------------------------------------------------------------------- flush
 
 bool StoreEngine::wants_flush() const {
     const LiveTotals totals = live_.totals();
     if (totals.memory_bytes >= options_.flush_bytes) return true;
     if (gauges_->unflushed_log_bytes >= options_.log_bytes_max) return true;
+    // What was deleted is not to stay in memory and in the log until something else wants it.
+    if (erase_flush_) return true;
     if (totals.oldest_in_memory_ns == 0) return false;
     return clock_.monotonic_ns() - totals.oldest_in_memory_ns >=
            options_.flush_after_ms * 1'000'000;
@@ -99,29 +130,30 @@ Result<void> StoreEngine::flush_now(const std::function<bool()>& stop) {
         change.log_position = end;
         std::vector<Written> written;
         for (const auto& [key, segments] : partitions) {
-            Result<Written> one = write_segment(segments, stop);
+            Result<std::optional<Written>> one =
+                write_segment({key.first, key.second, std::nullopt}, segments, nullptr, stop);
             if (!one) {
                 remove_written(written);
                 return tl::unexpected(std::move(one).error());
             }
-            change.added.push_back(one->entry);
-            counters_.flushed_spans.add(one->entry.spans);
-            written.push_back(std::move(*one));
+            if (!*one) continue;
+            change.added.push_back((*one)->entry);
+            counters_.flushed_spans.add((*one)->entry.spans);
+            counters_.flushed_bytes.add((*one)->entry.bytes);
+            gauges_->written_bytes += (*one)->entry.bytes;
+            written.push_back(std::move(**one));
         }
-        if (written.empty() && end.value <= flushed_end_) return {};
-        TRY(commit_written(change, written));
+        if (inputs.empty() && end.value <= flushed_end_) return {};
         std::vector<uint64_t> gone;
         for (const LiveSegments::Pointer& one : inputs)
             gone.push_back(one->serial);
-        std::vector<LiveSegment> come;
-        for (Written& one : written)
-            come.push_back(std::move(one.live));
-        live_.replace(gone, std::move(come));
+        TRY(commit_written(change, std::move(written), gone));
         flushed_end_ = end.value;
         log_->free_before(end);
         counters_.flushes.add();
         return {};
     };
+    erase_flush_ = false;
     Result<void> result = flush_all();
     flush_fails_ = !result;
     if (!result) {
@@ -139,24 +171,32 @@ Result<void> StoreEngine::flush_now(const std::function<bool()>& stop) {
     return result;
 }
 
-Result<void> StoreEngine::write_temporary(const std::string& path,
-                                          const std::vector<LiveSegments::Pointer>& inputs,
-                                          const std::function<bool()>& stop) {
+Result<uint64_t> StoreEngine::write_temporary(const std::string& path, const std::string& tenant,
+                                              const std::vector<LiveSegments::Pointer>& inputs,
+                                              const TraceFilter& keeps,
+                                              const std::function<bool()>& stop) {
     TRY_ASSIGN(auto file, io_.create(path));
     std::vector<std::shared_ptr<const Segment>> segments;
     for (const LiveSegments::Pointer& one : inputs)
         segments.push_back(one->segment);
     SegmentOptions on_disk;
     on_disk.rollup = options_.rollup;
-    TRY(merge_segments(segments, on_disk, *file, stop));
-    return file->sync();
+    on_disk.keeps_trace = keeps;
+    if (const auto hidden = deletions_.hidden(tenant))
+        on_disk.keeps_trace = [&keeps, hidden](const TraceId& id) {
+            return !hidden->contains(id) && (!keeps || keeps(id));
+        };
+    TRY_ASSIGN(const SegmentInfo info, merge_segments(segments, on_disk, *file, stop));
+    TRY(file->sync());
+    return info.spans;
 }
 
-Result<StoreEngine::Written> StoreEngine::write_segment(
-    const std::vector<LiveSegments::Pointer>& inputs, const std::function<bool()>& stop) {
-    const std::string& tenant = inputs.front()->tenant;
-    const uint64_t hour = inputs.front()->hour;
-    const std::string directory = tenant_directory(tenant);
+// None: no trace is left to write.
+Result<std::optional<StoreEngine::Written>> StoreEngine::write_segment(
+    const Place& place, const std::vector<LiveSegments::Pointer>& inputs, const TraceFilter& keeps,
+    const std::function<bool()>& stop) {
+    const Area area = place.kept ? Area::kKept : Area::kRecent;
+    const std::string directory = tenant_directory(area, place.tenant);
     uint64_t id = 0;
     {
         std::lock_guard lock(manifest_mutex_);
@@ -164,14 +204,19 @@ Result<StoreEngine::Written> StoreEngine::write_segment(
         if (!directories_.contains(directory)) {
             TRY(io_.make_directory(directory));
             TRY(io_.sync_directory(""));
-            TRY(io_.sync_directory("recent"));
+            TRY(io_.sync_directory(area_name(area)));
             directories_.insert(directory);
         }
     }
-    const std::string path = segment_path(tenant, {hour, id});
+    const std::string path = segment_path(area, place.tenant, {place.hour, id});
     const std::string temporary = path + ".tmp";
     const auto write = [&]() -> Result<std::shared_ptr<const Segment>> {
-        TRY(write_temporary(temporary, inputs, stop));
+        TRY_ASSIGN(const uint64_t spans,
+                   write_temporary(temporary, place.tenant, inputs, keeps, stop));
+        if (spans == 0) {
+            TRY(io_.remove(temporary));
+            return nullptr;
+        }
         TRY(io_.rename(temporary, path));
         TRY(io_.sync_directory(directory));
         TRY_ASSIGN(auto file, io_.open(path));
@@ -185,16 +230,18 @@ Result<StoreEngine::Written> StoreEngine::write_segment(
         obsolete_.collect(io_);
         return tl::unexpected(std::move(segment).error());
     }
+    if (*segment == nullptr) return std::nullopt;
     Written written;
     written.live.id = id;
-    written.live.tenant = tenant;
-    written.live.hour = hour;
+    written.live.tenant = place.tenant;
+    written.live.hour = place.hour;
+    written.live.kept = place.kept;
     written.live.path = path;
     written.live.memory_bytes = (*segment)->memory_bytes();
     written.live.since_monotonic_ns = clock_.monotonic_ns();
     written.live.segment = std::move(*segment);
     written.entry = entry_of(written.live);
-    return written;
+    return std::optional<Written>(std::move(written));
 }
 
 void StoreEngine::remove_written(const std::vector<Written>& written) {
@@ -204,11 +251,18 @@ void StoreEngine::remove_written(const std::vector<Written>& written) {
     obsolete_.collect(io_);
 }
 
-Result<void> StoreEngine::commit_written(const ManifestChange& change,
-                                         const std::vector<Written>& written) {
+// Manifest and live segments change together: who holds the lock sees the same in both.
+Result<void> StoreEngine::commit_written(const ManifestChange& change, std::vector<Written> written,
+                                         const std::vector<uint64_t>& gone) {
     std::unique_lock lock(manifest_mutex_);
     Result<void> committed = manifest_->commit(change);
-    if (committed) return committed;
+    if (committed) {
+        std::vector<LiveSegment> come;
+        for (Written& one : written)
+            come.push_back(std::move(one.live));
+        live_.replace(gone, std::move(come));
+        return {};
+    }
     // Where the manifest on disk may name the files, they must stay until it is known not to.
     const bool is_known = manifest_->repair().has_value();
     for (const Written& one : written) {
@@ -239,12 +293,10 @@ void StoreEngine::run_maintenance() {
             std::lock_guard manifest_lock(manifest_mutex_);
             obsolete_.collect(io_);
         }
-        Result<bool> more = drop_expired();
-        while (more && !stopping_) {
-            more = merge_once([this] { return stopping_.load(); });
-            if (more && !*more) break;
-            measure_disk();
-        }
+        Result<bool> more = true;
+        while (more && *more && !stopping_)
+            more = maintain_once([this] { return stopping_.load(); });
+        complete_deletions();
         update_gauges();
         if (more) continue;
         pause = kMaintenanceRetry;
@@ -256,15 +308,28 @@ Result<void> StoreEngine::settle() {
     std::lock_guard lock(maintenance_mutex_);
     bool has_more = true;
     while (has_more) {
-        measure_disk();
-        TRY_ASSIGN(const bool dropped, drop_expired());
-        TRY_ASSIGN(const bool merged, merge_once([] { return false; }));
-        has_more = dropped || merged;
+        TRY_ASSIGN(has_more, maintain_once([] { return false; }));
     }
     update_gauges();
-    std::lock_guard manifest_lock(manifest_mutex_);
-    obsolete_.collect(io_);
+    {
+        std::lock_guard manifest_lock(manifest_mutex_);
+        obsolete_.collect(io_);
+    }
+    complete_deletions();
     return {};
+}
+
+// The next thing there is to do: what makes room comes first.
+Result<bool> StoreEngine::maintain_once(const std::function<bool()>& stop) {
+    measure_disk();
+    keep_reserve();
+    TRY_ASSIGN(const bool has_aged, age_once(stop));
+    if (has_aged) return true;
+    TRY_ASSIGN(const bool has_dropped, drop_expired());
+    if (has_dropped) return true;
+    TRY_ASSIGN(const bool has_merged, merge_once(stop));
+    if (has_merged) return true;
+    return erase_once(stop);
 }
 
 Result<bool> StoreEngine::merge_once(const std::function<bool()>& stop) {
@@ -276,41 +341,58 @@ Result<bool> StoreEngine::merge_once(const std::function<bool()>& stop) {
     const std::vector<uint64_t> ids = choose_merge(std::move(facts), options_, clock_.wall_ns());
     if (ids.empty()) return false;
     std::vector<LiveSegments::Pointer> inputs;
+    for (const LiveSegments::Pointer& one : segments) {
+        if (std::find(ids.begin(), ids.end(), one->id) != ids.end()) inputs.push_back(one);
+    }
+    const LiveSegment& first = *inputs.front();
+    return rewrite({{{first.tenant, first.hour, first.kept}, nullptr}}, std::move(inputs), stop);
+}
+
+// Puts the outputs, all or none of them, in the place of the inputs.
+Result<bool> StoreEngine::rewrite(const std::vector<Output>& outputs,
+                                  std::vector<LiveSegments::Pointer> inputs,
+                                  const std::function<bool()>& stop) {
     ManifestChange change;
     std::vector<uint64_t> gone;
     uint64_t bytes = 0;
-    for (const LiveSegments::Pointer& one : segments) {
-        if (std::find(ids.begin(), ids.end(), one->id) == ids.end()) continue;
-        inputs.push_back(one);
+    for (const LiveSegments::Pointer& one : inputs) {
         change.removed.push_back(one->id);
         gone.push_back(one->serial);
         bytes += one->segment->info().bytes;
     }
-    // Both the inputs and the output are there for a while.
-    if (gauges_->disk_free_bytes < bytes + options_.disk_free_bytes_min / 2) return false;
-    Result<Written> written = write_segment(inputs, stop);
-    if (!written) {
-        if (written.error().code == ErrorCode::kCancelled) return false;
-        counters_.merge_failures.add();
-        if (written.error().code != ErrorCode::kDataLoss)
-            return tl::unexpected(std::move(written).error());
-        find_damage(inputs);
-        return true;
+    // Both the inputs and the outputs are there for a while.
+    if (!has_room_for(bytes)) return false;
+    std::vector<Written> written;
+    for (const Output& output : outputs) {
+        Result<std::optional<Written>> one =
+            write_segment(output.place, inputs, output.keeps, stop);
+        if (!one) {
+            remove_written(written);
+            if (one.error().code == ErrorCode::kCancelled) return false;
+            counters_.merge_failures.add();
+            if (one.error().code != ErrorCode::kDataLoss)
+                return tl::unexpected(std::move(one).error());
+            find_damage(inputs);
+            return true;
+        }
+        if (!*one) continue;
+        change.added.push_back((*one)->entry);
+        counters_.merged_spans.add((*one)->entry.spans);
+        counters_.merged_bytes.add((*one)->entry.bytes);
+        gauges_->written_bytes += (*one)->entry.bytes;
+        written.push_back(std::move(**one));
     }
-    change.added.push_back(written->entry);
     counters_.merges.add();
-    counters_.merged_spans.add(written->entry.spans);
-    std::vector<Written> one;
-    one.push_back(std::move(*written));
-    TRY(commit_written(change, one));
-    std::vector<LiveSegment> come;
-    come.push_back(std::move(one.front().live));
-    live_.replace(gone, std::move(come));
+    TRY(commit_written(change, std::move(written), gone));
     std::lock_guard lock(manifest_mutex_);
     for (LiveSegments::Pointer& input : inputs)
         obsolete_.add(input->path, input->segment);
     inputs.clear();
     return true;
+}
+
+bool StoreEngine::has_room_for(uint64_t bytes) const {
+    return gauges_->disk_free_bytes >= bytes + options_.disk_free_bytes_min / 2;
 }
 
 // Which of them made a merge fail: they are served as far as they can be, and merged no more.
@@ -339,11 +421,9 @@ Result<bool> StoreEngine::drop_expired() {
     for (const LiveSegments::Pointer& one : segments)
         facts.push_back(facts_of(*one));
     TRY_ASSIGN(const DiskSpace space, io_.space());
-    // A wall clock that jumps ahead while we run must not make everything old.
-    const uint64_t expected_ns =
-        opened_wall_ns_ + (clock_.monotonic_ns() - opened_monotonic_ns_) + kClockSlackNs;
-    const uint64_t now_ns = std::min(clock_.wall_ns(), expected_ns);
-    const std::vector<uint64_t> ids = choose_drops(std::move(facts), options_, now_ns, space);
+    const SpaceLimits limits = space_limits(facts, options_, *ageing(), space);
+    const std::vector<uint64_t> ids =
+        choose_drops(std::move(facts), options_, trusted_now_ns(), limits);
     if (ids.empty()) return false;
     ManifestChange change;
     change.removed = ids;
@@ -353,6 +433,8 @@ Result<bool> StoreEngine::drop_expired() {
     }
     std::lock_guard lock(manifest_mutex_);
     Result<void> committed = manifest_->commit(change);
+    if (!committed && committed.error().code == ErrorCode::kResourceExhausted && give_up_reserve())
+        committed = manifest_->commit(change);
     if (!committed && committed.error().code == ErrorCode::kResourceExhausted) {
         // The disk has no room even for the entry: make some first.
         for (const LiveSegments::Pointer& one : dropped)

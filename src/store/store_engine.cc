@@ -22,6 +22,13 @@ Error refused(std::string text, uint32_t retry_after_s) {
     return Error{ErrorCode::kUnavailable, std::move(text), retry_after_s};
 }
 
+// How long durable requests may wait for room before others are told to come later.
+constexpr auto kStallLook = std::chrono::milliseconds(2000);
+
+Error stalled() {
+    return refused("more arrives than is written to disk", kRetryBusy_s);
+}
+
 uint64_t request_hash(const Batch& batch, uint64_t bytes_hash) {
     return hash64(batch.tenant, bytes_hash);
 }
@@ -36,9 +43,11 @@ StoreCounters::StoreCounters(MetricsRegistry& metrics)
       flushes(metrics.counter("store_flushes_total", "Flushes of segments in memory to disk.")),
       flush_failures(metrics.counter("store_flush_failures_total", "Flushes that failed.")),
       flushed_spans(metrics.counter("store_flushed_spans_total", "Spans flushed to disk.")),
+      flushed_bytes(metrics.counter("store_flushed_bytes_total", "Bytes written by flushes.")),
       merges(metrics.counter("store_merges_total", "Merges of segments on disk.")),
       merge_failures(metrics.counter("store_merge_failures_total", "Merges that failed.")),
       merged_spans(metrics.counter("store_merged_spans_total", "Spans rewritten by merges.")),
+      merged_bytes(metrics.counter("store_merged_bytes_total", "Bytes written by merges.")),
       dropped_segments(metrics.counter("store_retention_segments_total",
                                        "Segments dropped by age, bytes or share of the disk.")),
       dropped_spans(metrics.counter("store_retention_spans_total", "Spans of dropped segments.")),
@@ -47,6 +56,14 @@ StoreCounters::StoreCounters(MetricsRegistry& metrics)
           metrics.counter("store_damaged_segments_total", "Segments in which damage was found.")),
       recovered_spans(
           metrics.counter("store_recovered_spans_total", "Spans read back from the log at start.")),
+      aged_traces(
+          metrics.counter("store_aged_traces_total", "Traces that the keep rules decided about.")),
+      aged_dropped_traces(
+          metrics.counter("store_aged_dropped_traces_total", "Of them, those that no rule keeps.")),
+      deleted_traces(metrics.counter("store_deleted_traces_total", "Traces deleted on request.")),
+      deleted_spans(metrics.counter("store_deleted_spans_total", "Spans deleted on request.")),
+      poison_requests(metrics.counter("store_poison_requests_total",
+                                      "Requests set aside because they ended the process.")),
       refused_memory(
           metrics.counter("store_refused_total", "Requests refused.", {{"reason", "memory"}})),
       refused_disk(
@@ -68,9 +85,16 @@ void RecentRequests::insert(uint64_t hash) {
 
 StoreEngine::StoreEngine(StoreOptions options, Io& io, const Clock& clock, Random& random,
                          MetricsRegistry& metrics)
-    : options_(std::move(options)), io_(io), clock_(clock), counters_(metrics) {
+    : options_(std::move(options)),
+      io_(io),
+      clock_(clock),
+      counters_(metrics),
+      deletions_(io),
+      documents_(io),
+      live_(deletions_) {
     SegmentOptions in_memory;
     in_memory.zstd_level = 0;
+    in_memory.has_places = false;  // soon merged, and small enough to look at
     in_memory.rollup = options_.rollup;
     heads_ = std::make_unique<Heads>(std::move(in_memory), options_.seal_spans, random.next());
     opened_wall_ns_ = clock.wall_ns();
@@ -152,6 +176,10 @@ std::optional<Error> StoreEngine::refusal() const {
         std::lock_guard lock(failure_mutex_);
         return refused("segments cannot be written: " + flush_failure_, kRetryDisk_s);
     }
+    if (is_stalled_) {
+        counters_.refused_memory.add();
+        return stalled();
+    }
     const bool waits = options_.background == StoreBackground::kThreads;
     // With threads the builder waits for room, so only what is far beyond is refused here.
     const uint64_t memory_max =
@@ -174,6 +202,12 @@ void StoreEngine::accept(Batch batch, std::function<void(Result<void>)> done) {
     if (batch.spans.empty()) return done({});
     const uint64_t bytes_hash = hash64(batch.bytes.view());
     const uint64_t hash = request_hash(batch, bytes_hash);
+    if (poison_.contains(hash)) {
+        counters_.poison_requests.add();
+        return done(fail(ErrorCode::kInvalidArgument,
+                         "this request ended the server twice and was set aside; do not send it "
+                         "again, and report what is in its quarantine directory"));
+    }
     if (recent_.has(hash)) {
         counters_.duplicate_spans.add(batch.spans.size());
         return done({});
@@ -194,14 +228,24 @@ void StoreEngine::accept(Batch batch, std::function<void(Result<void>)> done) {
 
 void StoreEngine::became_durable(Batch batch, LogPosition end) {
     counters_.accepted_spans.add(batch.spans.size());
+    gauges_->received_bytes += batch.bytes.size();
+    gauges_->written_bytes += batch.bytes.size();
     if (options_.background == StoreBackground::kCaller) return build({std::move(batch), end});
     const uint64_t bytes = batch.bytes.size();
     {
         std::unique_lock lock(builder_mutex_);
         // The log waits with its next group: what is acknowledged is soon searchable.
-        builder_room_.wait(lock, [&] {
+        const auto has_room = [&] {
             return stopping_ || gauges_->builder_queue_bytes < options_.builder_queue_bytes_max;
-        });
+        };
+        while (!builder_room_.wait_for(lock, kStallLook, has_room)) {
+            // Those behind get an answer, too.
+            is_stalled_ = true;
+            lock.unlock();
+            log_->refuse_queued(stalled());
+            lock.lock();
+        }
+        is_stalled_ = false;
         gauges_->builder_queue_bytes += bytes;
         ++queued_;
         builder_queue_.push_back({std::move(batch), end});
@@ -338,6 +382,8 @@ StoreState StoreEngine::state() const {
     state.segments = totals.segments;
     state.segments_in_memory = totals.segments_in_memory;
     state.disk_bytes = totals.disk_bytes;
+    state.kept_bytes = totals.kept_bytes;
+    state.hiding = totals.hiding;
     state.memory_bytes = memory_bytes();
     state.oldest_arrival_ns = totals.oldest_arrival_ns;
     state.quarantined = gauges_->quarantined.load();

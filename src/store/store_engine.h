@@ -13,6 +13,8 @@
 #include <unordered_set>
 #include <vector>
 
+#include "store/deletions.h"
+#include "store/documents.h"
 #include "store/head.h"
 #include "store/log_file.h"
 #include "store/manifest.h"
@@ -20,6 +22,8 @@
 #include "store/store_live.h"
 
 namespace spanloom::store {
+
+SegmentFacts facts_of(const LiveSegment& live);
 
 // What metrics read; outlives the store with them.
 struct StoreGauges {
@@ -31,6 +35,8 @@ struct StoreGauges {
     std::atomic<uint64_t> builder_queue_bytes = 0;
     std::atomic<uint64_t> disk_free_bytes = UINT64_MAX;
     std::atomic<uint64_t> unflushed_log_bytes = 0;
+    std::atomic<uint64_t> received_bytes = 0;
+    std::atomic<uint64_t> written_bytes = 0;  // to the log and to segments
     std::atomic<uint64_t> quarantined = 0;
 };
 
@@ -42,14 +48,21 @@ struct StoreCounters {
     Counter& flushes;
     Counter& flush_failures;
     Counter& flushed_spans;
+    Counter& flushed_bytes;
     Counter& merges;
     Counter& merge_failures;
     Counter& merged_spans;
+    Counter& merged_bytes;
     Counter& dropped_segments;
     Counter& dropped_spans;
     Counter& dropped_bytes;
     Counter& damaged_segments;
     Counter& recovered_spans;
+    Counter& aged_traces;
+    Counter& aged_dropped_traces;
+    Counter& deleted_traces;
+    Counter& deleted_spans;
+    Counter& poison_requests;
     Counter& refused_memory;
     Counter& refused_disk;
 };
@@ -84,6 +97,11 @@ class StoreEngine final : public Store {
     Result<void> seal() override;
     Result<void> flush() override;
     Result<void> settle() override;
+    void set_ageing(Ageing ageing) override;
+    Result<Deletion> erase(DeletionRequest request) override;
+    std::vector<Deletion> deletions() const override;
+    Result<BackupReport> backup(Io& target, const std::string& place) override;
+    Documents& documents() override { return documents_; }
     StoreState state() const override;
 
   private:
@@ -96,6 +114,18 @@ class StoreEngine final : public Store {
         ManifestSegment entry;
         LiveSegment live;
     };
+    using TraceFilter = std::function<bool(const TraceId&)>;
+    // Which partition a segment belongs to.
+    struct Place {
+        std::string tenant;
+        uint64_t hour = 0;
+        std::optional<Keeping> kept;
+    };
+    // What a segment is to hold of its inputs; no filter: all of it.
+    struct Output {
+        Place place;
+        TraceFilter keeps;
+    };
 
     StoreEngine(StoreOptions options, Io& io, const Clock& clock, Random& random,
                 MetricsRegistry& metrics);
@@ -103,7 +133,7 @@ class StoreEngine final : public Store {
     // ---- opening (store_recovery.cc)
     Result<void> recover(Random& random, MetricsRegistry& metrics);
     Result<void> open_segments(ManifestChange& change);
-    Result<void> take_in_files(bool adopt, ManifestChange& change);
+    Result<void> take_in_files(Area area, bool adopt, ManifestChange& change);
     void quarantine(const ManifestSegment& entry, const std::string& why);
     Result<void> replay_log();
     void register_gauges(MetricsRegistry& metrics);
@@ -124,17 +154,36 @@ class StoreEngine final : public Store {
     void run_maintenance();
     bool wants_flush() const;
     Result<void> flush_now(const std::function<bool()>& stop);
-    Result<Written> write_segment(const std::vector<LiveSegments::Pointer>& inputs,
-                                  const std::function<bool()>& stop);
-    Result<void> write_temporary(const std::string& path,
-                                 const std::vector<LiveSegments::Pointer>& inputs,
-                                 const std::function<bool()>& stop);
-    Result<void> commit_written(const ManifestChange& change, const std::vector<Written>& written);
+    Result<std::optional<Written>> write_segment(const Place& place,
+                                                 const std::vector<LiveSegments::Pointer>& inputs,
+                                                 const TraceFilter& keeps,
+                                                 const std::function<bool()>& stop);
+    Result<uint64_t> write_temporary(const std::string& path, const std::string& tenant,
+                                     const std::vector<LiveSegments::Pointer>& inputs,
+                                     const TraceFilter& keeps, const std::function<bool()>& stop);
+    Result<void> commit_written(const ManifestChange& change, std::vector<Written> written,
+                                const std::vector<uint64_t>& gone);
     void remove_written(const std::vector<Written>& written);
     Result<bool> merge_once(const std::function<bool()>& stop);
+    Result<bool> rewrite(const std::vector<Output>& outputs,
+                         std::vector<LiveSegments::Pointer> inputs,
+                         const std::function<bool()>& stop);
+    bool has_room_for(uint64_t bytes) const;
     void find_damage(const std::vector<LiveSegments::Pointer>& inputs);
+    Result<bool> maintain_once(const std::function<bool()>& stop);
     Result<bool> drop_expired();
     void measure_disk();
+    void keep_reserve();
+    bool give_up_reserve();
+
+    // ---- ageing and deletion (store_ageing.cc)
+    uint64_t trusted_now_ns() const;
+    std::shared_ptr<const Ageing> ageing() const;
+    Result<bool> age_once(const std::function<bool()>& stop);
+    std::vector<Output> ageing_outputs(const AgeingQuestion& question, const AgeingAnswer& answer,
+                                       const std::vector<uint64_t>& spans) const;
+    Result<bool> erase_once(const std::function<bool()>& stop);
+    void complete_deletions();
 
     const StoreOptions options_;
     Io& io_;
@@ -144,6 +193,10 @@ class StoreEngine final : public Store {
     std::unique_ptr<FileLock> lock_;
     std::unique_ptr<FileLog> log_;
     RecentRequests recent_;
+    std::unordered_set<uint64_t> poison_;  // requests that are refused; set while opening
+    bool has_reserve_ = false;             // of the maintenance
+    Deletions deletions_;
+    Documents documents_;
     LiveSegments live_;
     uint64_t opened_wall_ns_ = 0;
     uint64_t opened_monotonic_ns_ = 0;
@@ -179,6 +232,11 @@ class StoreEngine final : public Store {
     std::atomic<uint64_t> stop_deadline_ns_ = UINT64_MAX;  // monotonic
     std::atomic<uint64_t> flushed_end_ = 0;
     std::atomic<bool> flush_fails_ = false;
+    std::atomic<bool> is_stalled_ = false;   // durable requests have waited long for the head
+    std::atomic<bool> erase_flush_ = false;  // something deleted is still in memory or in the log
+
+    mutable std::mutex ageing_mutex_;
+    std::shared_ptr<const Ageing> ageing_ = std::make_shared<const Ageing>();
 
     mutable std::mutex failure_mutex_;
     std::string failure_;  // why nothing is accepted, for good; "" while all is well

@@ -10,6 +10,8 @@
 #include <vector>
 
 #include "base/io.h"
+#include "store/deletions.h"
+#include "store/manifest.h"
 #include "store/retention.h"
 #include "store/segment.h"
 
@@ -21,8 +23,13 @@ struct LiveSegment {
     uint64_t serial = 0;  // order of appearance in this process
     std::string tenant;
     uint64_t hour = 0;
-    std::string path;  // "" in memory
+    std::optional<Keeping> kept;  // none: in recent/
+    std::string path;             // "" in memory
     std::shared_ptr<const Segment> segment;
+    // What queries see of it: without what was deleted. None: nothing is left, or what is hidden
+    // cannot be told because of damage.
+    std::shared_ptr<const Segment> visible;
+    bool has_hidden = false;  // it holds what was deleted, and is to be rewritten
     uint64_t memory_bytes = 0;
     uint64_t since_monotonic_ns = 0;
     bool is_damaged = false;  // a block is; it is served, but no longer merged
@@ -33,9 +40,12 @@ struct LiveTotals {
     uint64_t segments = 0;
     uint64_t segments_in_memory = 0;
     uint64_t disk_bytes = 0;
+    uint64_t kept_bytes = 0;  // of them, in kept/
     uint64_t memory_bytes = 0;
     uint64_t oldest_arrival_ns = 0;
     uint64_t oldest_in_memory_ns = 0;  // monotonic; 0: none
+    uint64_t hiding = 0;               // segments that hold what was deleted
+    uint64_t hiding_in_memory = 0;
 };
 
 // The set of segments of all tenants, as one that changes at once. Thread-safe.
@@ -43,19 +53,32 @@ class LiveSegments {
   public:
     using Pointer = std::shared_ptr<const LiveSegment>;
 
+    explicit LiveSegments(const Deletions& deletions) : deletions_(deletions) {}
+
     // Newest arrival last.
     std::vector<std::shared_ptr<const Segment>> snapshot(std::string_view tenant) const;
     // Those with one of these serials go, the others come, in one step.
     void replace(const std::vector<uint64_t>& gone, std::vector<LiveSegment> come);
+    // These traces, which `deletions` has since, are seen no more, of all segments in one step.
+    void hide(std::string_view tenant, const std::vector<TraceId>& ids);
     void mark_damaged(uint64_t serial);
+    // Some segment of the tenant holds what was deleted.
+    bool is_hiding(std::string_view tenant) const;
     std::vector<Pointer> all() const;
     std::vector<Pointer> in_memory() const;
     std::vector<Pointer> on_disk() const;
     LiveTotals totals() const;
 
   private:
+    void publish(const std::vector<uint64_t>& gone, std::vector<LiveSegment> come);
+    void count();
+
     using Tenants = std::map<std::string, std::vector<Pointer>, std::less<>>;
 
+    const Deletions& deletions_;
+    // Over working out what is hidden and publishing it, so that no segment comes in between with
+    // what was known before. Taken before mutex_.
+    std::mutex hide_mutex_;
     mutable std::mutex mutex_;
     Tenants tenants_;
     LiveTotals totals_;

@@ -69,12 +69,20 @@ std::optional<SegmentName> parse_segment_name(std::string_view name) {
     return parsed;
 }
 
-std::string tenant_directory(std::string_view tenant) {
-    return "recent/" + encode_tenant(tenant);
+const char* area_name(Area area) {
+    return area == Area::kRecent ? "recent" : "kept";
 }
 
-std::string segment_path(std::string_view tenant, SegmentName name) {
-    return tenant_directory(tenant) + "/" + segment_name(name);
+uint64_t partition_hour(Area area, uint64_t hour) {
+    return area == Area::kRecent ? hour : hour / 24 * 24;
+}
+
+std::string tenant_directory(Area area, std::string_view tenant) {
+    return fmt::format("{}/{}", area_name(area), encode_tenant(tenant));
+}
+
+std::string segment_path(Area area, std::string_view tenant, SegmentName name) {
+    return tenant_directory(area, tenant) + "/" + segment_name(name);
 }
 
 }  // namespace spanloom::store

@@ -21,7 +21,13 @@ struct SegmentName {
 };
 std::string segment_name(SegmentName name);
 std::optional<SegmentName> parse_segment_name(std::string_view name);
-std::string tenant_directory(std::string_view tenant);
-std::string segment_path(std::string_view tenant, SegmentName name);
+
+// recent/ has a partition for each hour of arrival, kept/ one for each day (named by its first
+// hour) of what was chosen when an hour aged.
+enum class Area : uint8_t { kRecent, kKept };
+const char* area_name(Area area);
+uint64_t partition_hour(Area area, uint64_t hour);
+std::string tenant_directory(Area area, std::string_view tenant);
+std::string segment_path(Area area, std::string_view tenant, SegmentName name);
 
 }  // namespace spanloom::store

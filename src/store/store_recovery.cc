@@ -4,6 +4,7 @@
 #include "base/hash.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "store/replay_marks.h"
 #include "store/store_engine.h"
 #include "store/store_paths.h"
 
@@ -11,7 +12,6 @@ namespace spanloom::store {
 namespace {
 
 constexpr const char* kLockPath = "lock";
-constexpr const char* kSegments = "recent";
 
 void report(const std::vector<std::string>& damage, const std::vector<std::string>& notes) {
     for (const std::string& one : damage)
@@ -25,7 +25,8 @@ LiveSegment live_of(const ManifestSegment& entry, std::shared_ptr<const Segment>
     live.id = entry.id;
     live.tenant = entry.tenant;
     live.hour = entry.hour;
-    live.path = segment_path(entry.tenant, {entry.hour, entry.id});
+    live.kept = entry.kept;
+    live.path = entry.path();
     live.memory_bytes = segment->memory_bytes();
     live.segment = std::move(segment);
     return live;
@@ -60,9 +61,14 @@ Result<void> StoreEngine::recover(Random& random, MetricsRegistry& metrics) {
     const bool adopt = reading.is_missing || !reading.damage.empty() || is_behind;
     register_gauges(metrics);
     measure_disk();
+    has_reserve_ = io_.open("reserve").has_value();
+    std::vector<std::string> lost_deletions;
+    TRY(deletions_.load(lost_deletions));
+    report(lost_deletions, {});
     ManifestChange change;
     TRY(open_segments(change));
-    TRY(take_in_files(adopt, change));
+    for (const Area area : {Area::kRecent, Area::kKept})
+        TRY(take_in_files(area, adopt, change));
     // Without room for it the next flush writes it.
     if (Result<void> written = manifest_->commit(change); !written)
         log::warning("the manifest cannot be written now: {}", written.error().message);
@@ -72,7 +78,7 @@ Result<void> StoreEngine::recover(Random& random, MetricsRegistry& metrics) {
 Result<void> StoreEngine::open_segments(ManifestChange& change) {
     std::vector<LiveSegment> come;
     for (const auto& [id, entry] : manifest_->state().segments) {
-        const std::string path = segment_path(entry.tenant, {entry.hour, entry.id});
+        const std::string path = entry.path();
         Result<std::unique_ptr<ReadableFile>> file = io_.open(path);
         if (!file) {
             // Perhaps it comes back: it stays in the manifest.
@@ -100,7 +106,7 @@ Result<void> StoreEngine::open_segments(ManifestChange& change) {
 }
 
 void StoreEngine::quarantine(const ManifestSegment& entry, const std::string& why) {
-    const std::string path = segment_path(entry.tenant, {entry.hour, entry.id});
+    const std::string path = entry.path();
     const std::string directory = "quarantine/" + encode_tenant(entry.tenant);
     const std::string place = directory + "/" + segment_name({entry.hour, entry.id});
     gauges_->quarantined += 1;
@@ -108,20 +114,20 @@ void StoreEngine::quarantine(const ManifestSegment& entry, const std::string& wh
     Result<void> moved = io_.make_directory(directory);
     if (moved) moved = io_.rename(path, place);
     if (moved) moved = io_.sync_directory(directory);
-    if (moved) moved = io_.sync_directory(tenant_directory(entry.tenant));
+    if (moved) moved = io_.sync_directory(tenant_directory(entry.area(), entry.tenant));
     log::error("damage: {} cannot be read and was {} ({} spans): {}", path,
                moved ? "moved to " + place : "left where it is", entry.spans, why);
 }
 
 // Files that the manifest does not name: remains, or, where it cannot be trusted, segments.
-Result<void> StoreEngine::take_in_files(bool adopt, ManifestChange& change) {
+Result<void> StoreEngine::take_in_files(Area area, bool adopt, ManifestChange& change) {
     std::vector<LiveSegment> come;
-    TRY_ASSIGN(const std::vector<std::string> tenants, io_.list(kSegments));
+    TRY_ASSIGN(const std::vector<std::string> tenants, io_.list(area_name(area)));
     for (const std::string& name : tenants) {
         const std::optional<std::string> tenant = decode_tenant(name);
         if (!tenant) continue;
-        const std::string directory = tenant_directory(*tenant) + "/";
-        TRY_ASSIGN(const std::vector<std::string> files, io_.list(tenant_directory(*tenant)));
+        const std::string directory = tenant_directory(area, *tenant) + "/";
+        TRY_ASSIGN(const std::vector<std::string> files, io_.list(tenant_directory(area, *tenant)));
         for (const std::string& file : files) {
             if (file.ends_with(".tmp")) {
                 obsolete_.add(directory + file, nullptr);
@@ -134,7 +140,9 @@ Result<void> StoreEngine::take_in_files(bool adopt, ManifestChange& change) {
                 obsolete_.add(directory + file, nullptr);
                 continue;
             }
-            ManifestSegment entry{parsed->id, *tenant, parsed->hour, 0, 0};
+            ManifestSegment entry{parsed->id, *tenant, parsed->hour, 0, 0, std::nullopt};
+            // The rule is not known any more; the store's own retention holds.
+            if (area == Area::kKept) entry.kept.emplace();
             Result<std::unique_ptr<ReadableFile>> opened = io_.open(directory + file);
             if (!opened) continue;
             Result<std::shared_ptr<const Segment>> segment = Segment::open(std::move(*opened));
@@ -156,9 +164,16 @@ Result<void> StoreEngine::take_in_files(bool adopt, ManifestChange& change) {
 
 Result<void> StoreEngine::replay_log() {
     const auto never = [] { return false; };
+    ReplayMarks marks(io_);
+    marks.open();
     const auto visit = [&](Batch batch, LogPosition end) -> Result<void> {
+        const uint64_t hash = hash64(batch.tenant, hash64(batch.bytes.view()));
+        if (!marks.begin(hash, batch.bytes.view())) {
+            counters_.poison_requests.add();
+            return {};
+        }
         counters_.recovered_spans.add(batch.spans.size());
-        recent_.insert(hash64(batch.tenant, hash64(batch.bytes.view())));
+        recent_.insert(hash);
         build({std::move(batch), end});
         // Without room on the disk it stays in memory: the log has a limit of its own.
         if (memory_bytes() >= options_.flush_bytes && !flush_fails_) (void)flush_now(never);
@@ -169,8 +184,12 @@ Result<void> StoreEngine::replay_log() {
     if (found.records > 0)
         log::info("read {} spans of {} requests ({}) back from the log", found.spans, found.records,
                   format_bytes(found.bytes));
-    std::lock_guard lock(heads_mutex_);
-    TRY(seal_heads_locked());
+    {
+        std::lock_guard lock(heads_mutex_);
+        TRY(seal_heads_locked());
+    }
+    poison_ = marks.set_aside();
+    marks.finish();
     update_gauges();
     return {};
 }
@@ -205,6 +224,14 @@ void StoreEngine::register_gauges(MetricsRegistry& metrics) {
         &StoreGauges::unflushed_log_bytes);
     add_limit("store_unflushed_log_limit_bytes", "Beyond this a flush is forced.",
               static_cast<double>(options_.log_bytes_max));
+    metrics.gauge("store_write_amplification",
+                  "Bytes written to the log and to segments, per byte received, since the start.",
+                  [gauges = gauges_] {
+                      const auto received = static_cast<double>(gauges->received_bytes.load());
+                      return received == 0
+                                 ? 0.0
+                                 : static_cast<double>(gauges->written_bytes.load()) / received;
+                  });
     add("store_quarantined_segments", "Segments that could not be opened at start.",
         &StoreGauges::quarantined);
 }

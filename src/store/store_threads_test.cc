@@ -126,17 +126,21 @@ TEST_CASE("retention drops the oldest by age, by bytes and by share of what the 
                                                 {2, "b", 1, 10, 100, 1 * kMinute},
                                                 {3, "a", 2, 10, 100, 2 * kMinute}};
     const DiskSpace roomy{1'000'000, 900'000};
+    const auto drops = [&](uint64_t now_ns, const DiskSpace& space) {
+        return choose_drops(segments, options, now_ns,
+                            space_limits(segments, options, Ageing{}, space));
+    };
     const uint64_t now = 10 * kMinute;
-    CHECK(choose_drops(segments, options, now, roomy).empty());
+    CHECK(drops(now, roomy).empty());
     options.retention_ms = 8 * 60'000;
-    CHECK(choose_drops(segments, options, now, roomy) == Numbers{2, 3});
+    CHECK(drops(now, roomy) == Numbers{2, 3});
     options.retention_ms = 0;
     options.retention_bytes = 250;
-    CHECK(choose_drops(segments, options, now, roomy) == Numbers{2});
+    CHECK(drops(now, roomy) == Numbers{2});
     options.retention_bytes = 0;
     // 300 bytes are ours and 20 are free: 256 may be used.
-    CHECK(choose_drops(segments, options, now, {1'000'000, 20}) == Numbers{2});
-    CHECK(choose_drops(segments, options, 0, roomy).empty());
+    CHECK(drops(now, {1'000'000, 20}) == Numbers{2});
+    CHECK(drops(0, roomy).empty());
 }
 
 TEST_CASE("merging takes segments of one partition and of similar size") {

@@ -22,6 +22,8 @@ class SearchSegment {
 
     const Segment& segment() const { return *segment_; }
     bool is_open() const { return reader_ != nullptr; }
+    // It was found out that no span satisfies the predicate.
+    bool is_never() const { return bound_ && bound_->is_never(); }
     SegmentReader& reader();
     SpanWriter& writer();
     Result<BoundPredicate*> predicate();

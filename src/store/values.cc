@@ -1,6 +1,8 @@
 #include "store/values.h"
 
+#include <algorithm>
 #include <cmath>
+#include <vector>
 
 #include <fmt/format.h>
 #include <re2/re2.h>
@@ -207,11 +209,58 @@ bool value_before(const Value& left, const Value& right) {
     return left.text < right.text;
 }
 
+// What most regular expressions really are: texts that are searched for as such.
+struct PlainPattern {
+    enum class Kind : uint8_t { kNone, kOneOf, kPrefix, kContains };
+    Kind kind = Kind::kNone;
+    std::vector<std::string> texts;  // kOneOf: sorted; else one
+
+    bool matches(std::string_view text) const {
+        switch (kind) {
+            case Kind::kOneOf:
+                return std::binary_search(texts.begin(), texts.end(), text);
+            case Kind::kPrefix:
+                return text.starts_with(texts.front());
+            default:
+                return text.find(texts.front()) != std::string_view::npos;
+        }
+    }
+
+    static PlainPattern of(std::string_view regex) {
+        constexpr std::string_view kAny = ".*";
+        const auto is_literal = [](std::string_view part) {
+            return part.find_first_of("\\^$.|?*+()[]{}") == std::string_view::npos;
+        };
+        if (regex.starts_with(kAny) && regex.ends_with(kAny) && regex.size() >= 4) {
+            const std::string_view inner = regex.substr(2, regex.size() - 4);
+            if (is_literal(inner)) return {Kind::kContains, {std::string(inner)}};
+            return {};
+        }
+        if (regex.ends_with(kAny)) {
+            const std::string_view start = regex.substr(0, regex.size() - 2);
+            if (is_literal(start)) return {Kind::kPrefix, {std::string(start)}};
+            return {};
+        }
+        PlainPattern pattern{Kind::kOneOf, {}};
+        while (true) {
+            const size_t bar = regex.find('|');
+            const std::string_view part = regex.substr(0, bar);
+            if (!is_literal(part)) return {};
+            pattern.texts.emplace_back(part);
+            if (bar == std::string_view::npos) break;
+            regex.remove_prefix(bar + 1);
+        }
+        std::sort(pattern.texts.begin(), pattern.texts.end());
+        return pattern;
+    }
+};
+
 struct ValueTest::State {
     Comparison comparison = Comparison::kEqual;
     Value wanted;
     std::string text;  // kTextEqual: as printed; kTextContains: in lower case
     std::unique_ptr<const RE2> regex;
+    PlainPattern plain;  // instead of `regex`, where it is kept
 };
 
 ValueTest::ValueTest(std::unique_ptr<const State> state) : state_(std::move(state)) {}
@@ -245,6 +294,7 @@ Result<ValueTest> ValueTest::make(Comparison comparison, const Value& wanted) {
                         regex->error());
         }
         state->regex = std::move(regex);
+        state->plain = PlainPattern::of(wanted.text);
     }
     return ValueTest(std::move(state));
 }
@@ -308,7 +358,9 @@ bool ValueTest::on_string(std::string_view text) const {
     if (state_->wanted.kind != ValueKind::kString) return false;
     if (state_->regex != nullptr) {
         const bool matches =
-            RE2::FullMatch(re2::StringPiece(text.data(), text.size()), *state_->regex);
+            state_->plain.kind != PlainPattern::Kind::kNone
+                ? state_->plain.matches(text)
+                : RE2::FullMatch(re2::StringPiece(text.data(), text.size()), *state_->regex);
         return matches == (state_->comparison == Comparison::kMatch);
     }
     const int order = text.compare(state_->wanted.text);
@@ -323,6 +375,30 @@ bool ValueTest::on_integer(ValueKind kind, int64_t value) const {
     }
     const int64_t wanted = state_->wanted.integer;
     return on_ordering(value < wanted ? -1 : value > wanted ? 1 : 0);
+}
+
+std::optional<IntegerRange> ValueTest::integer_range(ValueKind kind) const {
+    constexpr IntegerRange kNone{1, 0, false};
+    if (is_textual(state_->comparison)) return std::nullopt;
+    if (!fits(kind) || is_regex(state_->comparison)) return kNone;
+    if (state_->wanted.kind == ValueKind::kDouble) return std::nullopt;
+    const int64_t wanted = state_->wanted.integer;
+    switch (state_->comparison) {
+        case Comparison::kEqual:
+            return IntegerRange{wanted, wanted, false};
+        case Comparison::kNotEqual:
+            return IntegerRange{wanted, wanted, true};
+        case Comparison::kGreater:
+            return wanted == INT64_MAX ? kNone : IntegerRange{wanted + 1, INT64_MAX, false};
+        case Comparison::kGreaterEqual:
+            return IntegerRange{wanted, INT64_MAX, false};
+        case Comparison::kLess:
+            return wanted == INT64_MIN ? kNone : IntegerRange{INT64_MIN, wanted - 1, false};
+        case Comparison::kLessEqual:
+            return IntegerRange{INT64_MIN, wanted, false};
+        default:
+            return std::nullopt;
+    }
 }
 
 bool ValueTest::on_double(double value) const {

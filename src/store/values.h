@@ -2,12 +2,14 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 
 #include "base/result.h"
 #include "otlp/view.h"
 #include "store/field.h"
+#include "store/scan_kernels.h"
 
 namespace spanloom::store {
 
@@ -42,6 +44,8 @@ class ValueTest {
     bool on_message(std::string_view any_value) const;
     bool on(const Value& value) const;
 
+    // What on_integer() accepts of a kind, where that is one range of integers.
+    std::optional<IntegerRange> integer_range(ValueKind kind) const;
     Comparison comparison() const;
     const Value& wanted() const;
     // Whether a value of this kind can satisfy it at all.

@@ -1,0 +1,199 @@
+// How long queries take over many spans, without HTTP: a dump of OTLP requests ("OTLPDMP1", two
+// u64, then records of u32 length, u32 spans and the request) becomes one merged segment; further
+// copies of it, with other trace ids and each later than the one before, make as many spans as are
+// asked for.
+//   traceql_bench DUMP [million spans]
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <fstream>
+#include <string>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/io.h"
+#include "otlp/batch.h"
+#include "rollup/operation_rollup.h"
+#include "store/segment.h"
+#include "traceql/checker.h"
+#include "traceql/executor.h"
+
+namespace {
+
+using namespace spanloom;
+
+template <typename T>
+T must(Result<T> result) {
+    if (result) return std::move(*result);
+    std::fprintf(stderr, "%s\n", result.error().message.c_str());
+    std::abort();
+}
+
+double now_ms() {
+    return std::chrono::duration<double, std::milli>(
+               std::chrono::steady_clock::now().time_since_epoch())
+        .count();
+}
+
+struct StringFile final : WritableFile {
+    Result<void> append(std::span<const std::string_view> pieces) override {
+        for (const std::string_view piece : pieces)
+            bytes.append(piece);
+        return {};
+    }
+    Result<void> sync() override { return {}; }
+    std::string bytes;
+};
+
+// Gives the spans of a request other trace ids and later times, in place.
+void shift(Blob& bytes, const Batch& batch, uint8_t copy, uint64_t later_ns) {
+    for (const SpanRef& ref : batch.spans) {
+        uint8_t* at = bytes.mutable_data() + ref.message.offset;
+        const uint8_t* end = at + ref.message.size;
+        // Fields come in order: trace id, ..., start and end.
+        if (at[0] == 0x0a && at[1] == 16) at[2] = static_cast<uint8_t>(at[2] ^ copy);
+        for (; at + 18 <= end; ++at) {
+            uint64_t start = 0;
+            uint64_t finish = 0;
+            std::memcpy(&start, at + 1, 8);
+            std::memcpy(&finish, at + 10, 8);
+            if (at[0] != 0x39 || at[9] != 0x41 || start != ref.start_ns || finish != ref.end_ns)
+                continue;
+            start += later_ns;
+            finish += later_ns;
+            std::memcpy(at + 1, &start, 8);
+            std::memcpy(at + 10, &finish, 8);
+            break;
+        }
+    }
+}
+
+std::shared_ptr<const store::Segment> segment_of(const std::string& dump, uint8_t copy,
+                                                 uint64_t later_ns) {
+    std::vector<std::shared_ptr<const store::Segment>> heads;
+    store::SegmentBuilder builder({4096, 0, {}});
+    for (size_t at = 24; at + 8 <= dump.size();) {
+        uint32_t sizes[2];
+        std::memcpy(sizes, dump.data() + at, 8);
+        at += 8;
+        Blob bytes = Blob::allocate(sizes[0]);
+        std::memcpy(bytes.mutable_data(), dump.data() + at, sizes[0]);
+        at += sizes[0];
+        if (copy != 0) {
+            const Batch first = must(otlp::decode(Blob::copy_of(bytes.view())));
+            shift(bytes, first, copy, later_ns);
+        }
+        builder.add(must(otlp::decode(bytes)));
+        if (builder.spans() < 65'536 && at + 8 <= dump.size()) continue;
+        heads.push_back(must(store::Segment::open(must(builder.finish()))));
+    }
+    StringFile file;
+    must(store::merge_segments(heads, {4096, 1, make_operation_rollup()}, file, {}));
+    return must(store::Segment::open(Blob::copy_of(file.bytes)));
+}
+
+struct Timed {
+    double median_ms = 0;
+    double first_ms = 0;
+    double first_result_ms = 0;
+    size_t found = 0;
+    std::string partial;
+};
+
+Timed time_query(const std::string& text,
+                 const std::vector<std::shared_ptr<const store::Segment>>& segments,
+                 store::TimeRange range, uint64_t step_ns, int times) {
+    auto query = traceql::parse(text);
+    if (!query) {
+        std::fprintf(stderr, "%s\n", query.error().with_caret(text).c_str());
+        std::abort();
+    }
+    SystemClock clock;
+    Timed timed;
+    std::vector<double> took;
+    for (int i = 0; i < times; ++i) {
+        const double begin = now_ms();
+        if (traceql::is_metrics(*query)) {
+            traceql::MetricsOptions options;
+            options.range = range;
+            options.step_ns = step_ns;
+            const auto answer = must(traceql::query_metrics(*query, segments, options, clock));
+            timed.found = answer.series.size();
+            timed.partial = answer.stats.reason;
+        } else {
+            traceql::SearchOptions options;
+            options.range = range;
+            bool is_first = true;
+            options.on_trace = [&](const traceql::TraceFound&) {
+                if (is_first) timed.first_result_ms = now_ms() - begin;
+                is_first = false;
+            };
+            const auto answer = must(traceql::search(*query, segments, options, clock));
+            timed.found = answer.traces.size();
+            timed.partial = answer.stats.reason;
+        }
+        (i == 0 ? timed.first_ms : took.emplace_back()) = now_ms() - begin;
+    }
+    std::sort(took.begin(), took.end());
+    timed.median_ms = took.empty() ? timed.first_ms : took[took.size() / 2];
+    return timed;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+    if (argc < 2) return 2;
+    const uint64_t millions = argc > 2 ? std::strtoul(argv[2], nullptr, 10) : 10;
+    std::ifstream file(argv[1], std::ios::binary);
+    const std::string dump{std::istreambuf_iterator<char>(file), {}};
+    std::vector<std::shared_ptr<const store::Segment>> segments;
+    uint64_t spans = 0;
+    uint64_t later_ns = 0;
+    store::TimeRange range{UINT64_MAX, 0};
+    for (uint8_t copy = 0; spans < millions * 1'000'000; ++copy) {
+        segments.push_back(segment_of(dump, copy, later_ns));
+        const store::SegmentInfo& info = segments.back()->info();
+        spans += info.spans;
+        range.start_ns = std::min(range.start_ns, info.start_ns_min);
+        range.end_ns = std::max(range.end_ns, info.end_ns_max + 1);
+        later_ns = info.end_ns_max - range.start_ns + 1'000'000'000;
+    }
+    std::printf("%.1f million spans in %zu segments, %.1f minutes\n",
+                static_cast<double>(spans) / 1e6, segments.size(),
+                static_cast<double>(range.end_ns - range.start_ns) / 60e9);
+    const store::TimeRange last_hour{std::max(range.start_ns, range.end_ns - 3'600'000'000'000),
+                                     range.end_ns};
+    const uint64_t step_ns = traceql::default_step_ns(range);
+    struct Case {
+        const char* name;
+        std::string text;
+        store::TimeRange range;
+        int times;
+    };
+    const std::vector<Case> cases = {
+        {"attribute filter, newest 20", "{ span.user.id = \"4815\" }", range, 20},
+        {"errors, newest 20", "{ status = error }", range, 20},
+        {"{ } >> errors, newest 20", "{ } >> { status = error }", range, 20},
+        {"{ } >> errors, counted", "{ } >> { status = error } | count_over_time()", range, 3},
+        {"front >> errors, counted",
+         "{ kind = server } >> { kind = client && status = error } | count_over_time()", range, 3},
+        {"count() > 100, newest 20", "{ } | count() > 100", range, 3},
+        {"rate() by service", "{ } | rate() by(resource.service.name)", range, 7},
+        {"error rate() by service", "{ status = error } | rate() by(resource.service.name)", range,
+         7},
+        {"quantiles by name", "{ } | quantile_over_time(duration, .5, .95, .99) by(name)", range,
+         5},
+        {"histogram", "{ } | histogram_over_time(duration)", range, 5},
+        {"compare(errors), last hour", "{ } | compare({ status = error })", last_hour, 2},
+    };
+    for (const Case& one : cases) {
+        const Timed timed = time_query(one.text, segments, one.range, step_ns, one.times);
+        std::printf(
+            "  %-28s %9.2f ms warm %9.2f ms first %8.2f ms to the first trace  %zu found %s\n",
+            one.name, timed.median_ms, timed.first_ms, timed.first_result_ms, timed.found,
+            timed.partial.c_str());
+    }
+    return 0;
+}

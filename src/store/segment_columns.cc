@@ -1,0 +1,362 @@
+#include <algorithm>
+
+#include "store/segment_bytes.h"
+#include "store/segment_file.h"
+#include "store/segment_wire.h"
+
+namespace spanloom::store {
+namespace {
+
+bool drops_zeros(uint32_t column) {
+    switch (column) {
+        case kColumnKind:
+        case kColumnStatus:
+        case kColumnFlags:
+        case kColumnDroppedAttributes:
+        case kColumnDroppedEvents:
+        case kColumnDroppedLinks:
+        case kColumnEventDropped:
+        case kColumnLinkFlags:
+        case kColumnLinkDropped:
+            return true;
+        default:
+            return false;
+    }
+}
+
+uint32_t fixed_width(uint32_t column) {
+    return column == kColumnLinkTraceId ? 16 : 8;
+}
+
+// Leaves only the values that keep(i) likes.
+template <typename Keep>
+void filter_block(ColumnBlock& block, Keep keep) {
+    const size_t count = block.size();
+    std::vector<uint32_t> rows;
+    size_t to = 0;
+    const auto move = [&](size_t i) {
+        if (!block.integers.empty()) block.integers[to] = block.integers[i];
+        if (!block.codes.empty()) block.codes[to] = block.codes[i];
+        ++to;
+    };
+    for (size_t i = 0; i < count; ++i) {
+        if (!keep(i)) continue;
+        rows.push_back(static_cast<uint32_t>(i));
+        move(i);
+    }
+    if (to == count && count > 0) return;
+    if (!block.integers.empty()) block.integers.resize(to);
+    if (!block.codes.empty()) block.codes.resize(to);
+    block.rows = std::move(rows);
+    block.dense = false;
+}
+
+}  // namespace
+
+Result<std::shared_ptr<const FollowerDirectory>> FileSegment::followers() const {
+    {
+        const std::lock_guard lock(mutex_);
+        if (followers_ != nullptr) return followers_;
+    }
+    if (footer_.followers.bytes == 0)
+        return fail(ErrorCode::kDataLoss, "a column follows, but nothing says how");
+    TRY_ASSIGN(const Blob body, block(footer_.followers));
+    TRY_ASSIGN(
+        FollowerDirectory read,
+        FollowerDirectory::parse(body.view(), static_cast<uint32_t>(footer_.columns.size())));
+    auto made = std::make_shared<const FollowerDirectory>(std::move(read));
+    const std::lock_guard lock(mutex_);
+    if (followers_ == nullptr) kept_bytes_ += made->memory_bytes();
+    followers_ = made;
+    return made;
+}
+
+Result<std::shared_ptr<const OrderCodes>> FileSegment::name_codes(uint32_t group) const {
+    {
+        const std::lock_guard lock(mutex_);
+        if (auto kept = name_codes_.find(group)) return kept;
+    }
+    const ColumnPlace* place = footer_.find(kColumnName, group);
+    if (place == nullptr)
+        return fail(ErrorCode::kDataLoss, "the names that others follow are missing");
+    TRY_ASSIGN(const Blob body, block({place->offset, place->bytes}));
+    ByteReader reader(body.view());
+    if (reader.u8() != static_cast<uint8_t>(TextForm::kShared))
+        return fail(ErrorCode::kDataLoss, "the names that others follow have another form");
+    std::vector<int64_t> decoded;
+    TRY(decode_integers(reader.rest(), footer_.groups[group].rows, decoded));
+    auto codes = std::make_shared<OrderCodes>(decoded.begin(), decoded.end());
+    const std::lock_guard lock(mutex_);
+    name_codes_.keep(group, codes);
+    return std::shared_ptr<const OrderCodes>(codes);
+}
+
+Result<void> FileSegment::decode_values(uint32_t column, uint32_t group, std::string_view body,
+                                        size_t count, std::span<const uint32_t> rows,
+                                        std::vector<int64_t>& out) const {
+    const bool follows = !body.empty() && static_cast<uint8_t>(body.front()) == kFollowsForm &&
+                         footer_.columns[column].table == Table::kSpans;
+    if (!follows) return decode_integers(body, count, out);
+    TRY_ASSIGN(const auto directory, followers());
+    TRY_ASSIGN(const auto names, name_codes(group));
+    body.remove_prefix(1);
+    if (rows.empty() && count != names->size())
+        return fail(ErrorCode::kDataLoss, "names and values do not fit");
+    if (rows.empty()) return directory->decode(column, body, *names, out);
+    std::vector<uint32_t> names_of_rows(rows.size());
+    for (size_t i = 0; i < rows.size(); ++i)
+        names_of_rows[i] = (*names)[rows[i]];
+    return directory->decode(column, body, names_of_rows, out);
+}
+
+Result<void> FileSegment::decode_text(uint32_t column, uint32_t group, Blob body, size_t count,
+                                      ColumnBlock& out) const {
+    ByteReader reader(body.view());
+    const auto form = static_cast<TextForm>(reader.u8());
+    std::shared_ptr<const TextList> texts;
+    std::vector<int64_t> codes;
+    if (form == TextForm::kShared) {
+        TRY_ASSIGN(texts, dictionary(column));
+        TRY(decode_values(column, group, reader.rest(), count, out.rows, codes));
+    } else if (form == TextForm::kLocal) {
+        const uint64_t entries = reader.varint_max(count);
+        const std::string_view part = reader.text();
+        if (!reader.ok()) return fail(ErrorCode::kDataLoss, "a dictionary ends early");
+        TRY_ASSIGN(TextList list, decode_texts(part, entries, body));
+        texts = std::make_shared<const TextList>(std::move(list));
+        TRY(decode_integers(reader.rest(), count, codes));
+    } else if (form == TextForm::kPlain) {
+        TRY_ASSIGN(TextList list, decode_texts(reader.rest(), count, body));
+        texts = std::make_shared<const TextList>(std::move(list));
+    } else {
+        return fail(ErrorCode::kDataLoss, "texts have an unknown form");
+    }
+    if (footer_.columns[column].type == ColumnType::kValue && form != TextForm::kShared) {
+        const WireMessage type = footer_.columns[column].row_field == RowField::kOverflow
+                                     ? WireMessage::kOverflow
+                                     : WireMessage::kAnyValue;
+        for (const std::string_view text : texts->texts)
+            if (check_wire(text, type) == WireState::kBroken)
+                return fail(ErrorCode::kDataLoss, "a value is no OTLP message");
+    }
+    out.codes.resize(count);
+    for (size_t i = 0; i < count; ++i) {
+        const uint64_t code = form == TextForm::kPlain ? i : static_cast<uint64_t>(codes[i]);
+        if (code >= texts->texts.size())
+            return fail(ErrorCode::kDataLoss, "a text code is out of range");
+        out.codes[i] = static_cast<uint32_t>(code);
+    }
+    out.strings = texts->texts;
+    out.storage = texts->storage;
+    out.owner = std::move(texts);
+    return {};
+}
+
+Result<void> FileSegment::decode(uint32_t column, uint32_t group, const ColumnPlace& place,
+                                 size_t count, ColumnBlock& out) const {
+    TRY_ASSIGN(Blob body, block({place.offset, place.bytes}));
+    switch (out.type) {
+        case ColumnType::kInt:
+            return decode_values(column, group, body.view(), count, out.rows, out.integers);
+        case ColumnType::kDouble:
+            return decode_doubles(body.view(), count, out.numbers);
+        case ColumnType::kFixed: {
+            TRY_ASSIGN(out.storage, decode_bytes(body.view()));
+            out.fixed = out.storage.view();
+            if (out.fixed.size() != count * out.width)
+                return fail(ErrorCode::kDataLoss, "ids have a wrong length");
+            return {};
+        }
+        default:
+            return decode_text(column, group, std::move(body), count, out);
+    }
+}
+
+// Which rows have a value of an attribute column: those whose order names it.
+Result<void> FileSegment::find_rows(uint32_t column, uint32_t group, ColumnBlock& out,
+                                    size_t& count) const {
+    const Table table = footer_.columns[column].table;
+    TRY_ASSIGN(const auto codes, order_codes(table, group));
+    out.dense = false;
+    count = 0;
+    if (codes == nullptr) return {};
+    TRY_ASSIGN(const auto known, orders(table));
+    thread_local std::vector<uint32_t> times;
+    times.assign(known->texts->texts.size(), 0);
+    for (uint32_t i = known->first_use[column]; i < known->first_use[column + 1]; ++i)
+        times[known->uses[i].order] = known->uses[i].times;
+    uint32_t most = 0;
+    size_t all = 0;
+    for (const uint32_t code : *codes) {
+        most = std::max(most, times[code]);
+        all += times[code];
+    }
+    // A few bytes of order may name a column often: what they ask for must fit a block.
+    if (all > kBlockBytesMax / 16)
+        return fail(ErrorCode::kDataLoss, "attribute orders ask for too many values");
+    count = all;
+    out.dense = most == 1 && all == codes->size();
+    if (out.dense) return {};
+    out.rows.resize(all + 1);
+    uint32_t* to = out.rows.data();
+    for (uint32_t row = 0; row < codes->size(); ++row) {
+        const uint32_t here = times[(*codes)[row]];
+        *to = row;  // without a branch where each row has at most one
+        if (most <= 1)
+            to += here;
+        else
+            for (uint32_t i = 0; i < here; ++i)
+                *to++ = row;
+    }
+    out.rows.resize(all);
+    return {};
+}
+
+Result<void> FileSegment::add_starts(uint32_t group, std::vector<int64_t>& values) const {
+    const RowGroup& meta = footer_.groups[group];
+    uint32_t number = footer_.first_fragment[group];
+    size_t row = 0;
+    while (row < values.size()) {
+        TRY_ASSIGN(const TraceFragment part, fragment(number));
+        const uint64_t at = meta.first_row + row;
+        if (at < part.first_row || at >= uint64_t{part.first_row} + part.rows)
+            return fail(ErrorCode::kDataLoss, "fragments and row groups do not fit");
+        const size_t end =
+            std::min<size_t>(values.size(), part.first_row + part.rows - meta.first_row);
+        auto time = part.start_ns;
+        // What came before this group began is added to the group's first difference by the writer.
+        for (; row < end; ++row) {
+            time += static_cast<uint64_t>(values[row]);
+            values[row] = static_cast<int64_t>(time);
+        }
+        ++number;
+    }
+    return {};
+}
+
+Result<void> FileSegment::read_parents(uint32_t group, ColumnBlock& out) const {
+    out.dense = false;
+    const ColumnPlace* place = footer_.find(kColumnParentId, group);
+    if (place == nullptr) return {};
+    TRY_ASSIGN(const Blob body, block({place->offset, place->bytes}));
+    ByteReader reader(body.view());
+    const std::string_view part = reader.text();
+    if (!reader.ok()) return fail(ErrorCode::kDataLoss, "parents end early");
+    std::vector<int64_t> links;
+    TRY(decode_integers(part, footer_.groups[group].rows, links));
+    TRY_ASSIGN(const Blob elsewhere, decode_bytes(reader.rest()));
+    return resolve_parents(group, links, elsewhere.view(), out);
+}
+
+Result<void> FileSegment::resolve_parents(uint32_t group, std::span<const int64_t> links,
+                                          std::string_view elsewhere, ColumnBlock& out) const {
+    std::shared_ptr<const ColumnBlock> ids;
+    uint32_t ids_group = UINT32_MAX;
+    size_t count = 0;
+    for (const int64_t link : links)
+        count += link != kParentNone;
+    Blob storage = Blob::allocate(count * 8);
+    uint8_t* to = storage.mutable_data();
+    for (uint32_t row = 0; row < links.size(); ++row) {
+        const int64_t link = links[row];
+        if (link == kParentNone) continue;
+        out.rows.push_back(row);
+        if (link == kParentElsewhere) {
+            if (elsewhere.size() < 8) return fail(ErrorCode::kDataLoss, "parent ids end early");
+            std::memcpy(to, elsewhere.data(), 8);
+            elsewhere.remove_prefix(8);
+            to += 8;
+            continue;
+        }
+        const int64_t distance = link / 2;
+        const int64_t own = int64_t{footer_.groups[group].first_row} + row;
+        const int64_t parent = (link & 1) != 0 ? own + distance : own - distance;
+        if (link < 0 || distance > UINT32_MAX || parent < 0 ||
+            static_cast<uint64_t>(parent) >= footer_.info.spans)
+            return fail(ErrorCode::kDataLoss, "a parent is out of range");
+        const auto at = std::upper_bound(
+            footer_.groups.begin(), footer_.groups.end(), static_cast<uint32_t>(parent),
+            [](uint32_t r, const RowGroup& g) { return r < g.first_row; });
+        const auto holder = static_cast<uint32_t>(at - footer_.groups.begin() - 1);
+        if (holder != ids_group) {
+            TRY_ASSIGN(ids, read(kColumnSpanId, holder));
+            ids_group = holder;
+        }
+        const size_t index = static_cast<uint32_t>(parent) - footer_.groups[holder].first_row;
+        std::memcpy(to, ids->fixed.data() + index * 8, 8);
+        to += 8;
+    }
+    if (!elsewhere.empty()) return fail(ErrorCode::kDataLoss, "too many parent ids");
+    out.storage = storage;
+    out.fixed = storage.view();
+    out.dense = out.rows.size() == links.size();
+    if (out.dense) out.rows = {};
+    return {};
+}
+
+Result<void> FileSegment::read_fixed_column(uint32_t column, uint32_t group,
+                                            ColumnBlock& out) const {
+    if (out.type == ColumnType::kFixed) out.width = fixed_width(column);
+    if (column == kColumnParentId) return read_parents(group, out);
+    const size_t count = table_rows(footer_.columns[column].table, group);
+    const ColumnPlace* place = footer_.find(column, group);
+    if (place != nullptr) {
+        TRY(decode(column, group, *place, count, out));
+    } else if (out.type == ColumnType::kInt) {
+        out.integers.assign(count, 0);
+    } else if (out.type == ColumnType::kFixed && count > 0) {
+        return fail(ErrorCode::kDataLoss, "the ids are missing");
+    } else {
+        out.dense = false;  // texts, all empty
+        return {};
+    }
+    if (column == kColumnStart) TRY(add_starts(group, out.integers));
+    if (column == kColumnEventOwner || column == kColumnLinkOwner) {
+        int64_t before = 0;
+        for (const int64_t owner : out.integers) {
+            if (owner < before || owner >= footer_.groups[group].rows)
+                return fail(ErrorCode::kDataLoss, "a child row belongs to no span");
+            before = owner;
+        }
+    }
+    if (column == kColumnScope)
+        for (const int64_t scope : out.integers)
+            if (static_cast<uint64_t>(scope) >= footer_.scopes.size())
+                return fail(ErrorCode::kDataLoss, "a scope is out of range");
+    if (drops_zeros(column)) filter_block(out, [&](size_t i) { return out.integers[i] != 0; });
+    if (!out.codes.empty())
+        filter_block(out, [&](size_t i) { return !out.strings[out.codes[i]].empty(); });
+    if (column == order_column(footer_.columns[column].table) && !out.codes.empty())
+        TRY(orders(footer_.columns[column].table));
+    if (count == 0) out.dense = false;
+    return {};
+}
+
+Result<void> FileSegment::read_column(uint32_t column, uint32_t group, ColumnBlock& out) const {
+    out.type = footer_.columns[column].type;
+    if (column < kFixedColumns) return read_fixed_column(column, group, out);
+    size_t count = 0;
+    TRY(find_rows(column, group, out, count));
+    const ColumnPlace* place = footer_.find(column, group);
+    if ((place == nullptr) != (count == 0))
+        return fail(ErrorCode::kDataLoss, "attribute orders and values do not fit");
+    if (count == 0) return {};
+    return decode(column, group, *place, count, out);
+}
+
+Result<std::shared_ptr<const ColumnBlock>> FileSegment::read(uint32_t column,
+                                                             uint32_t row_group) const {
+    if (column >= footer_.columns.size() || row_group >= footer_.groups.size())
+        return fail(ErrorCode::kInvalidArgument, "segment: there is no column {} in row group {}",
+                    column, row_group);
+    auto out = std::make_shared<ColumnBlock>();
+    Result<void> done = read_column(column, row_group, *out);
+    if (!done) {
+        return fail(done.error().code, "segment: column {} ({}) of row group {}: {}", column,
+                    column < kFixedColumns ? "fixed" : footer_.columns[column].key, row_group,
+                    done.error().message);
+    }
+    return std::shared_ptr<const ColumnBlock>(std::move(out));
+}
+
+}  // namespace spanloom::store

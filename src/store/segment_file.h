@@ -1,0 +1,158 @@
+#pragma once
+
+#include <array>
+#include <memory>
+#include <mutex>
+#include <utility>
+#include <vector>
+
+#include "store/column.h"
+#include "store/segment.h"
+#include "store/segment_followers.h"
+#include "store/segment_footer.h"
+#include "store/segment_layout.h"
+
+// The Segment on a file or an image: opening and its tables (segment.cc), columns
+// (segment_columns.cc), where values are (segment_find.cc).
+namespace spanloom::store {
+
+// Decoded pieces that a segment keeps, newest first.
+constexpr size_t kChunksKept = 64;  // of the fragment table, 48 kB each
+constexpr size_t kOrdersKept = 8;   // row groups' attribute orders, 16 kB each
+
+struct FragmentChunk {
+    std::vector<TraceFragment> fragments;
+};
+struct TraceIndex {
+    std::vector<uint32_t> hashes;  // ascending
+    std::vector<uint32_t> fragments;
+};
+// The distinct orders of attributes of one table, and the way back from a column to them.
+struct AttributeOrders {
+    std::shared_ptr<const TextList> texts;
+    struct Use {
+        uint32_t order;
+        uint32_t times;
+    };
+    std::vector<uint32_t> first_use;  // per column, and the end
+    std::vector<Use> uses;
+};
+using OrderCodes = std::vector<uint32_t>;
+
+template <typename T>
+class RecentPieces {
+  public:
+    explicit RecentPieces(size_t limit) : limit_(limit) {}
+    std::shared_ptr<const T> find(uint64_t key) {
+        for (auto& entry : entries_)
+            if (entry.first == key) return entry.second;
+        return nullptr;
+    }
+    void keep(uint64_t key, std::shared_ptr<const T> value) {
+        if (entries_.size() == limit_) entries_.erase(entries_.begin());
+        entries_.emplace_back(key, std::move(value));
+    }
+
+  private:
+    size_t limit_;
+    std::vector<std::pair<uint64_t, std::shared_ptr<const T>>> entries_;
+};
+
+class FileSegment final : public Segment {
+  public:
+    FileSegment(Blob image, std::unique_ptr<ReadableFile> file)
+        : image_(std::move(image)), file_(std::move(file)) {}
+
+    Result<void> load();
+
+    const SegmentInfo& info() const override { return footer_.info; }
+    size_t memory_bytes() const override;
+    uint32_t fragment_count() const override { return static_cast<uint32_t>(footer_.info.traces); }
+    Result<TraceFragment> fragment(uint32_t index) const override;
+    Result<std::optional<TraceFragment>> find(const TraceId& id) const override;
+    std::span<const RowGroup> row_groups() const override { return footer_.groups; }
+    std::span<const ColumnKey> columns() const override { return footer_.columns; }
+    Result<std::shared_ptr<const ColumnBlock>> read(uint32_t column,
+                                                    uint32_t row_group) const override;
+    bool has_values(uint32_t column) const override { return has_values_[column]; }
+    uint32_t resource_count() const override {
+        return static_cast<uint32_t>(footer_.resources.size());
+    }
+    std::string_view resource_message(uint32_t index) const override {
+        return footer_.resources[index].message;
+    }
+    std::string_view resource_schema_url(uint32_t index) const override {
+        return footer_.resources[index].schema_url;
+    }
+    uint32_t scope_count() const override { return static_cast<uint32_t>(footer_.scopes.size()); }
+    std::string_view scope_message(uint32_t index) const override {
+        return footer_.scopes[index].message;
+    }
+    std::string_view scope_schema_url(uint32_t index) const override {
+        return footer_.scopes[index].schema_url;
+    }
+    uint32_t scope_resource(uint32_t index) const override {
+        return footer_.scopes[index].resource;
+    }
+    ValuePlaces places_of(const Field& field, const Value& value) const override;
+    Result<std::string_view> rollup() const override;
+    Result<void> verify() const override;
+
+  private:
+    uint64_t size() const { return file_ != nullptr ? file_->size() : image_.size(); }
+    Result<Blob> bytes(uint64_t offset, size_t size) const;
+    Result<Blob> block(const BlockPlace& place) const;
+    Result<std::shared_ptr<const FragmentChunk>> chunk(uint32_t number) const;
+    Result<std::shared_ptr<const FragmentChunk>> read_chunk(uint32_t number) const;
+    Result<std::shared_ptr<const TraceIndex>> trace_index() const;
+    Result<std::shared_ptr<const TextList>> dictionary(uint32_t column) const;
+    Result<std::shared_ptr<const AttributeOrders>> orders(Table table) const;
+    Result<std::shared_ptr<const OrderCodes>> order_codes(Table table, uint32_t group) const;
+    uint32_t table_rows(Table table, uint32_t group) const;
+
+    Result<void> read_column(uint32_t column, uint32_t group, ColumnBlock& out) const;
+    Result<void> read_fixed_column(uint32_t column, uint32_t group, ColumnBlock& out) const;
+    Result<void> find_rows(uint32_t column, uint32_t group, ColumnBlock& out, size_t& count) const;
+    Result<void> decode(uint32_t column, uint32_t group, const ColumnPlace& place, size_t count,
+                        ColumnBlock& out) const;
+    Result<void> decode_text(uint32_t column, uint32_t group, Blob body, size_t count,
+                             ColumnBlock& out) const;
+    // Integers or codes; those that follow are asked of the names of their rows (empty: all).
+    Result<void> decode_values(uint32_t column, uint32_t group, std::string_view body, size_t count,
+                               std::span<const uint32_t> rows, std::vector<int64_t>& out) const;
+    Result<std::shared_ptr<const OrderCodes>> name_codes(uint32_t group) const;
+    Result<std::shared_ptr<const FollowerDirectory>> followers() const;
+    Result<void> add_starts(uint32_t group, std::vector<int64_t>& values) const;
+    Result<void> read_parents(uint32_t group, ColumnBlock& out) const;
+    Result<void> resolve_parents(uint32_t group, std::span<const int64_t> links,
+                                 std::string_view elsewhere, ColumnBlock& out) const;
+
+    Result<std::shared_ptr<const PlacesDirectory>> places() const;
+    Result<Blob> filter_page(uint64_t number) const;
+    Result<uint32_t> cell(uint64_t bit, uint32_t bits) const;
+    Result<PairPlace> read_place_of(uint64_t hash) const;
+    PairPlace place_of(uint64_t hash) const;
+    PairPlace column_place(const ColumnKey& key, const Value& value) const;
+    PairPlace message_place(Scope scope, const std::string& key, const Value& value) const;
+
+    Blob image_;
+    std::unique_ptr<ReadableFile> file_;
+    SegmentFooter footer_;
+    std::array<bool, 3> has_overflow_{};
+    std::vector<bool> has_values_;  // by column
+
+    mutable std::mutex mutex_;
+    mutable RecentPieces<FragmentChunk> chunks_{kChunksKept};
+    mutable RecentPieces<OrderCodes> order_codes_{kOrdersKept};
+    mutable RecentPieces<OrderCodes> name_codes_{kOrdersKept};
+    mutable std::shared_ptr<const FollowerDirectory> followers_;
+    mutable std::shared_ptr<const TraceIndex> trace_index_;
+    mutable std::shared_ptr<const PlacesDirectory> places_;
+    mutable std::vector<std::shared_ptr<const TextList>> dictionaries_;
+    mutable std::array<std::shared_ptr<const AttributeOrders>, 3> orders_;
+    mutable Blob rollup_;
+    mutable bool rollup_read_ = false;
+    mutable size_t kept_bytes_ = 0;
+};
+
+}  // namespace spanloom::store

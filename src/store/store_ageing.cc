@@ -1,0 +1,238 @@
+// What becomes of segments as they grow old: ageing by a verdict, and erasing what was deleted.
+#include <algorithm>
+#include <unordered_map>
+#include <unordered_set>
+#include <utility>
+
+#include "base/log.h"
+#include "store/store_engine.h"
+#include "store/store_paths.h"
+
+namespace spanloom::store {
+namespace {
+
+constexpr uint64_t kClockSlackNs =
+    300'000'000'000;  // what the wall clock may gain before it is doubted
+
+struct AgeingTraces {
+    std::vector<TraceId> ids;
+    std::vector<uint64_t> spans;  // of each, in the partition
+};
+
+Result<AgeingTraces> traces_of(const std::vector<LiveSegments::Pointer>& inputs) {
+    AgeingTraces traces;
+    std::unordered_map<TraceId, size_t> places;
+    for (const LiveSegments::Pointer& one : inputs) {
+        if (one->visible == nullptr) continue;
+        for (uint32_t index = 0; index < one->visible->fragment_count(); ++index) {
+            TRY_ASSIGN(const TraceFragment fragment, one->visible->fragment(index));
+            const auto [at, is_new] = places.try_emplace(fragment.trace_id, traces.ids.size());
+            if (is_new) {
+                traces.ids.push_back(fragment.trace_id);
+                traces.spans.push_back(0);
+            }
+            traces.spans[at->second] += fragment.rows;
+        }
+    }
+    return traces;
+}
+
+}  // namespace
+
+// A wall clock that jumps ahead while we run must not make everything old.
+uint64_t StoreEngine::trusted_now_ns() const {
+    const uint64_t expected_ns =
+        opened_wall_ns_ + (clock_.monotonic_ns() - opened_monotonic_ns_) + kClockSlackNs;
+    return std::min(clock_.wall_ns(), expected_ns);
+}
+
+void StoreEngine::set_ageing(Ageing ageing) {
+    auto shared = std::make_shared<const Ageing>(std::move(ageing));
+    {
+        std::lock_guard lock(ageing_mutex_);
+        ageing_ = std::move(shared);
+    }
+    std::lock_guard lock(wake_mutex_);
+    maintenance_wake_.notify_one();
+}
+
+std::shared_ptr<const Ageing> StoreEngine::ageing() const {
+    std::lock_guard lock(ageing_mutex_);
+    return ageing_;
+}
+
+Result<bool> StoreEngine::age_once(const std::function<bool()>& stop) {
+    const std::shared_ptr<const Ageing> rules = ageing();
+    if (!rules->verdict) return false;
+    const std::vector<LiveSegments::Pointer> segments = live_.on_disk();
+    std::vector<SegmentFacts> facts;
+    for (const LiveSegments::Pointer& one : segments) {
+        if (!one->is_damaged) facts.push_back(facts_of(*one));
+    }
+    TRY_ASSIGN(const DiskSpace space, io_.space());
+    const SpaceLimits limits = space_limits(facts, options_, *rules, space);
+    const std::vector<uint64_t> ids = choose_ageing(facts, *rules, trusted_now_ns(), limits);
+    if (ids.empty()) return false;
+    std::vector<LiveSegments::Pointer> inputs;
+    AgeingQuestion question;
+    for (const LiveSegments::Pointer& one : segments) {
+        if (std::find(ids.begin(), ids.end(), one->id) == ids.end()) continue;
+        inputs.push_back(one);
+        if (one->visible != nullptr) question.partition.push_back(one->visible);
+    }
+    question.tenant = inputs.front()->tenant;
+    question.hour = inputs.front()->hour;
+    question.all = live_.snapshot(question.tenant);
+    Result<AgeingTraces> traces = traces_of(inputs);
+    if (!traces && traces.error().code == ErrorCode::kDataLoss) {
+        find_damage(inputs);
+        return true;
+    }
+    if (!traces) return tl::unexpected(std::move(traces).error());
+    question.traces = std::move(traces->ids);
+    TRY_ASSIGN(const AgeingAnswer answer, rules->verdict(question));
+    if (answer.rule_of.size() != question.traces.size())
+        return fail(ErrorCode::kInternal, "{} verdicts for {} traces", answer.rule_of.size(),
+                    question.traces.size());
+    const std::vector<Output> outputs = ageing_outputs(question, answer, traces->spans);
+    // A trace that arrived for this hour since the question stays out of the outputs' filters, so
+    // nothing may have come: flushes only add to hours that are not over.
+    TRY_ASSIGN(const bool is_done, rewrite(outputs, inputs, stop));
+    const std::vector<LiveSegments::Pointer> now = live_.on_disk();
+    const bool is_replaced = std::none_of(now.begin(), now.end(), [&](const auto& one) {
+        return one->serial == inputs.front()->serial;
+    });
+    if (is_done && is_replaced) {
+        counters_.aged_traces.add(question.traces.size());
+        counters_.aged_dropped_traces.add(static_cast<uint64_t>(
+            std::count(answer.rule_of.begin(), answer.rule_of.end(), AgeingAnswer::kDrop)));
+        if (rules->done) rules->done(question, answer);
+    }
+    return is_done;
+}
+
+// One output for each rule, or several where it keeps more than a segment should hold.
+std::vector<StoreEngine::Output> StoreEngine::ageing_outputs(
+    const AgeingQuestion& question, const AgeingAnswer& answer,
+    const std::vector<uint64_t>& spans) const {
+    struct Filling {
+        std::shared_ptr<std::unordered_set<TraceId>> ids;
+        uint64_t spans = 0;
+    };
+    std::vector<Filling> filling(answer.rules.size());
+    std::vector<Output> outputs;
+    for (size_t i = 0; i < question.traces.size(); ++i) {
+        const uint32_t rule = answer.rule_of[i];
+        if (rule >= answer.rules.size()) continue;
+        Filling& at = filling[rule];
+        if (at.ids == nullptr || at.spans + spans[i] > options_.segment_spans_max) {
+            at = {std::make_shared<std::unordered_set<TraceId>>(), 0};
+            Place place{question.tenant, partition_hour(Area::kKept, question.hour),
+                        Keeping{answer.rules[rule].name, answer.rules[rule].keep_for_ms}};
+            outputs.push_back({std::move(place),
+                               [ids = at.ids](const TraceId& id) { return ids->contains(id); }});
+        }
+        at.ids->insert(question.traces[i]);
+        at.spans += spans[i];
+    }
+    return outputs;
+}
+
+// ------------------------------------------------------------------------------------- deletion
+
+Result<Deletion> StoreEngine::erase(DeletionRequest request) {
+    TRY(seal());
+    Deletion deletion;
+    std::unordered_set<TraceId> asked;
+    const auto segments = live_.snapshot(request.tenant);
+    for (const TraceId& id : request.traces) {
+        if (!asked.insert(id).second) continue;
+        bool is_found = false;
+        for (const auto& segment : segments) {
+            // Where damage hides whether it is there, it counts as there.
+            const auto fragment = segment->find(id);
+            if (fragment && !*fragment) continue;
+            is_found = true;
+            if (fragment) deletion.spans += (*fragment)->rows;
+        }
+        if (is_found) deletion.ids.push_back(id);
+    }
+    if (deletion.ids.empty())
+        return fail(ErrorCode::kNotFound, "none of the {} traces is stored; nothing was deleted",
+                    asked.size());
+    deletion.tenant = std::move(request.tenant);
+    deletion.by = std::move(request.by);
+    deletion.reason = std::move(request.reason);
+    deletion.query_hash = request.query_hash;
+    deletion.at_ns = clock_.wall_ns();
+    deletion.traces = deletion.ids.size();
+    deletion.log_end = log_->state().end;
+    const std::vector<TraceId> ids = deletion.ids;
+    TRY_ASSIGN(Deletion added, deletions_.add(std::move(deletion)));
+    live_.hide(added.tenant, ids);
+    added.ids.clear();
+    counters_.deleted_traces.add(added.traces);
+    counters_.deleted_spans.add(added.spans);
+    log::info("deletion {}: {} traces, {} spans are hidden and will be erased", added.id,
+              added.traces, added.spans);
+    erase_flush_ = true;
+    log_->begin_next_file();
+    update_gauges();
+    std::lock_guard lock(wake_mutex_);
+    flush_wake_.notify_one();
+    maintenance_wake_.notify_one();
+    return added;
+}
+
+std::vector<Deletion> StoreEngine::deletions() const {
+    return deletions_.all();
+}
+
+// Rewrites one segment on disk that holds what was deleted.
+Result<bool> StoreEngine::erase_once(const std::function<bool()>& stop) {
+    for (const LiveSegments::Pointer& one : live_.on_disk()) {
+        if (!one->has_hidden || one->is_damaged) continue;
+        const Place place{one->tenant, one->hour, one->kept};
+        return rewrite({{place, nullptr}}, {one}, stop);
+    }
+    return false;
+}
+
+// Notes which deletions are done, and forgets their ids when late spans of them are not expected
+// any more.
+void StoreEngine::complete_deletions() {
+    const std::vector<Deletion> pending = deletions_.pending();
+    if (pending.empty()) return;
+    log_->free_before({flushed_end_.load()});
+    bool has_files = false;
+    {
+        std::lock_guard lock(manifest_mutex_);
+        obsolete_.collect(io_);
+        has_files = !obsolete_.empty() || !orphans_.empty();
+    }
+    const LogPosition log_begin = log_->state().begin;
+    for (const Deletion& deletion : pending) {
+        const bool is_hiding = live_.is_hiding(deletion.tenant);
+        const bool is_erased = !is_hiding && !has_files && log_begin >= deletion.log_end;
+        const uint64_t now_ns = clock_.wall_ns();
+        const bool is_forgotten =
+            deletion.erased_at_ns != 0 && now_ns > deletion.at_ns &&
+            (now_ns - deletion.at_ns) / 1'000'000 >= options_.deletion_memory_ms;
+        const bool is_done_now = deletion.erased_at_ns == 0 && is_erased;
+        if (!is_done_now && !(is_forgotten && is_erased)) continue;
+        // Late spans that are in no segment yet would be seen once the ids are forgotten.
+        if (is_forgotten && (!seal() || live_.is_hiding(deletion.tenant))) {
+            erase_flush_ = true;
+            continue;
+        }
+        std::optional<Deletion> whole = deletions_.find(deletion.id);
+        if (!whole) continue;
+        if (is_done_now) whole->erased_at_ns = std::max<uint64_t>(now_ns, 1);
+        if (is_forgotten) whole->ids.clear();
+        if (Result<void> written = deletions_.update(*whole); !written)
+            log::warning("the record of deletion {} cannot be written: {}", deletion.id,
+                         written.error().message);
+    }
+}
+
+}  // namespace spanloom::store
