@@ -8,7 +8,7 @@
 namespace spanloom {
 
 // Counts durations in buckets that are at most 1/16 of their lower bound wide: exact below 32 ns,
-// within 3.2 % above. Sparse: only buckets that hold something cost memory. One thread.
+// within 3.2 % above. What lies between the lowest and the highest bucket costs memory. One thread.
 class DurationHistogram {
   public:
     static constexpr uint32_t kBuckets = 16 + 60 * 16;
@@ -27,16 +27,25 @@ class DurationHistogram {
         return bucket < 32 ? 1 : uint64_t{1} << (bucket / 16 - 1);
     }
 
-    void add(uint32_t bucket, uint64_t count);
+    void add(uint32_t bucket, uint64_t count) {
+        count_ += count;
+        if (bucket < first_ || bucket - first_ >= counts_.size()) make_room(bucket, bucket);
+        counts_[bucket - first_] += count;
+    }
     void add(const DurationHistogram& other);
     uint64_t count() const { return count_; }
     // Of q in [0, 1], the duration that this share of all does not exceed (nearest rank, the middle
     // of its bucket). 0 where nothing is counted.
     uint64_t quantile_ns(double q) const;
-    const std::vector<std::pair<uint32_t, uint64_t>>& buckets() const { return buckets_; }
+    // Those that hold something, ascending.
+    std::vector<std::pair<uint32_t, uint64_t>> buckets() const;
 
   private:
-    std::vector<std::pair<uint32_t, uint64_t>> buckets_;  // ascending
+    // Of buckets lowest to highest, and some beyond them: neighbours are likely to come.
+    void make_room(uint32_t lowest, uint32_t highest);
+
+    uint32_t first_ = 0;
+    std::vector<uint64_t> counts_;  // of bucket first_ and on
     uint64_t count_ = 0;
 };
 

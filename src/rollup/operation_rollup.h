@@ -43,7 +43,7 @@ struct OperationSeries {
 // what was used longest ago, and what segments that are gone had. Any thread.
 class RollupCache {
   public:
-    explicit RollupCache(size_t bytes_max = 8U << 20) : bytes_max_(bytes_max) {}
+    explicit RollupCache(size_t bytes_max = 32U << 20) : bytes_max_(bytes_max) {}
 
     Result<std::shared_ptr<const RollupSection>> section(
         const std::shared_ptr<const store::Segment>& segment);

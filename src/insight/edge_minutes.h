@@ -1,0 +1,36 @@
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "insight/dependencies.h"
+#include "rollup/minute_table.h"
+#include "store/search.h"
+
+namespace spanloom::insight {
+
+// What went from one service to another, minute by minute (of the called side's start). The
+// operations are of the edge, not of a service: their names are empty.
+struct ServiceEdge {
+    std::string client;
+    std::string server;
+    // "", "messaging_system", or "virtual_node" where the client is a user.
+    std::string connection_type;
+    MinuteTable::Operation as_server;
+    MinuteTable::Operation as_client;
+};
+
+struct ServiceEdges {
+    std::vector<ServiceEdge> edges;  // by client, server, type
+    bool partial = false;
+    std::string reason;
+};
+
+// Pairs each span with its parent of another service, as find_dependencies does, and servers
+// without a parent with "user". Any thread.
+Result<ServiceEdges> find_service_edges(store::Segments segments, store::TimeRange range,
+                                        const DependencyLimits& limits = {});
+
+}  // namespace spanloom::insight
