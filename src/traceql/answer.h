@@ -115,6 +115,10 @@ struct MetricsOptions {
     uint64_t deadline_monotonic_ns = 0;
     size_t memory_bytes_max = 256U << 20;
     bool explain = false;
+    // kTraces: every trace is put together even where columns alone could tell, which must not
+    // change the answer. For tests.
+    enum class Evaluation : uint8_t { kBest, kTraces };
+    Evaluation evaluation = Evaluation::kBest;
 };
 
 // Interval i is (first_ns + (i - 1) * step_ns, first_ns + i * step_ns]; its time is its right edge.

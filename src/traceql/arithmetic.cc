@@ -2,6 +2,8 @@
 
 #include <cmath>
 
+#include "store/values.h"
+
 namespace spanloom::traceql {
 namespace {
 
@@ -102,9 +104,15 @@ Value negate(const Value& value) {
 
 bool compare_values(Operator op, const Value& left, const Value& right) {
     if (left.is_number() && right.is_number()) {
-        const bool has_double = left.kind == ValueKind::kDouble || right.kind == ValueKind::kDouble;
-        if (has_double) return in_order(op, left.as_number(), right.as_number());
-        return in_order(op, left.integer, right.integer);
+        const bool left_is_double = left.kind == ValueKind::kDouble;
+        const bool right_is_double = right.kind == ValueKind::kDouble;
+        if (left_is_double && right_is_double) return in_order(op, left.number, right.number);
+        if (!left_is_double && !right_is_double) return in_order(op, left.integer, right.integer);
+        // Exact also beyond 2^53.
+        const int order = left_is_double ? store::compare_int_double(right.integer, left.number)
+                                         : store::compare_int_double(left.integer, right.number);
+        if (order == 2) return op == Operator::kNotEqual;
+        return in_order(op, left_is_double ? -order : order, 0);
     }
     if (left.kind != right.kind) return false;
     if (left.kind == ValueKind::kString) return in_order(op, left.text, right.text);

@@ -36,17 +36,32 @@ std::string_view operator_text(Operator op);
 bool is_comparison(Operator op);
 bool is_arithmetic(Operator op);
 
-// An expression over one span: a tree of values. Its depth is bounded by the parser.
+enum class Aggregate : uint8_t { kCount, kAverage, kMin, kMax, kSum };
+std::string_view aggregate_name(Aggregate aggregate);
+
+struct Stage;
+
+// An expression over one span, or over the spans of a set where aggregates stand in it: a tree of
+// values. Its depth is bounded by the parser.
 struct Expression {
-    enum class Kind : uint8_t { kLiteral, kField, kUnary, kBinary };
+    enum class Kind : uint8_t {
+        kLiteral,
+        kField,
+        kUnary,
+        kBinary,
+        kAggregate,  // operands: none for count(), else what is aggregated
+        kPipeline,   // "({ ... } | count())": the aggregate (operands[0]) of what `pipeline` leaves
+    };
 
     Kind kind = Kind::kLiteral;
     Operator op = Operator::kNone;
+    Aggregate aggregate = Aggregate::kCount;
     store::Value literal;
     store::Field field;
     bool is_parent = false;            // the field of the parent span
     std::vector<Expression> operands;  // kUnary: one, kBinary: two
-    size_t from = 0;                   // in the query text
+    std::vector<Stage> pipeline;
+    size_t from = 0;  // in the query text
     size_t to = 0;
 };
 
@@ -54,8 +69,6 @@ struct Expression {
 // sides (&).
 enum class Relation : uint8_t { kAnd, kOr, kChild, kDescendant, kParent, kAncestor, kSibling };
 enum class RelationForm : uint8_t { kPlain, kNegated, kUnion };
-
-struct Stage;
 
 // A set of spans of one trace.
 struct Spanset {
@@ -65,6 +78,7 @@ struct Spanset {
     std::optional<Expression> filter;  // kFilter; absent: every span
     Relation relation = Relation::kAnd;
     RelationForm form = RelationForm::kPlain;
+    uint32_t hops_max = 0;          // kDescendant, kAncestor: >>[2]; 0: any number
     std::vector<Spanset> operands;  // kRelation: two
     std::vector<Stage> pipeline;    // kPipeline: what stands in the parentheses
     size_t from = 0;
@@ -72,7 +86,7 @@ struct Spanset {
     size_t operator_from = 0;
     size_t operator_to = 0;
 };
-std::string relation_text(Relation relation, RelationForm form);
+std::string relation_text(Relation relation, RelationForm form, uint32_t hops_max = 0);
 
 // What a function of the language does, and so where it may stand.
 enum class FunctionKind : uint8_t {
@@ -85,19 +99,51 @@ enum class FunctionKind : uint8_t {
     kCompare
 };
 
+enum class Metric : uint8_t {
+    kRate,
+    kCount,
+    kSum,
+    kMin,
+    kMax,
+    kAverage,
+    kQuantile,
+    kHistogram,
+    kCompare,
+};
+Metric metric_of(std::string_view name);
+
 // One step of a pipeline.
 struct Stage {
-    enum class Kind : uint8_t { kSpanset, kFunction, kScalarFilter };
+    enum class Kind : uint8_t {
+        kSpanset,
+        kFunction,
+        kAggregates,   // "count() > 3": `condition` compares expressions with aggregates
+        kPointFilter,  // "> 5" behind a metric: `op` and `bound`
+    };
 
     Kind kind = Kind::kSpanset;
     Spanset spanset;
     FunctionKind function = FunctionKind::kAggregate;
-    std::string name;                   // kFunction
-    std::vector<Expression> arguments;  // kFunction
-    std::optional<Spanset> selection;   // compare({...})
-    std::vector<Expression> by;         // kMetric
-    Operator op = Operator::kNone;      // kAggregate, kScalarFilter: its comparison
-    std::optional<Expression> bound;    // what it is compared with
+    std::string name;                     // kFunction
+    std::vector<Expression> arguments;    // kFunction
+    std::optional<Spanset> selection;     // compare({...})
+    std::vector<Expression> by;           // kMetric
+    std::optional<Expression> condition;  // kAggregates
+    Operator op = Operator::kNone;        // kPointFilter
+    std::optional<Expression> bound;
+    size_t from = 0;
+    size_t to = 0;
+};
+
+// "100 * ({ } | rate()) / ({ } | rate())": arithmetic between metrics queries and numbers.
+struct MetricsExpression {
+    enum class Kind : uint8_t { kScalar, kPipeline, kBinary };
+
+    Kind kind = Kind::kPipeline;
+    store::Value scalar;        // kScalar
+    std::vector<Stage> stages;  // kPipeline: ends with a metric and its second stages
+    Operator op = Operator::kNone;
+    std::vector<MetricsExpression> operands;  // kBinary: two
     size_t from = 0;
     size_t to = 0;
 };
@@ -111,8 +157,16 @@ struct Hint {
 // A whole query as written. Immutable once checked; any thread may read it.
 struct Query {
     std::string text;
-    std::vector<Stage> stages;
+    std::vector<Stage> stages;  // with `arithmetic`: the second stages that follow it
+    std::optional<MetricsExpression> arithmetic;
     std::vector<Hint> hints;
+
+    const store::Value* hint(std::string_view name) const {
+        for (const Hint& one : hints) {
+            if (one.name == name) return &one.value;
+        }
+        return nullptr;
+    }
 };
 
 }  // namespace spanloom::traceql

@@ -12,10 +12,7 @@ inline constexpr int64_t kRegexBytesMax = 1 << 20;
 // arithmetic into literals.
 Parsed<void> check_types(Query& query);
 
-// Whether this version can answer it; the error names the operator that it cannot.
-Parsed<void> check_supported(const Query& query);
-
-// The whole front end: form, types, support.
+// The whole front end: form and types.
 Parsed<Query> parse(std::string_view text);
 
 }  // namespace spanloom::traceql

@@ -1,35 +1,33 @@
 #pragma once
 
 #include <cstdint>
-#include <memory>
 #include <vector>
 
-#include "store/field.h"
 #include "traceql/ast.h"
+#include "traceql/message_rows.h"
+#include "traceql/pipeline.h"
 #include "traceql/trace.h"
 
 namespace spanloom::traceql {
 
-// Answers a checked query on whole traces, span by span: for what the store's columns cannot tell,
-// and as the meaning that pushed-down predicates must have. One thread; the query must outlive it.
+// Evaluates a query that finds traces on whole traces read as messages: for those who hold a trace
+// and ask whether the query chooses it. One thread; the query outlives it.
 class Evaluator {
   public:
-    explicit Evaluator(const Query& query);
-    ~Evaluator();
-    Evaluator(const Evaluator&) = delete;
-    Evaluator& operator=(const Evaluator&) = delete;
+    explicit Evaluator(const Query& query) : pipeline_(query.stages) {}
 
-    // Rows of the trace that are in the answer, ascending.
-    std::vector<uint32_t> matches(const Trace& trace);
-    // The field of one span; of several events or links the first that has it. nil where absent.
-    store::Value field(const Trace& trace, size_t row, const store::Field& field);
+    // Rows of the spans that the query leaves, ascending.
+    std::vector<uint32_t> matches(const Trace& trace) {
+        MessageRows rows(trace);
+        return pipeline_.rows_left(rows);
+    }
+    std::vector<SpansetState> spansets(const Trace& trace) {
+        MessageRows rows(trace);
+        return pipeline_.run(rows);
+    }
 
   private:
-    class State;
-    std::unique_ptr<State> state_;
+    Pipeline pipeline_;
 };
-
-// A value as expressions see it: arrays, kvlists and bytes stay messages.
-store::Value value_of(const otlp::ValueView& view);
 
 }  // namespace spanloom::traceql

@@ -1,193 +1,304 @@
 #include "traceql/executor.h"
 
 #include <algorithm>
+#include <memory>
 #include <utility>
 
-#include "traceql/evaluator.h"
+#include "store/trace_stream.h"
+#include "traceql/explain.h"
+#include "traceql/pipeline.h"
 #include "traceql/planner.h"
-#include "traceql/trace.h"
+#include "traceql/sort.h"
+#include "traceql/stored_rows.h"
 
 namespace spanloom::traceql {
 namespace {
 
 using store::Field;
-using store::SearchRequest;
+using store::Value;
+using store::ValueKind;
 
-// Candidates asked for at a time: enough that asking costs little beside reading them.
-constexpr uint32_t kCandidatesAtOnce = 64;
+// Bytes that one answered trace costs beside its spans and texts, about.
+constexpr size_t kTraceBytes = 512;
 
-// Reads and evaluates candidate traces one after another.
-class CandidateSearch {
+// One search in the course of being answered.
+class TraceSearch {
   public:
-    CandidateSearch(const Query& query, const Plan& plan, store::Segments segments,
-                    const SearchOptions& options, std::vector<Field> fields, const Clock& clock)
-        : evaluator_(query),
+    TraceSearch(const Query& query, store::Segments segments, const SearchOptions& options)
+        : options_(options),
           segments_(segments),
-          options_(options),
-          fields_(std::move(fields)),
-          clock_(clock) {
+          sort_(sort_of(query)),
+          plan_(make_plan(query)),
+          pipeline_(query.stages) {
+        for (const Field& field : options.wanted) {
+            if (std::find(plan_.fields.begin(), plan_.fields.end(), field) == plan_.fields.end())
+                plan_.fields.push_back(field);
+        }
+        const bool shows_trace =
+            std::any_of(plan_.fields.begin(), plan_.fields.end(),
+                        [](const Field& field) { return field.is_trace_level(); });
+        is_whole_ = !plan_.is_exact || shows_trace;
         request_.range = options.range;
-        request_.where = plan.candidates;
-        request_.limit = kCandidatesAtOnce;
-        request_.spans_per_trace = 1;
-        request_.after = options.after;
+        request_.where = plan_.candidates;
+        request_.wanted = plan_.fields;
+        request_.limit = options.limit;
+        request_.spans_per_trace = is_whole_ ? 0 : options.spans_per_trace;
         request_.cancelled = options.cancelled;
         request_.deadline_monotonic_ns = options.deadline_monotonic_ns;
+        if (options.after && sort_.is_newest_first()) request_.after = *options.after;
     }
 
-    Result<store::SearchAnswer> run() {
-        while (answer_.traces.size() < options_.limit) {
-            TRY_ASSIGN(store::SearchAnswer page, store::search(segments_, request_));
-            add_stats(page.stats);
-            for (store::TraceSummary& candidate : page.traces) {
-                if (options_.cancelled.stop_requested())
-                    return fail(ErrorCode::kCancelled, "the search was cancelled");
-                if (is_past_deadline()) return std::move(answer_);
-                const store::Cursor here{candidate.start_ns, candidate.trace_id};
-                TRY(evaluate(std::move(candidate)));
-                request_.after = here;
-                if (answer_.traces.size() < options_.limit) continue;
-                answer_.next = here;
-                return std::move(answer_);
-            }
-            if (!page.next || page.stats.partial) {
-                answer_.next = page.next;
-                return std::move(answer_);
-            }
-            request_.after = page.next;
+    Result<SearchAnswer> run() {
+        TRY_ASSIGN(const store::CompiledPredicate predicate,
+                   store::CompiledPredicate::compile(request_.where));
+        TRY_ASSIGN(rows_, StoredRows::make(plan_));
+        store::TraceStream stream(segments_, request_, predicate);
+        if (sort_.is_newest_first()) {
+            newest_first(stream);
+        } else {
+            sorted(stream);
         }
+        if (options_.cancelled.stop_requested())
+            return fail(ErrorCode::kCancelled, "the search was cancelled");
+        const std::string reason = std::move(answer_.stats.reason);
+        static_cast<store::ScanStats&>(answer_.stats) = stream.stats();
+        if (!reason.empty()) note_partial(reason);
+        if (!rows_->reason().empty()) note_partial(rows_->reason());
+        if (options_.explain)
+            explain(plan_, is_whole_ ? ExplainedPath::kTraces : ExplainedPath::kNewest,
+                    stream.segments(), options_.range, answer_.explanation.emplace());
         return std::move(answer_);
     }
 
   private:
-    bool is_past_deadline() {
-        const bool is_past = options_.deadline_monotonic_ns != 0 &&
-                             clock_.monotonic_ns() >= options_.deadline_monotonic_ns;
-        if (!is_past) return false;
+    void note_partial(const std::string& reason) {
         answer_.stats.partial = true;
-        answer_.stats.reason = "the search took too long; what was found so far is shown";
-        answer_.next = request_.after;
+        if (answer_.stats.reason.empty()) answer_.stats.reason = reason;
+    }
+
+    void newest_first(store::TraceStream& stream) {
+        store::Cursor last;
+        while (auto trace = stream.next()) {
+            if (answer_.traces.size() >= options_.limit) {
+                if (!answer_.traces.empty()) answer_.next = SearchCursor(last);
+                return;
+            }
+            if (stream.is_interrupted()) {
+                // What was not looked at is still to come.
+                answer_.next = SearchCursor(last);
+                return;
+            }
+            if (is_whole_) {
+                ++answer_.stats.traces;
+                rows_->load(*trace);
+                std::vector<SpansetState> sets = pipeline_.run(*rows_);
+                if (!sets.empty() && !answer(stream, *trace, sets, Value::nil())) return;
+            } else if (!answer(stream, *trace, {}, Value::nil())) {
+                return;
+            }
+            last = {trace->start_ns, trace->trace_id};
+        }
+    }
+
+    // Keeps the first `limit` of all that match.
+    void sorted(store::TraceStream& stream) {
+        struct Hit {
+            Value value;
+            store::FoundTrace trace;
+        };
+        const auto comes_before = [&](const Hit& a, const Hit& b) {
+            if (sort_.comes_before(a.value, b.value)) return true;
+            if (sort_.comes_before(b.value, a.value)) return false;
+            const auto place = [](const Hit& hit) {
+                return std::pair(hit.trace.start_ns, hit.trace.trace_id);
+            };
+            if (a.trace.start_ns != b.trace.start_ns) {
+                const bool is_older = sort_.key == Sort::Key::kStart && sort_.is_ascending;
+                return is_older ? place(a) < place(b) : a.trace.start_ns > b.trace.start_ns;
+            }
+            return a.trace.trace_id < b.trace.trace_id;
+        };
+        std::optional<Hit> after;
+        if (options_.after) {
+            after.emplace();
+            after->value = options_.after->sort_value;
+            after->trace.start_ns = options_.after->start_ns;
+            after->trace.trace_id = options_.after->trace_id;
+        }
+        std::vector<Hit> best;  // a heap, the last of them first
+        bool has_more = false;
+        while (auto trace = stream.next()) {
+            if (stream.is_interrupted()) break;
+            ++answer_.stats.traces;
+            rows_->load(*trace);
+            std::vector<SpansetState> sets = pipeline_.run(*rows_);
+            if (sets.empty()) continue;
+            Hit hit{sort_value(sets), std::move(*trace)};
+            if (after && !comes_before(*after, hit)) continue;
+            best.push_back(std::move(hit));
+            std::push_heap(best.begin(), best.end(), comes_before);
+            if (best.size() <= options_.limit) continue;
+            has_more = true;
+            std::pop_heap(best.begin(), best.end(), comes_before);
+            best.pop_back();
+        }
+        std::sort_heap(best.begin(), best.end(), comes_before);
+        for (const Hit& hit : best) {
+            rows_->load(hit.trace);
+            if (!answer(stream, hit.trace, pipeline_.run(*rows_), hit.value)) break;
+        }
+        if (!has_more || answer_.traces.empty()) return;
+        const TraceFound& last = answer_.traces.back();
+        answer_.next = SearchCursor({last.summary.start_ns, last.summary.trace_id});
+        answer_.next->sort_value = last.sort_value;
+    }
+
+    Value sort_value(const std::vector<SpansetState>& sets) {
+        Conditions& conditions = pipeline_.conditions();
+        switch (sort_.key) {
+            case Sort::Key::kStart:
+                return Value::nil();
+            case Sort::Key::kDuration:
+                return Value::of_duration(
+                    static_cast<int64_t>(conditions.trace_end_ns() - conditions.trace_start_ns()));
+            case Sort::Key::kSpans:
+                return Value::of_int(rows_->size());
+            case Sort::Key::kField:
+                break;
+        }
+        Value best;
+        for (const SpansetState& set : sets) {
+            for (const uint32_t row : set.rows) {
+                Value value = conditions.field(sort_.field, {row});
+                if (value.kind == ValueKind::kNil) continue;
+                if (best.kind == ValueKind::kNil || sort_.comes_before(value, best))
+                    best = std::move(value);
+            }
+        }
+        return best;
+    }
+
+    // false: the memory is used up.
+    bool answer(store::TraceStream& stream, const store::FoundTrace& trace,
+                const std::vector<SpansetState>& sets, Value sort_value) {
+        store::SummaryOutcome outcome = store::summarize(trace.trace_id, *trace.places, request_);
+        if (!outcome.reason.empty())
+            stream.note({ErrorCode::kDataLoss, std::move(outcome.reason), 0});
+        TraceFound found;
+        found.summary = std::move(outcome.summary);
+        found.sort_value = std::move(sort_value);
+        if (is_whole_ || !sets.empty()) {
+            fill(found, sets);
+        } else {
+            found.spansets.push_back({{}, found.summary.matched, found.summary.matched_spans});
+        }
+        memory_bytes_ += bytes_of(found);
+        if (memory_bytes_ > options_.memory_bytes_max) {
+            note_partial("the answer needs more memory than a query may have; ask for less");
+            return false;
+        }
+        if (options_.on_trace) options_.on_trace(found);
+        answer_.traces.push_back(std::move(found));
         return true;
     }
 
-    void add_stats(const store::ScanStats& stats) {
-        answer_.stats.scanned_spans += stats.scanned_spans;
-        answer_.stats.scanned_bytes += stats.scanned_bytes;
-        answer_.stats.segments = std::max(answer_.stats.segments, stats.segments);
-        answer_.stats.segments_skipped = stats.segments_skipped;
-        if (!stats.partial) return;
-        answer_.stats.partial = true;
-        answer_.stats.reason = stats.reason;
-    }
-
-    Result<void> evaluate(store::TraceSummary candidate) {
-        auto stored = store::read_trace(segments_, candidate.trace_id);
-        // Retention may drop a trace between the two questions.
-        if (!stored && stored.error().code == ErrorCode::kNotFound) return {};
-        if (!stored) return tl::unexpected(std::move(stored).error());
-        if (stored->partial) {
-            answer_.stats.partial = true;
-            answer_.stats.reason = stored->reason;
+    static size_t bytes_of(const TraceFound& found) {
+        size_t bytes = kTraceBytes;
+        for (const SpansetFound& set : found.spansets) {
+            bytes += sizeof set;
+            for (const store::MatchedSpan& span : set.spans) {
+                bytes += sizeof span + span.name.size();
+                for (const auto& [field, value] : span.values)
+                    bytes += sizeof field + sizeof value + field.key.size() + value.text.size();
+            }
         }
-        answer_.stats.scanned_bytes += stored->traces_data.size();
-        TRY_ASSIGN(const Trace trace, Trace::read(*stored));
-        std::vector<uint32_t> rows = evaluator_.matches(trace);
-        if (rows.empty()) return {};
-        std::stable_sort(rows.begin(), rows.end(), [&](uint32_t a, uint32_t b) {
-            return trace.spans[a].start_ns < trace.spans[b].start_ns;
-        });
-        candidate.matched = static_cast<uint32_t>(rows.size());
-        candidate.matched_spans.clear();
-        rows.resize(std::min<size_t>(rows.size(), options_.spans_per_trace));
-        for (const uint32_t row : rows)
-            candidate.matched_spans.push_back(matched_span(trace, row));
-        answer_.traces.push_back(std::move(candidate));
-        return {};
+        return bytes * 2;  // they are in the summary too
     }
 
-    store::MatchedSpan matched_span(const Trace& trace, uint32_t row) {
-        const otlp::SpanView& span = trace.spans[row];
-        store::MatchedSpan matched{
-            span.span_id, std::string(span.name), span.start_ns, span.duration_ns(), {}};
-        for (const Field& field : fields_) {
-            store::Value value = evaluator_.field(trace, row, field);
-            if (value.kind != store::ValueKind::kNil)
-                matched.values.emplace_back(field, std::move(value));
+    void fill(TraceFound& found, const std::vector<SpansetState>& sets) {
+        std::vector<uint32_t> all;
+        for (const SpansetState& set : sets) {
+            SpansetFound& shown = found.spansets.emplace_back();
+            shown.attributes = set.attributes;
+            shown.matched = static_cast<uint32_t>(set.rows.size());
+            shown.spans = spans_of(set.rows);
+            all.insert(all.end(), set.rows.begin(), set.rows.end());
         }
-        return matched;
+        std::sort(all.begin(), all.end());
+        all.erase(std::unique(all.begin(), all.end()), all.end());
+        found.summary.matched = static_cast<uint32_t>(all.size());
+        found.summary.matched_spans =
+            sets.size() == 1 ? found.spansets[0].spans : spans_of(std::move(all));
     }
 
-    Evaluator evaluator_;
-    store::Segments segments_;
+    std::vector<store::MatchedSpan> spans_of(std::vector<uint32_t> rows) {
+        const size_t shown = std::min<size_t>(rows.size(), options_.spans_per_trace);
+        const auto place = [&](uint32_t row) {
+            return std::tuple(rows_->start_ns(row), rows_->span_id(row), row);
+        };
+        std::partial_sort(rows.begin(), rows.begin() + static_cast<ptrdiff_t>(shown), rows.end(),
+                          [&](uint32_t a, uint32_t b) { return place(a) < place(b); });
+        std::vector<store::MatchedSpan> spans;
+        for (size_t i = 0; i < shown; ++i)
+            spans.push_back(matched_span(rows[i]));
+        return spans;
+    }
+
+    store::MatchedSpan matched_span(uint32_t row) {
+        Conditions& conditions = pipeline_.conditions();
+        const auto intrinsic = [&](store::Intrinsic which) {
+            return conditions.field({store::Scope::kIntrinsic, which, ""}, {row});
+        };
+        store::MatchedSpan span;
+        span.span_id = rows_->span_id(row);
+        span.name = intrinsic(store::Intrinsic::kName).text;
+        span.start_ns = rows_->start_ns(row);
+        span.duration_ns = static_cast<uint64_t>(intrinsic(store::Intrinsic::kDuration).integer);
+        for (const Field& field : plan_.fields) {
+            Value value = conditions.field(field, {row});
+            // An intrinsic text that is not there is empty, and not worth showing.
+            const bool is_empty = field.scope == store::Scope::kIntrinsic &&
+                                  value.kind == ValueKind::kString && value.text.empty();
+            if (value.kind != ValueKind::kNil && !is_empty)
+                span.values.emplace_back(field, std::move(value));
+        }
+        return span;
+    }
+
     const SearchOptions& options_;
-    std::vector<Field> fields_;
-    const Clock& clock_;
-    SearchRequest request_;
-    store::SearchAnswer answer_;
+    store::Segments segments_;
+    Sort sort_;
+    Plan plan_;
+    Pipeline pipeline_;
+    bool is_whole_ = false;  // whole traces are evaluated
+    store::SearchRequest request_;
+    std::unique_ptr<StoredRows> rows_;
+    SearchAnswer answer_;
+    size_t memory_bytes_ = 0;
 };
 
 }  // namespace
 
-Result<store::SearchAnswer> execute(const Query& query, store::Segments segments,
-                                    const SearchOptions& options, const Clock& clock) {
-    Plan plan = make_plan(query);
-    std::vector<Field> fields = plan.fields;
-    for (const Field& field : options.wanted) {
-        if (std::find(fields.begin(), fields.end(), field) == fields.end()) fields.push_back(field);
-    }
-    const bool needs_trace =
-        !plan.is_exact || std::any_of(fields.begin(), fields.end(),
-                                      [](const Field& field) { return field.is_trace_level(); });
-    if (needs_trace)
-        return CandidateSearch(query, plan, segments, options, std::move(fields), clock).run();
-    SearchRequest request;
-    request.range = options.range;
-    request.where = std::move(plan.candidates);
-    request.wanted = std::move(fields);
-    request.limit = options.limit;
-    request.spans_per_trace = options.spans_per_trace;
-    request.after = options.after;
-    request.cancelled = options.cancelled;
-    request.deadline_monotonic_ns = options.deadline_monotonic_ns;
-    return store::search(segments, request);
-}
-
 Result<SearchAnswer> search(const Query& query, store::Segments segments,
-                            const SearchOptions& options, const Clock& clock) {
-    TRY_ASSIGN(store::SearchAnswer found, execute(query, segments, options, clock));
-    SearchAnswer answer;
-    static_cast<store::ScanStats&>(answer.stats) = found.stats;
-    if (found.next) answer.next = SearchCursor(*found.next);
-    for (store::TraceSummary& summary : found.traces) {
-        TraceFound& trace = answer.traces.emplace_back();
-        trace.spansets.push_back({{}, summary.matched, summary.matched_spans});
-        trace.summary = std::move(summary);
-        if (options.on_trace) options.on_trace(trace);
-    }
+                            const SearchOptions& options, const Clock&) {
+    if (is_metrics(query))
+        return fail(ErrorCode::kInvalidArgument,
+                    "this query draws series: it cannot be answered with a list of traces");
+    TRY_ASSIGN(SearchAnswer answer, TraceSearch(query, segments, options).run());
+    if (answer.traces.empty() && !answer.stats.partial)
+        answer.notes = explain_emptiness(query, segments);
     return answer;
 }
 
-bool is_metrics(const Query& query) {
-    return !query.stages.empty() && (query.stages.back().function == FunctionKind::kMetric ||
-                                     query.stages.back().function == FunctionKind::kCompare);
-}
-
-Result<MetricsAnswer> query_metrics(const Query&, store::Segments, const MetricsOptions&,
-                                    const Clock&) {
-    return fail(ErrorCode::kUnsupported, "metrics queries are not available in this version");
-}
-
-uint64_t default_step_ns(store::TimeRange range) {
-    constexpr uint64_t kSecond = 1'000'000'000;
-    constexpr uint64_t kIntervals = 240;
-    const uint64_t step = (range.end_ns - std::min(range.start_ns, range.end_ns)) / kIntervals;
-    for (const uint64_t unit :
-         {3600 * kSecond, 300 * kSecond, 60 * kSecond, 15 * kSecond, 5 * kSecond, kSecond}) {
-        if (step > unit) return step / unit * unit;
-    }
-    constexpr uint64_t kFine = 50'000'000;
-    const bool is_short = range.end_ns - range.start_ns < 60 * kSecond;
-    return is_short ? std::max(step / kFine * kFine, kFine) : kSecond;
+Result<store::SearchAnswer> execute(const Query& query, store::Segments segments,
+                                    const SearchOptions& options, const Clock& clock) {
+    TRY_ASSIGN(SearchAnswer found, search(query, segments, options, clock));
+    store::SearchAnswer answer;
+    answer.stats = found.stats;
+    answer.next = found.next;
+    for (TraceFound& trace : found.traces)
+        answer.traces.push_back(std::move(trace.summary));
+    return answer;
 }
 
 }  // namespace spanloom::traceql

@@ -59,6 +59,11 @@ constexpr std::array<std::string_view, 6> kKinds = {"unspecified", "internal", "
                                                     "client",      "producer", "consumer"};
 constexpr std::array<std::string_view, 3> kStatuses = {"unset", "ok", "error"};
 
+constexpr std::array<std::string_view, 5> kAggregates = {"count", "avg", "min", "max", "sum"};
+constexpr std::array<std::string_view, 9> kMetrics = {
+    "rate",          "count_over_time",    "sum_over_time",       "min_over_time", "max_over_time",
+    "avg_over_time", "quantile_over_time", "histogram_over_time", "compare"};
+
 struct FunctionName {
     std::string_view name;
     FunctionKind kind;
@@ -150,6 +155,24 @@ std::optional<FunctionKind> function_of(std::string_view name) {
         if (known.name == name) return known.kind;
     }
     return std::nullopt;
+}
+
+std::optional<Aggregate> aggregate_of(std::string_view name) {
+    for (size_t i = 0; i < kAggregates.size(); ++i) {
+        if (kAggregates[i] == name) return static_cast<Aggregate>(i);
+    }
+    return std::nullopt;
+}
+
+std::string_view aggregate_name(Aggregate aggregate) {
+    return kAggregates[static_cast<size_t>(aggregate)];
+}
+
+Metric metric_of(std::string_view name) {
+    for (size_t i = 0; i < kMetrics.size(); ++i) {
+        if (kMetrics[i] == name) return static_cast<Metric>(i);
+    }
+    return Metric::kRate;
 }
 
 std::string field_text(const store::Field& field) {

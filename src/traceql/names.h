@@ -25,6 +25,7 @@ std::string_view kind_keyword(otlp::SpanKind kind);
 std::string_view status_keyword(otlp::StatusCode status);
 
 std::optional<FunctionKind> function_of(std::string_view name);
+std::optional<Aggregate> aggregate_of(std::string_view name);
 
 // "name", "span.http.method", `resource."odd name"`.
 std::string field_text(const store::Field& field);

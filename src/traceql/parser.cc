@@ -1,8 +1,10 @@
 #include "traceql/parser.h"
 
 #include <array>
+#include <iterator>
 #include <utility>
 
+#include "traceql/arithmetic.h"
 #include "traceql/names.h"
 
 // Leaves the function with the error, or declares the value.
@@ -86,21 +88,115 @@ const RelationSymbol* relation_of(const Token& token) {
     return nullptr;
 }
 
+// What stands in each pair of parentheses, found before parsing so that one look is enough to know
+// what a parenthesis opens.
+struct TokenGroups {
+    struct Group {
+        size_t content = 0;           // token behind the last | directly in it
+        bool has_comparison = false;  // behind that
+        bool has_pipeline = false;    // a | or { directly in it
+        bool has_metric = false;      // rate() and the like directly in it
+        bool is_closed = false;
+    };
+    std::vector<Group> groups;
+    std::vector<size_t> group_of;  // by token; of opening parentheses
+    bool has_nested_metric = false;
+
+    const Group& at(size_t token) const { return groups[group_of[token]]; }
+
+    // Numbers, aggregates, and parentheses that hold them and no comparison.
+    bool starts_scalar(const std::vector<Token>& tokens, size_t at_token) const {
+        while (true) {
+            const Token& token = tokens[at_token];
+            if (token.kind == TokenKind::kNumber) return true;
+            if (token.kind == TokenKind::kEnd) return false;
+            if (token.is("-")) {
+                ++at_token;
+            } else if (token.is("(")) {
+                const Group& group = at(at_token);
+                if (group.has_comparison || !group.is_closed) return false;
+                at_token = group.content;
+            } else {
+                return token.kind == TokenKind::kIdentifier && aggregate_of(token.text) &&
+                       tokens[at_token + 1].is("(");
+            }
+        }
+    }
+};
+
+TokenGroups find_groups(const std::vector<Token>& tokens) {
+    TokenGroups found;
+    found.group_of.assign(tokens.size(), 0);
+    struct Open {
+        size_t group = 0;
+        bool is_call = false;
+        bool is_brace = false;
+    };
+    std::vector<Open> open;
+    for (size_t i = 0; i < tokens.size(); ++i) {
+        const Token& token = tokens[i];
+        const bool is_named = i > 0 && tokens[i - 1].kind == TokenKind::kIdentifier;
+        if (token.is("{")) {
+            if (!open.empty()) found.groups[open.back().group].has_pipeline = true;
+            found.groups.push_back({i + 1});
+            open.push_back({found.groups.size() - 1, false, true});
+        } else if (token.is("(")) {
+            found.group_of[i] = found.groups.size();
+            found.groups.push_back({i + 1});
+            open.push_back({found.groups.size() - 1, is_named, false});
+        } else if ((token.is(")") || token.is("}")) && !open.empty()) {
+            found.groups[open.back().group].is_closed = true;
+            open.pop_back();
+        } else if (!open.empty()) {
+            TokenGroups::Group& group = found.groups[open.back().group];
+            const BinaryOperator* binary = binary_of(token);
+            if (token.is("|")) {
+                group.has_pipeline = true;
+                group.content = i + 1;
+                group.has_comparison = false;
+            } else if (binary != nullptr && binary->precedence <= kComparison) {
+                group.has_comparison = true;
+            } else if (token.kind == TokenKind::kIdentifier && tokens[i + 1].is("(")) {
+                const auto function = function_of(token.text);
+                if (!function || *function < FunctionKind::kMetric || open.back().is_call ||
+                    open.back().is_brace || *function == FunctionKind::kSecond)
+                    continue;
+                group.has_metric = true;
+                found.has_nested_metric = true;
+            }
+        }
+    }
+    return found;
+}
+
 class Parser {
   public:
     Parser(std::string_view text, std::vector<Token> tokens)
         : text_(text), tokens_(std::move(tokens)) {}
 
     Parsed<Query> run() {
+        groups_ = find_groups(tokens_);
         Query query;
         query.text = text_;
-        if (peek().kind == TokenKind::kNumber) return metrics_arithmetic(peek());
-        PARSE_ASSIGN(query.stages, pipeline());
+        if (groups_.has_nested_metric) {
+            PARSE_ASSIGN(query.arithmetic, metrics_sum());
+            PARSE_ASSIGN(query.stages, second_stages());
+        } else {
+            PARSE_ASSIGN(query.stages, pipeline());
+        }
         if (peek().is_word("with")) {
             PARSE_ASSIGN(query.hints, hints());
         }
-        if (peek().kind == TokenKind::kEnd) return query;
-        return tl::unexpected(unexpected_after_query());
+        if (peek().kind != TokenKind::kEnd) return tl::unexpected(unexpected_after_query(query));
+        // One query in parentheses is that query.
+        if (query.arithmetic && query.arithmetic->kind == MetricsExpression::Kind::kPipeline) {
+            std::vector<Stage> stages = std::move(query.arithmetic->stages);
+            stages.insert(stages.end(), std::make_move_iterator(query.stages.begin()),
+                          std::make_move_iterator(query.stages.end()));
+            query.stages = std::move(stages);
+            query.arithmetic.reset();
+        }
+        return query;
     }
 
   private:
@@ -124,17 +220,16 @@ class Parser {
     QueryError expected(std::string_view what) const {
         return error(peek(), fmt::format("expected {} but found {}", what, shown(peek())));
     }
-    tl::unexpected<QueryError> metrics_arithmetic(const Token& token) const {
-        QueryError refused =
-            error(token, "arithmetic between metrics queries is not available in this version");
-        refused.code = ErrorCode::kUnsupported;
-        return tl::unexpected(std::move(refused));
-    }
 
-    QueryError unexpected_after_query() const {
+    QueryError unexpected_after_query(const Query& query) const {
         const Token& token = peek();
         for (const std::string_view op : {"+", "-", "*", "/"}) {
             if (!token.is(op)) continue;
+            const bool is_metric =
+                !query.stages.empty() && query.stages.back().function != FunctionKind::kAggregate;
+            if (is_metric)
+                return error(token, fmt::format("{} cannot follow a metric", shown(token)),
+                             "arithmetic needs parentheses: ({ } | rate()) * 60");
             // Only metrics can be summed: spansets cannot.
             return error(token, fmt::format("{} cannot stand between spansets", shown(token)),
                          "join them with && or ||");
@@ -156,20 +251,112 @@ class Parser {
         while (true) {
             PARSE_ASSIGN(Stage parsed, stage(stages.empty()));
             stages.push_back(std::move(parsed));
-            // "> 5" after a metric drops points.
-            if (stages.back().kind == Stage::Kind::kFunction &&
-                comparison_of(peek()) != Operator::kNone) {
-                PARSE_ASSIGN(Stage filter, scalar_filter());
-                stages.push_back(std::move(filter));
-            }
+            if (auto filtered = point_filter(stages); !filtered)
+                return tl::unexpected(std::move(filtered).error());
             if (!peek().is("|")) return stages;
             if (++operators_ > kOperatorsMax) return too_many();
             next();
         }
     }
 
+    // "> 5" after a metric drops points.
+    Parsed<void> point_filter(std::vector<Stage>& stages) {
+        const auto follows_metric = [&] {
+            if (stages.empty() || stages.back().kind == Stage::Kind::kPointFilter) return true;
+            return stages.back().kind == Stage::Kind::kFunction &&
+                   stages.back().function >= FunctionKind::kMetric;
+        };
+        while (follows_metric() && comparison_of(peek()) != Operator::kNone) {
+            if (++operators_ > kOperatorsMax) return too_many();
+            PARSE_ASSIGN(Stage filter, scalar_filter());
+            stages.push_back(std::move(filter));
+        }
+        return {};
+    }
+
+    // What may follow arithmetic between metrics.
+    Parsed<std::vector<Stage>> second_stages() {
+        std::vector<Stage> stages;
+        while (true) {
+            if (auto filtered = point_filter(stages); !filtered)
+                return tl::unexpected(std::move(filtered).error());
+            if (!peek().is("|")) return stages;
+            if (++operators_ > kOperatorsMax) return too_many();
+            next();
+            const auto function = function_of(peek().text);
+            if (!function || *function != FunctionKind::kSecond || !peek(1).is("("))
+                return tl::unexpected(
+                    error(peek(), "only topk(), bottomk() and a comparison may follow a metric"));
+            PARSE_ASSIGN(Stage second, function_stage(*function));
+            stages.push_back(std::move(second));
+        }
+    }
+
+    // ---- arithmetic between metrics
+
+    Parsed<MetricsExpression> metrics_sum() {
+        PARSE_ASSIGN(MetricsExpression left, metrics_product());
+        while (peek().is("+") || peek().is("-")) {
+            PARSE_ASSIGN(left, metrics_joined(std::move(left), kSum));
+        }
+        return left;
+    }
+
+    Parsed<MetricsExpression> metrics_product() {
+        PARSE_ASSIGN(MetricsExpression left, metrics_operand());
+        while (peek().is("*") || peek().is("/")) {
+            PARSE_ASSIGN(left, metrics_joined(std::move(left), kProduct));
+        }
+        return left;
+    }
+
+    Parsed<MetricsExpression> metrics_joined(MetricsExpression left, int precedence) {
+        if (++operators_ > kOperatorsMax) return too_many();
+        MetricsExpression both;
+        both.kind = MetricsExpression::Kind::kBinary;
+        both.op = binary_of(next())->op;
+        both.from = left.from;
+        PARSE_ASSIGN(MetricsExpression right,
+                     precedence == kSum ? metrics_product() : metrics_operand());
+        both.to = right.to;
+        both.operands.push_back(std::move(left));
+        both.operands.push_back(std::move(right));
+        return both;
+    }
+
+    Parsed<MetricsExpression> metrics_operand() {
+        MetricsExpression operand;
+        operand.from = peek().from;
+        if (!peek().is("(")) {
+            const bool is_negative = peek().is("-");
+            if (is_negative) next();
+            if (peek().kind != TokenKind::kNumber)
+                return tl::unexpected(expected("a number or a metrics query in parentheses"));
+            operand.kind = MetricsExpression::Kind::kScalar;
+            operand.scalar = next().value;
+            if (is_negative) operand.scalar = negate(operand.scalar);
+            operand.to = last_end();
+            return operand;
+        }
+        if (++depth_ > kDepthMax) return too_deep();
+        const bool is_pipeline = groups_.at(at_).has_metric;
+        next();
+        if (is_pipeline) {
+            PARSE_ASSIGN(operand.stages, pipeline());
+        } else {
+            PARSE_ASSIGN(operand, metrics_sum());
+        }
+        PARSE_ASSIGN(const Token close, expect(")"));
+        --depth_;
+        operand.to = close.to;
+        return operand;
+    }
+
+    // ---- stages
+
     Parsed<Stage> stage(bool is_first) {
         const Token& token = peek();
+        if (groups_.starts_scalar(tokens_, at_)) return aggregate_stage();
         if (token.is("{") || token.is("(")) {
             Stage parsed;
             parsed.from = token.from;
@@ -180,16 +367,110 @@ class Parser {
         if (token.kind != TokenKind::kIdentifier) return tl::unexpected(no_stage(is_first));
         const auto function = function_of(token.text);
         if (!function || !peek(1).is("(")) return tl::unexpected(no_stage(is_first));
-        if (is_first &&
-            (*function == FunctionKind::kCoalesce || *function == FunctionKind::kSecond))
+        if (is_first && *function != FunctionKind::kBy && *function != FunctionKind::kSelect)
             return tl::unexpected(error(token, fmt::format("{}() cannot come first", token.text),
                                         "start with a filter such as { status = error }"));
         return function_stage(*function);
     }
 
+    // "count() > 3", "max(duration) > 2 * avg(duration)"
+    Parsed<Stage> aggregate_stage() {
+        Stage stage;
+        stage.kind = Stage::Kind::kAggregates;
+        stage.from = peek().from;
+        PARSE_ASSIGN(Expression left, aggregates());
+        PARSE_ASSIGN(stage.condition, aggregate_comparison(std::move(left)));
+        stage.to = last_end();
+        return stage;
+    }
+
+    Parsed<Expression> aggregates() {
+        const bool before = std::exchange(has_aggregates_, true);
+        auto parsed = binary(kSum);
+        has_aggregates_ = before;
+        return parsed;
+    }
+
+    Parsed<Expression> aggregate_comparison(Expression left) {
+        const Token op = peek();
+        if (comparison_of(op) == Operator::kNone) {
+            const std::string after = left.kind == Expression::Kind::kAggregate
+                                          ? fmt::format("{}()", aggregate_name(left.aggregate))
+                                          : "the aggregate";
+            return tl::unexpected(
+                expected(fmt::format("a comparison such as > 3 after {}", after)));
+        }
+        if (++operators_ > kOperatorsMax) return too_many();
+        next();
+        PARSE_ASSIGN(Expression right, aggregates());
+        return joined(comparison_of(op), std::move(left), std::move(right));
+    }
+
+    static Expression joined(Operator op, Expression left, Expression right) {
+        Expression both;
+        both.kind = Expression::Kind::kBinary;
+        both.op = op;
+        both.from = left.from;
+        both.to = right.to;
+        both.operands.push_back(std::move(left));
+        both.operands.push_back(std::move(right));
+        return both;
+    }
+
+    // "avg(duration)"; a name that is none is said to be unknown.
+    Parsed<Expression> aggregate_call(const Token& name) {
+        Expression call;
+        call.kind = Expression::Kind::kAggregate;
+        call.from = name.from;
+        call.aggregate = *aggregate_of(name.text);
+        const bool before = std::exchange(has_aggregates_, false);
+        PARSE_ASSIGN(call.operands, arguments(nullptr));
+        has_aggregates_ = before;
+        call.to = last_end();
+        return call;
+    }
+
+    // "({ ... } | count())": the aggregate of what a pipeline leaves of the trace.
+    Parsed<Expression> aggregate_of_pipeline() {
+        Expression whole;
+        whole.kind = Expression::Kind::kPipeline;
+        whole.from = peek().from;
+        if (++depth_ > kDepthMax) return too_deep();
+        next();
+        while (true) {
+            if (groups_.starts_scalar(tokens_, at_)) {
+                PARSE_ASSIGN(Expression value, aggregates());
+                if (peek().is(")")) {
+                    whole.operands.push_back(std::move(value));
+                    break;
+                }
+                Stage filter;
+                filter.kind = Stage::Kind::kAggregates;
+                filter.from = value.from;
+                PARSE_ASSIGN(filter.condition, aggregate_comparison(std::move(value)));
+                filter.to = last_end();
+                whole.pipeline.push_back(std::move(filter));
+            } else {
+                PARSE_ASSIGN(Stage parsed, stage(whole.pipeline.empty()));
+                whole.pipeline.push_back(std::move(parsed));
+            }
+            if (++operators_ > kOperatorsMax) return too_many();
+            PARSE_ASSIGN(const Token bar, expect("|"));
+        }
+        whole.to = next().to;
+        --depth_;
+        return whole;
+    }
+
     QueryError no_stage(bool is_first) const {
         const Token& token = peek();
-        if (!is_first) return expected("a filter in braces or a function after |");
+        if (!is_first) {
+            QueryError error = expected("a filter in braces or a function after |");
+            const std::string_view near = nearest_word(token.text);
+            const bool is_call = token.kind == TokenKind::kIdentifier && peek(1).is("(");
+            if (is_call && function_of(near)) error.hint = fmt::format("did you mean {}()?", near);
+            return error;
+        }
         if (token.kind == TokenKind::kEnd)
             return error(token, "the query is empty", "{ } finds every trace");
         if (token.kind == TokenKind::kIdentifier || token.kind == TokenKind::kAttribute)
@@ -212,20 +493,12 @@ class Parser {
             PARSE_ASSIGN(stage.by, arguments(nullptr));
         }
         stage.to = last_end();
-        if (function != FunctionKind::kAggregate) return stage;
-        stage.op = comparison_of(peek());
-        if (stage.op == Operator::kNone)
-            return tl::unexpected(
-                expected(fmt::format("a comparison such as > 3 after {}()", stage.name)));
-        next();
-        PARSE_ASSIGN(stage.bound, binary(kSum));
-        stage.to = last_end();
         return stage;
     }
 
     Parsed<Stage> scalar_filter() {
         Stage stage;
-        stage.kind = Stage::Kind::kScalarFilter;
+        stage.kind = Stage::Kind::kPointFilter;
         const Token op = next();
         stage.op = comparison_of(op);
         stage.from = op.from;
@@ -294,7 +567,7 @@ class Parser {
         PARSE_ASSIGN(Spanset left, structural());
         while (peek().is("&&") || peek().is("||")) {
             const Relation relation = peek().is("&&") ? Relation::kAnd : Relation::kOr;
-            PARSE_ASSIGN(left, joined(std::move(left), relation, RelationForm::kPlain, kLogic));
+            PARSE_ASSIGN(left, related(std::move(left), relation, RelationForm::kPlain, kLogic));
         }
         return left;
     }
@@ -303,12 +576,12 @@ class Parser {
         PARSE_ASSIGN(Spanset left, single_spanset());
         while (const RelationSymbol* symbol = relation_of(peek())) {
             PARSE_ASSIGN(left,
-                         joined(std::move(left), symbol->relation, symbol->form, kComparison));
+                         related(std::move(left), symbol->relation, symbol->form, kComparison));
         }
         return left;
     }
 
-    Parsed<Spanset> joined(Spanset left, Relation relation, RelationForm form, int precedence) {
+    Parsed<Spanset> related(Spanset left, Relation relation, RelationForm form, int precedence) {
         if (++operators_ > kOperatorsMax) return too_many();
         const Token op = next();
         Spanset both;
@@ -318,6 +591,9 @@ class Parser {
         both.operator_from = op.from;
         both.operator_to = op.to;
         both.from = left.from;
+        if (peek().is("[")) {
+            PARSE_ASSIGN(both.hops_max, hops(relation));
+        }
         PARSE_ASSIGN(Spanset right, precedence == kLogic ? structural() : single_spanset());
         both.to = right.to;
         both.operands.push_back(std::move(left));
@@ -325,21 +601,30 @@ class Parser {
         return both;
     }
 
+    // ">>[2]": at most so many levels apart.
+    Parsed<uint32_t> hops(Relation relation) {
+        const Token open = next();
+        if (relation != Relation::kDescendant && relation != Relation::kAncestor)
+            return tl::unexpected(
+                error(open, "only >> and << take a number of levels", "remove the brackets"));
+        const Token count = next();
+        if (count.kind != TokenKind::kNumber || count.value.kind != ValueKind::kInt ||
+            count.value.integer < 1 || count.value.integer > kHopsMax)
+            return tl::unexpected(
+                error(count, fmt::format("expected a number of levels from 1 to {}", kHopsMax),
+                      "{ } >>[2] { } finds children and grandchildren"));
+        PARSE_ASSIGN(const Token close, expect("]"));
+        return static_cast<uint32_t>(count.value.integer);
+    }
+
     Parsed<Spanset> single_spanset() {
         if (peek().is("{")) return filter();
-        if (!peek().is("(")) {
-            if (peek().kind == TokenKind::kNumber) return metrics_arithmetic(peek());
-            return tl::unexpected(expected("a filter in braces"));
-        }
+        if (!peek().is("(")) return tl::unexpected(expected("a filter in braces"));
         if (++depth_ > kDepthMax) return too_deep();
         const Token open = next();
-        if (peek().kind == TokenKind::kNumber) return metrics_arithmetic(peek());
         PARSE_ASSIGN(std::vector<Stage> stages, pipeline());
         PARSE_ASSIGN(const Token close, expect(")"));
         --depth_;
-        for (const std::string_view op : {"+", "-", "*", "/"}) {
-            if (peek().is(op)) return metrics_arithmetic(peek());
-        }
         // Parentheses around spansets alone only group.
         if (stages.size() == 1 && stages[0].kind == Stage::Kind::kSpanset)
             return std::move(stages[0].spanset);
@@ -395,14 +680,7 @@ class Parser {
             PARSE_ASSIGN(Expression right,
                          binary(known->precedence + (is_right_associative ? 0 : 1)));
             if (is_right_associative) --depth_;
-            Expression both;
-            both.kind = Expression::Kind::kBinary;
-            both.op = known->op;
-            both.from = left.from;
-            both.to = right.to;
-            both.operands.push_back(std::move(left));
-            both.operands.push_back(std::move(right));
-            left = std::move(both);
+            left = joined(known->op, std::move(left), std::move(right));
         }
     }
 
@@ -410,10 +688,12 @@ class Parser {
         const Token& token = peek();
         if (token.is("-") || token.is("!"))
             return prefix(token.is("-") ? Operator::kNegate : Operator::kNot);
+        if (has_aggregates_ && token.is("(") && groups_.at(at_).has_pipeline)
+            return aggregate_of_pipeline();
         if (token.is("(")) {
             if (++depth_ > kDepthMax) return too_deep();
             const size_t from = next().from;
-            PARSE_ASSIGN(Expression inner, binary(kLogic));
+            PARSE_ASSIGN(Expression inner, binary(has_aggregates_ ? kSum : kLogic));
             PARSE_ASSIGN(const Token close, expect(")"));
             --depth_;
             inner.from = from;
@@ -481,6 +761,8 @@ class Parser {
 
     Parsed<Expression> word() {
         const Token token = next();
+        if (has_aggregates_ && aggregate_of(token.text) && peek().is("("))
+            return aggregate_call(token);
         if (const auto value = keyword_value(token.text)) return literal(token, *value);
         if (const auto intrinsic = intrinsic_of(token.text)) {
             Expression expression = attribute(token);
@@ -491,6 +773,10 @@ class Parser {
     }
 
     QueryError unknown_word(const Token& token) const {
+        if (function_of(token.text) && peek().is("("))
+            return error(token,
+                         fmt::format("{}() stands behind |, not inside a filter", token.text),
+                         "{ } | count() > 3");
         if (token.text.find(':') != std::string::npos) {
             const std::string_view near = nearest_word(token.text);
             return error(token, fmt::format("unknown intrinsic {}", token.text),
@@ -513,10 +799,13 @@ class Parser {
             error(peek(), fmt::format("the query has more than {} operators", kOperatorsMax)));
     }
 
-    static constexpr size_t kHintsMax = 32;  // Tempo knows fewer than a dozen
+    static constexpr size_t kHintsMax = 32;         // Tempo knows fewer than a dozen
+    static constexpr int64_t kHopsMax = 1'000'000;  // deeper trees cannot be stored
 
     std::string_view text_;
     std::vector<Token> tokens_;
+    TokenGroups groups_;
+    bool has_aggregates_ = false;  // aggregates may stand here
     size_t at_ = 0;
     int depth_ = 0;
     int operators_ = 0;
@@ -548,11 +837,13 @@ bool is_arithmetic(Operator op) {
     return (op >= Operator::kAdd && op <= Operator::kPower) || op == Operator::kNegate;
 }
 
-std::string relation_text(Relation relation, RelationForm form) {
+std::string relation_text(Relation relation, RelationForm form, uint32_t hops_max) {
     if (relation == Relation::kAnd) return "&&";
     if (relation == Relation::kOr) return "||";
     for (const RelationSymbol& known : kRelations) {
-        if (known.relation == relation && known.form == form) return std::string(known.symbol);
+        if (known.relation != relation || known.form != form) continue;
+        return hops_max == 0 ? std::string(known.symbol)
+                             : fmt::format("{}[{}]", known.symbol, hops_max);
     }
     return "";
 }

@@ -3,6 +3,9 @@
 #include <algorithm>
 #include <utility>
 
+#include "traceql/names.h"
+#include "traceql/printer.h"
+
 namespace spanloom::traceql {
 namespace {
 
@@ -71,13 +74,18 @@ class Pushdown {
                                     ? Predicate::Kind::kTrue
                                     : Predicate::Kind::kFalse);
             case Expression::Kind::kField:
-                return boolean_field(expression.field, true, bound);
+                return boolean_field(expression, true, bound);
             case Expression::Kind::kUnary:
+                if (expression.op != Operator::kNot) return unknown(bound);
                 return negation(expression.operands[0], bound);
+            case Expression::Kind::kAggregate:
+            case Expression::Kind::kPipeline:
+                return unknown(bound);
             case Expression::Kind::kBinary:
                 break;
         }
         if (is_comparison(expression.op)) return comparison(expression, bound);
+        if (is_arithmetic(expression.op)) return unknown(bound);
         return joined(expression, bound);
     }
 
@@ -88,13 +96,14 @@ class Pushdown {
                                                   : Predicate::Kind::kFalse);
     }
 
-    Predicate boolean_field(const Field& field, bool wanted, Bound bound) {
-        if (field.is_trace_level()) return unknown(bound);
+    Predicate boolean_field(const Expression& expression, bool wanted, Bound bound) {
+        const Field& field = expression.field;
+        if (field.is_trace_level() || expression.is_parent) return unknown(bound);
         return Predicate::compare(field, Comparison::kEqual, Value::of_bool(wanted));
     }
 
     Predicate negation(const Expression& inner, Bound bound) {
-        if (inner.kind == Expression::Kind::kField) return boolean_field(inner.field, false, bound);
+        if (inner.kind == Expression::Kind::kField) return boolean_field(inner, false, bound);
         return Predicate::negation(
             predicate(inner, bound == Bound::kSuperset ? Bound::kSubset : Bound::kSuperset));
     }
@@ -135,7 +144,7 @@ class Pushdown {
         if (left->kind != Expression::Kind::kField || right->kind != Expression::Kind::kLiteral)
             return unknown(bound);
         const Field& field = left->field;
-        if (field.is_trace_level()) return unknown(bound);
+        if (field.is_trace_level() || left->is_parent) return unknown(bound);
         if (right->literal.kind == ValueKind::kNil) {
             if (field.scope == Scope::kIntrinsic) return unknown(bound);
             Predicate presence = constant(op == Operator::kEqual ? Predicate::Kind::kAbsent
@@ -165,44 +174,218 @@ bool is_shown(const Field& field) {
 }
 
 void collect_fields(const Expression& expression, std::vector<Field>& fields) {
-    if (expression.kind == Expression::Kind::kField && is_shown(expression.field) &&
+    if (expression.kind == Expression::Kind::kField && !expression.is_parent &&
+        is_shown(expression.field) &&
         std::find(fields.begin(), fields.end(), expression.field) == fields.end())
         fields.push_back(expression.field);
     for (const Expression& operand : expression.operands)
         collect_fields(operand, fields);
 }
 
-Predicate plan_spanset(const Spanset& spanset, Plan& plan) {
-    if (spanset.kind == Spanset::Kind::kFilter) {
-        if (!spanset.filter) return Predicate::everything();
-        collect_fields(*spanset.filter, plan.fields);
+// How few spans are likely to satisfy it; the lower the fewer.
+int selectivity(const Predicate& predicate) {
+    constexpr int kEverything = 100;
+    switch (predicate.kind) {
+        case Predicate::Kind::kFalse:
+            return 0;
+        case Predicate::Kind::kAnd: {
+            int least = kEverything;
+            for (const Predicate& child : predicate.children)
+                least = std::min(least, selectivity(child));
+            return least;
+        }
+        case Predicate::Kind::kOr: {
+            int most = 0;
+            for (const Predicate& child : predicate.children)
+                most = std::max(most, selectivity(child));
+            return most;
+        }
+        case Predicate::Kind::kExists:
+            return 60;
+        case Predicate::Kind::kCompare:
+            break;
+        default:
+            return kEverything;
+    }
+    if (predicate.comparison != Comparison::kEqual) return 50;
+    if (predicate.value.kind == ValueKind::kStatus)
+        return predicate.value.integer == static_cast<int64_t>(otlp::StatusCode::kError) ? 25 : 90;
+    const bool is_id = predicate.field.intrinsic == Intrinsic::kTraceId ||
+                       predicate.field.intrinsic == Intrinsic::kSpanId;
+    if (is_id) return 1;
+    return predicate.field.scope == Scope::kResource ? 40 : 30;
+}
+
+// Conditions on events (or links) that lie in one kAnd speak of one event; those of two filters do
+// not.
+bool names_children(const Predicate& predicate) {
+    const Field& field = predicate.field;
+    if (field.scope == Scope::kEvent || field.scope == Scope::kLink) return true;
+    if (field.intrinsic >= Intrinsic::kEventName && field.intrinsic <= Intrinsic::kLinkSpanId)
+        return true;
+    return std::any_of(predicate.children.begin(), predicate.children.end(), names_children);
+}
+
+class Planner {
+  public:
+    Plan run(const std::vector<Stage>& stages) {
+        plan_.candidates = Predicate::everything();
+        bool chooses = true;  // later filters still speak of single spans
+        for (size_t i = 0; i < stages.size(); ++i) {
+            const Stage& stage = stages[i];
+            collect(stage);
+            if (stage.kind == Stage::Kind::kSpanset) {
+                Predicate predicate = spanset(stage.spanset);
+                if (i == 0) {
+                    plan_.candidates = std::move(predicate);
+                } else if (chooses) {
+                    add(std::move(predicate));
+                }
+            } else if (stage.kind == Stage::Kind::kAggregates) {
+                plan_.is_exact = false;
+                subqueries(*stage.condition);
+                chooses = false;
+            } else if (stage.function == FunctionKind::kBy ||
+                       stage.function == FunctionKind::kCoalesce) {
+                plan_.is_exact = false;
+            }
+        }
+        return std::move(plan_);
+    }
+
+  private:
+    // A further filter. Its spans are among those of the filters before.
+    void add(Predicate predicate) {
+        if (predicate.kind == Predicate::Kind::kTrue) return;
+        if (!plan_.is_exact) {
+            if (selectivity(predicate) < selectivity(plan_.candidates))
+                plan_.candidates = std::move(predicate);
+            return;
+        }
+        if (names_children(predicate) && names_children(plan_.candidates)) {
+            plan_.is_exact = false;
+            return;
+        }
+        if (plan_.candidates.kind == Predicate::Kind::kTrue) {
+            plan_.candidates = std::move(predicate);
+            return;
+        }
+        std::vector<Predicate> both;
+        both.push_back(std::move(plan_.candidates));
+        both.push_back(std::move(predicate));
+        plan_.candidates = Predicate::all_of(std::move(both));
+    }
+
+    // Conditions of what stands inside, whatever it is good for.
+    void subqueries(const Expression& expression) {
+        for (const Stage& stage : expression.pipeline) {
+            collect(stage);
+            if (stage.kind == Stage::Kind::kSpanset) spanset(stage.spanset);
+            if (stage.condition) subqueries(*stage.condition);
+        }
+        for (const Expression& operand : expression.operands)
+            subqueries(operand);
+    }
+
+    void collect(const Stage& stage) {
+        for (const Expression& argument : stage.arguments)
+            collect_fields(argument, plan_.fields);
+        if (stage.condition) collect_fields(*stage.condition, plan_.fields);
+    }
+
+    Predicate spanset(const Spanset& set) {
+        switch (set.kind) {
+            case Spanset::Kind::kFilter:
+                return set.filter ? filter(*set.filter) : Predicate::everything();
+            case Spanset::Kind::kPipeline:
+                return pipeline(set.pipeline);
+            case Spanset::Kind::kRelation:
+                break;
+        }
+        Predicate left = spanset(set.operands[0]);
+        Predicate right = spanset(set.operands[1]);
+        if (set.relation == Relation::kOr) {
+            std::vector<Predicate> sides;
+            sides.push_back(std::move(left));
+            sides.push_back(std::move(right));
+            return Predicate::any_of(std::move(sides));
+        }
+        plan_.is_exact = false;
+        // Of a negated relation only the right side must be there; else both, so that one is
+        // enough to find candidates.
+        if (set.relation != Relation::kAnd && set.form == RelationForm::kNegated) return right;
+        return selectivity(left) < selectivity(right) ? left : right;
+    }
+
+    // The spans of a pipeline in parentheses are among those of its first filter.
+    Predicate pipeline(const std::vector<Stage>& stages) {
+        plan_.is_exact = false;
+        Predicate first = Predicate::everything();
+        for (size_t i = 0; i < stages.size(); ++i) {
+            collect(stages[i]);
+            if (stages[i].condition) subqueries(*stages[i].condition);
+            if (stages[i].kind != Stage::Kind::kSpanset) continue;
+            Predicate predicate = spanset(stages[i].spanset);
+            if (i == 0) first = std::move(predicate);
+        }
+        return first;
+    }
+
+    Predicate filter(const Expression& expression) {
+        collect_fields(expression, plan_.fields);
         Pushdown pushdown;
-        Predicate predicate = pushdown.predicate(*spanset.filter, Bound::kSuperset);
-        plan.is_exact = plan.is_exact && pushdown.is_exact;
+        Predicate predicate = pushdown.predicate(expression, Bound::kSuperset);
+        plan_.is_exact = plan_.is_exact && pushdown.is_exact;
+        if (pushdown.is_exact || predicate.kind != Predicate::Kind::kTrue)
+            plan_.conditions.push_back({&expression, predicate, pushdown.is_exact});
         return predicate;
     }
-    if (spanset.kind != Spanset::Kind::kRelation) {
-        plan.is_exact = false;
-        return Predicate::everything();
-    }
-    std::vector<Predicate> sides;
-    for (const Spanset& operand : spanset.operands)
-        sides.push_back(plan_spanset(operand, plan));
-    // The spans of either side are what || answers.
-    if (spanset.relation == Relation::kOr) return Predicate::any_of(std::move(sides));
-    plan.is_exact = false;
-    // Both sides must be there, so one is enough to find candidates.
-    return std::move(sides[0].kind == Predicate::Kind::kTrue ? sides[1] : sides[0]);
+
+    Plan plan_;
+};
+
+std::string_view comparison_text(Comparison comparison) {
+    constexpr std::string_view kTexts[] = {"=",  "!=", ">",  ">=", "<",
+                                           "<=", "=~", "!~", "~=", "contains"};
+    return kTexts[static_cast<size_t>(comparison)];
 }
 
 }  // namespace
 
+Plan make_plan(const std::vector<Stage>& stages) {
+    return Planner().run(stages);
+}
+
 Plan make_plan(const Query& query) {
-    Plan plan;
-    plan.candidates = query.stages.empty() ? Predicate::everything()
-                                           : plan_spanset(query.stages[0].spanset, plan);
-    if (query.stages.size() > 1) plan.is_exact = false;
-    return plan;
+    return make_plan(query.stages);
+}
+
+std::string predicate_text(const Predicate& predicate) {
+    using Kind = Predicate::Kind;
+    switch (predicate.kind) {
+        case Kind::kTrue:
+            return "true";
+        case Kind::kFalse:
+            return "false";
+        case Kind::kNot:
+            return "!(" + predicate_text(predicate.children[0]) + ")";
+        case Kind::kExists:
+            return field_text(predicate.field) + " exists";
+        case Kind::kAbsent:
+            return field_text(predicate.field) + " absent";
+        case Kind::kCompare:
+            return field_text(predicate.field) + " " +
+                   std::string(comparison_text(predicate.comparison)) + " " +
+                   print(predicate.value);
+        default:
+            break;
+    }
+    std::string out = "(";
+    for (size_t i = 0; i < predicate.children.size(); ++i) {
+        if (i != 0) out += predicate.kind == Kind::kAnd ? " && " : " || ";
+        out += predicate_text(predicate.children[i]);
+    }
+    return out + ")";
 }
 
 }  // namespace spanloom::traceql

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <string>
 #include <vector>
 
 #include "store/field.h"
@@ -9,15 +10,28 @@ namespace spanloom::traceql {
 
 // What the store is asked, and whether that is all.
 struct Plan {
+    // A filter of the query as columns can test it. Rows that fail `predicate` fail the filter.
+    struct Condition {
+        const Expression* filter = nullptr;
+        store::Predicate predicate;
+        bool is_exact = false;  // rows that pass it pass the filter
+    };
+
     // Every trace that answers the query has a span that satisfies this.
     store::Predicate candidates;
-    // The spans that satisfy `candidates` are exactly the answer; else each candidate trace must
-    // be read and evaluated.
+    // The spans that satisfy `candidates` are exactly those that the stages before a metric leave,
+    // and nothing else is asked of them; else each candidate trace must be evaluated.
     bool is_exact = true;
+    std::vector<Condition> conditions;
     // Attributes and intrinsics that the query names and an answer shows with each span.
     std::vector<store::Field> fields;
 };
 
+// The query outlives the plan.
 Plan make_plan(const Query& query);
+Plan make_plan(const std::vector<Stage>& stages);
+
+// For people.
+std::string predicate_text(const store::Predicate& predicate);
 
 }  // namespace spanloom::traceql

@@ -99,6 +99,7 @@ std::string side(const Spanset& spanset, int tightness_min) {
 
 std::string print_stage(const Stage& stage) {
     if (stage.kind == Stage::Kind::kSpanset) return print(stage.spanset);
+    if (stage.condition) return print(*stage.condition);
     std::string out;
     if (stage.kind == Stage::Kind::kFunction) {
         out += stage.name + "(";
@@ -124,11 +125,34 @@ std::string print_stage(const Stage& stage) {
 std::string print_pipeline(const std::vector<Stage>& stages) {
     std::string out;
     for (const Stage& stage : stages) {
-        const bool is_attached = stage.kind == Stage::Kind::kScalarFilter;
+        const bool is_attached = stage.kind == Stage::Kind::kPointFilter;
         if (!out.empty()) out += is_attached ? " " : " | ";
         out += print_stage(stage);
     }
     return out;
+}
+
+std::string print_metrics(const MetricsExpression& expression);
+
+std::string side(const MetricsExpression& expression, int tightness_min) {
+    const bool is_sum = expression.op == Operator::kAdd || expression.op == Operator::kSubtract;
+    const int own = expression.kind != MetricsExpression::Kind::kBinary ? 3 : is_sum ? 1 : 2;
+    return own >= tightness_min ? print_metrics(expression) : "(" + print_metrics(expression) + ")";
+}
+
+std::string print_metrics(const MetricsExpression& expression) {
+    switch (expression.kind) {
+        case MetricsExpression::Kind::kScalar:
+            return print(expression.scalar);
+        case MetricsExpression::Kind::kPipeline:
+            return "(" + print_pipeline(expression.stages) + ")";
+        case MetricsExpression::Kind::kBinary:
+            break;
+    }
+    const bool is_sum = expression.op == Operator::kAdd || expression.op == Operator::kSubtract;
+    return side(expression.operands[0], is_sum ? 1 : 2) + " " +
+           std::string(operator_text(expression.op)) + " " +
+           side(expression.operands[1], is_sum ? 2 : 3);
 }
 
 }  // namespace
@@ -171,6 +195,12 @@ std::string print(const Expression& expression) {
             return std::string(operator_text(expression.op)) +
                    operand(expression.operands[0], is_nested ? 0 : 8);
         }
+        case Expression::Kind::kAggregate:
+            return std::string(aggregate_name(expression.aggregate)) + "(" +
+                   (expression.operands.empty() ? "" : print(expression.operands[0])) + ")";
+        case Expression::Kind::kPipeline:
+            return "(" + print_pipeline(expression.pipeline) + " | " +
+                   print(expression.operands[0]) + ")";
         case Expression::Kind::kBinary:
             break;
     }
@@ -193,12 +223,17 @@ std::string print(const Spanset& spanset) {
     }
     const bool is_logic = spanset.relation == Relation::kAnd || spanset.relation == Relation::kOr;
     return side(spanset.operands[0], is_logic ? 1 : 2) + " " +
-           relation_text(spanset.relation, spanset.form) + " " +
+           relation_text(spanset.relation, spanset.form, spanset.hops_max) + " " +
            side(spanset.operands[1], is_logic ? 2 : 3);
 }
 
 std::string print(const Query& query) {
-    std::string out = print_pipeline(query.stages);
+    std::string out = query.arithmetic ? print_metrics(*query.arithmetic) : std::string();
+    for (const Stage& stage : query.arithmetic ? query.stages : std::vector<Stage>()) {
+        out += stage.kind == Stage::Kind::kPointFilter ? " " : " | ";
+        out += print_stage(stage);
+    }
+    if (!query.arithmetic) out = print_pipeline(query.stages);
     for (size_t i = 0; i < query.hints.size(); ++i) {
         out += i == 0 ? " with(" : ", ";
         out += query.hints[i].name + "=" + print(query.hints[i].value);

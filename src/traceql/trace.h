@@ -7,19 +7,15 @@
 #include "base/result.h"
 #include "otlp/batch.h"
 #include "store/search.h"
+#include "traceql/forest.h"
 
 namespace spanloom::traceql {
 
 // One whole trace taken apart: its spans as rows in the order of the stored message, and the tree
-// they form. Immutable; any thread; shares the bytes of the message it was read from.
-//
-// The tree is always a forest: a parent that is not in the trace makes an orphan, a cycle is cut at
-// its earliest span (which becomes an orphan), and of several spans with one id the children belong
-// to the first server (or the first at all). A server that shares its id with a client (as Zipkin's
-// do) is that client's child.
+// they form (forest.h). Immutable; any thread; shares the bytes of the message it was read from.
 struct Trace {
-    static constexpr int32_t kRoot = -1;
-    static constexpr int32_t kOrphan = -2;
+    static constexpr int32_t kRoot = traceql::kRoot;
+    static constexpr int32_t kOrphan = traceql::kOrphan;
 
     static Result<Trace> read(const store::StoredTrace& stored);
 
