@@ -3,12 +3,16 @@
 #include <exception>
 #include <utility>
 
+#include "api/admin.h"
 #include "api/call.h"
 #include "api/jaeger.h"
+#include "api/mcp.h"
 #include "api/own_state.h"
+#include "api/prometheus.h"
 #include "api/router.h"
 #include "api/tempo.h"
 #include "api/ui.h"
+#include "api/zipkin.h"
 #include "base/log.h"
 #include "http/compression.h"
 
@@ -93,9 +97,14 @@ class Api : public std::enable_shared_from_this<Api> {
   public:
     explicit Api(ApiOptions options) : context_(std::move(options)) {
         add_own_state(router_);
+        add_admin(router_);
         add_ui(router_);
         add_jaeger(router_);
         add_tempo(router_);
+        add_tempo_streams(router_);
+        add_zipkin(router_);
+        add_prometheus(router_);
+        add_mcp(router_);
         context_.options.metrics.gauge(
             "queries_waiting", "Questions queued or being answered.",
             [waiting = context_.waiting] { return static_cast<double>(waiting->load()); },
@@ -121,6 +130,10 @@ class Api : public std::enable_shared_from_this<Api> {
     }
 
     http::Response unknown(const http::Request& request, const Router::Match& match) {
+        if (match.family == Family::kGrpc)
+            return error_reply(
+                match.family,
+                {ErrorCode::kUnsupported, "unknown method " + request.path.substr(0, 200), 0}, 0);
         if (!match.methods.empty()) {
             http::Response response = error_reply(
                 match.family,
@@ -160,16 +173,42 @@ class Api : public std::enable_shared_from_this<Api> {
             Error error{ErrorCode::kResourceExhausted,
                         "too many questions are waiting for an answer: ask again in a second", 1};
             http::Response response = error_reply(route.family, error, call->request_id);
-            response.status = 429;
+            if (route.family != Family::kGrpc) response.status = 429;
             return send(*responder, std::move(response));
         }
         // The route lives in the router, which lives as long as this object.
         context_.options.queries.post([self = shared_from_this(), &route, call = std::move(call),
                                        responder = std::move(responder)] {
-            if (!call->request.cancelled.stop_requested())
+            if (call->request.cancelled.stop_requested()) {
+                // Nobody waits for it any more.
+            } else if (route.stream) {
+                self->answer_stream(route, *call, responder);
+            } else {
                 send(*responder, self->answer(route, *call));
+            }
             self->context_.waiting->fetch_sub(1);
         });
+    }
+
+    void answer_stream(const Route& route, Call& call,
+                       const std::shared_ptr<http::Responder>& responder) {
+        context_.asked.add();
+        GrpcStream stream(responder);
+        Result<void> outcome = fail(ErrorCode::kInternal, "no answer");
+        try {
+            const auto message =
+                grpc_request_message(call.request, context_.options.limits.body_bytes_max);
+            outcome = message ? route.stream(call, message->view(), stream)
+                              : tl::unexpected(message.error());
+        } catch (const std::exception& thrown) {
+            outcome =
+                fail(ErrorCode::kInternal, "the call could not be answered: {}", thrown.what());
+        }
+        if (!outcome && outcome.error().code == ErrorCode::kInternal) {
+            context_.failed.add();
+            log::warning("{} failed: {}", route.pattern, outcome.error().message);
+        }
+        stream.finish(outcome);
     }
 
     http::Response answer(const Route& route, Call& call) {

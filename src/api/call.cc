@@ -112,6 +112,23 @@ Result<TraceId> parse_trace_id(std::string_view text) {
                 text.substr(0, 100));
 }
 
+Result<store::ScanStats> for_each_found(
+    const Call& call, const store::SearchRequest& request,
+    const std::function<Result<bool>(const store::StoredTrace&)>& visit) {
+    const auto segments = call.segments();
+    TRY_ASSIGN(const auto answer, store::search(segments, request));
+    for (const store::TraceSummary& summary : answer.traces) {
+        if (call.request.cancelled.stop_requested())
+            return fail(ErrorCode::kCancelled, "the client has gone");
+        const auto stored = store::read_trace(segments, summary.trace_id);
+        if (!stored && stored.error().code == ErrorCode::kNotFound) continue;
+        if (!stored) return tl::unexpected(stored.error());
+        TRY_ASSIGN(const bool wants_more, visit(*stored));
+        if (!wants_more) break;
+    }
+    return answer.stats;
+}
+
 Result<std::shared_ptr<const CachedTrace>> read_trace(const Call& call, const TraceId& id) {
     std::vector<std::shared_ptr<const store::Segment>> holders;
     uint64_t version = 0;

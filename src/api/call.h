@@ -2,6 +2,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -10,6 +11,7 @@
 
 #include "api/api.h"
 #include "api/trace_cache.h"
+#include "api/value_cache.h"
 #include "base/json_writer.h"
 #include "http/message.h"
 #include "rollup/operation_rollup.h"
@@ -25,6 +27,7 @@ struct Context {
     StaticFiles files;
     TraceCache traces;
     RollupCache rollups;
+    ValueCache values;
     // Shared with the gauge that shows it, which may outlive the handler.
     std::shared_ptr<std::atomic<uint32_t>> waiting = std::make_shared<std::atomic<uint32_t>>(0);
     std::atomic<uint64_t> next_request_id = 1;
@@ -73,6 +76,11 @@ Result<std::optional<int64_t>> duration_parameter(std::string_view name, std::st
 
 // 1 to 32 hexadecimal digits, or base64 of 16 bytes.
 Result<TraceId> parse_trace_id(std::string_view text);
+
+// The traces that a search finds, newest first, each read whole; `visit` returns false to stop.
+Result<store::ScanStats> for_each_found(
+    const Call& call, const store::SearchRequest& request,
+    const std::function<Result<bool>(const store::StoredTrace&)>& visit);
 
 // The trace, from the cache or the store.
 Result<std::shared_ptr<const CachedTrace>> read_trace(const Call& call, const TraceId& id);

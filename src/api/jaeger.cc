@@ -13,7 +13,6 @@ namespace spanloom::api {
 namespace {
 
 constexpr uint64_t kSearchBackNs = 2ULL * 24 * 3600 * 1'000'000'000;
-constexpr uint32_t kTracesDefault = 100;
 // Larger answers are cut: they would not fit into a browser, nor into our memory many times.
 constexpr size_t kReplyBytesMax = 256U << 20;
 // Ids in one question.
@@ -51,15 +50,8 @@ Result<http::Response> all_operations(Call& call) {
     const std::string_view service = call.query.get("service");
     if (service.empty())
         return fail(ErrorCode::kInvalidArgument, "parameter 'service' is required");
-    const std::string_view word = parameter(call.query, {"spanKind", "span_kind"});
-    std::optional<otlp::SpanKind> kind;
-    if (!word.empty()) {
-        kind = parse_kind(word);
-        if (!kind)
-            return fail(ErrorCode::kInvalidArgument,
-                        "malformed parameter 'spanKind': \"{}\" is no kind of span",
-                        word.substr(0, 100));
-    }
+    TRY_ASSIGN(const auto kind,
+               kind_parameter({"spanKind", parameter(call.query, {"spanKind", "span_kind"})}));
     TRY_ASSIGN(const auto found, operations(call, service, kind));
     std::string out;
     JsonWriter json(out);
@@ -116,17 +108,9 @@ Result<JaegerQuestion> read_question(const Call& call) {
     const uint64_t now = call.now_ns();
     TRY_ASSIGN(question.range.start_ns, microseconds(query, "start", now - kSearchBackNs));
     TRY_ASSIGN(question.range.end_ns, microseconds(query, "end", now));
-    TRY_ASSIGN(question.duration_min_ns,
-               duration_parameter("minDuration", query.get("minDuration")));
-    TRY_ASSIGN(question.duration_max_ns,
-               duration_parameter("maxDuration", query.get("maxDuration")));
-    if (question.duration_min_ns && question.duration_max_ns &&
-        *question.duration_max_ns < *question.duration_min_ns)
-        return fail(ErrorCode::kInvalidArgument,
-                    "'maxDuration' should be greater than or equal to 'minDuration'");
-    TRY_ASSIGN(const uint64_t limit, number_parameter(query, "limit", kTracesDefault, 0,
-                                                      call.context.options.limits.traces_max));
-    question.limit = limit == 0 ? kTracesDefault : static_cast<uint32_t>(limit);
+    TRY(question.set_durations({"minDuration", query.get("minDuration")},
+                               {"maxDuration", query.get("maxDuration")}));
+    TRY(question.set_limit({"limit", query.get("limit")}, call.context.options.limits.traces_max));
     TRY(flag_parameter("raw", query.get("raw")));
     return question;
 }
@@ -189,19 +173,14 @@ Result<http::Response> traces_by_id(const Call& call) {
 Result<http::Response> search(Call& call) {
     if (call.query.has("traceID")) return traces_by_id(call);
     TRY_ASSIGN(const JaegerQuestion question, read_question(call));
-    const auto segments = call.segments();
-    TRY_ASSIGN(const auto answer, store::search(segments, question.request(call)));
     TraceList list;
     std::vector<JaegerFailure> failures;
-    if (answer.stats.partial) failures.push_back({206, answer.stats.reason, ""});
-    for (const store::TraceSummary& summary : answer.traces) {
-        if (call.request.cancelled.stop_requested())
-            return fail(ErrorCode::kCancelled, "the client has gone");
-        const auto stored = store::read_trace(segments, summary.trace_id);
-        if (!stored && stored.error().code == ErrorCode::kNotFound) continue;
-        if (!stored) return tl::unexpected(stored.error());
-        if (!list.add(*stored, failures)) break;
-    }
+    TRY_ASSIGN(const auto stats,
+               for_each_found(call, question.request(call),
+                              [&](const store::StoredTrace& stored) -> Result<bool> {
+                                  return list.add(stored, failures);
+                              }));
+    if (stats.partial) failures.push_back({206, stats.reason, ""});
     const size_t count = list.count();
     return jaeger_envelope(call, list.finish(), count, failures);
 }
@@ -243,13 +222,21 @@ Result<http::Response> transform(Call& call) {
     return jaeger_envelope(call, out, rows_of.size());
 }
 
-Answer not_here(std::string text) {
-    return [text = std::move(text)](Call& call) -> Result<http::Response> {
-        http::Response response =
-            error_reply(Family::kJaeger, {ErrorCode::kUnsupported, text, 0}, call.request_id);
-        response.status = 501;
-        return response;
-    };
+// Jaeger copies a trace to a storage of its own; here what is kept is kept, so the trace only has
+// to be there.
+Result<http::Response> archive(Call& call) {
+    TRY_ASSIGN(const TraceId id, parse_trace_id(call.captures[0]));
+    const auto cached = read_trace(call, id);
+    if (!cached && cached.error().code == ErrorCode::kNotFound)
+        return fail(ErrorCode::kNotFound, "trace not found");
+    if (!cached) return tl::unexpected(cached.error());
+    http::Response response =
+        error_reply(Family::kJaeger,
+                    {ErrorCode::kUnsupported,
+                     "there is no archive storage: traces are kept by the retention rules", 0},
+                    call.request_id);
+    response.status = 501;
+    return response;
 }
 
 }  // namespace
@@ -287,11 +274,9 @@ void add_jaeger(Router& router) {
     router.add(Family::kJaeger, "GET", "/api/traces", search);
     router.add(Family::kJaeger, "GET", "/api/traces/{}", trace);
     router.add(Family::kJaeger, "POST", "/api/transform", transform);
-    router.add(Family::kJaeger, "POST", "/api/archive/{}",
-               not_here("there is no archive storage: traces are kept by the retention rules"));
-    for (const char* name : {"latencies", "calls", "errors"})
-        router.add(Family::kJaeger, "GET", std::string("/api/metrics/") + name,
-                   not_here("metrics are not served here in this version"));
+    router.add(Family::kJaeger, "POST", "/api/archive/{}", archive);
+    add_jaeger_metrics(router);
+    add_jaeger_grpc(router);
     add_jaeger_dependencies(router);
     add_jaeger3(router);
 }

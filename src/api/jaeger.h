@@ -12,6 +12,10 @@ namespace spanloom::api {
 void add_jaeger(Router& router);
 void add_jaeger3(Router& router);
 void add_jaeger_dependencies(Router& router);
+// Rate, errors and durations of services (its "Monitor" page).
+void add_jaeger_metrics(Router& router);
+// jaeger.api_v3.QueryService.
+void add_jaeger_grpc(Router& router);
 
 // An entry of v1's "errors".
 struct JaegerFailure {

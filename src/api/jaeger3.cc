@@ -1,14 +1,16 @@
 #include <algorithm>
 
+#include <simdjson.h>
+
 #include "api/jaeger.h"
 #include "api/jaeger_search.h"
 #include "base/text.h"
+#include "base/url.h"
 #include "otlp/json.h"
 
 namespace spanloom::api {
 namespace {
 
-constexpr uint32_t kTracesDefault = 100;
 constexpr size_t kReplyBytesMax = 256U << 20;
 
 // "query.serviceName" is also "query.service_name", and Grafana's older spelling has no prefix.
@@ -42,15 +44,8 @@ Result<http::Response> all_operations(Call& call) {
     const std::string_view service = parameter(call.query, {"service", "service_name"});
     if (service.empty())
         return fail(ErrorCode::kInvalidArgument, "malformed parameter service: it is required");
-    const std::string_view word = parameter(call.query, {"spanKind", "span_kind"});
-    std::optional<otlp::SpanKind> kind;
-    if (!word.empty()) {
-        kind = parse_kind(word);
-        if (!kind)
-            return fail(ErrorCode::kInvalidArgument,
-                        "malformed parameter spanKind: \"{}\" is no kind of span",
-                        word.substr(0, 100));
-    }
+    TRY_ASSIGN(const auto kind,
+               kind_parameter({"spanKind", parameter(call.query, {"spanKind", "span_kind"})}));
     TRY_ASSIGN(const auto found, operations(call, service, kind));
     std::string out;
     JsonWriter json(out);
@@ -100,8 +95,7 @@ Result<void> read_range(const http::Query& query, JaegerQuestion& question) {
     return {};
 }
 
-Result<JaegerQuestion> read_question(const Call& call) {
-    const http::Query& query = call.query;
+Result<JaegerQuestion> read_question(const Call& call, const http::Query& query) {
     JaegerQuestion question;
     if (!query_parameter(query, "filter", "filter").empty())
         return fail(ErrorCode::kUnsupported,
@@ -114,45 +108,54 @@ Result<JaegerQuestion> read_question(const Call& call) {
         TRY_ASSIGN(question.tags, parse_tags_json("query.attributes", tags));
     }
     TRY(read_range(query, question));
-    TRY_ASSIGN(question.duration_min_ns,
-               duration_parameter("query.durationMin",
-                                  query_parameter(query, "durationMin", "duration_min")));
-    TRY_ASSIGN(question.duration_max_ns,
-               duration_parameter("query.durationMax",
-                                  query_parameter(query, "durationMax", "duration_max")));
-    if (question.duration_min_ns && question.duration_max_ns &&
-        *question.duration_max_ns < *question.duration_min_ns)
-        return fail(ErrorCode::kInvalidArgument,
-                    "query.durationMax must not be below query.durationMin");
+    TRY(question.set_durations(
+        {"query.durationMin", query_parameter(query, "durationMin", "duration_min")},
+        {"query.durationMax", query_parameter(query, "durationMax", "duration_max")}));
     const std::string_view depth = parameter(
         query, {"query.searchDepth", "query.search_depth", "query.num_traces", "query.numTraces"});
-    if (!depth.empty()) {
-        const auto number = parse_int(depth);
-        const uint32_t max = call.context.options.limits.traces_max;
-        if (!number || *number > max)
-            return fail(
-                ErrorCode::kInvalidArgument,
-                "malformed parameter query.searchDepth: \"{}\" is not a whole number up to {}",
-                depth.substr(0, 100), max);
-        question.limit = *number <= 0 ? kTracesDefault : static_cast<uint32_t>(*number);
-    }
+    TRY(question.set_limit({"query.searchDepth", depth}, call.context.options.limits.traces_max));
     TRY(flag_parameter("query.rawTraces", query_parameter(query, "rawTraces", "raw_traces")));
     return question;
 }
 
+// What POST has in its body, as the parameters of GET: {"query": {"serviceName": "cart", ...}}.
+Result<http::Query> body_query(const Call& call) {
+    const auto malformed = [] {
+        return fail(ErrorCode::kInvalidArgument,
+                    "malformed body: it must be a JSON object such as "
+                    "{{\"query\":{{\"serviceName\":\"cart\"}}}}");
+    };
+    TRY_ASSIGN(const Blob bytes, call.body());
+    simdjson::dom::parser parser;
+    simdjson::dom::object query;
+    if (parser.parse(bytes.view().data(), bytes.size())["query"].get_object().get(query) !=
+        simdjson::SUCCESS)
+        return malformed();
+    std::string text;
+    for (const auto& [key, element] : query) {
+        std::string_view value;
+        const std::string shown = element.get_string().get(value) == simdjson::SUCCESS
+                                      ? std::string(value)
+                                      : std::string(simdjson::minify(element));
+        text += text.empty() ? "query." : "&query.";
+        append_percent_encoded(text, key);
+        text += '=';
+        append_percent_encoded(text, shown);
+    }
+    return http::Query::parse(text);
+}
+
+Result<JaegerQuestion> read_question(const Call& call) {
+    if (call.request.method != "POST") return read_question(call, call.query);
+    TRY_ASSIGN(const http::Query query, body_query(call));
+    return read_question(call, query);
+}
+
 Result<http::Response> search(Call& call) {
     TRY_ASSIGN(const JaegerQuestion question, read_question(call));
-    const auto segments = call.segments();
-    TRY_ASSIGN(const auto answer, store::search(segments, question.request(call)));
-    if (answer.traces.empty()) return fail(ErrorCode::kNotFound, "No traces found");
     std::string all = "[";
-    for (const store::TraceSummary& summary : answer.traces) {
-        if (call.request.cancelled.stop_requested())
-            return fail(ErrorCode::kCancelled, "the client has gone");
-        const auto stored = store::read_trace(segments, summary.trace_id);
-        if (!stored && stored.error().code == ErrorCode::kNotFound) continue;
-        if (!stored) return tl::unexpected(stored.error());
-        TRY_ASSIGN(const Batch batch, otlp::decode(stored->traces_data));
+    const auto add = [&](const store::StoredTrace& stored) -> Result<bool> {
+        TRY_ASSIGN(const Batch batch, otlp::decode(stored.traces_data));
         std::string one;
         JsonWriter json(one);
         otlp::append_resource_spans_json(json, batch, otlp::JsonForm::kOtlp);
@@ -162,7 +165,10 @@ Result<http::Response> search(Call& call) {
         if (all.size() > kReplyBytesMax)
             return fail(ErrorCode::kResourceExhausted,
                         "the answer is larger than {}: ask for fewer traces", kReplyBytesMax);
-    }
+        return true;
+    };
+    TRY(for_each_found(call, question.request(call), add));
+    if (all.size() == 1) return fail(ErrorCode::kNotFound, "No traces found");
     return result_reply(all + "]");
 }
 
@@ -208,6 +214,8 @@ void add_jaeger3(Router& router) {
     router.add(Family::kJaeger3, "GET", "/api/v3/traces/{}", trace);
     router.add(Family::kJaeger3, "GET", "/api/v3/traces", search);
     router.add(Family::kJaeger3, "GET", "/api/v3/trace-summaries", summaries);
+    router.add(Family::kJaeger3, "POST", "/api/v3/traces", search);
+    router.add(Family::kJaeger3, "POST", "/api/v3/trace-summaries", summaries);
 }
 
 }  // namespace spanloom::api

@@ -83,6 +83,26 @@ Predicate service_predicate(std::string_view service) {
                               Comparison::kEqual, Value::of_string(std::string(service)));
 }
 
+Result<void> JaegerQuestion::set_durations(NamedText min, NamedText max) {
+    TRY_ASSIGN(duration_min_ns, duration_parameter(min.name, min.text));
+    TRY_ASSIGN(duration_max_ns, duration_parameter(max.name, max.text));
+    if (duration_min_ns && duration_max_ns && *duration_max_ns < *duration_min_ns)
+        return fail(ErrorCode::kInvalidArgument, "'{}' should be greater than or equal to '{}'",
+                    max.name, min.name);
+    return {};
+}
+
+Result<void> JaegerQuestion::set_limit(NamedText text, uint32_t max) {
+    if (text.text.empty()) return {};
+    const auto number = parse_int(text.text);
+    if (!number || *number < 0 || *number > max)
+        return fail(ErrorCode::kInvalidArgument,
+                    "malformed parameter '{}': \"{}\" is not a whole number up to {}", text.name,
+                    text.text.substr(0, 100), max);
+    limit = *number == 0 ? kLimitDefault : static_cast<uint32_t>(*number);
+    return {};
+}
+
 store::SearchRequest JaegerQuestion::request(const Call& call) const {
     std::vector<Predicate> all;
     if (!service.empty()) all.push_back(service_predicate(service));
@@ -200,6 +220,14 @@ std::optional<otlp::SpanKind> parse_kind(std::string_view word) {
         if (lower == kind_name(kind)) return kind;
     }
     return std::nullopt;
+}
+
+Result<std::optional<otlp::SpanKind>> kind_parameter(NamedText text) {
+    if (text.text.empty()) return std::nullopt;
+    const auto kind = parse_kind(text.text);
+    if (kind) return kind;
+    return fail(ErrorCode::kInvalidArgument, "malformed parameter '{}': \"{}\" is no kind of span",
+                text.name, text.text.substr(0, 100));
 }
 
 std::string_view kind_name(otlp::SpanKind kind) {

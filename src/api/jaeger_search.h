@@ -11,7 +11,14 @@
 
 namespace spanloom::api {
 
-// What Jaeger's search form asks: everything must hold on one span.
+// A parameter as one version of the API spells it, for its errors. Empty text: absent.
+struct NamedText {
+    std::string_view name;
+    std::string_view text;
+};
+
+// What Jaeger's search form asks: everything must hold on one span. HTTP v1, v3 and gRPC spell it
+// differently and mean the same.
 struct JaegerQuestion {
     std::string service;
     std::string operation;
@@ -19,7 +26,13 @@ struct JaegerQuestion {
     std::optional<int64_t> duration_min_ns;
     std::optional<int64_t> duration_max_ns;
     store::TimeRange range;
-    uint32_t limit = 100;
+    uint32_t limit = kLimitDefault;
+
+    static constexpr uint32_t kLimitDefault = 100;
+
+    Result<void> set_durations(NamedText min, NamedText max);
+    // 0 and less mean the default, as in Jaeger.
+    Result<void> set_limit(NamedText text, uint32_t max);
 
     store::SearchRequest request(const Call& call) const;
 };
@@ -45,6 +58,8 @@ Result<std::vector<Operation>> operations(const Call& call, std::string_view ser
                                           std::optional<otlp::SpanKind> kind);
 // "server" and the like, in any case; nullopt for other words.
 std::optional<otlp::SpanKind> parse_kind(std::string_view word);
+// The same for a parameter: nullopt where it is absent, an error for other words.
+Result<std::optional<otlp::SpanKind>> kind_parameter(NamedText text);
 std::string_view kind_name(otlp::SpanKind kind);
 
 }  // namespace spanloom::api

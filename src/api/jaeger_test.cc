@@ -173,10 +173,26 @@ TEST_CASE("an uploaded OTLP file comes back as Jaeger's traces") {
     CHECK(server.post("/api/transform", "{broken").status == 400);
 }
 
-TEST_CASE("what is not offered says so") {
-    TestServer server({});
-    CHECK(server.get("/api/metrics/calls?service=a").status == 501);
+TEST_CASE("there is no archive, and unknown traces are unknown there too") {
+    TestServer server({kShopTrace});
     CHECK(server.post("/api/archive/abc", "").status == 501);
+    CHECK(server.post("/api/archive/abc", "").has("kept by the retention rules"));
+    CHECK(server.post("/api/archive/fff", "").status == 404);
+    CHECK(server.post("/api/archive/xyz", "").status == 400);
+}
+
+TEST_CASE("v3 takes its question as a body, too") {
+    TestServer server({kShopTrace, kLaterTrace});
+    const std::string_view body =
+        R"({"query":{"serviceName":"front","attributes":{"user.id":"4815"},)"
+        R"("startTimeMin":"2025-11-22T00:00:00Z","startTimeMax":"2025-11-23T00:00:00Z",)"
+        R"("searchDepth":5}})";
+    const Reply traces = server.post("/api/v3/traces", body);
+    CHECK(traces.status == 200);
+    CHECK(traces.has("0abc"));
+    CHECK(!traces.has("0def"));
+    CHECK(server.post("/api/v3/trace-summaries", body).has(R"("spanCount":2)"));
+    CHECK(server.post("/api/v3/traces", "[]").status == 400);
 }
 
 TEST_CASE("v3 lists, reads and searches with either spelling") {

@@ -28,16 +28,18 @@ bool is_jaeger(Family family) {
     return family == Family::kJaeger || family == Family::kJaeger3;
 }
 
-enum class Prefix : uint8_t { kNone, kJaeger, kTempo, kZipkin };
+enum class Prefix : uint8_t { kNone, kJaeger, kTempo, kZipkin, kPrometheus };
 
 Prefix prefix_of(std::string_view part) {
     if (part == "jaeger") return Prefix::kJaeger;
     if (part == "tempo") return Prefix::kTempo;
-    return part == "zipkin" ? Prefix::kZipkin : Prefix::kNone;
+    if (part == "zipkin") return Prefix::kZipkin;
+    return part == "prometheus" ? Prefix::kPrometheus : Prefix::kNone;
 }
 
 bool is_allowed(const Route& route, Prefix prefix, Face face) {
-    if (face == Face::kTempo && route.family != Family::kTempo && route.family != Family::kOwn)
+    if (face == Face::kTempo && route.family != Family::kTempo && route.family != Family::kOwn &&
+        route.family != Family::kGrpc)
         return false;
     if (face == Face::kZipkin && route.family != Family::kZipkin && route.family != Family::kOwn)
         return false;
@@ -48,6 +50,8 @@ bool is_allowed(const Route& route, Prefix prefix, Face face) {
             return route.family == Family::kTempo;
         case Prefix::kZipkin:
             return route.family == Family::kZipkin;
+        case Prefix::kPrometheus:
+            return route.family == Family::kPrometheus;
         case Prefix::kNone:
             break;
     }
@@ -74,6 +78,7 @@ Family family_of_unknown(const std::vector<std::string_view>& parts, Prefix pref
     if (prefix == Prefix::kTempo) return Family::kTempo;
     if (prefix == Prefix::kZipkin) return Family::kZipkin;
     if (prefix == Prefix::kJaeger) return Family::kJaeger;
+    if (prefix == Prefix::kPrometheus) return Family::kPrometheus;
     if (parts.size() < 2 || parts[0] != "api") return Family::kOwn;
     if (parts[1] == "ui") return Family::kUi;
     if (parts[1] == "v3") return Family::kJaeger3;
@@ -90,6 +95,35 @@ std::string jaeger_body(int status, std::string_view message) {
     return out;
 }
 
+// Prometheus's words for what went wrong, and its statuses.
+std::string_view prometheus_error_type(ErrorCode code) {
+    switch (code) {
+        case ErrorCode::kInvalidArgument:
+            return "bad_data";
+        case ErrorCode::kUnsupported:
+        case ErrorCode::kResourceExhausted:
+            return "execution";
+        case ErrorCode::kCancelled:
+            return "canceled";
+        case ErrorCode::kDeadlineExceeded:
+            return "timeout";
+        case ErrorCode::kUnavailable:
+            return "unavailable";
+        case ErrorCode::kNotFound:
+            return "not_found";
+        default:
+            return "internal";
+    }
+}
+
+int prometheus_status(ErrorCode code) {
+    if (code == ErrorCode::kUnsupported || code == ErrorCode::kResourceExhausted) return 422;
+    if (code == ErrorCode::kDeadlineExceeded || code == ErrorCode::kCancelled) return 503;
+    return http_status(code);
+}
+
+constexpr int kJsonRpcServerError = -32000;
+
 }  // namespace
 
 Route& Router::add(Family family, std::string method, std::string pattern, Answer answer) {
@@ -104,16 +138,25 @@ Route& Router::add(Family family, std::string method, std::string pattern, Answe
     return routes_.back();
 }
 
+void Router::add_grpc(std::string_view service, std::string_view method, StreamAnswer answer) {
+    Route& route =
+        add(Family::kGrpc, "POST", "/" + std::string(service) + "/" + std::string(method), nullptr);
+    route.stream = std::move(answer);
+}
+
 Router::Match Router::find(const http::Request& request, Face face) const {
     std::vector<std::string_view> parts = split(request.path);
     Match match;
+    const bool is_grpc = request.is_grpc() && request.is_http2;
+    if (is_grpc) match.family = Family::kGrpc;
     if (parts.empty() || parts.size() > kPartsMax) return match;
-    Prefix prefix = prefix_of(parts[0]);
+    const Prefix prefix = prefix_of(parts[0]);
     if (prefix != Prefix::kNone) parts.erase(parts.begin());
-    match.family = family_of_unknown(parts, prefix);
+    if (!is_grpc) match.family = family_of_unknown(parts, prefix);
     const std::string_view method =
         request.method == "HEAD" ? "GET" : std::string_view(request.method);
     for (const Route& route : routes_) {
+        if ((route.family == Family::kGrpc) != is_grpc) continue;
         if (!is_allowed(route, prefix, face)) continue;
         std::vector<std::string> captures;
         if (!fits(route, parts, captures)) continue;
@@ -147,6 +190,20 @@ http::Response error_reply(Family family, const Error& error, uint64_t request_i
             json.end_object().end_object();
             response = json_reply(std::move(out), status);
             break;
+        case Family::kPrometheus:
+            json.begin_object().field("status", std::string_view("error"));
+            json.field("errorType", prometheus_error_type(error.code));
+            json.field("error", error.message).end_object();
+            response = json_reply(std::move(out), prometheus_status(error.code));
+            break;
+        case Family::kMcp:
+            json.begin_object().field("jsonrpc", std::string_view("2.0")).key("id").null();
+            json.key("error").begin_object().field("code", kJsonRpcServerError);
+            json.field("message", error.message).end_object().end_object();
+            response = json_reply(std::move(out), status);
+            break;
+        case Family::kGrpc:
+            return http::grpc_error(grpc_status(error.code), error.message);
         case Family::kUi:
             json.begin_object();
             json.field("code", error_code_name(error.code)).field("message", error.message);

@@ -1,9 +1,11 @@
+#include "api/tempo_tags.h"
+
 #include <algorithm>
 #include <array>
-#include <map>
 #include <set>
 
 #include "api/tempo.h"
+#include "api/tempo_search.h"
 #include "base/text.h"
 #include "traceql/checker.h"
 #include "traceql/lexer.h"
@@ -20,8 +22,8 @@ using store::Scope;
 using store::Value;
 using store::ValueKind;
 
-constexpr uint64_t kSecond = 1'000'000'000;
 constexpr uint32_t kValuesMax = 5'000;  // more than a person reads through
+constexpr size_t kTagsMax = 10'000;     // of one scope
 
 constexpr std::array<std::string_view, 26> kIntrinsicTags = {"duration",
                                                              "event:name",
@@ -60,27 +62,8 @@ constexpr std::array<NamedScope, 5> kScopes = {{{"resource", Scope::kResource},
                                                 {"link", Scope::kLink},
                                                 {"instrumentation", Scope::kInstrumentation}}};
 
-Result<store::TimeRange> read_range(const http::Query& query) {
-    TRY_ASSIGN(const uint64_t start,
-               number_parameter(query, "start", 0, 0, UINT64_MAX / kSecond / 2));
-    TRY_ASSIGN(const uint64_t end, number_parameter(query, "end", 0, 0, UINT64_MAX / kSecond / 2));
-    store::TimeRange range;
-    range.start_ns = start * kSecond;
-    if (end != 0) range.end_ns = end * kSecond;
-    return range;
-}
-
 void write_metrics(JsonWriter& json) {
     json.key("metrics").begin_object().end_object();
-}
-
-Result<std::map<Scope, std::set<std::string>>> keys_by_scope(const Call& call) {
-    TRY_ASSIGN(const store::TimeRange range, read_range(call.query));
-    TRY_ASSIGN(const auto keys, store::attribute_keys(call.segments(), range));
-    std::map<Scope, std::set<std::string>> by_scope;
-    for (const store::KeyCount& key : keys)
-        by_scope[key.scope].insert(key.key);
-    return by_scope;
 }
 
 Result<void> check_scope(std::string_view scope) {
@@ -94,88 +77,20 @@ Result<void> check_scope(std::string_view scope) {
                 scope.substr(0, 100));
 }
 
-Result<http::Response> tags_v2(Call& call) {
-    const std::string_view wanted = call.query.get("scope");
-    TRY(check_scope(wanted));
-    TRY_ASSIGN(const auto keys, keys_by_scope(call));
-    const bool is_any = wanted.empty() || wanted == "none";
-    std::string out;
-    JsonWriter json(out);
-    json.begin_object().key("scopes").begin_array();
-    for (const NamedScope& scope : kScopes) {
-        const auto found = keys.find(scope.scope);
-        if ((!is_any && wanted != scope.name) || found == keys.end()) continue;
-        json.begin_object().field("name", scope.name).key("tags").begin_array();
-        for (const std::string& key : found->second)
-            json.string(key);
-        json.end_array().end_object();
-    }
-    if (is_any || wanted == "intrinsic") {
-        json.begin_object().field("name", std::string_view("intrinsic")).key("tags").begin_array();
-        for (const std::string_view tag : kIntrinsicTags)
-            json.string(tag);
-        json.end_array().end_object();
-    }
-    json.end_array();
-    write_metrics(json);
-    json.end_object();
-    return json_reply(std::move(out));
-}
-
-Result<http::Response> tags_v1(Call& call) {
-    const std::string_view wanted = call.query.get("scope");
-    TRY(check_scope(wanted));
-    TRY_ASSIGN(const auto keys, keys_by_scope(call));
-    std::set<std::string> names;
-    if (wanted == "intrinsic") names.insert(kIntrinsicTags.begin(), kIntrinsicTags.end());
-    for (const NamedScope& scope : kScopes) {
-        const auto found = keys.find(scope.scope);
-        const bool is_wanted = wanted.empty() || wanted == "none" || wanted == scope.name;
-        if (is_wanted && found != keys.end())
-            names.insert(found->second.begin(), found->second.end());
-    }
-    std::string out;
-    JsonWriter json(out);
-    json.begin_object().key("tagNames").begin_array();
-    for (const std::string& name : names)
-        json.string(name);
-    json.end_array();
-    write_metrics(json);
-    json.end_object();
-    return json_reply(std::move(out));
-}
-
-struct TypedValue {
-    std::string_view type;
-    std::string text;
-};
-
-std::optional<TypedValue> typed(const Value& value) {
-    switch (value.kind) {
-        case ValueKind::kBool:
-            return TypedValue{"bool", value.integer != 0 ? "true" : "false"};
-        case ValueKind::kInt:
-            return TypedValue{"int", std::to_string(value.integer)};
-        case ValueKind::kDouble: {
-            std::string text;
-            JsonWriter(text).number(value.number);
-            return TypedValue{"float", std::move(text)};
-        }
-        case ValueKind::kDuration:
-            return TypedValue{"duration", std::to_string(value.integer) + "ns"};
-        case ValueKind::kString:
-            return TypedValue{"string", value.text};
-        case ValueKind::kSpanKind:
-            return TypedValue{
-                "keyword",
-                std::string(traceql::kind_keyword(static_cast<otlp::SpanKind>(value.integer)))};
-        case ValueKind::kStatus:
-            return TypedValue{
-                "keyword",
-                std::string(traceql::status_keyword(static_cast<otlp::StatusCode>(value.integer)))};
-        default:
-            return std::nullopt;
-    }
+// Times that cannot be are no reason to refuse a list of names.
+Result<TempoTagQuestion> read_question(const Call& call) {
+    constexpr uint64_t kMax = UINT64_MAX / 1'000'000'000 / 2;
+    TempoTagQuestion question;
+    question.scope = call.query.get("scope");
+    question.query = call.query.get("q");
+    TRY_ASSIGN(const uint64_t start, number_parameter(call.query, "start", 0, 0, kMax));
+    TRY_ASSIGN(const uint64_t end, number_parameter(call.query, "end", 0, 0, kMax));
+    TRY_ASSIGN(question.range, seconds_range(start, std::max(end, end == 0 ? end : start + 1)));
+    TRY_ASSIGN(const uint64_t limit, number_parameter(call.query, "limit", 0, 0, UINT32_MAX));
+    question.limit = static_cast<uint32_t>(limit);
+    // Grafana encodes the tag twice.
+    if (!call.captures.empty()) question.tag = decode_percent(call.captures[0], false);
+    return question;
 }
 
 // `resource.service.name`, `.foo`, `name`, `event:name`: one field and nothing else.
@@ -229,6 +144,23 @@ std::vector<Value> keyword_values(Intrinsic intrinsic) {
     return values;
 }
 
+// Whether a span that satisfies `where` has the key; yes where the time does not suffice to tell.
+Result<bool> is_in_use(const Call& call, store::Segments segments, const store::KeyCount& key,
+                       const Predicate& where, const store::TimeRange& range) {
+    Predicate exists;
+    exists.kind = Predicate::Kind::kExists;
+    exists.field = {key.scope, Intrinsic::kNone, key.key};
+    store::SearchRequest request;
+    request.range = range;
+    request.where = Predicate::all_of({where, std::move(exists)});
+    request.limit = 1;
+    request.spans_per_trace = 1;
+    request.cancelled = call.request.cancelled;
+    request.deadline_monotonic_ns = call.deadline_ns;
+    TRY_ASSIGN(const auto answer, store::search(segments, request));
+    return !answer.traces.empty() || answer.stats.partial;
+}
+
 // Root names and services are names and services; other numbers of whole traces are not listed.
 Result<std::vector<Value>> values_of(const Call& call, Field field, const Predicate& where,
                                      const store::TimeRange& range, uint32_t limit) {
@@ -249,32 +181,58 @@ Result<std::vector<Value>> values_of(const Call& call, Field field, const Predic
                         : Field{Scope::kResource, Intrinsic::kNone, "service.name"};
     }
     if (field.is_trace_level()) return std::vector<Value>{};
+    if (all.size() == 1 && where.kind == Predicate::Kind::kTrue)
+        return call.context.values.values(call.segments(), field, range, limit);
     return store::field_values(call.segments(), field, range, Predicate::all_of(std::move(all)),
                                limit);
 }
 
-Result<uint32_t> read_limit(const Call& call) {
-    TRY_ASSIGN(const uint64_t limit,
-               number_parameter(call.query, "limit", kValuesMax, 0, UINT32_MAX));
-    return limit == 0 ? kValuesMax : static_cast<uint32_t>(std::min<uint64_t>(limit, kValuesMax));
+Result<http::Response> tags_v2(Call& call) {
+    TRY_ASSIGN(const TempoTagQuestion question, read_question(call));
+    TRY_ASSIGN(const auto scopes, tempo_tags(call, question));
+    std::string out;
+    JsonWriter json(out);
+    json.begin_object().key("scopes").begin_array();
+    for (const TempoScopeTags& scope : scopes) {
+        json.begin_object().field("name", scope.scope).key("tags").begin_array();
+        for (const std::string& tag : scope.tags)
+            json.string(tag);
+        json.end_array().end_object();
+    }
+    json.end_array();
+    write_metrics(json);
+    json.end_object();
+    return json_reply(std::move(out));
+}
+
+Result<http::Response> tags_v1(Call& call) {
+    TRY_ASSIGN(const TempoTagQuestion question, read_question(call));
+    TRY_ASSIGN(const auto scopes, tempo_tags(call, question));
+    std::set<std::string_view> names;
+    for (const TempoScopeTags& scope : scopes) {
+        // Version 1 names intrinsics only where they are asked for.
+        if (scope.scope == "intrinsic" && question.scope != "intrinsic") continue;
+        names.insert(scope.tags.begin(), scope.tags.end());
+    }
+    std::string out;
+    JsonWriter json(out);
+    json.begin_object().key("tagNames").begin_array();
+    for (const std::string_view name : names)
+        json.string(name);
+    json.end_array();
+    write_metrics(json);
+    json.end_object();
+    return json_reply(std::move(out));
 }
 
 Result<http::Response> values_v2(Call& call) {
-    // Grafana encodes the tag twice.
-    const std::string tag = decode_percent(call.captures[0], false);
-    const auto field = parse_field(tag);
-    if (!field)
-        return fail(ErrorCode::kInvalidArgument,
-                    "tag name is not valid intrinsic or scoped attribute: {}", tag.substr(0, 200));
-    TRY_ASSIGN(const store::TimeRange range, read_range(call.query));
-    TRY_ASSIGN(const uint32_t limit, read_limit(call));
-    TRY_ASSIGN(const auto values,
-               values_of(call, *field, valid_conditions(call.query.get("q")), range, limit));
+    TRY_ASSIGN(const TempoTagQuestion question, read_question(call));
+    TRY_ASSIGN(const auto values, tempo_tag_values(call, question, false));
     std::string out;
     JsonWriter json(out);
     json.begin_object().key("tagValues").begin_array();
     for (const Value& value : values) {
-        const auto shown = typed(value);
+        const auto shown = tempo_tag_value(value);
         if (!shown) continue;
         json.begin_object().field("type", shown->type).field("value", shown->text).end_object();
     }
@@ -285,23 +243,13 @@ Result<http::Response> values_v2(Call& call) {
 }
 
 Result<http::Response> values_v1(Call& call) {
-    const std::string tag = decode_percent(call.captures[0], false);
-    Field field{Scope::kAny, Intrinsic::kNone, tag};
-    if (tag == "status.code" || tag == "status") {
-        field = {Scope::kIntrinsic, Intrinsic::kStatus, ""};
-    } else if (tag == "name" || tag == "root.name") {
-        field = {Scope::kIntrinsic, Intrinsic::kName, ""};
-    } else if (tag == "root.service.name") {
-        field = {Scope::kIntrinsic, Intrinsic::kRootService, ""};
-    }
-    TRY_ASSIGN(const store::TimeRange range, read_range(call.query));
-    TRY_ASSIGN(const uint32_t limit, read_limit(call));
-    TRY_ASSIGN(const auto values, values_of(call, field, Predicate::everything(), range, limit));
+    TRY_ASSIGN(const TempoTagQuestion question, read_question(call));
+    TRY_ASSIGN(const auto values, tempo_tag_values(call, question, true));
     std::string out;
     JsonWriter json(out);
     json.begin_object().key("tagValues").begin_array();
     for (const Value& value : values) {
-        if (const auto shown = typed(value)) json.string(shown->text);
+        if (const auto shown = tempo_tag_value(value)) json.string(shown->text);
     }
     json.end_array();
     write_metrics(json);
@@ -309,7 +257,81 @@ Result<http::Response> values_v1(Call& call) {
     return json_reply(std::move(out));
 }
 
+Field version_1_field(const std::string& tag) {
+    if (tag == "status.code" || tag == "status") return {Scope::kIntrinsic, Intrinsic::kStatus, ""};
+    if (tag == "name" || tag == "root.name") return {Scope::kIntrinsic, Intrinsic::kName, ""};
+    if (tag == "root.service.name") return {Scope::kIntrinsic, Intrinsic::kRootService, ""};
+    return {Scope::kAny, Intrinsic::kNone, tag};
+}
+
 }  // namespace
+
+std::optional<TempoTagValue> tempo_tag_value(const Value& value) {
+    switch (value.kind) {
+        case ValueKind::kBool:
+            return TempoTagValue{"bool", value.integer != 0 ? "true" : "false"};
+        case ValueKind::kInt:
+            return TempoTagValue{"int", std::to_string(value.integer)};
+        case ValueKind::kDouble: {
+            std::string text;
+            JsonWriter(text).number(value.number);
+            return TempoTagValue{"float", std::move(text)};
+        }
+        case ValueKind::kDuration:
+            return TempoTagValue{"duration", std::to_string(value.integer) + "ns"};
+        case ValueKind::kString:
+            return TempoTagValue{"string", value.text};
+        case ValueKind::kSpanKind:
+            return TempoTagValue{
+                "keyword",
+                std::string(traceql::kind_keyword(static_cast<otlp::SpanKind>(value.integer)))};
+        case ValueKind::kStatus:
+            return TempoTagValue{
+                "keyword",
+                std::string(traceql::status_keyword(static_cast<otlp::StatusCode>(value.integer)))};
+        default:
+            return std::nullopt;
+    }
+}
+
+Result<std::vector<TempoScopeTags>> tempo_tags(const Call& call, const TempoTagQuestion& question) {
+    TRY(check_scope(question.scope));
+    const auto segments = call.segments();
+    TRY_ASSIGN(const auto keys, call.context.values.keys(segments, question.range));
+    const Predicate where = valid_conditions(question.query);
+    const bool is_any = question.scope.empty() || question.scope == "none";
+    const size_t limit = question.limit == 0 ? kTagsMax : question.limit;
+    std::vector<TempoScopeTags> found;
+    for (const NamedScope& scope : kScopes) {
+        if (!is_any && question.scope != scope.name) continue;
+        TempoScopeTags tags{scope.name, {}};
+        for (const store::KeyCount& key : keys) {
+            if (key.scope != scope.scope || tags.tags.size() >= limit) continue;
+            if (where.kind != Predicate::Kind::kTrue) {
+                TRY_ASSIGN(const bool is_used,
+                           is_in_use(call, segments, key, where, question.range));
+                if (!is_used) continue;
+            }
+            tags.tags.push_back(key.key);
+        }
+        if (!tags.tags.empty()) found.push_back(std::move(tags));
+    }
+    if (is_any || question.scope == "intrinsic")
+        found.push_back({"intrinsic", {kIntrinsicTags.begin(), kIntrinsicTags.end()}});
+    return found;
+}
+
+Result<std::vector<Value>> tempo_tag_values(const Call& call, const TempoTagQuestion& question,
+                                            bool is_version_1) {
+    const auto field =
+        is_version_1 ? std::optional(version_1_field(question.tag)) : parse_field(question.tag);
+    if (!field)
+        return fail(ErrorCode::kInvalidArgument,
+                    "tag name is not valid intrinsic or scoped attribute: {}",
+                    question.tag.substr(0, 200));
+    const uint32_t limit = question.limit == 0 ? kValuesMax : std::min(question.limit, kValuesMax);
+    return values_of(call, *field, valid_conditions(question.query), question.range, limit);
+}
 
 void add_tempo_tags(Router& router) {
     router.add(Family::kTempo, "GET", "/api/search/tags", tags_v1);

@@ -97,7 +97,11 @@ TEST_CASE("malformed questions to Tempo are plain text that says what is wrong")
     for (const Case& bad :
          {Case{"/api/search?q=%7B%20this%20is%20not%20traceql",
                "invalid TraceQL query: parse error at line 1, col 3: "},
-          Case{"/api/search?q=%7B%7D%20%3E%3E%20%7B%7D", "structural operators such as >>"},
+          Case{"/api/search?q=%7B%7D%20%7C%20rate()", "this query draws series"},
+          Case{"/api/metrics/query_range?q=%7B%7D", "this query finds traces"},
+          Case{"/api/metrics/query_range?q=%7B%7D%20%7C%20rate()&step=soon", "'step'"},
+          Case{"/api/metrics/query_range?q=%7B%7D%20%7C%20rate()&start=0&end=1763820000&step=1",
+               "use a larger step"},
           Case{"/api/search?q=%7B%7D&tags=a%3Db", "either q or tags"},
           Case{"/api/search?limit=0", "'limit'"}, Case{"/api/search?limit=2147483648", "'limit'"},
           Case{"/api/search?start=5&end=5", "before end"}, Case{"/api/search?start=x", "'start'"},
@@ -112,8 +116,37 @@ TEST_CASE("malformed questions to Tempo are plain text that says what is wrong")
         CHECK(reply.headers.get("content-type").starts_with("text/plain"));
         CHECK(reply.has(bad.text));
     }
-    const Reply metrics = server.get("/api/metrics/query_range?q=%7B%7D%20%7C%20rate()");
-    CHECK(metrics.status == 501);
+}
+
+TEST_CASE("TraceQL metrics answer series over time, or one value") {
+    TestServer server({kShopTrace, kLaterTrace});
+    std::string q;
+    append_percent_encoded(q, "{ } | count_over_time() by(resource.service.name)");
+    const std::string times = "&start=1763818800&end=1763820000&step=300s";
+    const Reply range = server.get("/api/metrics/query_range?q=" + q + times);
+    CAPTURE(range.body);
+    CHECK(range.status == 200);
+    CHECK(range.headers.get("x-spanloom-weighted") == "true");
+    CHECK(range.has(R"({"key":"resource.service.name","value":{"stringValue":"front"}})"));
+    CHECK(range.has(R"({"timestampMs":"1763819100000","value":1})"));
+    const Reply instant = server.get("/api/metrics/query?query=" + q + times);
+    CAPTURE(instant.body);
+    CHECK(instant.has(
+        R"({"key":"resource.service.name","value":{"stringValue":"front"}}],"value":2)"));
+}
+
+TEST_CASE("two traces are compared by operation") {
+    TestServer server({kShopTrace, kLaterTrace});
+    const Reply reply = server.post("/api/v2/traces/diff",
+                                    R"({"base":{"traceId":"abc"},"compare":{"traceId":"def"}})");
+    CHECK(reply.has(R"({"service":"front","name":"GET /","change":"removed","base":)"
+                    R"({"spanCount":1,"errorCount":1,"durationNanos":"2000000000"})"));
+    CHECK(reply.has(R"("name":"GET /later","change":"added")"));
+    CHECK(server.post("/api/v2/traces/diff", "{}").status == 400);
+    CHECK(server
+              .post("/api/v2/traces/diff",
+                    R"({"base":{"traceId":"abc"},"compare":{"traceId":"fff"}})")
+              .status == 404);
 }
 
 TEST_CASE("tags and their values are listed by scope") {

@@ -7,7 +7,10 @@
 #include <vector>
 
 #include "api/api.h"
+#include "base/memory_io.h"
 #include "base/text.h"
+#include "base/url.h"
+#include "http/grpc_frame.h"
 #include "otlp/batch.h"
 #include "rollup/operation_rollup.h"
 
@@ -26,6 +29,15 @@ class FixedStore final : public store::Store {
     Result<void> seal() override { return {}; }
     Result<void> flush() override { return {}; }
     Result<void> settle() override { return {}; }
+    void set_ageing(store::Ageing) override {}
+    Result<store::Deletion> erase(store::DeletionRequest) override {
+        return fail(ErrorCode::kUnsupported, "this store is read only");
+    }
+    std::vector<store::Deletion> deletions() const override { return {}; }
+    Result<store::BackupReport> backup(Io&, const std::string&) override {
+        return fail(ErrorCode::kUnsupported, "this store is read only");
+    }
+    store::Documents& documents() override { return documents_; }
     store::StoreState state() const override {
         store::StoreState state;
         for (const auto& segment : segments)
@@ -52,6 +64,10 @@ class FixedStore final : public store::Store {
     }
 
     std::vector<std::shared_ptr<const store::Segment>> segments;
+
+  private:
+    MemoryIo io_;
+    store::Documents documents_{io_};
 };
 
 // A wall clock that stands still beside a running monotonic one, which deadlines in the store
@@ -73,10 +89,14 @@ class KeepingResponder final : public http::Responder {
         last.body += part;
         return true;
     }
-    void finish(http::Headers) override { ++sent; }
+    void finish(http::Headers given) override {
+        ++sent;
+        trailers = std::move(given);
+    }
 
     int sent = 0;
     http::Response last;
+    http::Headers trailers;
 };
 
 // Keeps work until it is told to run it.
@@ -134,6 +154,41 @@ class TestServer {
                          ? responder->last.body
                          : std::string(responder->last.shared_body.view());
         reply.headers = responder->last.headers;
+        return reply;
+    }
+
+    struct GrpcReply {
+        std::string status;
+        std::string text;
+        std::vector<std::string> messages;
+    };
+    // A gRPC call: "tempopb.StreamingQuerier/Search".
+    GrpcReply call(std::string method, std::string_view message, Fields fields = {}) {
+        http::Request request;
+        request.method = "POST";
+        request.path = "/" + std::move(method);
+        request.headers.add("content-type", "application/grpc");
+        for (auto& [name, value] : fields)
+            request.headers.add(name, value);
+        request.body = Blob::copy_of(http::grpc_frame(message));
+        request.peer = "127.0.0.1:50000";
+        request.is_http2 = true;
+        auto responder = std::make_shared<KeepingResponder>();
+        handler(std::move(request), responder);
+        SPANLOOM_ASSERT(responder->sent == 1);
+        GrpcReply reply;
+        const http::Headers& end =
+            responder->trailers.has("grpc-status") ? responder->trailers : responder->last.headers;
+        reply.status = end.get("grpc-status");
+        reply.text = end.get("grpc-message");
+        std::string_view left = responder->last.body;
+        while (left.size() >= 5) {
+            size_t size = 0;
+            for (size_t i = 1; i < 5; ++i)
+                size = size << 8 | static_cast<uint8_t>(left[i]);
+            reply.messages.emplace_back(left.substr(5, size));
+            left.remove_prefix(5 + size);
+        }
         return reply;
     }
 

@@ -66,7 +66,8 @@ Result<http::Response> boot(Call& call) {
     std::string out;
     JsonWriter json(out);
     json.begin_object().field("version", options.boot.version);
-    json.key("features").begin_array().string("search").string("trace").end_array();
+    json.key("features").begin_array();
+    json.string("search").string("trace").string("metrics").end_array();
     json.key("services").begin_array();
     for (const std::string& name : services)
         json.string(name);

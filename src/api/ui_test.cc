@@ -211,7 +211,7 @@ TEST_CASE("a trace without spans is a skeleton without rows") {
 TEST_CASE("boot and health tell the page where it is") {
     TestServer server({kShopTrace});
     const Reply boot = server.get("/api/ui/v1/boot");
-    CHECK(boot.body == R"({"version":"1.2.3","features":["search","trace"],"services":["db",)"
+    CHECK(boot.body == R"({"version":"1.2.3","features":["search","trace","metrics"],"services":["db",)"
                        R"("front"],"now_ns":"1763820000000000000",)"
                        R"("endpoints":{"otlp_grpc":"127.0.0.1:4317",)"
                        R"("otlp_http":"127.0.0.1:4318"},"spans":"2",)"

@@ -1,0 +1,189 @@
+#include <doctest/doctest.h>
+
+#include "api/test_server.h"
+#include "otlp/writer.h"
+#include "send/proto_reader.h"
+
+using namespace spanloom;
+using namespace spanloom::api;
+
+namespace {
+
+// A message built field by field.
+template <typename Write>
+std::string message(Write write) {
+    std::string bytes;
+    otlp::WireWriter out(bytes);
+    write(out);
+    return bytes;
+}
+
+// The first length-delimited field of that number.
+std::string field(std::string_view bytes, uint32_t number) {
+    send::ProtoReader reader(bytes);
+    while (reader.next()) {
+        if (reader.field() == number) return std::string(reader.bytes());
+    }
+    return {};
+}
+
+uint64_t number(std::string_view bytes, uint32_t which) {
+    send::ProtoReader reader(bytes);
+    while (reader.next()) {
+        if (reader.field() == which) return reader.number();
+    }
+    return 0;
+}
+
+std::string seconds(uint64_t s) {
+    return message([&](otlp::WireWriter& out) { out.varint_field(1, s); });
+}
+
+std::string search(std::string_view query) {
+    return message([&](otlp::WireWriter& out) {
+        out.varint_field(4, 20);
+        out.varint_field(5, 1'763'818'000);
+        out.varint_field(6, 1'763'820'000);
+        out.bytes_field(8, query);
+        out.varint_field(9, 3);
+    });
+}
+
+}  // namespace
+
+TEST_CASE("Tempo's search streams traces, then metrics") {
+    TestServer server({kShopTrace, kLaterTrace});
+    const auto reply =
+        server.call("tempopb.StreamingQuerier/Search",
+                    search("{ resource.service.name = \"front\" }"), {{"x-scope-orgid", "1"}});
+    CHECK(reply.status == "0");
+    REQUIRE(reply.messages.size() >= 2);
+    const std::string newest = field(reply.messages.front(), 1);
+    CHECK(field(newest, 1) == "00000000000000000000000000000def");
+    CHECK(field(newest, 2) == "front");
+    CHECK(field(newest, 3) == "GET /later");
+    CHECK(number(newest, 4) == 1'763'819'500'000'000'000);
+    const std::string spanset = field(newest, 7);
+    CHECK(field(newest, 6) == spanset);
+    CHECK(number(spanset, 2) == 1);
+    CHECK(field(field(spanset, 1), 1) == "0000000000000009");
+    CHECK(field(field(newest, 8), 1) == "front");
+    CHECK(number(field(reply.messages.back(), 2), 1) == 2);
+}
+
+TEST_CASE("a call that fails has a status and no message") {
+    TestServer server({kShopTrace});
+    const auto bad = server.call("tempopb.StreamingQuerier/Search", search("{ nothing"));
+    CHECK(bad.status == "3");
+    CHECK(bad.text.starts_with("invalid TraceQL query: parse error at line 1, col "));
+    CHECK(bad.messages.empty());
+    CHECK(server.call("tempopb.StreamingQuerier/Search", "\x09\x01").status == "3");
+    CHECK(server.call("tempopb.StreamingQuerier/Nothing", "").status == "12");
+    CHECK(server
+              .call("jaeger.api_v3.QueryService/GetTrace",
+                    message([](otlp::WireWriter& out) { out.bytes_field(1, "fff"); }))
+              .status == "5");
+}
+
+TEST_CASE("Tempo's tags and values over gRPC") {
+    TestServer server({kShopTrace});
+    auto reply =
+        server.call("tempopb.StreamingQuerier/SearchTagsV2",
+                    message([](otlp::WireWriter& out) { out.bytes_field(1, "resource"); }));
+    REQUIRE(reply.messages.size() == 1);
+    CHECK(field(field(reply.messages[0], 1), 1) == "resource");
+    CHECK(field(field(reply.messages[0], 1), 2) == "host.name");
+    reply = server.call("tempopb.StreamingQuerier/SearchTags", "");
+    CHECK(field(reply.messages.at(0), 1) == "count");
+    reply = server.call(
+        "tempopb.StreamingQuerier/SearchTagValuesV2",
+        message([](otlp::WireWriter& out) { out.bytes_field(1, "resource.service.name"); }));
+    CHECK(field(field(reply.messages.at(0), 1), 1) == "string");
+    CHECK(field(field(reply.messages.at(0), 1), 2) == "db");
+    reply = server.call("tempopb.StreamingQuerier/SearchTagValues",
+                        message([](otlp::WireWriter& out) { out.bytes_field(1, "service.name"); }));
+    CHECK(field(reply.messages.at(0), 1) == "db");
+}
+
+TEST_CASE("Jaeger's QueryService: services, operations, traces, summaries") {
+    TestServer server({kShopTrace, kLaterTrace});
+    const std::string service = "jaeger.api_v3.QueryService/";
+    CHECK(field(server.call(service + "GetServices", "").messages.at(0), 1) == "db");
+    auto reply = server.call(service + "GetOperations", message([](otlp::WireWriter& out) {
+                                 out.bytes_field(1, "db");
+                                 out.bytes_field(2, "client");
+                             }));
+    CHECK(field(field(reply.messages.at(0), 1), 1) == "SELECT");
+    CHECK(field(field(reply.messages.at(0), 1), 2) == "client");
+    reply = server.call(service + "GetTrace",
+                        message([](otlp::WireWriter& out) { out.bytes_field(1, "abc"); }));
+    REQUIRE(reply.messages.size() == 1);
+    CHECK(otlp::decode(Blob::copy_of(reply.messages[0])).value().spans.size() == 2);
+
+    const auto question = [](std::string_view tag) {
+        return message([&](otlp::WireWriter& out) {
+            const size_t query = out.begin(1);
+            out.bytes_field(1, "front");
+            if (!tag.empty()) {
+                const size_t entry = out.begin(3);
+                out.bytes_field(1, "user.id");
+                out.bytes_field(2, tag);
+                out.end(entry);
+            }
+            out.bytes_field(4, seconds(1'763'818'000));
+            out.bytes_field(5, seconds(1'763'820'000));
+            out.varint_field(8, 10);
+            out.end(query);
+        });
+    };
+    reply = server.call(service + "FindTraces", question(""));
+    CHECK(reply.messages.size() == 2);
+    reply = server.call(service + "FindTraces", question("4815"));
+    CHECK(reply.messages.size() == 1);
+    reply = server.call(service + "FindTraceSummaries", question("4815"));
+    const std::string summary = field(reply.messages.at(0), 1);
+    CHECK(field(summary, 1) == "00000000000000000000000000000abc");
+    CHECK(field(summary, 3) == "GET /");
+    CHECK(number(summary, 6) == 2);
+    CHECK(number(summary, 7) == 1);
+    reply = server.call(service + "FindTraces",
+                        message([](otlp::WireWriter& out) { out.end(out.begin(1)); }));
+    CHECK(reply.status == "3");
+    reply = server.call(service + "GetDependencies", message([](otlp::WireWriter& out) {
+                            out.bytes_field(1, seconds(1'763'818'000));
+                            out.bytes_field(2, seconds(1'763'820'000));
+                        }));
+    CHECK(field(field(reply.messages.at(0), 1), 1) == "front");
+    CHECK(field(field(reply.messages.at(0), 1), 2) == "db");
+}
+
+TEST_CASE("a trace that is larger than a message goes out in several, each whole in itself") {
+    std::string trace = R"({"resourceSpans":[{"resource":{"attributes":[{"key":"service.name",)"
+                        R"("value":{"stringValue":"big"}}]},"scopeSpans":[{"scope":{"name":"s"},)"
+                        R"("spans":[)";
+    const std::string text(4000, 'x');
+    for (int i = 1; i <= 600; ++i) {
+        if (i > 1) trace += ',';
+        trace += fmt::format(
+            R"({{"traceId":"00000000000000000000000000000b16","spanId":"{:016x}","name":"n",)"
+            R"("startTimeUnixNano":"1763819000000000000","endTimeUnixNano":"1763819000000000001",)"
+            R"("attributes":[{{"key":"t","value":{{"stringValue":"{}"}}}}]}})",
+            i, text);
+    }
+    trace += "]}]}]}";
+    TestServer server({trace});
+    const auto reply =
+        server.call("jaeger.api_v3.QueryService/GetTrace",
+                    message([](otlp::WireWriter& out) { out.bytes_field(1, "b16"); }));
+    CHECK(reply.messages.size() >= 3);
+    size_t spans = 0;
+    for (const std::string& part : reply.messages) {
+        CHECK(part.size() < 2'000'000);
+        const auto batch = otlp::decode(Blob::copy_of(part));
+        REQUIRE(batch.has_value());
+        CHECK(batch->resource(batch->resources.at(0)).service_name() == "big");
+        CHECK(batch->scope(batch->scopes.at(0)).name == "s");
+        spans += batch->spans.size();
+    }
+    CHECK(spans == 600);
+}

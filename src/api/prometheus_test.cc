@@ -1,0 +1,156 @@
+#include <doctest/doctest.h>
+
+#include "api/promql.h"
+#include "api/test_server.h"
+
+using namespace spanloom;
+using namespace spanloom::api;
+
+namespace {
+
+std::string encoded(std::string_view text) {
+    std::string out;
+    append_percent_encoded(out, text);
+    return out;
+}
+
+Reply query(TestServer& server, std::string_view text, std::string_view time = "1763819700") {
+    return server.get("/api/v1/query?query=" + encoded(text) + "&time=" + std::string(time));
+}
+
+}  // namespace
+
+TEST_CASE("what Grafana's data source asks first") {
+    TestServer server({kShopTrace, kLaterTrace});
+    CHECK(query(server, "1+1").body ==
+          R"({"status":"success","data":{"resultType":"scalar","result":[1763819700.000,"2"]}})");
+    CHECK(server.get("/api/v1/status/buildinfo").has(R"("version":"2.50.0")"));
+    CHECK(server.get("/api/v1/rules").body == R"({"status":"success","data":{"groups":[]}})");
+    CHECK(
+        server.get("/api/v1/metadata").has(R"("traces_spanmetrics_latency":[{"type":"histogram")"));
+    CHECK(server.get("/api/v1/label/__name__/values").has(R"("traces_spanmetrics_calls_total")"));
+    CHECK(server.get("/api/v1/label/service/values?start=1763818000&end=1763820000").body ==
+          R"({"status":"success","data":["db","front"]})");
+    const Reply series = server.get("/api/v1/series?start=1763818000&end=1763820000&match[]=" +
+                                    encoded("traces_spanmetrics_calls_total{service=\"db\"}"));
+    CHECK(series.body ==
+          R"({"status":"success","data":[{"__name__":"traces_spanmetrics_calls_total",)"
+          R"("service":"db","span_kind":"SPAN_KIND_CLIENT","span_name":"SELECT",)"
+          R"("status_code":"STATUS_CODE_UNSET"}]})");
+}
+
+TEST_CASE("rates, errors and quantiles by the queries of Grafana and Jaeger") {
+    TestServer server({kShopTrace, kLaterTrace});
+    struct Case {
+        std::string_view query;
+        std::string_view part;
+    };
+    for (const Case& one :
+         {Case{"sum by (service) (increase(traces_spanmetrics_calls_total[1h]))",
+               R"({"metric":{"service":"front"},"value":[1763819700.000,"2"]})"},
+          Case{
+              "topk(5, sum(rate(traces_spanmetrics_calls_total{span_kind=\"SPAN_KIND_SERVER\"}[1h])"
+              ") by (span_name))",
+              R"({"metric":{"span_name":"GET /"})"},
+          Case{"sum(increase(traces_span_metrics_calls{service_name=~\"front|x\",status_code="
+               "\"STATUS_CODE_ERROR\"}[1h])) by (service_name) / sum(increase("
+               "traces_span_metrics_calls{service_name=~\"front|x\"}[1h])) by (service_name)",
+               R"({"metric":{"service_name":"front"},"value":[1763819700.000,"0.5"]})"},
+          Case{"histogram_quantile(0.99, sum(rate(traces_spanmetrics_latency_bucket{service="
+               "\"front\"}[1h])) by (le))",
+               R"("value":[1763819700.000,"2)"},
+          Case{"sum by (client, server)(increase(traces_service_graph_request_total[1h]))",
+               R"({"metric":{"client":"front","server":"db"},"value":[1763819700.000,"1"]})"},
+          Case{"sum(increase(traces_service_graph_request_total{client=\"user\"}[1h])) by (server, "
+               "connection_type)",
+               R"({"metric":{"connection_type":"virtual_node","server":"front"})"},
+          Case{"sum(increase(traces_spanmetrics_calls_total[1h])) > bool 1",
+               R"({"metric":{},"value":[1763819700.000,"1"]})"},
+          Case{"count(traces_spanmetrics_calls_total{service!=\"db\"})", R"("3")"},
+          Case{"sum(increase(nothing_total[1h])) or vector(0)", R"("0")"},
+          Case{"-sum(increase(traces_spanmetrics_calls_total[1h])) * 2 ^ 2 + 1", R"("-11")"}}) {
+        const Reply reply = query(server, one.query);
+        CAPTURE(one.query);
+        CAPTURE(reply.body);
+        CHECK(reply.status == 200);
+        CHECK(reply.has(one.part));
+    }
+}
+
+TEST_CASE("a range of times, by GET and by form") {
+    TestServer server({kShopTrace, kLaterTrace});
+    const std::string form =
+        "query=" + encoded("sum(increase(traces_spanmetrics_calls_total[5m]))") +
+        "&start=1763818800&end=1763820000&step=300";
+    const Reply get = server.get("/api/v1/query_range?" + form);
+    CHECK(
+        get.has(R"({"resultType":"matrix","result":[{"metric":{},"values":[[1763818800.000,"0"])"));
+    CHECK(get.has(R"([1763819100.000,"2"])"));
+    const Reply post = server.post("/api/v1/query_range", form,
+                                   {{"content-type", "application/x-www-form-urlencoded"}});
+    CHECK(post.body == get.body);
+}
+
+TEST_CASE("what is not answered is refused by name, what is wrong with its place") {
+    TestServer server({kShopTrace});
+    struct Case {
+        std::string_view query;
+        int status;
+        std::string_view part;
+    };
+    for (const Case& one :
+         {Case{"sum(", 400, "unexpected end of input"}, Case{"up{", 400, "unexpected end"},
+          Case{"a b", 400, R"(1:3: parse error: unexpected)"}, Case{"{}", 400, "non-empty matcher"},
+          Case{"x{a=~\"(\"}", 400, "invalid regular expression"},
+          Case{"rate(x)", 400, "range vector"}, Case{"x[5m]", 400, "put rate() around it"},
+          Case{"predict_linear(x[5m], 1)", 422, "predict_linear is not answered"},
+          Case{"stddev(x)", 422, "stddev is not answered"},
+          Case{"rate(x[5m])[1h:5m]", 422, "subquery"}, Case{"x @ 5", 422, "@ modifier"},
+          Case{"a * on(b) group_left c", 422, "group_left is not answered"},
+          Case{"1 > 2", 400, "BOOL modifier"}}) {
+        const Reply reply = query(server, one.query);
+        CAPTURE(one.query);
+        CAPTURE(reply.body);
+        CHECK(reply.status == one.status);
+        CHECK(reply.has(one.part));
+        CHECK(reply.has(R"({"status":"error","errorType":)"));
+    }
+    CHECK(server.get("/api/v1/query_range?query=1&start=0&end=1763820000&step=1").status == 400);
+    std::string deep(1000, '(');
+    CHECK_FALSE(parse_promql(deep + "1" + std::string(1000, ')')).has_value());
+    CHECK_FALSE(parse_promql(std::string(1000, '-') + "1").has_value());
+    CHECK_FALSE(parse_promql(std::string(kPromBytesMax + 1, ' ')).has_value());
+}
+
+TEST_CASE("exemplars lead to traces") {
+    TestServer server({kShopTrace});
+    const Reply reply =
+        server.get("/api/v1/query_exemplars?start=1763818000&end=1763820000&query=" +
+                   encoded("histogram_quantile(0.9, sum(rate(traces_spanmetrics_latency_bucket{"
+                           "service=\"front\"}[5m])) by (le))"));
+    CHECK(reply.has(R"("labels":{"trace_id":"00000000000000000000000000000abc")"));
+    CHECK(reply.has(R"("value":"2","timestamp":1763819000.000)"));
+}
+
+TEST_CASE("Jaeger's Monitor page") {
+    TestServer server({kShopTrace, kLaterTrace});
+    const std::string times = "&endTs=1763819700000&lookback=600000&step=300000&ratePer=600000";
+    const Reply calls =
+        server.get("/api/metrics/calls?service=front&groupByOperation=true" + times);
+    CHECK(calls.has(
+        R"({"name":"service_operation_call_rate","type":"GAUGE",)"
+        R"("help":"calls/sec, grouped by service \u0026 operation","metrics":[{"labels":[)"
+        R"({"name":"operation","value":"GET /"},{"name":"service_name",)"
+        R"("value":"front"}],"metricPoints":[{"gaugeValue":{"doubleValue":)"));
+    CHECK(calls.has(R"("timestamp":"2025-11-22T13:)"));
+    const Reply errors = server.get("/api/metrics/errors?service=front" + times);
+    CHECK(errors.has(R"("name":"service_error_rate")"));
+    CHECK(errors.has(R"("doubleValue":0)"));
+    const Reply latencies = server.get("/api/metrics/latencies?service=front&quantile=0.95" +
+                                       times + "&spanKind=server&spanKind=client");
+    CHECK(latencies.has(R"("help":"0.95th quantile latency, grouped by service")"));
+    CHECK(server.get("/api/metrics/minstep").has(R"({"data":60000)"));
+    CHECK(server.get("/api/metrics/calls").status == 400);
+    CHECK(server.get("/api/metrics/latencies?service=front").status == 400);
+    CHECK(server.get("/api/metrics/calls?service=front&spanKind=moon").status == 400);
+}
