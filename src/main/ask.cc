@@ -11,37 +11,13 @@
 #include "base/json_writer.h"
 #include "base/text.h"
 #include "main/commands.h"
-#include "main/http_get.h"
+#include "main/server_reply.h"
 #include "main/terminal.h"
 #include "main/trace_tree.h"
 #include "otlp/wire.h"
 
 namespace spanloom {
 namespace {
-
-// What an error body says: its message, with the place in the query and the hint where it has
-// them; else its first line.
-std::string error_text(const std::string& body) {
-    simdjson::dom::parser parser;
-    simdjson::dom::element error;
-    std::string_view message;
-    if (!parser.parse(body).get(error) && !error["message"].get(message) && !message.empty()) {
-        std::string text = printable(message);
-        int64_t at = 0;
-        if (!error["pos"].get(at)) text = fmt::format("column {} of the query: {}", at + 1, text);
-        std::string_view hint;
-        if (!error["hint"].get(hint) && !hint.empty()) text += "; " + printable(hint);
-        return text;
-    }
-    return printable(body.substr(0, std::min<size_t>(body.find('\n'), 300)));
-}
-
-Result<HttpReply> accept_only_success(Result<HttpReply> reply) {
-    if (reply && reply->status != 200)
-        return fail(reply->status == 404 ? ErrorCode::kNotFound : ErrorCode::kInvalidArgument, "{}",
-                    error_text(reply->body));
-    return reply;
-}
 
 // TracesData inside tempopb.TraceByIDResponse{1 trace}. The Blob's padding covers a varint that is
 // cut off; lengths are checked here, what is inside by decode.

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "main/config.h"
 
@@ -40,6 +41,82 @@ struct SearchOptions {
     bool as_json = false;
 };
 int run_search(const SearchOptions& options);
+
+// Where the commands below find the store: a running server, or a data directory that none holds.
+struct StorePlace {
+    std::string server = "http://127.0.0.1:16686";
+    std::string data;  // not "": read and change it here, without a server
+};
+
+struct BackupOptions {
+    StorePlace place;
+    std::string directory;
+};
+int run_backup(const BackupOptions& options);
+
+struct RestoreOptions {
+    std::string backup;
+    std::string data;
+    bool skips_verify = false;
+};
+int run_restore(const RestoreOptions& options);
+
+struct DeleteOptions {
+    StorePlace place;
+    std::vector<std::string> traces;
+    std::string query;
+    std::string since;  // "": all time
+    std::string by;
+    std::string reason;
+    bool is_sure = false;
+    bool lists = false;
+};
+int run_delete(const DeleteOptions& options);
+
+enum class ExportForm : uint8_t { kOtlp, kJson, kCsv };
+struct ExportOptions {
+    StorePlace place;
+    ExportForm form = ExportForm::kJson;
+    std::string query = "{ }";
+    std::string since;  // "": all time
+    std::string until;
+    std::string output;  // "": standard output
+};
+int run_export(const ExportOptions& options);
+
+struct ImportOptions {
+    std::vector<std::string> files;
+    std::string endpoint = "http://127.0.0.1:4317";
+};
+int run_import(const ImportOptions& options);
+
+struct QueryOptions {
+    std::string server = "http://127.0.0.1:16686";
+    std::string query = "{ }";
+    std::string since = "1h";
+    std::string step;  // of series; empty: what fits
+    uint32_t limit = 20;
+    bool as_json = false;
+    bool as_ndjson = false;
+};
+int run_query(const QueryOptions& options);
+
+struct TailOptions {
+    std::string server = "http://127.0.0.1:16686";
+    std::string query = "{ }";
+    uint64_t duration_ns = 0;  // 0: until it is stopped
+    bool as_ndjson = false;
+};
+int run_tail(const TailOptions& options);
+
+struct ListOptions {
+    std::string server = "http://127.0.0.1:16686";
+    std::string name;  // of a tag whose values are listed; empty: tags
+    std::string since = "1h";
+    bool as_json = false;
+};
+int run_services(const ListOptions& options);
+int run_tags(const ListOptions& options);
 
 // "spanloom: text" on standard error, and the exit code 1.
 int report(const Error& error);

@@ -10,6 +10,7 @@
 #include <yaml-cpp/yaml.h>
 
 #include "base/text.h"
+#include "receive/quota.h"
 
 namespace spanloom {
 namespace {
@@ -63,6 +64,16 @@ const std::vector<Setting>& settings() {
         {"listen", "zipkin", Text{&Config::zipkin}, "Zipkin v2 spans, host:port"},
         {"listen", "tempo", Text{&Config::tempo},
          "the Tempo API alone, host:port (3200 is usual); off by default"},
+        {"listen", "jaeger", Text{&Config::jaeger},
+         "Jaeger's Thrift batches over HTTP, host:port (14268 is usual); off by default, as are "
+         "the "
+         "three below"},
+        {"listen", "jaeger_grpc", Text{&Config::jaeger_grpc},
+         "Jaeger's spans over gRPC, host:port (14250 is usual)"},
+        {"listen", "jaeger_compact", Text{&Config::jaeger_compact},
+         "datagrams of Jaeger's client libraries, compact Thrift, host:port (6831 is usual)"},
+        {"listen", "jaeger_binary", Text{&Config::jaeger_binary},
+         "the same in binary Thrift, host:port (6832 is usual)"},
         {"listen", "public", Flag{&Config::listen_public},
          "true allows addresses other than loopback; there is no login, so keep a proxy in front"},
         {"listen", "host_names", List{&Config::host_names},
@@ -82,6 +93,13 @@ const std::vector<Setting>& settings() {
          "bytes of requests in flight; beyond it senders are told to come back"},
         {"receive", "connections_max", Count{&Config::connections_max, 16, 1'000'000},
          "open connections of all ports together"},
+        {"receive", "quotas", List{&Config::quotas},
+         "what services may send, e.g. [\"checkout 5000 spans/s\", \"* 2MiB/s\"]; * stands for "
+         "every other service; beyond it senders are told to come back"},
+        {"receive", "attributes_max", Count{&Config::attributes_max, 16, 100'000},
+         "attributes of one span, event, link or resource; more are dropped and counted"},
+        {"receive", "value_bytes_max", Bytes{&Config::value_bytes_max, 256},
+         "largest attribute value; longer texts are cut, and counted"},
         {"store", "memory", Bytes{&Config::store_memory_bytes, 8U << 20},
          "spans not yet in files on disk; beyond it senders are told to come back"},
         {"store", "log_bytes_max", Bytes{&Config::log_bytes_max, 16U << 20},
@@ -96,6 +114,8 @@ const std::vector<Setting>& settings() {
          "share of the disk in use at which the oldest hour goes (0 to 1)"},
         {"retention", "disk_free_min", Bytes{&Config::disk_free_bytes_min, 0, "no limit"},
          "free disk below which nothing is accepted until there is room"},
+        {"retention", "reserve", Bytes{&Config::reserve_bytes, 0, "none"},
+         "bytes of a file that is given up where others fill the disk, so that retention works"},
         {"query", "threads", Count{&Config::query_threads, 1, 1024}, "queries that run at once"},
         {"query", "timeout", Duration{&Config::query_timeout_ns},
          "time after which a query answers with what it has, marked partial"},
@@ -349,7 +369,11 @@ Result<void> check_config(const Config& config) {
         {"listen.otlp_http", &config.otlp_http},
         {"listen.http", &config.http},
         {"listen.zipkin", &config.zipkin},
-        {"listen.tempo", &config.tempo}};
+        {"listen.tempo", &config.tempo},
+        {"listen.jaeger", &config.jaeger},
+        {"listen.jaeger_grpc", &config.jaeger_grpc},
+        {"listen.jaeger_compact", &config.jaeger_compact},
+        {"listen.jaeger_binary", &config.jaeger_binary}};
     for (const auto& [key, address] : addresses) {
         if (address->empty()) continue;
         auto parsed = parse_host_port(*address);
@@ -360,6 +384,10 @@ Result<void> check_config(const Config& config) {
                         "{}: {} is reachable from outside, and there is no login: set "
                         "listen.public: true (or --public) if that is meant",
                         key, *address);
+    }
+    for (const std::string& quota : config.quotas) {
+        if (const auto parsed = parse_quota(quota); !parsed)
+            return fail(ErrorCode::kInvalidArgument, "receive.quotas: {}", parsed.error().message);
     }
     if (config.tls_certificate.empty() != config.tls_key.empty())
         return fail(ErrorCode::kInvalidArgument,

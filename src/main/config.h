@@ -20,7 +20,11 @@ struct Config {
     std::string otlp_http = "127.0.0.1:4318";
     std::string http = "127.0.0.1:16686";
     std::string zipkin = "127.0.0.1:9411";
-    std::string tempo;  // off
+    std::string tempo;   // off, as those below
+    std::string jaeger;  // Thrift over HTTP
+    std::string jaeger_grpc;
+    std::string jaeger_compact;  // datagrams
+    std::string jaeger_binary;
     bool listen_public = false;
     std::vector<std::string> host_names;
 
@@ -32,6 +36,9 @@ struct Config {
     uint64_t request_bytes_max = 64U << 20;
     uint64_t request_memory_bytes = 64U << 20;
     uint64_t connections_max = 4096;
+    std::vector<std::string> quotas;
+    uint64_t attributes_max = 1'024;
+    uint64_t value_bytes_max = 64U << 10;
 
     uint64_t store_memory_bytes = 96U << 20;
     uint64_t log_bytes_max = 128U << 20;
@@ -41,6 +48,7 @@ struct Config {
     uint64_t retention_bytes = 0;
     double disk_used_max = 0.8;
     uint64_t disk_free_bytes_min = 256U << 20;
+    uint64_t reserve_bytes = 16U << 20;
 
     uint64_t query_threads = 2;
     uint64_t query_timeout_ns = 30'000'000'000;

@@ -20,7 +20,7 @@ namespace asio = boost::asio;
 namespace beast = boost::beast;
 
 constexpr uint64_t kReplyBytesMax = 256U << 20;
-constexpr auto kTimeout = std::chrono::seconds(30);
+constexpr uint32_t kTimeout_s = 30;
 
 Result<HostPort> parse_server(const std::string& server) {
     constexpr std::string_view kScheme = "http://";
@@ -35,7 +35,8 @@ using Request = beast::http::request<beast::http::string_body>;
 using Parser = beast::http::response_parser<beast::http::string_body>;
 
 // Beast's blocking calls have no deadline; its asynchronous ones on tcp_stream do.
-beast::error_code exchange(const HostPort& at, const Request& request, Parser& parser) {
+beast::error_code exchange(const HostPort& at, const Request& request, uint32_t timeout_s,
+                           Parser& parser) {
     asio::io_context context(1);
     beast::error_code failure;
     asio::ip::tcp::resolver resolver(context);
@@ -43,7 +44,7 @@ beast::error_code exchange(const HostPort& at, const Request& request, Parser& p
     if (failure) return failure;
     beast::tcp_stream stream(context);
     beast::flat_buffer buffer;
-    stream.expires_after(kTimeout);
+    stream.expires_after(std::chrono::seconds(timeout_s));
     stream.async_connect(found, [&](beast::error_code connected, const auto&) {
         failure = connected;
         if (connected) return;
@@ -58,14 +59,14 @@ beast::error_code exchange(const HostPort& at, const Request& request, Parser& p
     return failure;
 }
 
-Result<HttpReply> send(const std::string& server, Request request) {
+Result<HttpReply> send(const std::string& server, Request request, uint32_t timeout_s) {
     TRY_ASSIGN(const HostPort at, parse_server(server));
     request.set(beast::http::field::host, at.host + ":" + std::to_string(at.port));
     request.set(beast::http::field::connection, "close");
     request.prepare_payload();
     Parser parser;
     parser.body_limit(kReplyBytesMax);
-    if (const beast::error_code failure = exchange(at, request, parser); failure)
+    if (const beast::error_code failure = exchange(at, request, timeout_s, parser); failure)
         return fail(ErrorCode::kUnavailable,
                     "cannot reach spanloom at {}: {}; is `spanloom serve` running there? "
                     "(--server says where)",
@@ -79,15 +80,15 @@ Result<HttpReply> http_get(const std::string& server, const std::string& target,
                            const std::string& accept) {
     Request request(beast::http::verb::get, target, 11);
     request.set(beast::http::field::accept, accept);
-    return send(server, std::move(request));
+    return send(server, std::move(request), kTimeout_s);
 }
 
 Result<HttpReply> http_post_json(const std::string& server, const std::string& target,
-                                 const std::string& body) {
+                                 const std::string& body, uint32_t timeout_s) {
     Request request(beast::http::verb::post, target, 11);
     request.set(beast::http::field::content_type, "application/json");
     request.body() = body;
-    return send(server, std::move(request));
+    return send(server, std::move(request), timeout_s);
 }
 
 }  // namespace spanloom

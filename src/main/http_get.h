@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <string>
 
 #include "base/result.h"
@@ -11,11 +12,11 @@ struct HttpReply {
     std::string body;
 };
 
-// One request to a spanloom server, for the commands that ask one. Blocks for at most 30 s; replies
-// are limited to 256 MiB. `server` is "http://host:port".
+// One request to a spanloom server, for the commands that ask one. Blocks for at most the timeout
+// (30 s); replies are limited to 256 MiB. `server` is "http://host:port".
 Result<HttpReply> http_get(const std::string& server, const std::string& target,
                            const std::string& accept);
 Result<HttpReply> http_post_json(const std::string& server, const std::string& target,
-                                 const std::string& body);
+                                 const std::string& body, uint32_t timeout_s = 30);
 
 }  // namespace spanloom

@@ -7,6 +7,7 @@
 
 #include "base/text.h"
 #include "main/commands.h"
+#include "main/completion.h"
 #include "main/config.h"
 #include "main/terminal.h"
 #include "main/version.h"
@@ -28,6 +29,11 @@ struct ServeFlags {
     std::string http;
     std::string zipkin;
     std::string tempo;
+    std::string jaeger;
+    std::string jaeger_grpc;
+    std::string jaeger_compact;
+    std::string jaeger_binary;
+    bool has_jaeger_ports = false;
     bool is_public = false;
 };
 
@@ -44,6 +50,16 @@ Result<Config> effective_config(const ServeFlags& flags) {
     override_with(flags.http, config.http);
     override_with(flags.zipkin, config.zipkin);
     override_with(flags.tempo, config.tempo);
+    if (flags.has_jaeger_ports) {
+        config.jaeger = "127.0.0.1:14268";
+        config.jaeger_grpc = "127.0.0.1:14250";
+        config.jaeger_compact = "127.0.0.1:6831";
+        config.jaeger_binary = "127.0.0.1:6832";
+    }
+    override_with(flags.jaeger, config.jaeger);
+    override_with(flags.jaeger_grpc, config.jaeger_grpc);
+    override_with(flags.jaeger_compact, config.jaeger_compact);
+    override_with(flags.jaeger_binary, config.jaeger_binary);
     config.listen_public = config.listen_public || flags.is_public;
     TRY(spanloom::check_config(config));
     return config;
@@ -61,19 +77,22 @@ void add_serve_flags(CLI::App& command, ServeFlags& flags) {
                        "HOST:PORT for the web UI and the query APIs (127.0.0.1:16686)");
     command.add_option("--zipkin", flags.zipkin, "HOST:PORT for Zipkin spans (127.0.0.1:9411)");
     command.add_option("--tempo", flags.tempo, "HOST:PORT for the Tempo API alone (off)");
+    command.add_flag("--jaeger-in", flags.has_jaeger_ports,
+                     "take Jaeger's spans on its usual ports: 14268, 14250, 6831 and 6832");
+    command.add_option("--jaeger", flags.jaeger, "HOST:PORT for Jaeger Thrift over HTTP (off)");
+    command.add_option("--jaeger-grpc", flags.jaeger_grpc, "HOST:PORT for Jaeger over gRPC (off)");
+    command.add_option("--jaeger-compact", flags.jaeger_compact,
+                       "HOST:PORT for datagrams of Jaeger clients, compact Thrift (off)");
+    command.add_option("--jaeger-binary", flags.jaeger_binary,
+                       "HOST:PORT for datagrams of Jaeger clients, binary Thrift (off)");
     command.add_flag("--public", flags.is_public,
                      "allow addresses other than loopback; there is no login");
 }
 
 int run_config_check(const std::string& path) {
-    auto config = effective_config({.config_path = path,
-                                    .data = {},
-                                    .otlp_grpc = {},
-                                    .otlp_http = {},
-                                    .http = {},
-                                    .zipkin = {},
-                                    .tempo = {},
-                                    .is_public = false});
+    ServeFlags flags;
+    flags.config_path = path;
+    auto config = effective_config(flags);
     if (!config) return report(config.error());
     fmt::print("{} is a good configuration\n", spanloom::printable(path));
     return 0;
@@ -133,6 +152,155 @@ void add_demo_command(CLI::App& app, int& code, spanloom::DemoOptions& options) 
     demo->add_flag("--wait", options.wait_for_server, "wait for the server to come up");
 }
 
+void add_place(CLI::App& command, spanloom::StorePlace& place) {
+    command.add_option("--server", place.server, "http://HOST:PORT of a running server");
+    command.add_option("--data", place.data, "a data directory that no server holds, instead");
+}
+
+struct KeepOptions {
+    spanloom::BackupOptions backup;
+    spanloom::RestoreOptions restore;
+    spanloom::DeleteOptions deletion;
+    spanloom::ExportOptions exported;
+    spanloom::ImportOptions imported;
+};
+
+void add_backup_commands(CLI::App& app, int& code, KeepOptions& keep) {
+    CLI::App* backup = add_command(app, "backup", "copy everything into an empty directory", code,
+                                   [&keep] { return run_backup(keep.backup); });
+    backup->add_option("DIR", keep.backup.directory, "the directory, on the server's machine")
+        ->required();
+    add_place(*backup, keep.backup.place);
+    CLI::App* restore = add_command(app, "restore", "make a data directory of a backup", code,
+                                    [&keep] { return run_restore(keep.restore); });
+    restore->add_option("DIR", keep.restore.backup, "the backup")->required();
+    restore->add_option("--data", keep.restore.data, "the new data directory")->required();
+    restore->add_flag("--no-verify", keep.restore.skips_verify, "do not check checksums first");
+}
+
+void add_delete_command(CLI::App& app, int& code, spanloom::DeleteOptions& options) {
+    CLI::App* remove = add_command(app, "delete", "delete traces for good", code,
+                                   [&options] { return run_delete(options); });
+    remove->add_option("ID", options.traces, "traces by their 32 hexadecimal digits");
+    remove->add_option("--query", options.query, "every trace that this TraceQL finds");
+    remove->add_option("--since", options.since, "with --query: how far back (all time)");
+    remove->add_option("--by", options.by, "who asks, for the record ($USER)");
+    remove->add_option("--reason", options.reason, "why, for the record");
+    remove->add_flag("--yes", options.is_sure, "do it; without it only counts");
+    remove->add_flag("--list", options.lists, "list the deletions so far");
+    remove->add_option("--server", options.place.server, "http://HOST:PORT of a running server");
+}
+
+void add_transfer_commands(CLI::App& app, int& code, KeepOptions& keep) {
+    CLI::App* out = add_command(app, "export", "write stored traces to a file", code,
+                                [&keep] { return run_export(keep.exported); });
+    out->add_option("QUERY", keep.exported.query, "TraceQL (all traces)");
+    out->add_flag_callback(
+        "--otlp", [&keep] { keep.exported.form = spanloom::ExportForm::kOtlp; },
+        "as one OTLP protobuf message");
+    out->add_flag_callback(
+        "--json", [&keep] { keep.exported.form = spanloom::ExportForm::kJson; },
+        "as OTLP JSON, a trace a line (the default)");
+    out->add_flag_callback(
+        "--csv", [&keep] { keep.exported.form = spanloom::ExportForm::kCsv; },
+        "as a table, a span a row");
+    out->add_option("--since", keep.exported.since, "how far back (all time)");
+    out->add_option("--until", keep.exported.until, "up to this long ago (now)");
+    out->add_option("-o,--output", keep.exported.output, "a new file (standard output)");
+    add_place(*out, keep.exported.place);
+    CLI::App* in = add_command(app, "import", "send files of traces to a server", code,
+                               [&keep] { return run_import(keep.imported); });
+    in->add_option("FILE", keep.imported.files,
+                   "OTLP (protobuf, JSON, JSON lines), Jaeger JSON or Zipkin JSON; - is standard "
+                   "input")
+        ->required();
+    in->add_option("--endpoint", keep.imported.endpoint,
+                   "OTLP over gRPC of the server (http://127.0.0.1:4317)");
+}
+
+// What the commands that ask a server are given.
+struct AskOptions {
+    spanloom::TraceOptions trace;
+    spanloom::SearchOptions search;
+    spanloom::QueryOptions query;
+    spanloom::TailOptions tail;
+    spanloom::ListOptions services;
+    spanloom::ListOptions tags;
+};
+
+void add_server(CLI::App& command, std::string& server) {
+    command.add_option("--server", server, "http://HOST:PORT of a running server");
+}
+
+void add_since(CLI::App& command, std::string& since) {
+    command.add_option("--since", since, "how far back (1h)");
+}
+
+void add_trace_commands(CLI::App& app, int& code, AskOptions& ask) {
+    CLI::App* one = add_command(app, "trace", "print one trace as a tree", code,
+                                [&ask] { return run_trace(ask.trace); });
+    one->add_option("ID", ask.trace.id, "its 32 hexadecimal digits")->required();
+    add_server(*one, ask.trace.server);
+    one->add_flag("--json", ask.trace.as_json, "as OTLP JSON");
+    CLI::App* find = add_command(app, "search", "list traces by TraceQL, newest first", code,
+                                 [&ask] { return run_search(ask.search); });
+    find->add_option("QUERY", ask.search.query, "TraceQL, like '{ status = error }' (all traces)");
+    add_server(*find, ask.search.server);
+    add_since(*find, ask.search.since);
+    find->add_option("--limit", ask.search.limit, "most traces (20)")->check(CLI::Range(1, 1000));
+    find->add_flag("--json", ask.search.as_json, "as JSON lines");
+}
+
+void add_query_commands(CLI::App& app, int& code, AskOptions& ask) {
+    CLI::App* query = add_command(app, "query", "answer TraceQL: traces as a table, series drawn",
+                                  code, [&ask] { return run_query(ask.query); });
+    query->add_option("QUERY", ask.query.query,
+                      "TraceQL, like '{ status = error } | rate() by(resource.service.name)'");
+    add_server(*query, ask.query.server);
+    add_since(*query, ask.query.since);
+    query->add_option("--limit", ask.query.limit, "most traces (20)")->check(CLI::Range(1, 10'000));
+    query->add_option("--step", ask.query.step, "between the points of series, like 1m");
+    query->add_flag("--json", ask.query.as_json, "the answer of Tempo's API");
+    query->add_flag("--ndjson", ask.query.as_ndjson, "one trace or series a line");
+    CLI::App* tail = add_command(app, "tail", "print traces as they come", code,
+                                 [&ask] { return run_tail(ask.tail); });
+    tail->add_option("QUERY", ask.tail.query, "TraceQL, like '{ status = error }' (all traces)");
+    add_server(*tail, ask.tail.server);
+    add_duration(*tail, "--for", ask.tail.duration_ns, "end after this long (until stopped)");
+    tail->add_flag("--ndjson", ask.tail.as_ndjson, "one trace a line, as JSON");
+    CLI::App* services =
+        add_command(app, "services", "list services with rate, errors and durations", code,
+                    [&ask] { return run_services(ask.services); });
+    add_server(*services, ask.services.server);
+    add_since(*services, ask.services.since);
+    services->add_flag("--json", ask.services.as_json, "as JSON");
+    CLI::App* tags = add_command(app, "tags", "list attributes, or the values of one", code,
+                                 [&ask] { return run_tags(ask.tags); });
+    tags->add_option("NAME", ask.tags.name, "like span.http.route or resource.service.name");
+    add_server(*tags, ask.tags.server);
+    add_since(*tags, ask.tags.since);
+    tags->add_flag("--json", ask.tags.as_json, "as JSON");
+}
+
+// The commands and their flags as the program itself knows them.
+spanloom::CompletionCommand describe(const CLI::App& app) {
+    spanloom::CompletionCommand command{app.get_name(), app.get_description(), {}, {}};
+    for (const CLI::Option* option : app.get_options()) {
+        for (const std::string& name : option->get_lnames())
+            command.flags.emplace_back("--" + name, option->get_description());
+    }
+    for (const CLI::App* inner : app.get_subcommands({}))
+        command.commands.push_back(describe(*inner));
+    return command;
+}
+
+int print_completion(const CLI::App& app, const std::string& shell) {
+    const auto script = spanloom::completion_script(describe(app), shell);
+    if (!script) return report(script.error());
+    fmt::print("{}", *script);
+    return 0;
+}
+
 // CLI11 puts several lines together for some mistakes; ours are one sentence.
 int report_usage(const CLI::ParseError& error) {
     std::string text = error.what();
@@ -149,8 +317,8 @@ int run(int argc, char** argv) {
     ServeFlags flags;
     std::string path;
     spanloom::DemoOptions demo;
-    spanloom::TraceOptions trace;
-    spanloom::SearchOptions search;
+    AskOptions ask;
+    std::string shell;
 
     CLI::App* serve = add_command(app, "serve", "receive, keep and show traces", code, [&flags] {
         auto config = effective_config(flags);
@@ -161,19 +329,17 @@ int run(int argc, char** argv) {
     CLI::App* check = add_command(app, "check", "verify every checksum of a data directory", code,
                                   [&path] { return spanloom::run_check(path); });
     check->add_option("DATA", path, "the directory")->required();
-    CLI::App* one = add_command(app, "trace", "print one trace as a tree", code,
-                                [&trace] { return run_trace(trace); });
-    one->add_option("ID", trace.id, "its 32 hexadecimal digits")->required();
-    one->add_option("--server", trace.server, "http://HOST:PORT of a running server");
-    one->add_flag("--json", trace.as_json, "as OTLP JSON");
-    CLI::App* find = add_command(app, "search", "list traces by TraceQL, newest first", code,
-                                 [&search] { return run_search(search); });
-    find->add_option("QUERY", search.query, "TraceQL, like '{ status = error }' (all traces)");
-    find->add_option("--server", search.server, "http://HOST:PORT of a running server");
-    find->add_option("--since", search.since, "how far back (1h)");
-    find->add_option("--limit", search.limit, "most traces (20)")->check(CLI::Range(1, 1000));
-    find->add_flag("--json", search.as_json, "as JSON lines");
+    add_trace_commands(app, code, ask);
+    add_query_commands(app, code, ask);
+    KeepOptions keep;
+    add_backup_commands(app, code, keep);
+    add_delete_command(app, code, keep.deletion);
+    add_transfer_commands(app, code, keep);
     add_config_commands(app, code, flags, path);
+    CLI::App* completion =
+        add_command(app, "completion", "print a script that completes commands in a shell", code,
+                    [&app, &shell] { return print_completion(app, shell); });
+    completion->add_option("SHELL", shell, "bash, zsh or fish")->required();
     if (argc > 1 && argv[1][0] != '-' &&
         app.get_subcommands([&](CLI::App* c) { return c->get_name() == argv[1]; }).empty())
         return report({ErrorCode::kInvalidArgument,

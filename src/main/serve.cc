@@ -24,7 +24,9 @@
 #include "main/commands.h"
 #include "main/terminal.h"
 #include "main/version.h"
+#include "receive/jaeger_receiver.h"
 #include "receive/otlp_receiver.h"
+#include "receive/quota.h"
 #include "receive/zipkin_receiver.h"
 #include "rollup/operation_rollup.h"
 #include "store/store.h"
@@ -69,6 +71,7 @@ store::StoreOptions store_options(const Config& config) {
     options.retention_bytes = config.retention_bytes;
     options.disk_used_max = config.disk_used_max;
     options.disk_free_bytes_min = config.disk_free_bytes_min;
+    options.reserve_bytes = config.reserve_bytes;
     options.shutdown_ms = config.shutdown_ns / kNsPerMs;
     options.rollup = make_operation_rollup();
     return options;
@@ -95,7 +98,11 @@ class Program {
 
   private:
     Result<void> listen(const Port& port);
+    Result<void> listen_for_datagrams();
     std::vector<Port> ports();
+    http::Handler zipkin_port(http::Handler queries);
+    ReceiveOptions receive_options() const;
+    ReceiveParts receive_parts();
     Result<void> readiness() const;
 
     const Config& config_;
@@ -105,24 +112,72 @@ class Program {
     MemoryBudget request_budget_;
     std::unique_ptr<Io> io_;
     std::unique_ptr<store::Store> store_;
+    std::unique_ptr<ServiceQuotas> quotas_;
     std::unique_ptr<Executor> receive_pool_;
     std::unique_ptr<Executor> query_pool_;
     std::unique_ptr<http::Server> server_;
+    std::vector<std::unique_ptr<JaegerDatagrams>> datagrams_;
     std::atomic<bool> is_stopping_ = false;
     std::string otlp_grpc_;  // as bound
     std::string otlp_http_;
     std::string http_;
 };
 
-std::vector<Port> Program::ports() {
+ReceiveOptions Program::receive_options() const {
     ReceiveOptions receive;
     receive.inflated_bytes_max = config_.request_bytes_max;
     receive.cors_origins = config_.cors_origins;
-    const ReceiveParts parts{*store_, clock_, request_budget_, metrics_, *receive_pool_};
+    receive.span_limits.attributes_max = static_cast<uint32_t>(config_.attributes_max);
+    receive.span_limits.value_bytes_max = static_cast<uint32_t>(config_.value_bytes_max);
+    return receive;
+}
+
+ReceiveParts Program::receive_parts() {
+    return {*store_, clock_, request_budget_, metrics_, *receive_pool_, quotas_.get()};
+}
+
+// Spans come in and questions are answered on one port, as Zipkin's server does.
+http::Handler Program::zipkin_port(http::Handler queries) {
+    return [queries = std::move(queries),
+            spans = make_zipkin_handler(receive_parts(), receive_options())](
+               http::Request request, std::shared_ptr<http::Responder> responder) {
+        const http::Handler& handler = is_zipkin_send(request) ? spans : queries;
+        handler(std::move(request), std::move(responder));
+    };
+}
+
+std::vector<Port> Program::ports() {
+    const ReceiveParts parts = receive_parts();
+    const ReceiveOptions receive = receive_options();
     const http::Handler otlp = make_otlp_handler(parts, receive);
+    const http::Handler jaeger = make_jaeger_handler(parts, receive);
     return {{"otlp-grpc", &config_.otlp_grpc, otlp, "OTLP over gRPC"},
             {"otlp-http", &config_.otlp_http, otlp, "OTLP over HTTP"},
-            {"zipkin", &config_.zipkin, make_zipkin_handler(parts, receive), "Zipkin spans"}};
+            {"jaeger", &config_.jaeger, jaeger, "Jaeger Thrift over HTTP"},
+            {"jaeger-grpc", &config_.jaeger_grpc, jaeger, "Jaeger over gRPC"}};
+}
+
+Result<void> Program::listen_for_datagrams() {
+    struct Place {
+        const char* name;
+        const std::string& address;
+        JaegerDatagram protocol;
+        const char* text;
+    };
+    for (const Place& place :
+         {Place{"jaeger-compact", config_.jaeger_compact, JaegerDatagram::kCompact,
+                "datagrams of Jaeger clients, compact Thrift"},
+          Place{"jaeger-binary", config_.jaeger_binary, JaegerDatagram::kBinary,
+                "datagrams of Jaeger clients, binary Thrift"}}) {
+        if (place.address.empty()) continue;
+        TRY_ASSIGN(const HostPort at, parse_host_port(place.address));
+        TRY_ASSIGN(auto listener, JaegerDatagrams::listen(at.host, at.port, place.protocol,
+                                                          receive_parts(), receive_options()));
+        fmt::print("  {:<14} {:<22} {}\n", place.name,
+                   fmt::format("{}:{}", at.host, listener->port()), place.text);
+        datagrams_.push_back(std::move(listener));
+    }
+    return {};
 }
 
 Result<void> Program::listen(const Port& port) {
@@ -140,7 +195,7 @@ Result<void> Program::listen(const Port& port) {
     if (std::string_view(port.name) == "otlp-grpc") otlp_grpc_ = shown;
     if (std::string_view(port.name) == "otlp-http") otlp_http_ = shown;
     if (std::string_view(port.name) == "http") http_ = shown;
-    fmt::print("  {:<10} {:<22} {}\n", port.name, shown, port.text);
+    fmt::print("  {:<14} {:<22} {}\n", port.name, shown, port.text);
     return {};
 }
 
@@ -159,6 +214,16 @@ Result<void> Program::start() {
                     io.error().message);
     io_ = std::move(*io);
     TRY_ASSIGN(store_, store::Store::open(store_options(config_), *io_, clock_, random_, metrics_));
+    std::vector<ServiceQuota> quotas;
+    for (const std::string& text : config_.quotas) {
+        TRY_ASSIGN(quotas.emplace_back(), parse_quota(text));
+    }
+    // Requests in flight are what one sender could take from the others.
+    const auto pressure = [this] {
+        return static_cast<double>(request_budget_.used_bytes()) /
+               static_cast<double>(request_budget_.limit_bytes());
+    };
+    quotas_ = std::make_unique<ServiceQuotas>(std::move(quotas), pressure, clock_, metrics_);
     const size_t cores = std::max(1U, std::thread::hardware_concurrency());
     receive_pool_ = make_thread_pool(1, "receive");
     query_pool_ = make_thread_pool(config_.query_threads, "query");
@@ -187,6 +252,9 @@ Result<void> Program::start() {
     };
     TRY(listen({"http", &config_.http, queries(api::Face::kAll), "web UI and query APIs"}));
     TRY(listen({"tempo", &config_.tempo, queries(api::Face::kTempo), "Tempo API"}));
+    TRY(listen({"zipkin", &config_.zipkin, zipkin_port(queries(api::Face::kZipkin)),
+                "Zipkin spans and queries"}));
+    TRY(listen_for_datagrams());
     server_->start();
     if (!config_.http.empty() && config_.tls_certificate.empty())
         fmt::print("open http://{} in a browser\n", http_);
@@ -197,6 +265,7 @@ Result<void> Program::start() {
 
 void Program::stop(uint32_t grace_ms) {
     is_stopping_ = true;
+    datagrams_.clear();
     if (server_) server_->stop(grace_ms);
     query_pool_.reset();
     receive_pool_.reset();
