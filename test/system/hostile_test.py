@@ -3,6 +3,7 @@
 
 Each test is named for what it sends; memory is looked at as a whole after all of it, in the last test.
 """
+import collections
 import gzip
 import http.client
 import json
@@ -414,6 +415,57 @@ def test_H32_queries_have_limits():
         assert search("{ }", limit=-1) == 400
         assert search("{ " + " || ".join(f'.a{i} = "x"' for i in range(3000)) + " }") in (200, 400, 414, 431)
         assert search('{ name =~ "[" }') == 400
+
+
+def test_H32_every_query_api_has_limits():
+    def get(path, **parameters):
+        return SERVER.request("http", "GET", path + "?" + urllib.parse.urlencode(parameters))[0]
+
+    century = {"start": 0, "end": 4_000_000_000}
+    with Honest():
+        assert get("/api/metrics/query_range", q="{ } | rate()", step="1s", **century) == 400
+        assert get("/api/v1/query_range", query="sum(rate(traces_spanmetrics_calls_total[1m]))", step=1, **century) == 400
+        assert get("/api/v1/query", query="(" * 10_000 + "1" + ")" * 10_000) in (400, 414, 431)
+        assert get("/api/v1/query", query='traces_spanmetrics_calls_total{service=~"(a+)+$"}') == 200
+        assert get("/api/v1/query", query='traces_spanmetrics_calls_total{service=~"["}') == 400
+        assert get("/api/traces", service="x", limit=2**31) == 400
+        assert get("/api/v2/traces", limit=2**31) == 400
+        assert get("/api/metrics/calls", service="x", lookback=10**14, step=1) in (200, 400)
+        deep = b'{"jsonrpc":"2.0","id":1,"method":"x","params":' + b"[" * 100_000
+        assert SERVER.request("http", "POST", "/api/mcp", deep, {"Content-Type": "application/json"})[0] == 400
+
+
+def test_H32_a_thousand_questions_at_once_are_answered_or_sent_away():
+    before = SERVER.rss_bytes()
+    seen = collections.Counter()
+    lock = threading.Lock()
+
+    def ask(number):
+        paths = ("/api/search?q=%7B%20%7D&limit=1000", "/api/v2/search/tags", "/api/traces?service=x&limit=1000", "/api/v2/traces?limit=100",
+                 "/api/v1/query?query=sum(traces_spanmetrics_calls_total)")
+        try:
+            status = SERVER.request("http", "GET", paths[number % len(paths)], timeout=60)[0]
+        except OSError as error:
+            status = type(error).__name__
+        with lock:
+            seen[status] += 1
+
+    with Honest():
+        threads = [threading.Thread(target=ask, args=(i,)) for i in range(1000)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert set(seen) <= {200, 429, 503} and seen[200] > 0, seen
+    assert SERVER.rss_bytes() - before < 200 * MIB, (before, SERVER.rss_bytes())
+
+
+def test_H33_a_client_that_goes_away_ends_its_question():
+    # More questions than run at once, all abandoned: what waits must be forgotten, not answered for nobody.
+    for _ in range(50):
+        with socket.create_connection(("127.0.0.1", SERVER.ports["http"]), timeout=10) as s:
+            s.sendall(b"GET /api/search?q=%7B%20%7D&limit=1000 HTTP/1.1\r\nHost: localhost\r\n\r\n")
+    SERVER.wait_until(lambda: SERVER.metric("spanloom_queries_waiting") <= 1, what="an empty queue")
 
 
 # ---- H34, H36, H38: what a browser may be tricked into

@@ -28,10 +28,10 @@ class Server:
         self.process, self.ports = None, {}
         self.log_path = self.data + ".log"
 
-    def start(self):
+    def start(self, keep_ports=False):
         command = [BINARY, "serve", "--data", self.data]
         for flag in ("otlp-grpc", "otlp-http", "http", "zipkin"):
-            command += [f"--{flag}", "127.0.0.1:0"]
+            command += [f"--{flag}", f"127.0.0.1:{self.ports.get(flag, 0) if keep_ports else 0}"]
         if self.config:
             path = self.data + ".yaml"
             with open(path, "w", encoding="utf-8") as f:
@@ -190,8 +190,8 @@ def ids(rng):
 
 # ---- a very small test runner
 
-def run_tests(module):
-    """Runs every test_* function of a module; the last line is 'N passed, N failed'."""
+def run_tests(module, skipped=0):
+    """Runs every test_* function of a module; the last line is 'N passed, N failed', and ', N skipped' where some were."""
     passed = failed = 0
     wanted = sys.argv[1:]
     for name, test in sorted(vars(module).items()):
@@ -204,7 +204,7 @@ def run_tests(module):
         except Exception:  # noqa: BLE001 - whatever a test throws is its failure
             failed += 1
             print(f"FAIL {name[5:].replace('_', ' ')}\n{traceback.format_exc()}", flush=True)
-    print(f"{passed} passed, {failed} failed")
+    print(f"{passed} passed, {failed} failed" + (f", {skipped} skipped" if skipped else ""))
     sys.exit(1 if failed else 0)
 
 

@@ -1,0 +1,109 @@
+#!/usr/bin/env python3
+"""What is stored can be read by docs/format/segment.md alone: an independent reader gives back every span as sent."""
+import glob
+import os
+import random
+import sys
+import time
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
+import segment_reader
+from spanloom_server import Server, attribute, field, fixed64, ids, number, request, run_tests, span, text
+
+RNG = random.Random(9)
+BASE_NS = time.time_ns()
+
+
+def value_of(kind, value):
+    return value.decode() if kind == "text" else value
+
+
+def odd_spans(count):
+    """(what was sent by span id, OTLP spans) of every form that columns have."""
+    sent, spans = {}, []
+    trace_id, root = ids(RNG)
+    for i in range(count):
+        if i % 7 == 0:
+            trace_id, root = ids(RNG)
+        span_id = root if i % 7 == 0 else RNG.randbytes(8)
+        parent = b"" if span_id == root else root if i % 3 else RNG.randbytes(8)
+        attributes = {"n": i, "big": RNG.randint(-2**63, 2**63 - 1), "share": i / 8, "exact": RNG.random(), "flag": i % 2 == 0,
+                      "user": f"user-{i % 5}", "path": f"/api/item/{i}/part/{i * 31}", "uuid": f"{RNG.randbytes(4).hex()}-{RNG.randbytes(2).hex()}-4abc-8abc-{RNG.randbytes(6).hex()}",
+                      "blob": RNG.randbytes(3), "hex": RNG.randbytes(8).hex(), "empty": "", "umlaut": "größe ✓", f"rare{i}": i}
+        if i % 4 == 0:
+            attributes = dict(reversed(attributes.items()))
+        event_ns = BASE_NS + i * 1000 + 7
+        extra = field(11, fixed64(1, event_ns) + text(2, f"event {i % 3}") + field(3, attribute("at", i)))
+        extra += field(13, field(1, b"L" * 16) + field(2, b"l" * 8) + field(4, attribute("why", "because")))
+        extra += number(10, 3) + text(3, "vendor=1")
+        start = BASE_NS + i * 1_000_003
+        spans.append(span(trace_id, span_id, name=f"GET /item/{i % 11}", parent=parent, start_ns=start, duration_ns=i * 977, kind=i % 6,
+                          attributes=attributes, error="broken" if i % 10 == 0 else None, extra=extra))
+        sent[span_id] = {"trace_id": trace_id, "parent": parent, "name": f"GET /item/{i % 11}", "start": start, "end": start + i * 977, "kind": i % 6,
+                         "status": 2 if i % 10 == 0 else 0, "status_message": "broken" if i % 10 == 0 else "", "trace_state": "vendor=1",
+                         "dropped_attributes": 3, "attributes": list(attributes.items()), "event": (event_ns, f"event {i % 3}", i)}
+    return sent, spans
+
+
+def check_span(found, sent):
+    for key in ("trace_id", "parent", "name", "start", "end", "kind", "status", "status_message", "trace_state", "dropped_attributes"):
+        assert found[key] == sent[key], (key, found[key], sent[key])
+    assert [a[0] for a in found["attributes"]] == [k for k, _ in sent["attributes"]]
+    for (key, kind, value), (_, wanted) in zip(found["attributes"], sent["attributes"]):
+        if isinstance(wanted, bytes):
+            assert value == field(7, wanted), (key, value)
+        else:
+            assert type(value_of(kind, value)) is type(wanted) and value_of(kind, value) == wanted, (key, kind, value, wanted)
+    time_ns, name, attributes = found["events"][0]
+    assert (time_ns, name, attributes[0][2]) == sent["event"]
+    assert found["links"][0][:2] == (b"L" * 16, b"l" * 8) and found["links"][0][2][0][2] == b"because"
+
+
+def test_a_reader_made_from_the_document_gives_every_span_back():
+    with Server(config="store:\n  flush_after: 200ms\n") as server:
+        sent = {}
+        for i in range(6):
+            more, spans = odd_spans(400)
+            sent.update(more)
+            status, _, reply = server.send(request(spans, service=f"service-{i % 2}", resource={"host.id": i}))
+            assert status == 200, reply
+            time.sleep(0.3)  # several files, which are then merged
+        assert server.terminate() == 0
+        found = {}
+        for path in glob.glob(server.data + "/recent/default/*.seg"):
+            segment = segment_reader.read(path)
+            spans = segment.read_spans()
+            assert len(spans) == segment.spans
+            for one in spans:
+                assert one["span_id"] not in found
+                found[one["span_id"]] = one
+                resource = segment.resources[segment.scopes[one["scope"]][0]][1] or segment.resources[segment.scopes[one["scope"]][0]][0]
+                assert b"service-" in resource
+        assert found.keys() == sent.keys()
+        for span_id, one in found.items():
+            check_span(one, sent[span_id])
+
+
+def test_the_reader_finds_damage():
+    with Server() as server:
+        _, spans = odd_spans(50)
+        server.send(request(spans))
+        assert server.terminate() == 0
+        path = glob.glob(server.data + "/recent/default/*.seg")[0]
+        with open(path, "rb") as f:
+            data = f.read()
+        whole = segment_reader.Segment(data).read_spans()
+        changed = 0
+        for at in range(0, len(data), 97):
+            damaged = bytearray(data)
+            damaged[at] ^= 4
+            try:
+                assert segment_reader.Segment(bytes(damaged)).read_spans() == whole
+            except (ValueError, AssertionError) as e:
+                assert isinstance(e, ValueError), at
+                changed += 1
+        assert changed > 10
+
+
+if __name__ == "__main__":
+    run_tests(sys.modules[__name__])
