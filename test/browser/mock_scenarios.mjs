@@ -414,8 +414,8 @@ export const mock_scenarios = {
     await check_accessibility(tab, 'palette');
     await shot(tab, 'palette-light');
     await tab.keyboard.press('Enter');
-    await tab.waitForSelector('.result');
-    assert.match(decodeURIComponent(tab.url().replaceAll('+', ' ')), /resource\.service\.name = "payment"/);
+    await tab.waitForURL('**/service/payment');
+    await tab.waitForSelector('.sums tbody tr');
     await tab.keyboard.press('Control+k');
     await tab.waitForSelector('.palette input:focus');
     await tab.keyboard.insertText(` ${mock.fixtures.special.get('tiny').id} `);
