@@ -12,14 +12,6 @@ namespace {
 
 constexpr const char* kOthers = "<other>";
 
-std::string_view trimmed(std::string_view text) {
-    while (text.starts_with(' '))
-        text.remove_prefix(1);
-    while (text.ends_with(' '))
-        text.remove_suffix(1);
-    return text;
-}
-
 }  // namespace
 
 Result<ServiceQuota> parse_quota(std::string_view text) {
@@ -29,15 +21,15 @@ Result<ServiceQuota> parse_quota(std::string_view text) {
                     "\"checkout 2MiB/s\"; * stands for every other service",
                     text);
     };
-    std::string_view rest = trimmed(text);
+    std::string_view rest = trim(text);
     if (!rest.ends_with("/s")) return malformed();
-    rest = trimmed(rest.substr(0, rest.size() - 2));
+    rest = trim(rest.substr(0, rest.size() - 2));
     const bool is_spans = rest.ends_with("spans");
-    if (is_spans) rest = trimmed(rest.substr(0, rest.size() - 5));
+    if (is_spans) rest = trim(rest.substr(0, rest.size() - 5));
     const size_t space = rest.rfind(' ');
     if (space == std::string_view::npos) return malformed();
     ServiceQuota quota;
-    quota.service = trimmed(rest.substr(0, space));
+    quota.service = trim(rest.substr(0, space));
     const std::string_view number = rest.substr(space + 1);
     if (is_spans) {
         const auto spans = parse_int(number);
