@@ -70,17 +70,22 @@ def prepare(name):
     return RIVALS[name]()
 
 
+def run(program):
+    """Its medians, in the keys of ./dev bench sdk."""
+    done = subprocess.run([program], capture_output=True, text=True, timeout=RUN_TIMEOUT_S)
+    if done.returncode != 0:
+        raise RuntimeError(f"{program} ended with {done.returncode}: {done.stderr.strip()[-200:]}")
+    return json.loads(done.stdout.strip().splitlines()[-1])
+
+
 def measure(name):
-    """Its medians, in the keys of ./dev bench sdk, or {"skipped": why}."""
+    """The same, or {"skipped": why}."""
     try:
-        done = subprocess.run([prepare(name)], capture_output=True, text=True, timeout=RUN_TIMEOUT_S)
-    except Absent as why:
+        return run(prepare(name))
+    except (Absent, RuntimeError) as why:
         return {"skipped": str(why)}
     except subprocess.TimeoutExpired:
         return {"skipped": f"it did not end within {RUN_TIMEOUT_S} s"}
-    if done.returncode != 0:
-        return {"skipped": f"it ended with {done.returncode}: {done.stderr.strip()[-200:]}"}
-    return json.loads(done.stdout.strip().splitlines()[-1])
 
 
 def main():

@@ -90,9 +90,8 @@ fn ten(texts: &[String; 4], i: u64) -> [(&'static str, String); 10] {
 fn main() {
     let texts = Texts::new();
     let mut report = measure::Report::default();
-    report.time("unconfigured", |_| {
-        drop(std::hint::black_box(Span::root("operation", SpanContext::random().sampled(true))));
-    });
+    let parent = SpanContext::random().sampled(true);
+    report.time("unconfigured", |_| drop(std::hint::black_box(Span::root("operation", parent))));
 
     fastrace::set_reporter(Nothing, Config::default().report_interval(Duration::from_millis(10)));
     report.time("start_end", |_| drop(Span::root("operation", SpanContext::random())));
