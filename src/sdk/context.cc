@@ -13,11 +13,23 @@ namespace {
 
 void put_span(Context& context, const Span& span) noexcept {
     detail::SpanRecord* record = detail::SpanAccess::record(span);
-    ContextAccess::span_context(context) = detail::context_of(record);
+    const SpanContext& from = detail::context_of(record);
+    SpanContext& to = ContextAccess::span_context(context);
+    if (from.trace_state().empty() && to.trace_state().empty()) [[likely]] {
+        detail::SpanAccess::copy_plain(to, from);
+    } else {
+        to = from;
+    }
     const bool is_recording = detail::SpanAccess::is_recording(span);
     ContextAccess::record(context) = is_recording ? record : nullptr;
     ContextAccess::generation(context) =
         is_recording ? record->generation.load(std::memory_order_relaxed) : 0;
+}
+
+// Written once: every thread reads it.
+void note_contexts() noexcept {
+    if (!__atomic_load_n(&detail::has_contexts, __ATOMIC_RELAXED)) [[unlikely]]
+        __atomic_store_n(&detail::has_contexts, true, __ATOMIC_RELAXED);
 }
 
 }  // namespace
@@ -66,7 +78,7 @@ Scope::Scope(const Context& context) noexcept {
     thread_ = &thread;
     token_ = entry->token.load(std::memory_order_relaxed);
     depth_ = thread.depth() - 1;
-    __atomic_store_n(&detail::has_contexts, true, __ATOMIC_RELAXED);
+    note_contexts();
 }
 
 Scope::Scope(const Span& span) noexcept {
@@ -76,18 +88,19 @@ Scope::Scope(const Span& span) noexcept {
     if (entry == nullptr) return;
     ContextAccess::is_suppressed(entry->context) = false;
     if (below != nullptr) {
-        ContextAccess::baggage(entry->context) = below->baggage();
+        if (!below->baggage().empty()) ContextAccess::baggage(entry->context) = below->baggage();
         ContextAccess::is_suppressed(entry->context) = below->is_suppressed();
     }
     put_span(entry->context, span);
     thread_ = &thread;
     token_ = entry->token.load(std::memory_order_relaxed);
     depth_ = thread.depth() - 1;
-    __atomic_store_n(&detail::has_contexts, true, __ATOMIC_RELAXED);
+    note_contexts();
 }
 
 void Scope::leave() noexcept {
-    thread_->close(depth_, token_);
+    if (thread_ != detail::thread_state_or_null || !thread_->close_top(depth_, token_)) [[unlikely]]
+        thread_->close(depth_, token_);
     thread_ = nullptr;
 }
 

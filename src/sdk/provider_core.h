@@ -18,7 +18,7 @@ namespace spanloom::detail {
 class ProviderCore;
 
 // What one thread has counted for one provider: written by that thread alone, read by all.
-struct ThreadCounts {
+struct alignas(64) ThreadCounts {
     std::atomic<uint64_t> started = 0;
     std::atomic<uint64_t> not_sampled = 0;
     std::atomic<uint64_t> ended = 0;
@@ -66,8 +66,7 @@ class ProviderCore {
     ProviderStats stats() const noexcept;
     void after_fork_in_child() noexcept;
 
-    ThreadCounts& counts() noexcept {
-        ThreadState& thread = thread_state();
+    ThreadCounts& counts(ThreadState& thread) noexcept {
         ThreadState::Local& local = thread.locals[owner_ % ThreadState::kLocals];
         if (local.owner == owner_) [[likely]]
             return *static_cast<ThreadCounts*>(local.object);

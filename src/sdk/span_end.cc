@@ -23,7 +23,10 @@ void put_end_time(SpanRecord* record, Timestamp time) noexcept {
 }  // namespace
 
 const SpanContext& context_of(const SpanRecord* record) noexcept {
-    return record == nullptr ? kNoContext : record->context;
+    if (record == nullptr) return kNoContext;
+    // A Span is a value of one thread at a time, and so are its ids until they are made.
+    if (record->lacks_ids) make_late_ids(const_cast<SpanRecord*>(record));
+    return record->context;
 }
 
 void append_dropped_counts(SpanRecord* record) noexcept {
@@ -40,7 +43,10 @@ void append_dropped_counts(SpanRecord* record) noexcept {
     record->buffer.set_at(at);
 }
 
-void end_span(SpanRecord* record, Timestamp time) noexcept {
+namespace {
+
+[[gnu::always_inline]] inline void end(ThreadState& thread, SpanRecord* record,
+                                       Timestamp time) noexcept {
     put_end_time(record, time);
     check_letters(record);
     ProviderCore* provider = record->tracer()->provider;
@@ -54,15 +60,22 @@ void end_span(SpanRecord* record, Timestamp time) noexcept {
     record->generation.store(record->generation.load(std::memory_order_relaxed) + 1,
                              std::memory_order_release);
     append_dropped_counts(record);
-    ThreadCounts::add(provider->counts().ended);
+    ThreadCounts::add(provider->counts(thread).ended);
     // A span of the parent process ends there too: it is not the child's to report.
     if (record->fork_number != fork_number.load(std::memory_order_relaxed)) return;
     hand_to_processors(record, provider);
 }
 
+}  // namespace
+
+void end_span(SpanRecord* record, Timestamp time) noexcept {
+    end(thread_state(), record, time);
+}
+
 void release_span(SpanRecord* record, bool is_recording) noexcept {
-    if (is_recording) end_span(record, {});
-    give_record(record);
+    ThreadState& thread = thread_state();
+    if (is_recording) end(thread, record, {});
+    give_record(thread, record);
 }
 
 }  // namespace spanloom::detail

@@ -16,8 +16,8 @@ std::atomic<uint32_t> fork_number = 0;
 namespace {
 
 constexpr uint32_t kRecordsPerSlab = 16;
-// A thread that ends spans which others start gives their records on by this many.
-constexpr uint32_t kFreeRecordsMax = 64;
+// What a thread keeps that has too many.
+constexpr uint32_t kRecordsKept = 32;
 
 struct SpareRecords {
     std::mutex mutex;
@@ -30,7 +30,9 @@ SpareRecords& spare_records() noexcept {
     return *instance;
 }
 
-bool refill(ThreadState& thread) noexcept {
+}  // namespace
+
+SpanRecord* refill_records(ThreadState& thread) noexcept {
     SpareRecords& spare = spare_records();
     {
         const std::lock_guard lock(spare.mutex);
@@ -42,23 +44,23 @@ bool refill(ThreadState& thread) noexcept {
             ++thread.free_record_count;
         }
     }
-    if (thread.free_record_count != 0) return true;
+    if (thread.free_record_count != 0) return thread.free_records;
     auto* slab = static_cast<unsigned char*>(
         std::aligned_alloc(alignof(SpanRecord), sizeof(SpanRecord) * kRecordsPerSlab));
-    if (slab == nullptr) return false;
+    if (slab == nullptr) return nullptr;
     for (uint32_t i = 0; i < kRecordsPerSlab; ++i) {
         auto* record = new (slab + i * sizeof(SpanRecord)) SpanRecord;
         record->next_free = thread.free_records;
         thread.free_records = record;
     }
     thread.free_record_count = kRecordsPerSlab;
-    return true;
+    return thread.free_records;
 }
 
-void give_on(ThreadState& thread) noexcept {
+void give_records_on(ThreadState& thread) noexcept {
     SpareRecords& spare = spare_records();
     const std::lock_guard lock(spare.mutex);
-    while (thread.free_record_count > kFreeRecordsMax / 2) {
+    while (thread.free_record_count > kRecordsKept) {
         SpanRecord* record = thread.free_records;
         thread.free_records = record->next_free;
         record->next_free = spare.first;
@@ -67,33 +69,11 @@ void give_on(ThreadState& thread) noexcept {
     }
 }
 
-}  // namespace
-
 void lock_spare_records() noexcept {
     spare_records().mutex.lock();
 }
 void unlock_spare_records() noexcept {
     spare_records().mutex.unlock();
-}
-
-SpanRecord* take_record() noexcept {
-    ThreadState& thread = thread_state();
-    SpanRecord* record = thread.free_records;
-    if (record == nullptr) [[unlikely]] {
-        if (!refill(thread)) return nullptr;
-        record = thread.free_records;
-    }
-    thread.free_records = record->next_free;
-    --thread.free_record_count;
-    return record;
-}
-
-void give_record(SpanRecord* record) noexcept {
-    ThreadState& thread = thread_state();
-    record->next_free = thread.free_records;
-    thread.free_records = record;
-    if (++thread.free_record_count > kFreeRecordsMax) [[unlikely]]
-        give_on(thread);
 }
 
 }  // namespace spanloom::detail

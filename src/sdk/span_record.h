@@ -7,6 +7,7 @@
 #include <string_view>
 
 #include "sdk/encode.h"
+#include "sdk/thread_state.h"
 #include "sdk/tick_clock.h"
 #include "spanloom/span.h"
 
@@ -26,6 +27,24 @@ struct SpanAccess {
     }
     static void set_sampled(SpanContext& context) noexcept {
         context.flags_.bits |= TraceFlags::kSampled;
+    }
+    static TraceId& trace_id(SpanContext& context) noexcept { return context.trace_id_; }
+    static SpanId& span_id(SpanContext& context) noexcept { return context.span_id_; }
+    // Of a local span: all but its ids.
+    static void set_local(SpanContext& context, TraceFlags flags) noexcept {
+        context.flags_ = flags;
+        context.is_remote_ = false;
+        if (!context.trace_state_.empty()) context.trace_state_ = TraceState();
+    }
+    // Both without tracestate.
+    static void copy_plain(SpanContext& to, const SpanContext& from) noexcept {
+        to.trace_id_ = from.trace_id_;
+        to.span_id_ = from.span_id_;
+        to.flags_ = from.flags_;
+        to.is_remote_ = from.is_remote_;
+    }
+    static void set_trace_state(SpanContext& context, TraceState state) noexcept {
+        context.trace_state_ = std::move(state);
     }
 };
 
@@ -92,6 +111,7 @@ class alignas(64) SpanRecord {
     uint32_t dropped_links = 0;
     StatusCode status = StatusCode::kUnset;
     bool is_recording = false;
+    bool lacks_ids = false;  // it was sampled out, and nobody has asked for its ids yet
     SourceLocation where;
     SpanRecord* next_free = nullptr;
 
@@ -115,14 +135,39 @@ struct Letter {
     std::string_view view() const noexcept { return {bytes(), size}; }
 };
 
-SpanRecord* take_record() noexcept;
-void give_record(SpanRecord* record) noexcept;
+// For a thread that has no free record, or too many.
+SpanRecord* refill_records(ThreadState& thread) noexcept;
+void give_records_on(ThreadState& thread) noexcept;
+
+inline SpanRecord* take_record(ThreadState& thread) noexcept {
+    SpanRecord* record = thread.free_records;
+    if (record == nullptr) [[unlikely]]
+        record = refill_records(thread);
+    if (record == nullptr) [[unlikely]]
+        return nullptr;
+    thread.free_records = record->next_free;
+    --thread.free_record_count;
+    return record;
+}
+
+inline void give_record(ThreadState& thread, SpanRecord* record) noexcept {
+    // A thread that ends spans which others start gives their records on by this many.
+    constexpr uint32_t kFreeRecordsMax = 64;
+    record->next_free = thread.free_records;
+    thread.free_records = record;
+    if (++thread.free_record_count > kFreeRecordsMax) [[unlikely]]
+        give_records_on(thread);
+}
+
 // Around a fork, so that the child finds no lock taken.
 void lock_spare_records() noexcept;
 void unlock_spare_records() noexcept;
 
 // The process's number among its forks: spans of another number were born in a parent.
 extern std::atomic<uint32_t> fork_number;
+
+// Of a span that was sampled out. By the owner of the Span.
+void make_late_ids(SpanRecord* record) noexcept;
 
 // Takes in what other threads have written. `read_letters` for when there is something.
 void read_letters(SpanRecord* record) noexcept;

@@ -14,6 +14,8 @@ using sdk::put_varint;
 constexpr uint32_t kFlagsHaveRemote = 0x100;  // trace.proto: SPAN_FLAGS_CONTEXT_HAS_IS_REMOTE_MASK
 constexpr uint32_t kFlagsRemote = 0x200;
 
+constexpr size_t kShortNameMax = 127;  // its length is one byte
+
 const Context kRoot;
 
 // What is known of a span before it is decided whether it is recorded.
@@ -31,7 +33,7 @@ SpanId make_span_id(ThreadState& thread, IdGenerator* generator) noexcept {
         return generator->make_span_id();
     SpanId id;
     uint64_t bits = thread.ids.next();
-    while (bits == 0)
+    while (bits == 0) [[unlikely]]
         bits = thread.ids.next();
     std::memcpy(id.bytes.data(), &bits, 8);
     return id;
@@ -43,25 +45,34 @@ TraceId make_trace_id(ThreadState& thread, IdGenerator* generator) noexcept {
     TraceId id;
     const uint64_t high = thread.ids.next();
     uint64_t low = thread.ids.next();
-    while (low == 0)
+    while (low == 0) [[unlikely]]
         low = thread.ids.next();
     std::memcpy(id.bytes.data(), &high, 8);
     std::memcpy(id.bytes.data() + 8, &low, 8);
     return id;
 }
 
-// Ids, flags and state of the new span, as far as no sampler has a say.
-SpanContext make_context(ThreadState& thread, const Birth& birth) noexcept {
+// What the new span has of its parent: trace, flags and state, as far as no sampler has a say.
+void put_inherited(SpanContext& context, const Birth& birth) noexcept {
+    const IdGenerator* generator = birth.tracer->provider->id_generator;
+    const SpanContext& parent = birth.parent->span_context();
+    const bool is_random = !parent.is_valid() ? generator == nullptr || generator->is_random()
+                                              : parent.flags().is_random();
+    const int debug = parent.flags().bits & TraceFlags::kDebug;
+    SpanAccess::set_local(
+        context, TraceFlags{static_cast<uint8_t>((is_random ? TraceFlags::kRandom : 0) | debug)});
+    if (!parent.trace_state().empty()) [[unlikely]] {
+        SpanAccess::set_trace_state(
+            context, parent.is_remote() ? sdk::consistent_state(parent) : parent.trace_state());
+    }
+}
+
+void put_ids(SpanContext& context, ThreadState& thread, const Birth& birth) noexcept {
     IdGenerator* generator = birth.tracer->provider->id_generator;
     const SpanContext& parent = birth.parent->span_context();
-    const bool is_root = !parent.is_valid();
-    const bool is_random =
-        is_root ? generator == nullptr || generator->is_random() : parent.flags().is_random();
-    return {is_root ? make_trace_id(thread, generator) : parent.trace_id(),
-            make_span_id(thread, generator),
-            TraceFlags{static_cast<uint8_t>((is_random ? TraceFlags::kRandom : 0) |
-                                            (parent.flags().bits & TraceFlags::kDebug))},
-            parent.is_remote() ? sdk::consistent_state(parent) : parent.trace_state()};
+    SpanAccess::trace_id(context) =
+        parent.is_valid() ? parent.trace_id() : make_trace_id(thread, generator);
+    SpanAccess::span_id(context) = make_span_id(thread, generator);
 }
 
 SamplingResult ask_sampler(const Birth& birth, const SpanContext& context) noexcept {
@@ -73,9 +84,8 @@ SamplingResult ask_sampler(const Birth& birth, const SpanContext& context) noexc
 }
 
 // What the provider's sampler says without being asked; false where it must be.
-bool decide_at_once(const Birth& birth, SamplingDecision& decision) noexcept {
+bool decide_at_once(const Birth& birth, bool& is_sampled) noexcept {
     const SpanContext& parent = birth.parent->span_context();
-    bool is_sampled = false;
     switch (birth.tracer->provider->shortcut) {
         case Sampler::Shortcut::kParentElseOn:
             is_sampled = !parent.is_valid() || parent.is_sampled();
@@ -87,11 +97,11 @@ bool decide_at_once(const Birth& birth, SamplingDecision& decision) noexcept {
             is_sampled = true;
             break;
         case Sampler::Shortcut::kAlwaysOff:
+            is_sampled = false;
             break;
         case Sampler::Shortcut::kNone:
             return false;
     }
-    decision = is_sampled ? SamplingDecision::kRecordAndSample : SamplingDecision::kDrop;
     return true;
 }
 
@@ -127,30 +137,26 @@ void put_head(SpanRecord* record, const Birth& birth) noexcept {
 }
 
 void put_name(SpanRecord* record, std::string_view name) noexcept {
-    const sdk::EncodeLimits limits{UINT32_MAX, 1, record->tracer()->limits.span_bytes_max};
     const TraceState& state = record->context.trace_state();
+    uint8_t* at = record->buffer.at();
+    // A new record has room for a short name.
+    if (state.empty() && name.size() <= kShortNameMax) [[likely]] {
+        *at++ = kTagName;
+        *at++ = static_cast<uint8_t>(name.size());
+        if (sdk::copy_text(at, name.data(), name.size())) [[likely]] {
+            record->buffer.set_at(at + name.size());
+            record->fields_at = static_cast<uint32_t>(record->buffer.size());
+            return;
+        }
+    }
+    const sdk::EncodeLimits limits{UINT32_MAX, 1, record->tracer()->limits.span_bytes_max};
     if (!state.empty()) put_text(record->buffer, kTagTraceState, state.text(), limits);
     put_text(record->buffer, kTagName, name, limits);
     record->fields_at = static_cast<uint32_t>(record->buffer.size());
 }
 
-Started start_recording(SpanRecord* record, const Birth& birth, AttributeList of_sampler,
-                        ThreadCounts& counts) noexcept {
-    ThreadCounts::add(counts.started);
-    record->fork_number = fork_number.load(std::memory_order_relaxed);
-    record->start = sdk::tick_clock.now();
-    if (birth.options != nullptr && !birth.options->start_time.is_now())
-        record->start = {0, birth.options->start_time.unix_ns};
-    record->buffer.reset(record->storage.size());
-    record->key_filter = {};
-    record->attributes = record->events = record->links = 0;
-    record->dropped_attributes = record->dropped_events = record->dropped_links = 0;
-    record->status = StatusCode::kUnset;
-    record->where = birth.where;
-    put_head(record, birth);
-    put_name(record, birth.name);
-    record->generation.store(record->generation.load(std::memory_order_relaxed) + 1,
-                             std::memory_order_release);
+// What was given at the start, and what processors want to do with it.
+void add_given(SpanRecord* record, const Birth& birth, AttributeList of_sampler) noexcept {
     if (birth.options != nullptr) {
         for (const Attribute& attribute : birth.options->attributes)
             set_value(record, attribute.key, attribute.value);
@@ -166,36 +172,76 @@ Started start_recording(SpanRecord* record, const Birth& birth, AttributeList of
             processor->on_start(span, *birth.parent);
         SpanAccess::forget(span);
     }
+}
+
+void start_recording(SpanRecord* record, const Birth& birth) noexcept {
+    record->fork_number = fork_number.load(std::memory_order_relaxed);
+    record->start = sdk::tick_clock.now();
+    if (birth.options != nullptr && !birth.options->start_time.is_now())
+        record->start = {0, birth.options->start_time.unix_ns};
+    record->buffer.reset(record->storage.size());
+    record->key_filter = {};
+    record->attributes = record->events = record->links = 0;
+    record->dropped_attributes = record->dropped_events = record->dropped_links = 0;
+    record->status = StatusCode::kUnset;
+    record->where = birth.where;
+    put_head(record, birth);
+    put_name(record, birth.name);
+    record->generation.store(record->generation.load(std::memory_order_relaxed) + 1,
+                             std::memory_order_release);
+}
+
+// Where the provider's sampler must be asked.
+Started start_asking(SpanRecord* record, const Birth& birth, ThreadState& thread) noexcept {
+    SamplingResult result = ask_sampler(birth, record->context);
+    SpanAccess::set_trace_state(record->context, std::move(result.trace_state));
+    ThreadCounts& counts = birth.tracer->provider->counts(thread);
+    record->is_recording = result.decision != SamplingDecision::kDrop;
+    ThreadCounts::add(record->is_recording ? counts.started : counts.not_sampled);
+    if (!record->is_recording) return {record, false};
+    if (result.decision == SamplingDecision::kRecordAndSample)
+        SpanAccess::set_sampled(record->context);
+    start_recording(record, birth);
+    add_given(record, birth, result.attributes);
     return {record, true};
 }
 
-Started start(const Birth& birth, ThreadState& thread) noexcept {
+// Most spans are not looked at that are not recorded: such a one has ids where someone asks for it.
+Started start_dropped(SpanRecord* record, const Birth& birth, ThreadState& thread) noexcept {
+    ThreadCounts::add(birth.tracer->provider->counts(thread).not_sampled);
+    record->is_recording = false;
+    if (birth.tracer->provider->id_generator != nullptr) [[unlikely]] {
+        put_ids(record->context, thread, birth);
+    } else {
+        record->lacks_ids = true;
+        SpanAccess::trace_id(record->context) = birth.parent->span_context().trace_id();
+    }
+    return {record, false};
+}
+
+[[gnu::always_inline]] inline Started start(const Birth& birth, ThreadState& thread) noexcept {
     if (birth.parent->is_suppressed()) [[unlikely]]
         return start_no_op(birth.options);
-    SpanRecord* record = take_record();
+    SpanRecord* record = take_record(thread);
     if (record == nullptr) [[unlikely]]
         return {};
-    record->context = make_context(thread, birth);
     record->set_tracer(birth.tracer);
-    ProviderCore* provider = birth.tracer->provider;
-    SamplingDecision decision = SamplingDecision::kDrop;
-    AttributeList of_sampler;
-    if (!decide_at_once(birth, decision)) [[unlikely]] {
-        SamplingResult result = ask_sampler(birth, record->context);
-        decision = result.decision;
-        of_sampler = result.attributes;
-        record->context = SpanContext(record->context.trace_id(), record->context.span_id(),
-                                      record->context.flags(), std::move(result.trace_state));
+    record->lacks_ids = false;
+    put_inherited(record->context, birth);
+    bool is_sampled = false;
+    if (!decide_at_once(birth, is_sampled)) [[unlikely]] {
+        put_ids(record->context, thread, birth);
+        return start_asking(record, birth, thread);
     }
-    ThreadCounts& counts = provider->counts();
-    if (decision == SamplingDecision::kDrop) {
-        ThreadCounts::add(counts.not_sampled);
-        record->is_recording = false;
-        return {record, false};
-    }
-    if (decision == SamplingDecision::kRecordAndSample) SpanAccess::set_sampled(record->context);
+    if (!is_sampled) return start_dropped(record, birth, thread);
+    put_ids(record->context, thread, birth);
+    SpanAccess::set_sampled(record->context);
+    ThreadCounts::add(birth.tracer->provider->counts(thread).started);
     record->is_recording = true;
-    return start_recording(record, birth, of_sampler, counts);
+    start_recording(record, birth);
+    if (birth.options != nullptr || !birth.tracer->provider->on_start.empty())
+        add_given(record, birth, {});
+    return {record, true};
 }
 
 }  // namespace
@@ -215,6 +261,14 @@ Started start_span(TracerCore* core, std::string_view name, const SpanOptions& o
                  thread);
 }
 
+void make_late_ids(SpanRecord* record) noexcept {
+    ThreadState& thread = thread_state();
+    record->lacks_ids = false;
+    if (record->context.trace_id().is_zero())
+        SpanAccess::trace_id(record->context) = make_trace_id(thread, nullptr);
+    SpanAccess::span_id(record->context) = make_span_id(thread, nullptr);
+}
+
 // The specification: without an SDK, and where instrumentation is suppressed, a span is its parent
 // without being recorded.
 Started start_no_op(const SpanOptions* options) noexcept {
@@ -225,8 +279,9 @@ Started start_no_op(const SpanOptions* options) noexcept {
         parent = thread_state_or_null->top();
     }
     if (parent == nullptr || !parent->span_context().is_valid()) return {};
-    SpanRecord* record = take_record();
+    SpanRecord* record = take_record(thread_state());
     if (record == nullptr) return {};
+    record->lacks_ids = false;
     record->context = parent->span_context();
     record->set_tracer(nullptr);
     record->is_recording = false;

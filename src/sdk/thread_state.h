@@ -55,6 +55,15 @@ class ThreadState {
     uint32_t depth() const noexcept { return depth_; }
     // From any thread; does nothing where that scope is gone already.
     void close(uint32_t depth, uint64_t token) noexcept;
+    // The usual case of it: by its own thread, the innermost one. False where it is not that.
+    bool close_top(uint32_t depth, uint64_t token) noexcept {
+        if (depth + 1 != depth_) return false;
+        ContextEntry& top = entry(depth);
+        if (top.token.load(std::memory_order_relaxed) != token || token == 0) return false;
+        top.token.store(0, std::memory_order_relaxed);
+        pop(top);
+        return true;
+    }
     // Takes everything above away, open or not.
     void truncate(uint32_t depth) noexcept {
         while (depth_ > depth) {
@@ -93,9 +102,12 @@ class ThreadState {
     bool add_chunk(uint32_t index) noexcept;
     bool close_carried(uint64_t token) noexcept;
     void pop(ContextEntry& top) noexcept {
+        // Only what is shared need go now; the rest is written over.
         Context& context = top.context;
-        ContextAccess::span_context(context) = SpanContext();
-        ContextAccess::baggage(context) = Baggage();
+        if (!context.span_context().trace_state().empty()) [[unlikely]]
+            ContextAccess::span_context(context) = SpanContext();
+        if (!context.baggage().empty()) [[unlikely]]
+            ContextAccess::baggage(context) = Baggage();
         --depth_;
     }
 
