@@ -26,6 +26,7 @@ constexpr char lower(char c) noexcept {
 // Header names: ASCII, without case.
 inline bool same_name(std::string_view a, std::string_view b) noexcept {
     if (a.size() != b.size()) return false;
+    if (a == b) return true;
     for (size_t i = 0; i < a.size(); ++i) {
         if (lower(a[i]) != lower(b[i])) return false;
     }
@@ -69,13 +70,23 @@ class HeaderList final : public TextMapGetter, public TextMapSetter {
     }
 
   private:
+    // Into the memory that the text has already, where it can.
+    template <typename T>
+    static auto write_over(T& text, std::string_view value, int)
+        -> decltype(text.assign(value.data(), value.size()), void()) {
+        text.assign(value.data(), value.size());
+    }
+    template <typename T>
+    static void write_over(T& text, std::string_view value, long) {
+        text = std::string(value);
+    }
     template <typename P = Pairs>
     auto put(std::string_view name, std::string_view value, int)
         -> decltype(std::declval<P&>().emplace_back(std::string(name), std::string(value)),
                     void()) {
         for (auto& pair : pairs_) {
             if (!detail::same_name(pair.first, name)) continue;
-            pair.second = std::string(value);
+            write_over(pair.second, value, 0);
             return;
         }
         pairs_.emplace_back(std::string(name), std::string(value));

@@ -11,7 +11,7 @@ using detail::ThreadState;
 
 namespace {
 
-void put_span(Context& context, const Span& span) noexcept {
+[[gnu::always_inline]] inline void put_span(Context& context, const Span& span) noexcept {
     detail::SpanRecord* record = detail::SpanAccess::record(span);
     const SpanContext& from = detail::context_of(record);
     SpanContext& to = ContextAccess::span_context(context);

@@ -21,6 +21,7 @@ constexpr uint32_t kKvlistValue = 1 << 3 | 2;
 constexpr uint32_t kKey = 1 << 3 | 2;
 constexpr uint32_t kValue = 2 << 3 | 2;
 constexpr size_t kScalarBytesMax = 16;
+constexpr size_t kShortMax = 127;  // lengths that are one byte
 
 std::string_view cut_characters(std::string_view text, uint32_t characters_max) {
     if (text.size() <= characters_max) return text;
@@ -120,6 +121,34 @@ bool put_raw_bytes(EncodeBuffer& buffer, uint32_t tag, std::string_view bytes,
     return true;
 }
 
+// Most attributes: one short value, so that every length takes one byte. Null
+// where it is another.
+uint8_t* put_short_attribute(uint8_t* at, uint32_t tag, std::string_view key,
+                             const AttributeValue& value, const EncodeLimits& limits) noexcept {
+    using Type = AttributeValue::Type;
+    const bool is_text = value.type() == Type::kString;
+    if (!is_text && value.type() != Type::kInt) return nullptr;
+    const uint64_t bits = is_text ? 0 : static_cast<uint64_t>(value.integer());
+    const size_t value_size = is_text ? 2 + value.size() : 1 + varint_size(bits);
+    if (key.size() > kShortMax || value_size > kShortMax ||
+        4 + key.size() + value_size > kShortMax || tag >= 0x80 ||
+        (is_text && value.size() > limits.characters_max))
+        return nullptr;
+    *at++ = static_cast<uint8_t>(tag);
+    *at++ = static_cast<uint8_t>(4 + key.size() + value_size);
+    *at++ = kKey;
+    *at++ = static_cast<uint8_t>(key.size());
+    bool is_ascii = copy_text(at, key.data(), key.size());
+    at += key.size();
+    *at++ = kValue;
+    *at++ = static_cast<uint8_t>(value_size);
+    *at++ = is_text ? kAnyString : kAnyInt;
+    if (!is_text) return is_ascii ? put_varint(at, bits) : nullptr;
+    *at++ = static_cast<uint8_t>(value.size());
+    is_ascii = copy_text(at, value.text().data(), value.size()) && is_ascii;
+    return is_ascii ? at + value.size() : nullptr;
+}
+
 }  // namespace
 
 bool EncodeBuffer::grow(size_t bytes, size_t bytes_max) noexcept {
@@ -195,6 +224,13 @@ bool put_any_value(EncodeBuffer& buffer, const AttributeValue& value, const Enco
 
 bool put_attribute(EncodeBuffer& buffer, uint32_t tag, std::string_view key,
                    const AttributeValue& value, const EncodeLimits& limits) noexcept {
+    if (buffer.ensure(kShortMax + 2, limits.bytes_max)) [[likely]] {
+        uint8_t* const behind = put_short_attribute(buffer.at(), tag, key, value, limits);
+        if (behind != nullptr) [[likely]] {
+            buffer.set_at(behind);
+            return true;
+        }
+    }
     const size_t before = buffer.size();
     if (put_key_value(buffer, tag, key, value, limits, 1)) return true;
     buffer.rewind(before);

@@ -84,22 +84,20 @@ T load_raw(const void* from) noexcept {
 constexpr uint64_t kHighBits = 0x8080808080808080U;
 
 // Copies short text without a call; true where all of it is ASCII.
-inline bool copy_text(uint8_t* to, const char* from, size_t size) noexcept {
+[[gnu::always_inline]] inline bool copy_text(uint8_t* to, const char* from, size_t size) noexcept {
     if (size > 16) {
-        uint64_t seen = 0;
-        size_t i = 0;
-        for (; i + 16 <= size; i += 16) {
-            const auto low = load_raw<uint64_t>(from + i);
-            const auto high = load_raw<uint64_t>(from + i + 8);
-            seen |= low | high;
-            put_raw(to + i, low);
-            put_raw(to + i + 8, high);
+        using Words = uint64_t __attribute__((vector_size(16)));
+        auto seen = load_raw<Words>(from);
+        put_raw(to, seen);
+        for (size_t i = 16; i + 16 < size; i += 16) {
+            const auto words = load_raw<Words>(from + i);
+            seen |= words;
+            put_raw(to + i, words);
         }
-        const auto low = load_raw<uint64_t>(from + size - 16);
-        const auto high = load_raw<uint64_t>(from + size - 8);
-        put_raw(to + size - 16, low);
-        put_raw(to + size - 8, high);
-        return ((seen | low | high) & kHighBits) == 0;
+        const auto last = load_raw<Words>(from + size - 16);
+        put_raw(to + size - 16, last);
+        seen |= last;
+        return ((seen[0] | seen[1]) & kHighBits) == 0;
     }
     if (size >= 8) {
         const auto first = load_raw<uint64_t>(from);

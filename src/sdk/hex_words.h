@@ -3,6 +3,9 @@
 #include <bit>
 #include <cstdint>
 #include <cstring>
+#if defined(__SSSE3__)
+#include <tmmintrin.h>
+#endif
 
 // Eight lower-case hexadecimal digits at a time, in one register: what a
 // traceparent is made of.
@@ -48,5 +51,42 @@ inline void encode_hex8(const uint8_t* bytes, char* digits) noexcept {
     const uint64_t text = nibbles + kOnes * '0' + is_letter * ('a' - '0' - 10);
     std::memcpy(digits, &text, 8);
 }
+
+// Sixteen at a time, where the processor's vectors can.
+#if defined(__SSSE3__)
+inline bool decode_hex16(const char* digits, uint8_t* out) noexcept {
+    const __m128i text = _mm_loadu_si128(reinterpret_cast<const __m128i*>(digits));
+    const __m128i from_0 = _mm_sub_epi8(text, _mm_set1_epi8('0'));
+    const __m128i from_a = _mm_sub_epi8(text, _mm_set1_epi8('a'));
+    const __m128i is_digit = _mm_cmpeq_epi8(_mm_min_epu8(from_0, _mm_set1_epi8(9)), from_0);
+    const __m128i is_letter = _mm_cmpeq_epi8(_mm_min_epu8(from_a, _mm_set1_epi8(5)), from_a);
+    const __m128i nibbles =
+        _mm_or_si128(_mm_and_si128(from_0, is_digit),
+                     _mm_and_si128(_mm_add_epi8(from_a, _mm_set1_epi8(10)), is_letter));
+    const __m128i pairs = _mm_maddubs_epi16(nibbles, _mm_set1_epi16(0x0110));
+    _mm_storel_epi64(reinterpret_cast<__m128i*>(out), _mm_packus_epi16(pairs, pairs));
+    return _mm_movemask_epi8(_mm_or_si128(is_digit, is_letter)) == 0xffff;
+}
+
+inline void encode_hex16(const uint8_t* bytes, char* digits) noexcept {
+    const __m128i all = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(bytes));
+    const __m128i low = _mm_set1_epi8(0x0f);
+    const __m128i nibbles =
+        _mm_unpacklo_epi8(_mm_and_si128(_mm_srli_epi16(all, 4), low), _mm_and_si128(all, low));
+    const __m128i table = _mm_setr_epi8('0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'a', 'b',
+                                        'c', 'd', 'e', 'f');
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(digits), _mm_shuffle_epi8(table, nibbles));
+}
+#else
+inline bool decode_hex16(const char* digits, uint8_t* out) noexcept {
+    const bool is_good = decode_hex8(digits, out);
+    return decode_hex8(digits + 8, out + 4) && is_good;
+}
+
+inline void encode_hex16(const uint8_t* bytes, char* digits) noexcept {
+    encode_hex8(bytes, digits);
+    encode_hex8(bytes + 4, digits + 8);
+}
+#endif
 
 }  // namespace spanloom::sdk

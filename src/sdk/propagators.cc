@@ -24,8 +24,10 @@ sdk::TraceHeader header_of(const SpanContext& context) noexcept {
 
 Context with_header(const Context& context, const sdk::TraceHeader& header,
                     TraceState state = {}) noexcept {
-    return context.with_span_context(SpanContext(header.trace_id, header.span_id,
-                                                 TraceFlags{header.flags}, std::move(state), true));
+    SpanContext span(header.trace_id, header.span_id, TraceFlags{header.flags}, std::move(state),
+                     true);
+    if (context.baggage().empty() && !context.is_suppressed()) return Context(std::move(span));
+    return context.with_span_context(std::move(span));
 }
 
 // Joins the values of all headers of one name, as RFC 9110 says; false where

@@ -8,13 +8,14 @@ namespace {
 
 const SpanContext kNoContext;
 
-void hand_to_processors(SpanRecord* record, ProviderCore* provider) noexcept {
+[[gnu::always_inline]] inline void hand_to_processors(SpanRecord* record,
+                                                      ProviderCore* provider) noexcept {
     const ReadableSpan span(record->buffer.view(), record->context, record->tracer()->source);
     for (SpanProcessor* processor : provider->on_end)
         processor->on_end(span);
 }
 
-void put_end_time(SpanRecord* record, Timestamp time) noexcept {
+[[gnu::always_inline]] inline void put_end_time(SpanRecord* record, Timestamp time) noexcept {
     uint64_t end_ns = time.unix_ns;
     if (time.is_now()) end_ns = sdk::tick_clock.end_ns(record->start);
     std::memcpy(record->buffer.begin() + kEndAt, &end_ns, sizeof end_ns);
@@ -30,7 +31,6 @@ const SpanContext& context_of(const SpanRecord* record) noexcept {
 }
 
 void append_dropped_counts(SpanRecord* record) noexcept {
-    if ((record->dropped_attributes | record->dropped_events | record->dropped_links) == 0) return;
     // These few bytes are always allowed: what was dropped must not go unsaid.
     if (!record->buffer.ensure(3 * 16, SIZE_MAX)) return;
     uint8_t* at = record->buffer.at();
@@ -59,7 +59,9 @@ namespace {
     record->is_recording = false;
     record->generation.store(record->generation.load(std::memory_order_relaxed) + 1,
                              std::memory_order_release);
-    append_dropped_counts(record);
+    if ((record->dropped_attributes | record->dropped_events | record->dropped_links) != 0)
+        [[unlikely]]
+        append_dropped_counts(record);
     ThreadCounts::add(provider->counts(thread).ended);
     // A span of the parent process ends there too: it is not the child's to report.
     if (record->fork_number != fork_number.load(std::memory_order_relaxed)) return;

@@ -23,7 +23,7 @@ struct Place {
     size_t size = 0;  // 0: not there
 };
 
-uint64_t key_hash(std::string_view key) noexcept {
+[[gnu::always_inline]] inline uint64_t key_hash(std::string_view key) noexcept {
     const size_t size = key.size();
     uint64_t first = 0;
     uint64_t last = 0;
@@ -41,7 +41,7 @@ uint64_t key_hash(std::string_view key) noexcept {
 }
 
 // True where the key cannot have been set before; notes it either way.
-bool note_new_key(SpanRecord* record, std::string_view key) noexcept {
+[[gnu::always_inline]] inline bool note_new_key(SpanRecord* record, std::string_view key) noexcept {
     const uint64_t bit = key_hash(key) >> 56;
     uint64_t& word = record->key_filter[bit >> 6];
     const uint64_t mask = uint64_t{1} << (bit & 63);
@@ -83,13 +83,17 @@ void cut(SpanRecord* record, Place place) noexcept {
     record->buffer.set_at(record->buffer.at() - place.size);
 }
 
+// An older attribute of this key goes; false where there was none.
+bool cut_older(SpanRecord* record, std::string_view key) noexcept {
+    const Place old = find_field(record, kTagAttribute, key);
+    if (old.size != 0) cut(record, old);
+    return old.size != 0;
+}
+
 // Makes way for an attribute: an older one of its key goes. False where there is no room for more.
-bool make_way(SpanRecord* record, std::string_view key) noexcept {
-    if (!note_new_key(record, key)) {
-        if (const Place old = find_field(record, kTagAttribute, key); old.size != 0) {
-            cut(record, old);
-            return true;
-        }
+[[gnu::always_inline]] inline bool make_way(SpanRecord* record, std::string_view key) noexcept {
+    if (!note_new_key(record, key)) [[unlikely]] {
+        if (cut_older(record, key)) return true;
     }
     if (record->attributes < record->tracer()->limits.attributes_max) [[likely]] {
         ++record->attributes;
@@ -105,8 +109,8 @@ void lose_attribute(SpanRecord* record) noexcept {
 }
 
 // The head of a short attribute up to its value: `value_size` is of the AnyValue's fields.
-uint8_t* put_short_key(uint8_t* at, std::string_view key, size_t value_size,
-                       bool& is_ascii) noexcept {
+[[gnu::always_inline]] inline uint8_t* put_short_key(uint8_t* at, std::string_view key,
+                                                     size_t value_size, bool& is_ascii) noexcept {
     *at++ = kTagAttribute;
     *at++ = static_cast<uint8_t>(4 + key.size() + value_size);
     *at++ = 0x0a;
@@ -122,15 +126,17 @@ bool is_short(size_t key_size, size_t value_size) noexcept {
     return 4 + key_size + value_size <= kShortMax;
 }
 
-void put_general(SpanRecord* record, std::string_view key, const AttributeValue& value) noexcept {
+[[gnu::cold]] void put_general(SpanRecord* record, std::string_view key,
+                               const AttributeValue& value) noexcept {
     if (!put_attribute(record->buffer, kTagAttribute, key, value, value_limits(record)))
         lose_attribute(record);
 }
 
 // Numbers: the value is at most 11 bytes.
 template <typename Put>
-void set_short(SpanRecord* record, std::string_view key, const AttributeValue& value,
-               size_t value_size, Put put) noexcept {
+[[gnu::always_inline]] inline void set_short(SpanRecord* record, std::string_view key,
+                                             const AttributeValue& value, size_t value_size,
+                                             Put put) noexcept {
     check_letters(record);
     if (key.empty()) [[unlikely]]
         return;

@@ -4,6 +4,11 @@
 #include <new>
 
 namespace spanloom::sdk {
+namespace {
+
+constexpr size_t kLineBytes = 64;  // of the processor's caches
+
+}  // namespace
 
 ChunkPool::~ChunkPool() {
     while (free_ != nullptr) {
@@ -91,7 +96,14 @@ const QueuedSpan* SpanQueue::peek() noexcept {
         peek_ = next;
         peek_at_ = 0;
     }
-    auto* span = reinterpret_cast<const QueuedSpan*>(peek_->data() + peek_at_);
+    const uint8_t* const at = peek_->data() + peek_at_;
+    // It was written on another core: ask for what comes next while this span is
+    // looked at.
+    __builtin_prefetch(at + 4 * kLineBytes);
+    __builtin_prefetch(at + 5 * kLineBytes);
+    __builtin_prefetch(at + 6 * kLineBytes);
+    __builtin_prefetch(at + 7 * kLineBytes);
+    auto* span = reinterpret_cast<const QueuedSpan*>(at);
     peek_at_ += static_cast<uint32_t>(sizeof(QueuedSpan) + ((span->size + 7U) & ~7U));
     return span;
 }

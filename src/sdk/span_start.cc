@@ -28,32 +28,38 @@ struct Birth {
     SourceLocation where;
 };
 
-SpanId make_span_id(ThreadState& thread, IdGenerator* generator) noexcept {
+[[gnu::always_inline]] inline SpanId make_span_id(sdk::IdRandom& ids,
+                                                  IdGenerator* generator) noexcept {
     if (generator != nullptr) [[unlikely]]
         return generator->make_span_id();
     SpanId id;
-    uint64_t bits = thread.ids.next();
+    uint64_t bits = ids.next();
     while (bits == 0) [[unlikely]]
-        bits = thread.ids.next();
+        bits = ids.next();
     std::memcpy(id.bytes.data(), &bits, 8);
     return id;
 }
 
-TraceId make_trace_id(ThreadState& thread, IdGenerator* generator) noexcept {
+[[gnu::always_inline]] inline TraceId make_trace_id(sdk::IdRandom& ids,
+                                                    IdGenerator* generator) noexcept {
     if (generator != nullptr) [[unlikely]]
         return generator->make_trace_id();
     TraceId id;
-    const uint64_t high = thread.ids.next();
-    uint64_t low = thread.ids.next();
+    const uint64_t high = ids.next();
+    uint64_t low = ids.next();
     while (low == 0) [[unlikely]]
-        low = thread.ids.next();
-    std::memcpy(id.bytes.data(), &high, 8);
-    std::memcpy(id.bytes.data() + 8, &low, 8);
+        low = ids.next();
+    // In one piece, as it is read right afterwards: a processor waits where two
+    // writes make a read.
+    using Words = uint64_t __attribute__((vector_size(16)));
+    const Words words = {high, low};
+    std::memcpy(id.bytes.data(), &words, 16);
     return id;
 }
 
 // What the new span has of its parent: trace, flags and state, as far as no sampler has a say.
-void put_inherited(SpanContext& context, const Birth& birth) noexcept {
+[[gnu::always_inline]] inline void put_inherited(SpanContext& context,
+                                                 const Birth& birth) noexcept {
     const IdGenerator* generator = birth.tracer->provider->id_generator;
     const SpanContext& parent = birth.parent->span_context();
     const bool is_random = !parent.is_valid() ? generator == nullptr || generator->is_random()
@@ -67,12 +73,15 @@ void put_inherited(SpanContext& context, const Birth& birth) noexcept {
     }
 }
 
-void put_ids(SpanContext& context, ThreadState& thread, const Birth& birth) noexcept {
+[[gnu::always_inline]] inline void put_ids(SpanContext& context, ThreadState& thread,
+                                           const Birth& birth) noexcept {
     IdGenerator* generator = birth.tracer->provider->id_generator;
     const SpanContext& parent = birth.parent->span_context();
+    sdk::IdRandom ids = thread.ids;  // a copy, which can stay in registers
     SpanAccess::trace_id(context) =
-        parent.is_valid() ? parent.trace_id() : make_trace_id(thread, generator);
-    SpanAccess::span_id(context) = make_span_id(thread, generator);
+        parent.is_valid() ? parent.trace_id() : make_trace_id(ids, generator);
+    SpanAccess::span_id(context) = make_span_id(ids, generator);
+    thread.ids = ids;
 }
 
 SamplingResult ask_sampler(const Birth& birth, const SpanContext& context) noexcept {
@@ -84,7 +93,7 @@ SamplingResult ask_sampler(const Birth& birth, const SpanContext& context) noexc
 }
 
 // What the provider's sampler says without being asked; false where it must be.
-bool decide_at_once(const Birth& birth, bool& is_sampled) noexcept {
+[[gnu::always_inline]] inline bool decide_at_once(const Birth& birth, bool& is_sampled) noexcept {
     const SpanContext& parent = birth.parent->span_context();
     switch (birth.tracer->provider->shortcut) {
         case Sampler::Shortcut::kParentElseOn:
@@ -105,7 +114,7 @@ bool decide_at_once(const Birth& birth, bool& is_sampled) noexcept {
     return true;
 }
 
-void put_head(SpanRecord* record, const Birth& birth) noexcept {
+[[gnu::always_inline]] inline void put_head(SpanRecord* record, const Birth& birth) noexcept {
     const SpanContext& context = record->context;
     const SpanContext& parent = birth.parent->span_context();
     uint8_t* at = record->buffer.begin();
@@ -136,7 +145,7 @@ void put_head(SpanRecord* record, const Birth& birth) noexcept {
     record->buffer.set_at(at);
 }
 
-void put_name(SpanRecord* record, std::string_view name) noexcept {
+[[gnu::always_inline]] inline void put_name(SpanRecord* record, std::string_view name) noexcept {
     const TraceState& state = record->context.trace_state();
     uint8_t* at = record->buffer.at();
     // A new record has room for a short name.
@@ -174,7 +183,8 @@ void add_given(SpanRecord* record, const Birth& birth, AttributeList of_sampler)
     }
 }
 
-void start_recording(SpanRecord* record, const Birth& birth) noexcept {
+[[gnu::always_inline]] inline void start_recording(SpanRecord* record,
+                                                   const Birth& birth) noexcept {
     record->fork_number = fork_number.load(std::memory_order_relaxed);
     record->start = sdk::tick_clock.now();
     if (birth.options != nullptr && !birth.options->start_time.is_now())
@@ -192,7 +202,8 @@ void start_recording(SpanRecord* record, const Birth& birth) noexcept {
 }
 
 // Where the provider's sampler must be asked.
-Started start_asking(SpanRecord* record, const Birth& birth, ThreadState& thread) noexcept {
+[[gnu::noinline]] Started start_asking(SpanRecord* record, const Birth& birth,
+                                       ThreadState& thread) noexcept {
     SamplingResult result = ask_sampler(birth, record->context);
     SpanAccess::set_trace_state(record->context, std::move(result.trace_state));
     ThreadCounts& counts = birth.tracer->provider->counts(thread);
@@ -265,8 +276,8 @@ void make_late_ids(SpanRecord* record) noexcept {
     ThreadState& thread = thread_state();
     record->lacks_ids = false;
     if (record->context.trace_id().is_zero())
-        SpanAccess::trace_id(record->context) = make_trace_id(thread, nullptr);
-    SpanAccess::span_id(record->context) = make_span_id(thread, nullptr);
+        SpanAccess::trace_id(record->context) = make_trace_id(thread.ids, nullptr);
+    SpanAccess::span_id(record->context) = make_span_id(thread.ids, nullptr);
 }
 
 // The specification: without an SDK, and where instrumentation is suppressed, a span is its parent

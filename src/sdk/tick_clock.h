@@ -37,6 +37,9 @@ class TickClock {
         if (ns_per_tick == 0 || (sequence & 1) != 0 ||
             sequence_.load(std::memory_order_relaxed) != sequence) [[unlikely]]
             return {0, system_ns(CLOCK_REALTIME)};
+        // An anchor of another core may be newer than a counter read before it.
+        if (ticks < anchor_ticks) [[unlikely]]
+            return {ticks, anchor_ns - to_ns(anchor_ticks - ticks, ns_per_tick)};
         return {ticks, anchor_ns + to_ns(ticks - anchor_ticks, ns_per_tick)};
     }
     // The wall time of now, as far after `start` as the counter says: a wall clock that jumps in
@@ -69,13 +72,10 @@ class TickClock {
         return 0;
 #endif
     }
-    // `ns_per_tick` has 32 binary places. Ticks may be a little negative: an anchor of another core
-    // that is newer than a counter read before it.
+    // `ns_per_tick` has 32 binary places.
     static uint64_t to_ns(uint64_t ticks, uint64_t ns_per_tick) noexcept {
-        __extension__ using Wide = __int128;
-        const auto product =
-            static_cast<Wide>(static_cast<int64_t>(ticks)) * static_cast<Wide>(ns_per_tick);
-        return static_cast<uint64_t>(static_cast<int64_t>(product >> 32));
+        __extension__ using Wide = unsigned __int128;
+        return static_cast<uint64_t>(static_cast<Wide>(ticks) * ns_per_tick >> 32);
     }
     struct Sample {
         uint64_t ticks = 0;

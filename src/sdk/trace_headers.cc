@@ -81,13 +81,12 @@ bool parse_b3_state(std::string_view state, uint8_t& flags) noexcept {
 }  // namespace
 
 void format_trace_id(const TraceId& id, char* out) noexcept {
-    for (size_t i = 0; i < 4; ++i)
-        encode_hex8(id.bytes.data() + 4 * i, out + 8 * i);
+    encode_hex16(id.bytes.data(), out);
+    encode_hex16(id.bytes.data() + 8, out + 16);
 }
 
 void format_span_id(const SpanId& id, char* out) noexcept {
-    for (size_t i = 0; i < 2; ++i)
-        encode_hex8(id.bytes.data() + 4 * i, out + 8 * i);
+    encode_hex16(id.bytes.data(), out);
 }
 
 bool parse_traceparent(std::string_view value, TraceHeader& out) noexcept {
@@ -105,14 +104,10 @@ bool parse_traceparent(std::string_view value, TraceHeader& out) noexcept {
     if (text[2] != '-' || text[35] != '-' || text[52] != '-' || flags < 0) return false;
 
     TraceHeader header;
-    bool good = true;
-    for (size_t i = 0; i < 4; ++i)
-        good &= decode_hex8(text + 3 + 8 * i, header.trace_id.bytes.data() + 4 * i);
-    for (size_t i = 0; i < 2; ++i)
-        good &= decode_hex8(text + 36 + 8 * i, header.span_id.bytes.data() + 4 * i);
-    if (!good || is_zero(header.trace_id.bytes.data(), 16) ||
-        is_zero(header.span_id.bytes.data(), 8))
-        return false;
+    const bool is_hex = decode_hex16(text + 3, header.trace_id.bytes.data()) &
+                        decode_hex16(text + 19, header.trace_id.bytes.data() + 8) &
+                        decode_hex16(text + 36, header.span_id.bytes.data());
+    if (!is_hex || header.trace_id.is_zero() || header.span_id.is_zero()) return false;
     header.flags = static_cast<uint8_t>(flags) & (kFlagSampled | kFlagRandom);
     out = header;
     return true;
