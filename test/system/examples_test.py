@@ -7,6 +7,7 @@ import secrets
 import subprocess
 import sys
 
+import collector as otel
 from spanloom_server import ROOT, Server, run_tests
 
 EXAMPLES = os.environ.get("SPANLOOM_EXAMPLES", os.path.join(ROOT, "build", "release", "examples"))
@@ -14,7 +15,9 @@ EXAMPLES = os.environ.get("SPANLOOM_EXAMPLES", os.path.join(ROOT, "build", "rele
 
 def environment(server, **more):
     clean = {k: v for k, v in os.environ.items() if not k.startswith("OTEL_")}
-    return {**clean, "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{server.ports['otlp-http']}", **more}
+    # Who sends elsewhere says where.
+    endpoint = {} if server is None else {"OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{server.ports['otlp-http']}"}
+    return {**clean, **endpoint, **more}
 
 
 def run_example(server, name, **more):
@@ -106,13 +109,37 @@ def tutorial(server, trace_id, **more):
         assert mine.get("/hello?user=4815", {"traceparent": f"00-{trace_id}-{'1' * 16}-01"}) == "hello, world"
 
 
+TUTORIAL = sorted([("GET /hello", "1" * 16), ("prepare greeting", "GET /hello"), ("GET", "GET /hello"), ("GET /work", "GET"), ("work", "GET /work")])
+
+
+def test_the_tutorial_arrives_by_grpc():
+    with Server() as server:
+        trace_id = secrets.token_hex(16)
+        tutorial(server, trace_id, OTEL_EXPORTER_OTLP_PROTOCOL="grpc", OTEL_EXPORTER_OTLP_ENDPOINT=f"http://127.0.0.1:{server.ports['otlp-grpc']}")
+        assert Trace(server, trace_id, 5).tree() == TUTORIAL
+
+
+def test_a_collector_gets_the_tutorial_by_every_protocol():
+    with otel.Collector() as collector:
+        wanted = {}
+        for protocol, port in (("grpc", collector.grpc), ("http/protobuf", collector.http), ("http/json", collector.http)):
+            wanted[secrets.token_hex(16)] = protocol
+            tutorial(None, list(wanted)[-1], OTEL_EXPORTER_OTLP_PROTOCOL=protocol, OTEL_EXPORTER_OTLP_ENDPOINT=f"http://127.0.0.1:{port}")
+        collector.stop()
+        found = collector.spans()
+    for trace_id, protocol in wanted.items():
+        spans = [span for _, _, span in found if span["traceId"] == trace_id]
+        names = {s["spanId"]: s["name"] for s in spans}
+        tree = sorted((s["name"], names.get(s["parentSpanId"], s["parentSpanId"])) for s in spans)
+        assert tree == TUTORIAL, (protocol, tree)
+
+
 def test_the_tutorial_is_one_trace_of_two_services():
     with Server() as server:
         trace_id = secrets.token_hex(16)
         tutorial(server, trace_id)
         trace = Trace(server, trace_id, 5)
-        assert trace.tree() == sorted([("GET /hello", "1" * 16), ("prepare greeting", "GET /hello"), ("GET", "GET /hello"),
-                                       ("GET /work", "GET"), ("work", "GET /work")]), trace.tree()
+        assert trace.tree() == TUTORIAL, trace.tree()
         assert trace.service("GET /hello") == "my-awesome-service"
         assert trace.service("work") == "other-service"
         assert trace.tag("GET /hello", "user.id") == "4815"
@@ -183,5 +210,15 @@ def test_the_samples_of_the_user_guide_run():
     assert re.search(r"^\d+ samples ran$", done.stdout, re.M), done.stdout
 
 
+def main():
+    tests = sys.modules[__name__]
+    reason = otel.build()
+    skipped = [n for n in vars(tests) if n.startswith("test_a_collector")] if reason else []
+    for name in skipped:
+        print(f"skip {name[5:].replace('_', ' ')}: {reason}", flush=True)
+        delattr(tests, name)
+    run_tests(tests, skipped=len(skipped))
+
+
 if __name__ == "__main__":
-    run_tests(sys.modules[__name__])
+    main()
