@@ -19,9 +19,19 @@
 #include <opentelemetry/trace/span.h>
 #include <opentelemetry/trace/tracer.h>
 #include <opentelemetry/trace/tracer_provider.h>
+#include <opentelemetry/version.h>
 
 #include "spanloom/span.h"
 #include "spanloom/tracer.h"
+
+#if OPENTELEMETRY_VERSION_MAJOR == 1 && OPENTELEMETRY_VERSION_MINOR < 13
+#error "spanloom::opentelemetry_cpp needs the API of opentelemetry-cpp 1.13 or newer"
+#endif
+// Tracers are flushed and closed in version 1 of the ABI, and before 1.16 in version 2 as well.
+#if OPENTELEMETRY_ABI_VERSION_NO == 1 || \
+    (OPENTELEMETRY_VERSION_MAJOR == 1 && OPENTELEMETRY_VERSION_MINOR < 16)
+#define SPANLOOM_OTEL_TRACER_CLOSES 1
+#endif
 
 // C++17, and no header of src/: it is compiled in the user's program.
 namespace spanloom {
@@ -322,7 +332,7 @@ class AdaptedTracer final : public otel::trace::Tracer {
     OtelSpan StartSpan(otel::nostd::string_view name, const KeyValueIterable& attributes,
                        const otel::trace::SpanContextKeyValueIterable& links,
                        const otel::trace::StartSpanOptions& options) noexcept override;
-#if OPENTELEMETRY_ABI_VERSION_NO == 1
+#ifdef SPANLOOM_OTEL_TRACER_CLOSES
     void ForceFlushWithMicroseconds(uint64_t timeout) noexcept override {
         provider_.force_flush(duration(timeout));
     }
