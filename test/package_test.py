@@ -5,6 +5,7 @@ usage: test/package_test.py          what ./dev test runs
        test/package_test.py arm64    the SDK's tests cross-built for arm64, under qemu (./dev arm64)
        test/package_test.py time     CPU seconds to configure and compile a user's program from nothing
 """
+import functools
 import json
 import os
 import re
@@ -20,6 +21,7 @@ from spanloom_server import run_tests  # noqa: E402
 
 WORK = os.path.join(ROOT, "build", "package")
 CONSUMER = os.path.join(ROOT, "test", "package", "consumer")
+COMPONENTS = os.path.join(ROOT, "test", "package", "components")
 ADAPTER = os.path.join(ROOT, "test", "package", "adapter")
 CACHE = [f"-DCMAKE_CXX_COMPILER_LAUNCHER={shutil.which('ccache')}"] if shutil.which("ccache") else []
 GENERATOR = ["-G", "Ninja", "-DCMAKE_BUILD_TYPE=Release"]
@@ -37,19 +39,16 @@ def build(source, folder, *options):
     return folder
 
 
-_installed = {}
-
-
+@functools.cache
 def installed(kind):
-    """The prefix of the installed SDK; kind: static or shared."""
-    if kind not in _installed:
-        prefix = os.path.join(WORK, kind, "prefix")
-        shutil.rmtree(prefix, ignore_errors=True)
-        folder = build(ROOT, os.path.join(WORK, kind, "build"), "-DSPANLOOM_SDK_ONLY=ON",
-                       f"-DSPANLOOM_SHARED={'ON' if kind == 'shared' else 'OFF'}")
-        run("cmake", "--install", folder, "--prefix", prefix)
-        _installed[kind] = prefix
-    return _installed[kind]
+    """The prefix of the installed SDK; kind: static or shared. Both are compiled alike, so that with
+    a compiler cache the second only links."""
+    prefix = os.path.join(WORK, kind, "prefix")
+    shutil.rmtree(prefix, ignore_errors=True)
+    folder = build(ROOT, os.path.join(WORK, kind, "build"), "-DSPANLOOM_SDK_ONLY=ON",
+                   f"-DSPANLOOM_SHARED={'ON' if kind == 'shared' else 'OFF'}")
+    run("cmake", "--install", folder, "--prefix", prefix)
+    return prefix
 
 
 def library(kind):
@@ -112,6 +111,48 @@ def test_pkg_config_shared():
     check_pkg_config("shared")
 
 
+def components(kind):
+    """Those that were installed, for what they trace is here, in the order of their names."""
+    folder = os.path.join(os.path.dirname(library(kind)), "cmake", "spanloom")
+    names = (re.match(r"^spanloom_(\w+)_targets\.cmake$", f) for f in os.listdir(folder))
+    return sorted(m[1] for m in names if m)
+
+
+def check_components(kind):
+    found = components(kind)
+    assert {"http", "asio", "beast"} <= set(found), found  # what they need is in every build
+    folder = build(COMPONENTS, os.path.join(WORK, kind, "components"), f"-DCMAKE_PREFIX_PATH={installed(kind)}", f"-DCOMPONENTS={';'.join(found)}")
+    for name in found:
+        run(os.path.join(folder, f"with_{name}"))
+
+
+def test_every_installed_component_traces_static():
+    check_components("static")
+
+
+def test_every_installed_component_traces_shared():
+    check_components("shared")
+
+
+def test_every_installed_component_has_a_pkg_config_file():
+    config = os.path.join(os.path.dirname(library("static")), "pkgconfig")
+    for name in components("static"):
+        run("pkg-config", "--exists", "--print-errors", f"spanloom_{name}", env={"PKG_CONFIG_PATH": config})
+    flags = run("pkg-config", "--cflags", "--libs", "--static", "spanloom_http", env={"PKG_CONFIG_PATH": config}).split()
+    program = os.path.join(WORK, "static", "http_with_pkg_config")
+    run("g++", "-std=c++17", os.path.join(COMPONENTS, "with_http.cc"), "-o", program, *flags)
+    run(program)
+
+
+def test_archives_of_components_define_only_names_of_ours():
+    for name in components("static"):
+        archive = os.path.join(os.path.dirname(library("static")), f"libspanloom_{name}.a")
+        if os.path.exists(archive):
+            # Of type T: defined by it alone, where a template's instance (W) is shared by whoever has it.
+            names = [line.split(" T ")[1] for line in run("nm", "-C", "--defined-only", archive).splitlines() if " T " in line]
+            assert names and not [n for n in names if not n.startswith("spanloom::")], (name, names)
+
+
 def test_a_component_that_is_not_there_is_named():
     with tempfile.TemporaryDirectory() as folder:
         with open(os.path.join(folder, "CMakeLists.txt"), "w", encoding="utf-8") as f:
@@ -167,10 +208,16 @@ def test_public_headers_define_no_macro_but_ours():
     assert not leaked, leaked
 
 
-def adapter(name, *options):
-    folder = build(ADAPTER, os.path.join(WORK, "adapter", name), f"-DCMAKE_PREFIX_PATH={installed('static')};{os.environ['OPENTELEMETRY_CPP_DIR']}",
-                   f"-DAPI_OPTIONS={';'.join(options)}")
-    spans = spans_of(os.path.join(folder, "adapter"))
+@functools.cache
+def adapters():
+    """The folder of the programs, each compiled with other options of opentelemetry-cpp's API."""
+    folder = os.path.join(WORK, "adapter")
+    shutil.rmtree(folder, ignore_errors=True)  # which API was found is cached there
+    return build(ADAPTER, folder, f"-DCMAKE_PREFIX_PATH={installed('static')};{os.environ['OPENTELEMETRY_CPP_DIR']}")
+
+
+def check_adapter(name):
+    spans = spans_of(os.path.join(adapters(), name))
     assert set(spans) == {"renamed", "native", "below native", "child", "grandchild", "root"}, set(spans)
     server = spans["renamed"]
     assert server["kind"] == 2 and server["status"] == {"code": 2, "message": "broken"} and server["traceState"] == "vendor=value", server
@@ -189,15 +236,15 @@ def adapter(name, *options):
 
 
 def test_opentelemetry_cpp_abi_1():
-    adapter("abi1")
+    check_adapter("abi_1")
 
 
 def test_opentelemetry_cpp_abi_2():
-    adapter("abi2", "OPENTELEMETRY_ABI_VERSION_NO=2")
+    check_adapter("abi_2")
 
 
 def test_opentelemetry_cpp_with_std_types():
-    adapter("stl", "OPENTELEMETRY_STL_VERSION=2017")
+    check_adapter("std_types")
 
 
 def children_cpu_s():

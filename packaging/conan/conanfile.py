@@ -41,7 +41,7 @@ class Spanloom(ConanFile):
 
     def generate(self):
         toolchain = CMakeToolchain(self)
-        toolchain.cache_variables.update({"SPANLOOM_SDK_ONLY": True, "SPANLOOM_SHARED": bool(self.options.shared),
+        toolchain.cache_variables.update({"SPANLOOM_SDK_ONLY": True, "SPANLOOM_INSTRUMENTATION": False, "SPANLOOM_SHARED": bool(self.options.shared),
                                           "SPANLOOM_TLS": bool(self.options.tls), "SPANLOOM_GRPC": bool(self.options.grpc)})
         toolchain.generate()
         CMakeDeps(self).generate()

@@ -35,7 +35,7 @@ void append_escaped(std::string& out, std::string_view text) {
         } else if (c == '\r') {
             out += "\\r";
         } else {
-            fmt::format_to(std::back_inserter(out), "\\u{:04x}", c);
+            out += fmt::format("\\u{:04x}", c);
         }
     }
     out.append(text, plain_from, text.size() - plain_from);

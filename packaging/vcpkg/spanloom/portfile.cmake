@@ -2,7 +2,7 @@
 get_filename_component(SOURCE_PATH "${CMAKE_CURRENT_LIST_DIR}/../../.." ABSOLUTE)
 string(COMPARE EQUAL "${VCPKG_LIBRARY_LINKAGE}" "dynamic" SHARED)
 vcpkg_cmake_configure(SOURCE_PATH "${SOURCE_PATH}"
-  OPTIONS -DSPANLOOM_SDK_ONLY=ON -DSPANLOOM_SHARED=${SHARED})
+  OPTIONS -DSPANLOOM_SDK_ONLY=ON -DSPANLOOM_INSTRUMENTATION=OFF -DSPANLOOM_SHARED=${SHARED})
 vcpkg_cmake_install()
 vcpkg_cmake_config_fixup(CONFIG_PATH lib/cmake/spanloom)
 vcpkg_fixup_pkgconfig()
