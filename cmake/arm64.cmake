@@ -9,6 +9,8 @@ set(CMAKE_FIND_ROOT_PATH_MODE_PROGRAM NEVER)
 set(CMAKE_FIND_ROOT_PATH_MODE_LIBRARY ONLY)
 set(CMAKE_FIND_ROOT_PATH_MODE_INCLUDE ONLY)
 set(CMAKE_FIND_ROOT_PATH_MODE_PACKAGE ONLY)
+# Debian has an architecture's own headers (openssl/opensslconf.h) in a folder of their own.
+set(CMAKE_CXX_FLAGS_INIT "-isystem $ENV{SPANLOOM_ARM64_ROOT}/usr/include/aarch64-linux-gnu")
 set(CMAKE_FIND_LIBRARY_SUFFIXES .a)
 set(OPENSSL_USE_STATIC_LIBS TRUE)
 set(CMAKE_EXE_LINKER_FLAGS_INIT -static)
