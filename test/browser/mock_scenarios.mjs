@@ -62,6 +62,7 @@ export const mock_scenarios = {
       const tab = await page({ theme });
       await tab.goto(url);
       await tab.waitForSelector('.newest-errors li');
+      await tab.waitForSelector('.services-table tbody .service-name');
       const names = await tab.$$eval('.services-table tbody .service-name', (cells) => cells.map((c) => c.textContent));
       assert.deepEqual(names.slice(0, 3), ['payment', 'checkout', 'frontend']);
       await check_accessibility(tab, `home, ${theme}`);
