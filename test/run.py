@@ -7,6 +7,7 @@ Each suite is a list of commands; a command's counts are read from its own closi
 suite prints goes to build/test-logs/SUITE.log, and to the terminal only where something fails.
 The last line is 'N passed, N failed, N skipped'.
 """
+import concurrent.futures
 import os
 import re
 import shutil
@@ -49,8 +50,6 @@ def read_counts(output):
 
 def run(command, log, timeout_s=900, env=None):
     """The counts of one command. One that ends badly without a failed test counts as a failure."""
-    log.write(f"$ {' '.join(command)}\n")
-    log.flush()
     started = time.time()
     try:
         done = subprocess.run(command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
@@ -58,8 +57,8 @@ def run(command, log, timeout_s=900, env=None):
         output, code = done.stdout.decode(errors="replace"), done.returncode
     except subprocess.TimeoutExpired as e:
         output, code = (e.stdout or b"").decode(errors="replace") + f"\nstopped after {timeout_s} s\n", -1
-    log.write(output)
-    log.write(f"[exit {code}, {time.time() - started:.1f} s]\n\n")
+    log.write(f"$ {' '.join(command)}\n{output}[exit {code}, {time.time() - started:.1f} s]\n\n")
+    log.flush()
     count = read_counts(output) or Count()
     if code != 0 and count.failed == 0:
         count.failed += 1
@@ -69,16 +68,33 @@ def run(command, log, timeout_s=900, env=None):
     return count
 
 
-def build(preset, target, log):
+def run_side_by_side(commands, log, env=None):
+    """As many at once as there are cores, in the order given: the long ones first."""
+    count = Count()
+    with concurrent.futures.ThreadPoolExecutor(int(JOBS)) as pool:
+        for one in pool.map(lambda command: run(command, log, env=env), commands):
+            count.add(one)
+    return count
+
+
+def build(preset, targets, log):
     if not os.path.exists(os.path.join(ROOT, "build", preset, "build.ninja")):
         if run(["cmake", "--preset", preset], log).failed:
             return False
-    return run(["cmake", "--build", f"build/{preset}", "-j", JOBS, "--target", target], log, 3600).failed == 0
+    return run(["cmake", "--build", f"build/{preset}", "-j", JOBS, "--target", *targets], log, 3600).failed == 0
+
+
+# Folders whose tests run longest, the longest first.
+LONG_FOLDERS = ["traceql", "store", "instrumentation", "sdk"]
+
+
+def long_first(folders):
+    return sorted(folders, key=lambda f: (LONG_FOLDERS.index(f) if f in LONG_FOLDERS else len(LONG_FOLDERS), f))
 
 
 def unit_programs(preset):
     folder = os.path.join(ROOT, "build", preset, "src")
-    for name in sorted(os.listdir(folder)):
+    for name in long_first(os.listdir(folder)):
         program = os.path.join(folder, name, f"{name}_test")
         if os.path.exists(program):
             yield program
@@ -94,23 +110,19 @@ def suite_structure(log):
 
 def suite_unit(log):
     """Every folder's tests under AddressSanitizer and UndefinedBehaviorSanitizer."""
-    if not build("asan", "unit_tests", log):
+    if not build("asan", ["unit_tests"], log):
         return Count(failed=1)
-    count = Count()
-    for program in unit_programs("asan"):
-        count.add(run([program], log, env={"ASAN_OPTIONS": "detect_stack_use_after_return=1:allocator_may_return_null=1"}))
-    return count
+    sanitizers = {"ASAN_OPTIONS": "detect_stack_use_after_return=1:allocator_may_return_null=1"}
+    return run_side_by_side([[program] for program in unit_programs("asan")], log, sanitizers)
 
 
 def suite_tsan(log):
     """The folders that have threads, under ThreadSanitizer."""
-    count = Count()
-    for folder in ("base", "http", "send", "sdk", "instrumentation", "store", "api"):
-        if not build("tsan", f"{folder}_test", log):
-            count.add(Count(failed=1))
-            continue
-        count.add(run([f"build/tsan/src/{folder}/{folder}_test"], log, env={"TSAN_OPTIONS": "halt_on_error=1", "SPANLOOM_SIMULATION_SEEDS": "10"}))
-    return count
+    folders = long_first(["base", "http", "send", "sdk", "instrumentation", "store", "api"])
+    if not build("tsan", [f"{folder}_test" for folder in folders], log):
+        return Count(failed=1)
+    sanitizers = {"TSAN_OPTIONS": "halt_on_error=1", "SPANLOOM_SIMULATION_SEEDS": "10"}
+    return run_side_by_side([[f"build/tsan/src/{folder}/{folder}_test"] for folder in folders], log, sanitizers)
 
 
 def node():
@@ -138,9 +150,7 @@ def suite_web(log):
 
 
 def suite_system(log):
-    count = Count()
-    if not build("release", "send_spans", log) or not build("release", "examples", log):
-        count.failed += 1
+    count = Count() if build("release", ["send_spans", "examples"], log) else Count(failed=1)
     folder = os.path.join(ROOT, "test", "system")
     for name in sorted(os.listdir(folder)):
         if name.endswith("_test.py"):
@@ -162,7 +172,7 @@ def suite_h2spec(log):
 
 def suite_w3c(log):
     """The W3C's trace-context suite, where W3C_SUITE_DIR says that it lies."""
-    if os.environ.get("W3C_SUITE_DIR") and not build("release", "w3c_service", log):
+    if os.environ.get("W3C_SUITE_DIR") and not build("release", ["w3c_service"], log):
         return Count(failed=1)
     return run([sys.executable, "test/w3c/run.py", "build/release/src/sdk/w3c_service"], log)
 

@@ -1,11 +1,12 @@
 #include "traceql/parser.h"
 
-#include <array>
 #include <iterator>
 #include <utility>
 
 #include "traceql/arithmetic.h"
 #include "traceql/names.h"
+#include "traceql/operators.h"
+#include "traceql/token_groups.h"
 
 // Leaves the function with the error, or declares the value.
 #define PARSE_ASSIGN(declaration, expression)                                         \
@@ -19,155 +20,6 @@ namespace {
 
 using store::Value;
 using store::ValueKind;
-
-struct BinaryOperator {
-    std::string_view symbol;
-    Operator op;
-    int precedence;
-};
-constexpr int kLogic = 1;
-constexpr int kComparison = 2;
-constexpr int kSum = 3;  // 4 is that of !
-constexpr int kProduct = 5;
-constexpr int kPowers = 6;
-constexpr std::array<BinaryOperator, 16> kBinary = {{
-    {"&&", Operator::kAnd, kLogic},
-    {"||", Operator::kOr, kLogic},
-    {"=", Operator::kEqual, kComparison},
-    {"!=", Operator::kNotEqual, kComparison},
-    {">", Operator::kGreater, kComparison},
-    {">=", Operator::kGreaterEqual, kComparison},
-    {"<", Operator::kLess, kComparison},
-    {"<=", Operator::kLessEqual, kComparison},
-    {"=~", Operator::kMatch, kComparison},
-    {"!~", Operator::kNotMatch, kComparison},
-    {"+", Operator::kAdd, kSum},
-    {"-", Operator::kSubtract, kSum},
-    {"*", Operator::kMultiply, kProduct},
-    {"/", Operator::kDivide, kProduct},
-    {"%", Operator::kModulo, kProduct},
-    {"^", Operator::kPower, kPowers},
-}};
-
-struct RelationSymbol {
-    std::string_view symbol;
-    Relation relation;
-    RelationForm form;
-};
-constexpr std::array<RelationSymbol, 15> kRelations = {{
-    {">", Relation::kChild, RelationForm::kPlain},
-    {">>", Relation::kDescendant, RelationForm::kPlain},
-    {"<", Relation::kParent, RelationForm::kPlain},
-    {"<<", Relation::kAncestor, RelationForm::kPlain},
-    {"~", Relation::kSibling, RelationForm::kPlain},
-    {"!>", Relation::kChild, RelationForm::kNegated},
-    {"!>>", Relation::kDescendant, RelationForm::kNegated},
-    {"!<", Relation::kParent, RelationForm::kNegated},
-    {"!<<", Relation::kAncestor, RelationForm::kNegated},
-    {"!~", Relation::kSibling, RelationForm::kNegated},
-    {"&>", Relation::kChild, RelationForm::kUnion},
-    {"&>>", Relation::kDescendant, RelationForm::kUnion},
-    {"&<", Relation::kParent, RelationForm::kUnion},
-    {"&<<", Relation::kAncestor, RelationForm::kUnion},
-    {"&~", Relation::kSibling, RelationForm::kUnion},
-}};
-
-const BinaryOperator* binary_of(const Token& token) {
-    if (token.kind != TokenKind::kSymbol) return nullptr;
-    for (const BinaryOperator& known : kBinary) {
-        if (known.symbol == token.text) return &known;
-    }
-    return nullptr;
-}
-
-const RelationSymbol* relation_of(const Token& token) {
-    if (token.kind != TokenKind::kSymbol) return nullptr;
-    for (const RelationSymbol& known : kRelations) {
-        if (known.symbol == token.text) return &known;
-    }
-    return nullptr;
-}
-
-// What stands in each pair of parentheses, found before parsing so that one look is enough to know
-// what a parenthesis opens.
-struct TokenGroups {
-    struct Group {
-        size_t content = 0;           // token behind the last | directly in it
-        bool has_comparison = false;  // behind that
-        bool has_pipeline = false;    // a | or { directly in it
-        bool has_metric = false;      // rate() and the like directly in it
-        bool is_closed = false;
-    };
-    std::vector<Group> groups;
-    std::vector<size_t> group_of;  // by token; of opening parentheses
-    bool has_nested_metric = false;
-
-    const Group& at(size_t token) const { return groups[group_of[token]]; }
-
-    // Numbers, aggregates, and parentheses that hold them and no comparison.
-    bool starts_scalar(const std::vector<Token>& tokens, size_t at_token) const {
-        while (true) {
-            const Token& token = tokens[at_token];
-            if (token.kind == TokenKind::kNumber) return true;
-            if (token.kind == TokenKind::kEnd) return false;
-            if (token.is("-")) {
-                ++at_token;
-            } else if (token.is("(")) {
-                const Group& group = at(at_token);
-                if (group.has_comparison || !group.is_closed) return false;
-                at_token = group.content;
-            } else {
-                return token.kind == TokenKind::kIdentifier && aggregate_of(token.text) &&
-                       tokens[at_token + 1].is("(");
-            }
-        }
-    }
-};
-
-TokenGroups find_groups(const std::vector<Token>& tokens) {
-    TokenGroups found;
-    found.group_of.assign(tokens.size(), 0);
-    struct Open {
-        size_t group = 0;
-        bool is_call = false;
-        bool is_brace = false;
-    };
-    std::vector<Open> open;
-    for (size_t i = 0; i < tokens.size(); ++i) {
-        const Token& token = tokens[i];
-        const bool is_named = i > 0 && tokens[i - 1].kind == TokenKind::kIdentifier;
-        if (token.is("{")) {
-            if (!open.empty()) found.groups[open.back().group].has_pipeline = true;
-            found.groups.push_back({i + 1});
-            open.push_back({found.groups.size() - 1, false, true});
-        } else if (token.is("(")) {
-            found.group_of[i] = found.groups.size();
-            found.groups.push_back({i + 1});
-            open.push_back({found.groups.size() - 1, is_named, false});
-        } else if ((token.is(")") || token.is("}")) && !open.empty()) {
-            found.groups[open.back().group].is_closed = true;
-            open.pop_back();
-        } else if (!open.empty()) {
-            TokenGroups::Group& group = found.groups[open.back().group];
-            const BinaryOperator* binary = binary_of(token);
-            if (token.is("|")) {
-                group.has_pipeline = true;
-                group.content = i + 1;
-                group.has_comparison = false;
-            } else if (binary != nullptr && binary->precedence <= kComparison) {
-                group.has_comparison = true;
-            } else if (token.kind == TokenKind::kIdentifier && tokens[i + 1].is("(")) {
-                const auto function = function_of(token.text);
-                if (!function || *function < FunctionKind::kMetric || open.back().is_call ||
-                    open.back().is_brace || *function == FunctionKind::kSecond)
-                    continue;
-                group.has_metric = true;
-                found.has_nested_metric = true;
-            }
-        }
-    }
-    return found;
-}
 
 class Parser {
   public:
@@ -819,33 +671,6 @@ Parsed<Query> parse_form(std::string_view text) {
     // one that a person sees while typing.
     if (tokens.error) return tl::unexpected(std::move(*tokens.error));
     return Parser(text, std::move(tokens.list)).run();
-}
-
-std::string_view operator_text(Operator op) {
-    for (const BinaryOperator& known : kBinary) {
-        if (known.op == op) return known.symbol;
-    }
-    if (op == Operator::kNot) return "!";
-    if (op == Operator::kNegate) return "-";
-    return "";
-}
-
-bool is_comparison(Operator op) {
-    return op >= Operator::kEqual && op <= Operator::kNotMatch;
-}
-bool is_arithmetic(Operator op) {
-    return (op >= Operator::kAdd && op <= Operator::kPower) || op == Operator::kNegate;
-}
-
-std::string relation_text(Relation relation, RelationForm form, uint32_t hops_max) {
-    if (relation == Relation::kAnd) return "&&";
-    if (relation == Relation::kOr) return "||";
-    for (const RelationSymbol& known : kRelations) {
-        if (known.relation != relation || known.form != form) continue;
-        return hops_max == 0 ? std::string(known.symbol)
-                             : fmt::format("{}[{}]", known.symbol, hops_max);
-    }
-    return "";
 }
 
 }  // namespace spanloom::traceql
