@@ -54,6 +54,10 @@ struct Configuration {
     std::vector<ProcessorConfiguration> processors = {};
     std::shared_ptr<const TextMapPropagator> propagator = {};  // null: none
     std::vector<std::pair<std::string, TracerConfig>> tracers = {};
+    Duration duration_min = {};
+    uint32_t trace_spans_max = 10'000;
+    DebugOptions debug = {};
+    std::vector<std::string> baggage_attributes = {};  // patterns of keys that spans get
     bool is_redacting = false;
     RedactionOptions redaction = {};
     // What was ignored, and why; each a sentence for the log.

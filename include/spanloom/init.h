@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <memory>
 #include <optional>
 #include <string>
@@ -27,8 +28,9 @@ struct InitOptions {
     std::vector<std::pair<std::string, TracerConfig>> tracers = {};
     // Personal data and secrets are hidden before anything leaves the process: SPANLOOM_REDACTION.
     std::optional<RedactionOptions> redaction = {};
-    Duration duration_min = {};
-    DebugOptions debug = {};
+    Duration duration_min = {};                    // SPANLOOM_DURATION_MIN
+    std::optional<uint32_t> trace_spans_max = {};  // SPANLOOM_TRACE_SPANS_MAX
+    DebugOptions debug = {};                       // OTEL_LOG_LEVEL, SPANLOOM_SPAN_ALIVE_MAX
     DiagnosticCallback diagnostic = nullptr;
     void* diagnostic_user = nullptr;
     // At scope exit, how long to wait for the last spans.

@@ -104,6 +104,8 @@ struct ProcessorStats {
     uint64_t queued = 0;  // now
     uint64_t queue_bytes = 0;
     uint64_t queue_bytes_max = 0;
+
+    ProcessorStats& operator+=(const ProcessorStats& other) noexcept;
 };
 
 // Sees spans as they start and end, on the threads that do it, all at once; must not throw or

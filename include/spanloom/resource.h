@@ -13,7 +13,8 @@ namespace spanloom {
 // An attribute that owns its value, in its OTLP form.
 struct OwnedAttribute {
     std::string key;
-    std::string value;  // a serialised opentelemetry.proto.common.v1.AnyValue
+    std::string value;           // a serialised opentelemetry.proto.common.v1.AnyValue
+    bool is_of_process = false;  // a forked child has its own value
 
     OwnedAttribute() = default;
     OwnedAttribute(std::string_view key, const AttributeValue& value);
@@ -28,6 +29,11 @@ class Resource {
     explicit Resource(AttributeList attributes, std::string_view schema_url = {});
 
     void set(std::string_view key, const AttributeValue& value);
+    // What is true of this process alone (`process.pid`, `process.parent_pid`, a generated
+    // `service.instance.id`): a provider in a forked child has its own value of it.
+    void set_of_process(std::string_view key, const AttributeValue& value);
+    // Sets or overwrites.
+    void put(OwnedAttribute attribute);
     void erase(std::string_view key);
     // Null where absent.
     const OwnedAttribute* find(std::string_view key) const noexcept;

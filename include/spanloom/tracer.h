@@ -27,6 +27,7 @@ Started start_span(TracerCore* core, std::string_view name, SpanKind kind,
 Started start_span(TracerCore* core, std::string_view name, const SpanOptions& options,
                    SourceLocation where) noexcept;
 Started start_no_op(const SpanOptions* options) noexcept;
+bool is_open(const TracerCore* core) noexcept;
 
 }  // namespace detail
 
@@ -47,8 +48,8 @@ class ActiveSpan : public Span {
 };
 
 // Starts spans on behalf of one library or part of a program. A small value that any thread may
-// copy and use at any time, also before a provider is set and after it is shut down: then its spans
-// are no-ops, at about a nanosecond each.
+// copy and use at any time, also before a provider is set (its spans are no-ops then, at about a
+// nanosecond each) and after it is shut down (no-ops that are counted).
 class Tracer {
   public:
     // Its spans are no-ops.
@@ -95,7 +96,10 @@ class Tracer {
     }
 
     // Whether a span started now could be recorded; to save the making of expensive attributes.
-    bool is_enabled() const noexcept { return core() != nullptr; }
+    bool is_enabled() const noexcept {
+        const detail::TracerCore* core = this->core();
+        return core != nullptr && detail::is_open(core);
+    }
 
   private:
     friend class TracerProvider;

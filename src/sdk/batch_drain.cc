@@ -5,8 +5,8 @@
 #include <system_error>
 
 #include <pthread.h>
-#include <signal.h>
 
+#include "sdk/background_thread.h"
 #include "sdk/provider_core.h"
 #include "sdk/tick_clock.h"
 
@@ -22,7 +22,7 @@ constexpr uint64_t kFirstCalibrationNs = 25'000'000;
 constexpr uint64_t kCalibrationNs = 1'000'000'000;
 constexpr uint32_t kTellEveryMax = 64;
 
-uint64_t now_ns() noexcept {
+uint64_t monotonic_ns() noexcept {
     return system_ns(CLOCK_MONOTONIC);
 }
 
@@ -104,12 +104,17 @@ void OutgoingBatch::clear() noexcept {
     span_count_ = span_bytes_ = 0;
 }
 
-BatchDrain::BatchDrain(std::shared_ptr<SpanExporter> exporter, const BatchOptions& options)
+BatchDrain::BatchDrain(std::shared_ptr<SpanExporter> exporter, const BatchOptions& options,
+                       bool has_thread)
     : exporter_(std::move(exporter)),
       options_(with_defaults(options)),
       owner_(detail::next_owner()),
       tell_every_(std::clamp(options_.export_batch_max / 4, 1U, kTellEveryMax)),
-      pool_(options_.queue_bytes_max) {}
+      pool_(options_.queue_bytes_max),
+      is_thread_started_(!has_thread) {
+    next_full_ns_ = monotonic_ns() + options_.schedule_delay.ns;
+    next_calibration_ns_ = monotonic_ns() + (tick_clock.is_calibrated() ? kCalibrationNs : 0);
+}
 
 void BatchDrain::add(const void* tracer, std::string_view message) noexcept {
     SpanQueue* to = queue();
@@ -167,23 +172,19 @@ SpanQueue* BatchDrain::find_queue(detail::ThreadState& thread,
 
 // With the mutex held.
 void BatchDrain::start_thread() noexcept {
-    // The program's signals are not for this thread.
-    sigset_t all;
-    sigset_t before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
     try {
-        thread_ = std::thread([self = shared_from_this()] { self->run(); });
+        thread_ = start_background_thread([self = shared_from_this()] { self->run(); });
         is_thread_started_ = true;
     } catch (const std::system_error&) {
-        // No thread to be had now; the next queue tries again. Spans wait in their budget.
+        // No thread to be had now; the next queue or flush tries again. Spans wait in their budget.
     }
-    pthread_sigmask(SIG_SETMASK, &before, nullptr);
 }
 
 bool BatchDrain::force_flush(Deadline deadline) noexcept {
     std::unique_lock lock(mutex_);
-    if (!is_thread_started_ || is_stop_wanted_) return true;
+    if (!is_thread_started_ && !queues_.empty()) start_thread();
+    if (is_stop_wanted_ || queues_.empty()) return true;
+    if (!is_thread_started_) return false;
     const uint64_t wanted = ++flushes_wanted_;
     deadline_ns_ = std::min(deadline_ns_, deadline.monotonic_ns());
     event_.wake();
@@ -200,8 +201,11 @@ bool BatchDrain::shutdown(Deadline deadline) noexcept {
     deadline_ns_ = std::min(deadline_ns_, deadline.monotonic_ns());
     if (!is_thread_started_) {
         is_stopped_ = true;
+        const bool is_empty = queues_.empty();
         lock.unlock();
-        return exporter_->shutdown(deadline);
+        return call_punctually([to = exporter_, deadline] { return to->shutdown(deadline); },
+                               deadline) &&
+               is_empty;
     }
     event_.wake();
     const bool is_done =
@@ -220,14 +224,13 @@ bool BatchDrain::shutdown(Deadline deadline) noexcept {
     is_abandoned_ = true;
     thread_.detach();
     lock.unlock();
-    try {
-        // Its shutdown may well block, too.
-        std::thread([self = shared_from_this()] {
-            self->exporter_->shutdown(Duration::from_ms(0));
-        }).detach();
-    } catch (const std::system_error&) {  // no thread to be had: it stays stuck
-    }
-    return false;
+    // Its shutdown may well block, too.
+    return call_punctually(
+        [to = exporter_] {
+            to->shutdown(Duration::from_ms(0));
+            return false;
+        },
+        Duration::from_ms(0));
 }
 
 ProcessorStats BatchDrain::stats() const noexcept {
@@ -257,15 +260,9 @@ ProcessorStats BatchDrain::stats() const noexcept {
 void BatchDrain::run() noexcept {
     pthread_setname_np(pthread_self(), "spanloom-export");
     const Scope silent(Context().with_suppression());
-    next_full_ns_ = now_ns() + options_.schedule_delay.ns;
-    next_calibration_ns_ = now_ns() + (tick_clock.is_calibrated() ? kCalibrationNs : 0);
-    for (;;) {
-        const Round round = begin_round();
-        const bool is_busy = drain(round.takes_partial);
-        answer_flushes(round);
-        if (round.is_last) break;
-        sleep(is_busy);
-    }
+    next_full_ns_ = monotonic_ns() + options_.schedule_delay.ns;
+    for (Nap nap = turn(monotonic_ns()); !nap.is_last; nap = turn(monotonic_ns()))
+        sleep(nap);
     uint64_t deadline_ns = 0;
     {
         const std::lock_guard lock(mutex_);
@@ -278,12 +275,19 @@ void BatchDrain::run() noexcept {
     done_.notify_all();
 }
 
+BatchDrain::Nap BatchDrain::turn(uint64_t now_ns) noexcept {
+    const Round round = begin_round(now_ns);
+    const bool is_busy = drain(round.takes_partial);
+    answer_flushes(round);
+    if (round.is_last) return {now_ns, false, true};
+    return nap_after(std::max(now_ns, is_busy ? monotonic_ns() : 0), is_busy);
+}
+
 // Whatever was in a queue before a flush was asked for is seen by the round that sees the flush.
-BatchDrain::Round BatchDrain::begin_round() noexcept {
+BatchDrain::Round BatchDrain::begin_round(uint64_t now_ns) noexcept {
     Round round;
     round.takes_partial = is_rushed_.exchange(false, std::memory_order_relaxed);
     told_.store(0, std::memory_order_relaxed);
-    const uint64_t now = now_ns();
     const std::lock_guard lock(mutex_);
     round.is_last = is_stop_wanted_;
     round.flushes = flushes_wanted_;
@@ -291,8 +295,8 @@ BatchDrain::Round BatchDrain::begin_round() noexcept {
     std::transform(queues_.begin(), queues_.end(), known_queues_.begin(),
                    [](SpanQueue& q) { return &q; });
     const bool is_asked = round.is_last || flushes_wanted_ != flushes_done_;
-    round.takes_partial = round.takes_partial || is_asked || now >= next_full_ns_;
-    if (round.takes_partial) next_full_ns_ = now + options_.schedule_delay.ns;
+    round.takes_partial = round.takes_partial || is_asked || now_ns >= next_full_ns_;
+    if (round.takes_partial) next_full_ns_ = now_ns + options_.schedule_delay.ns;
     return round;
 }
 
@@ -327,7 +331,7 @@ bool BatchDrain::gather() noexcept {
 }
 
 void BatchDrain::export_batch() noexcept {
-    uint64_t deadline_ns = now_ns() + options_.export_timeout.ns;
+    uint64_t deadline_ns = monotonic_ns() + options_.export_timeout.ns;
     {
         const std::lock_guard lock(mutex_);
         deadline_ns = std::min(deadline_ns, deadline_ns_);
@@ -367,22 +371,24 @@ void BatchDrain::answer_flushes(const Round& round) noexcept {
     done_.notify_all();
 }
 
-void BatchDrain::sleep(bool was_busy) noexcept {
-    const uint64_t now = now_ns();
-    if (now >= next_calibration_ns_) {
+BatchDrain::Nap BatchDrain::nap_after(uint64_t now_ns, bool was_busy) noexcept {
+    if (now_ns >= next_calibration_ns_) {
         tick_clock.calibrate();
         next_calibration_ns_ =
-            now + (tick_clock.is_calibrated() ? kCalibrationNs : kFirstCalibrationNs);
+            now_ns + (tick_clock.is_calibrated() ? kCalibrationNs : kFirstCalibrationNs);
     }
     uint64_t until = next_full_ns_;
     if (!tick_clock.is_calibrated()) until = std::min(until, next_calibration_ns_);
-    if (was_busy) {
-        event_.wait_until(std::min(until, now + kBusyNapNs));
-        return;
-    }
+    if (was_busy) return {std::min(until, now_ns + kBusyNapNs), false, false};
     pool_.shrink();
     is_listening_.store(true, std::memory_order_seq_cst);
-    if (told_.load(std::memory_order_seq_cst) < options_.export_batch_max) event_.wait_until(until);
+    // What was told before that is seen at once.
+    if (told_.load(std::memory_order_seq_cst) >= options_.export_batch_max) until = now_ns;
+    return {until, true, false};
+}
+
+void BatchDrain::sleep(const Nap& nap) noexcept {
+    event_.wait_until(nap.until_ns);
     is_listening_.store(false, std::memory_order_relaxed);
 }
 

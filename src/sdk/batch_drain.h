@@ -48,7 +48,9 @@ class OutgoingBatch {
 // new one in the child.
 class BatchDrain : public std::enable_shared_from_this<BatchDrain> {
   public:
-    BatchDrain(std::shared_ptr<SpanExporter> exporter, const BatchOptions& options);
+    // Without a thread of its own, a test takes its turns.
+    BatchDrain(std::shared_ptr<SpanExporter> exporter, const BatchOptions& options,
+               bool has_thread = true);
 
     // From any thread that ends a span.
     void add(const void* tracer, std::string_view message) noexcept;
@@ -58,6 +60,18 @@ class BatchDrain : public std::enable_shared_from_this<BatchDrain> {
 
     const std::shared_ptr<SpanExporter>& exporter() const noexcept { return exporter_; }
     const BatchOptions& options() const noexcept { return options_; }
+
+    // ---- the drain thread, or a test in its place
+    // What it does between two sleeps.
+    struct Nap {
+        uint64_t until_ns = 0;  // it sleeps until then, or until it is woken
+        // It is to be woken as soon as a batch is full. Otherwise spans come in masses, and it
+        // looks again soon.
+        bool is_listening = false;
+        bool is_last = false;
+    };
+    Nap turn(uint64_t now_ns) noexcept;
+    bool is_woken() const noexcept { return event_.is_woken(); }
 
   private:
     SpanQueue* queue() noexcept {
@@ -83,9 +97,10 @@ class BatchDrain : public std::enable_shared_from_this<BatchDrain> {
         bool is_last = false;
         uint64_t flushes = 0;  // asked for before it began
     };
-    Round begin_round() noexcept;
+    Round begin_round(uint64_t now_ns) noexcept;
     void answer_flushes(const Round& round) noexcept;
-    void sleep(bool was_busy) noexcept;
+    Nap nap_after(uint64_t now_ns, bool was_busy) noexcept;
+    void sleep(const Nap& nap) noexcept;
 
     const std::shared_ptr<SpanExporter> exporter_;
     const BatchOptions options_;

@@ -1,6 +1,7 @@
 #include <utility>
 
 #include "sdk/batch_drain.h"
+#include "sdk/fork.h"
 #include "spanloom/processor.h"
 
 namespace spanloom {
@@ -29,7 +30,7 @@ class BatchProcessor final : public SpanProcessor {
         // old drain is left as it is: nobody in this process may touch it again.
         const auto exporter = drain_->exporter();
         const BatchOptions options = drain_->options();
-        new std::shared_ptr<sdk::BatchDrain>(drain_);
+        detail::leave_to_parent(drain_);
         exporter->after_fork_in_child();
         drain_ = std::make_shared<sdk::BatchDrain>(exporter, options);
     }

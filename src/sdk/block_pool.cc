@@ -68,8 +68,11 @@ void give_block(uint8_t* block, size_t bytes) noexcept {
     std::free(block);
 }
 
-void reset_blocks_after_fork() noexcept {
-    new (&blocks()) Blocks;
+void lock_blocks() noexcept {
+    blocks().mutex.lock();
+}
+void unlock_blocks() noexcept {
+    blocks().mutex.unlock();
 }
 
 }  // namespace spanloom::sdk

@@ -11,7 +11,8 @@ namespace spanloom::sdk {
 uint8_t* take_block(size_t bytes, size_t& got) noexcept;
 void give_block(uint8_t* block, size_t bytes) noexcept;
 
-// In the child of a fork: another thread may have held the lock.
-void reset_blocks_after_fork() noexcept;
+// Around a fork, so that the child finds no lock taken.
+void lock_blocks() noexcept;
+void unlock_blocks() noexcept;
 
 }  // namespace spanloom::sdk

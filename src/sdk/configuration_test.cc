@@ -344,6 +344,52 @@ TEST_CASE("redaction can be switched on from outside") {
     CHECK(c.redaction.blocked_keys == std::vector<std::string>{"a.*", "b"});
 }
 
+TEST_CASE("noise can be turned down from outside") {
+    const Configuration c = by_environment({{"SPANLOOM_DURATION_MIN", "3"},
+                                            {"SPANLOOM_TRACE_SPANS_MAX", "0"},
+                                            {"SPANLOOM_SPAN_ALIVE_MAX", "250"},
+                                            {"SPANLOOM_TRACERS_OFF", "redis*, pool,"},
+                                            {"SPANLOOM_BAGGAGE_ATTRIBUTES", "tenant, app.*"}});
+    CHECK(problems(c).empty());
+    CHECK(c.duration_min.ns == 3'000'000);
+    CHECK(c.trace_spans_max == 0);
+    CHECK(c.debug.span_alive_max.ns == 250'000'000);
+    REQUIRE(c.tracers.size() == 2);
+    CHECK(c.tracers[0].first == "redis*");
+    CHECK_FALSE(c.tracers[0].second.is_enabled);
+    CHECK(c.tracers[1].first == "pool");
+    CHECK(c.baggage_attributes == std::vector<std::string>{"tenant", "app.*"});
+    CHECK(by_environment({}).trace_spans_max == 10'000);
+    CHECK_FALSE(problems(by_environment({{"SPANLOOM_DURATION_MIN", "soon"}})).empty());
+}
+
+TEST_CASE("a file turns noise down") {
+    const Configuration c = by_file(kProvider + R"(  tracer_configurator/development:
+    tracers: [{name: "pool*", config: {enabled: false}}]
+distribution:
+  spanloom:
+    duration_min: 3
+    trace_spans_max: 500
+    tracers: [{name: pool, duration_min: 7}, {name: redis, enabled: false}]
+    baggage_attributes: [tenant]
+    debug: {enabled: true, span_alive_max: 250}
+)");
+    CHECK(problems(c).empty());
+    CHECK(c.duration_min.ns == 3'000'000);
+    CHECK(c.trace_spans_max == 500);
+    CHECK(c.baggage_attributes == std::vector<std::string>{"tenant"});
+    CHECK(c.debug.is_enabled);
+    CHECK(c.debug.span_alive_max.ns == 250'000'000);
+    REQUIRE(c.tracers.size() == 3);
+    CHECK(c.tracers[0].first == "pool");
+    CHECK(c.tracers[0].second.is_enabled);
+    CHECK(c.tracers[0].second.duration_min.ns == 7'000'000);
+    CHECK_FALSE(c.tracers[1].second.is_enabled);
+    CHECK(c.tracers[2].first == "pool*");
+    CHECK(refusal(kProvider + "distribution:\n  spanloom:\n    tracers: [{enabled: false}]\n")
+              .find("a name") != std::string::npos);
+}
+
 // ---- the declarative file
 
 TEST_CASE("a file describes everything") {

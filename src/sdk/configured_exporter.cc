@@ -1,6 +1,6 @@
 #include "sdk/configured_exporter.h"
 
-#include "spanloom/otlp_exporter.h"
+#include <utility>
 
 namespace spanloom::sdk {
 
@@ -28,7 +28,7 @@ OtlpOptions otlp_options(const ExporterConfiguration& configuration) {
 }  // namespace
 
 std::shared_ptr<SpanExporter> exporter_of(const ExporterConfiguration& configuration,
-                                          std::vector<std::string>& problems) {
+                                          std::vector<std::string>& problems, Listener listener) {
     std::string problem;
     std::shared_ptr<SpanExporter> exporter;
     switch (configuration.kind) {
@@ -38,9 +38,13 @@ std::shared_ptr<SpanExporter> exporter_of(const ExporterConfiguration& configura
         case ExporterConfiguration::Kind::kOtlpFile:
             exporter = make_otlp_file_exporter(configuration.file, &problem);
             break;
-        default:
-            exporter = make_otlp_exporter(otlp_options(configuration), &problem);
+        default: {
+            OtlpOptions options = otlp_options(configuration);
+            options.on_problem = listener.callback;
+            options.on_problem_user = listener.user;
+            exporter = make_otlp_exporter(std::move(options), &problem);
             break;
+        }
     }
     if (!problem.empty()) problems.push_back(problem);
     return exporter;

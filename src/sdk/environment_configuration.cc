@@ -44,6 +44,7 @@ class Reader {
         read_propagators();
         read_processors();
         read_redaction();
+        read_noise();
         if (text("OTEL_ENTITIES")) problem("OTEL_ENTITIES is not supported and ignored");
         // Last: a remote sampler asks for the service by its name.
         read_sampler();
@@ -359,6 +360,23 @@ class Reader {
             while (!rest.empty())
                 out_.redaction.blocked_keys.emplace_back(take_listed(rest));
         }
+    }
+
+    void read_noise() {
+        read_ms("SPANLOOM_DURATION_MIN", out_.duration_min);
+        read("SPANLOOM_TRACE_SPANS_MAX", 0, out_.trace_spans_max);
+        read_ms("SPANLOOM_SPAN_ALIVE_MAX", out_.debug.span_alive_max);
+        const std::string off = text("SPANLOOM_TRACERS_OFF").value_or("");
+        for (std::string_view rest = off; !rest.empty();) {
+            TracerConfig config;
+            config.is_enabled = false;
+            if (const std::string_view name = take_listed(rest); !name.empty())
+                out_.tracers.emplace_back(name, config);
+        }
+        const std::string baggage = text("SPANLOOM_BAGGAGE_ATTRIBUTES").value_or("");
+        for (std::string_view rest = baggage; !rest.empty();)
+            if (const std::string_view key = take_listed(rest); !key.empty())
+                out_.baggage_attributes.emplace_back(key);
     }
 
     const SystemSource& source_;

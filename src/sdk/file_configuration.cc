@@ -413,10 +413,37 @@ class FileReader {
     }
 
     // ---- distribution.spanloom: what is ours
+    // Before the specification's, which know of no durations.
+    Result<void> read_own_tracers(const YamlNode& node) {
+        TRY(expect(node, YamlNode::Kind::kList, "tracers", "a list"));
+        std::vector<std::pair<std::string, TracerConfig>> own;
+        for (const YamlNode& tracer : node.items) {
+            TRY(only_keys(tracer, "tracers", {"name", "enabled", "duration_min"}));
+            auto& [name, config] = own.emplace_back();
+            TRY(read(tracer, "name", name));
+            if (name.empty()) return wrong(tracer, "a tracer", "a name");
+            TRY(read(tracer, "enabled", config.is_enabled));
+            TRY(read(tracer, "duration_min", config.duration_min));
+        }
+        out_.tracers.insert(out_.tracers.begin(), own.begin(), own.end());
+        return {};
+    }
     Result<void> read_distribution(const YamlNode* node) {
         const YamlNode* ours = node == nullptr ? nullptr : present(*node, "spanloom");
-        const YamlNode* redaction = ours == nullptr ? nullptr : ours->find("redaction");
-        if (ours != nullptr) TRY(only_keys(*ours, "distribution.spanloom", {"redaction"}));
+        if (ours == nullptr) return {};
+        TRY(only_keys(*ours, "distribution.spanloom",
+                      {"redaction", "duration_min", "trace_spans_max", "tracers", "debug",
+                       "baggage_attributes"}));
+        TRY(read(*ours, "duration_min", out_.duration_min));
+        TRY(read(*ours, "trace_spans_max", out_.trace_spans_max));
+        TRY(read(*ours, "baggage_attributes", out_.baggage_attributes));
+        if (const YamlNode* debug = present(*ours, "debug")) {
+            TRY(only_keys(*debug, "debug", {"enabled", "span_alive_max"}));
+            TRY(read(*debug, "enabled", out_.debug.is_enabled));
+            TRY(read(*debug, "span_alive_max", out_.debug.span_alive_max));
+        }
+        if (const YamlNode* tracers = present(*ours, "tracers")) TRY(read_own_tracers(*tracers));
+        const YamlNode* redaction = ours->find("redaction");
         if (redaction == nullptr) return {};
         out_.is_redacting = true;
         RedactionOptions& options = out_.redaction;

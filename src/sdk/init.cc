@@ -1,11 +1,14 @@
 #include "spanloom/init.h"
 
-#include <cstdio>
+#include <algorithm>
 #include <exception>
+#include <initializer_list>
 #include <utility>
 
 #include "sdk/configured_exporter.h"
+#include "sdk/diagnostics.h"
 #include "sdk/signal_flush.h"
+#include "spanloom/baggage_processor.h"
 #include "spanloom/configuration.h"
 #include "spanloom/propagators.h"
 
@@ -42,18 +45,34 @@ class Initializer {
         made.resource = configuration_.resource.merge(given).merge(options_.resource);
         made.sampler = options_.sampler != nullptr ? options_.sampler : configuration_.sampler;
         made.limits = options_.limits.value_or(configuration_.limits);
-        made.processors = options_.processors;
+        if (!configuration_.baggage_attributes.empty())
+            made.processors.push_back(make_baggage_processor(configuration_.baggage_attributes));
+        made.processors.insert(made.processors.end(), options_.processors.begin(),
+                               options_.processors.end());
         add_exporters(made.processors);
         made.tracers = std::move(options_.tracers);
         made.tracers.insert(made.tracers.end(), configuration_.tracers.begin(),
                             configuration_.tracers.end());
         made.duration_min = options_.duration_min;
+        if (made.duration_min.ns == 0) made.duration_min = configuration_.duration_min;
+        made.trace_spans_max = options_.trace_spans_max.value_or(configuration_.trace_spans_max);
         made.debug = options_.debug;
-        const std::string& level = configuration_.log_level;
-        made.debug.is_enabled = made.debug.is_enabled || level == "debug" || level == "trace";
-        made.diagnostic = options_.diagnostic;
+        if (made.debug.span_alive_max.ns == DebugOptions().span_alive_max.ns)
+            made.debug.span_alive_max = configuration_.debug.span_alive_max;
+        made.debug.is_enabled = made.debug.is_enabled || configuration_.debug.is_enabled ||
+                                is_level({"debug", "trace", "verbose", "all"});
+        made.diagnostic = diagnostic();
         made.diagnostic_user = options_.diagnostic_user;
         return made;
+    }
+
+    bool is_level(std::initializer_list<std::string_view> levels) const {
+        return std::find(levels.begin(), levels.end(), configuration_.log_level) != levels.end();
+    }
+    DiagnosticCallback diagnostic() const {
+        if (options_.diagnostic != nullptr || !is_level({"none", "fatal", "error"}))
+            return options_.diagnostic;
+        return [](std::string_view, void*) {};
     }
 
     void add_exporters(std::vector<std::shared_ptr<SpanProcessor>>& processors) {
@@ -65,7 +84,8 @@ class Initializer {
             return;
         }
         for (const ProcessorConfiguration& processor : configuration_.processors) {
-            auto exporter = sdk::exporter_of(processor.exporter, configuration_.problems);
+            auto exporter = sdk::exporter_of(processor.exporter, configuration_.problems,
+                                             {diagnostic(), options_.diagnostic_user});
             if (exporter == nullptr) continue;
             exporter = redacting(std::move(exporter));
             processors.push_back(
@@ -86,11 +106,7 @@ class Initializer {
     std::string report() const {
         std::string all;
         for (const std::string& problem : configuration_.problems) {
-            if (options_.diagnostic != nullptr) {
-                options_.diagnostic(problem, options_.diagnostic_user);
-            } else if (configuration_.log_level != "none") {
-                std::fputs(("spanloom: " + problem + "\n").c_str(), stderr);
-            }
+            sdk::tell_owner(diagnostic(), options_.diagnostic_user, problem);
             if (!all.empty()) all += "; ";
             all += problem;
         }

@@ -70,6 +70,40 @@ TEST_CASE("redaction, from the environment, before the exporter sees anything") 
     CHECK(exporter->spans()[0].attribute("user.id") == "\"ada@example.com\"");
 }
 
+TEST_CASE("noise is turned down by what is configured, and what is reported reaches the callback") {
+    const EnvironmentScope environment({{"SPANLOOM_DURATION_MIN", "60000"},
+                                        {"SPANLOOM_TRACERS_OFF", "redis*"},
+                                        {"SPANLOOM_BAGGAGE_ATTRIBUTES", "tenant"},
+                                        {"SPANLOOM_TRACE_SPANS_MAX", "2"},
+                                        {"OTEL_LOG_LEVEL", "debug"}});
+    auto exporter = std::make_shared<InMemoryExporter>();
+    std::string told;
+    InitOptions options;
+    options.exporter = exporter;
+    options.diagnostic = [](std::string_view message, void* user) {
+        *static_cast<std::string*>(user) += message;
+    };
+    options.diagnostic_user = &told;
+    auto telemetry = init(options);
+    {
+        const Scope scope(
+            Context::current().with_baggage(Baggage().set("tenant", "acme").set("other", "x")));
+        const ActiveSpan request = get_tracer("test").start_active("request");
+        const Span quick = get_tracer("test").start_span("too short");
+        CHECK_FALSE(get_tracer("redis").start_span("off").is_recording());
+        const Span third = get_tracer("test").start_span("too short");
+        CHECK_FALSE(third.is_recording());
+    }
+    CHECK(telemetry.force_flush(Duration::from_ms(30'000)));
+    REQUIRE(exporter->spans().size() == 1);
+    CHECK(exporter->spans()[0].attribute("tenant") == "\"acme\"");
+    CHECK(exporter->spans()[0].attributes.size() == 1);
+    const ProviderStats stats = telemetry.provider().stats();
+    CHECK(stats.filtered == 1);
+    CHECK(stats.too_many == 1);
+    CHECK(told.find("more than 2 spans") != std::string::npos);
+}
+
 TEST_CASE("ten percent are one variable away") {
     const EnvironmentScope environment(
         {{"OTEL_TRACES_SAMPLER", "parentbased_traceidratio"}, {"OTEL_TRACES_SAMPLER_ARG", "0.1"}});

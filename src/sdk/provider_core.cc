@@ -3,27 +3,14 @@
 #include <algorithm>
 #include <exception>
 
+#include "base/glob.h"
 #include "otlp/writer.h"
 #include "sdk/fork.h"
+#include "sdk/processor_calls.h"
+#include "sdk/system_source.h"
 #include "spanloom/timestamp.h"
 
 namespace spanloom::detail {
-namespace {
-
-// Only `*` is special: it stands for any text.
-bool matches(std::string_view pattern, std::string_view text) {
-    const size_t star = pattern.find('*');
-    if (star == std::string_view::npos) return pattern == text;
-    if (text.substr(0, star) != pattern.substr(0, star)) return false;
-    const std::string_view rest = pattern.substr(star + 1);
-    for (size_t at = star; at <= text.size(); ++at) {
-        if (matches(rest, text.substr(at))) return true;
-    }
-    return false;
-}
-
-}  // namespace
-
 TracerName::TracerName(std::string_view name_text, std::string_view version_text,
                        std::string_view schema_url_text, AttributeList attributes)
     : name(sdk::clean_text(name_text, UINT32_MAX)),
@@ -39,7 +26,7 @@ TracerName::TracerName(std::string_view name_text, std::string_view version_text
 }
 
 ProviderCore::ProviderCore(ProviderOptions given)
-    : options(std::move(given)), owner_(next_owner()) {
+    : options(std::move(given)), watch(options), owner_(next_owner()) {
     if (options.sampler == nullptr)
         options.sampler = make_parent_based_sampler({make_always_on_sampler()});
     sampler = options.sampler.get();
@@ -65,7 +52,7 @@ TracerCore* ProviderCore::find_tracer(const TracerName& name) {
     tracer.duration_min_ns = options.duration_min.ns;
     tracer.name = name;
     const auto rule = std::find_if(options.tracers.begin(), options.tracers.end(),
-                                   [&](const auto& r) { return matches(r.first, name.name); });
+                                   [&](const auto& r) { return glob_match(r.first, name.name); });
     if (rule != options.tracers.end()) {
         tracer.is_enabled = rule->second.is_enabled;
         tracer.duration_min_ns = std::max(tracer.duration_min_ns, rule->second.duration_min.ns);
@@ -77,9 +64,7 @@ TracerCore* ProviderCore::find_tracer(const TracerName& name) {
 
 void ProviderCore::lead(TracerEntry* entry, const TracerName& name) {
     const std::lock_guard lock(mutex_);
-    if (is_shut_down.load()) return;
     TracerCore* tracer = find_tracer(name);
-    if (std::find(led_.begin(), led_.end(), entry) == led_.end()) led_.push_back(entry);
     __atomic_store_n(&entry->core, tracer->is_enabled ? tracer : nullptr, __ATOMIC_RELEASE);
 }
 
@@ -98,26 +83,13 @@ TracerEntry* ProviderCore::entry(const TracerName& name) {
 }
 
 bool ProviderCore::force_flush(Deadline deadline) noexcept {
-    bool is_done = true;
-    for (const auto& processor : options.processors)
-        is_done = processor->force_flush(deadline) && is_done;
-    return is_done;
+    return sdk::flush_all(options.processors, deadline);
 }
 
 bool ProviderCore::shutdown(Deadline deadline) noexcept {
     if (is_shut_down.exchange(true)) return true;
-    {
-        const std::lock_guard lock(mutex_);
-        for (TracerEntry* entry : led_) {
-            TracerCore* core = __atomic_load_n(&entry->core, __ATOMIC_RELAXED);
-            if (core != nullptr && core->provider == this)
-                __atomic_store_n(&entry->core, nullptr, __ATOMIC_RELEASE);
-        }
-        led_.clear();
-    }
-    bool is_done = true;
-    for (const auto& processor : options.processors)
-        is_done = processor->shutdown(deadline) && is_done;
+    const bool is_done = sdk::shut_down_all(options.processors, deadline);
+    watch.shut_down(deadline, stats());
     return is_done;
 }
 
@@ -138,6 +110,8 @@ ProviderStats ProviderCore::stats() const noexcept {
             // Ended first: a span that ends in between must not make `live` negative.
             stats.ended += counted.counts.ended.load(std::memory_order_acquire);
             stats.filtered += counted.counts.filtered.load(std::memory_order_relaxed);
+            stats.too_many += counted.counts.too_many.load(std::memory_order_relaxed);
+            stats.late_calls += counted.counts.late.load(std::memory_order_relaxed);
         }
         for (const Counted& counted : counted_) {
             stats.started += counted.counts.started.load(std::memory_order_relaxed);
@@ -146,20 +120,9 @@ ProviderStats ProviderCore::stats() const noexcept {
     }
     stats.live = stats.started > stats.ended ? stats.started - stats.ended : 0;
     stats.dropped_letters = dropped_letters.load(std::memory_order_relaxed);
-    for (const auto& processor : options.processors) {
-        const ProcessorStats one = processor->stats();
-        stats.processors.received += one.received;
-        stats.processors.exported += one.exported;
-        stats.processors.rejected += one.rejected;
-        stats.processors.failed += one.failed;
-        stats.processors.dropped_queue_full += one.dropped_queue_full;
-        stats.processors.dropped_after_shutdown += one.dropped_after_shutdown;
-        stats.processors.dropped_at_shutdown += one.dropped_at_shutdown;
-        stats.processors.dropped_too_big += one.dropped_too_big;
-        stats.processors.queued += one.queued;
-        stats.processors.queue_bytes += one.queue_bytes;
-        stats.processors.queue_bytes_max += one.queue_bytes_max;
-    }
+    stats.late_calls += late_letters.load(std::memory_order_relaxed);
+    for (const auto& processor : options.processors)
+        stats.processors += processor->stats();
     return stats;
 }
 
@@ -170,7 +133,17 @@ void ProviderCore::after_fork_in_child() noexcept {
         counted.counts.not_sampled.store(0, std::memory_order_relaxed);
         counted.counts.ended.store(0, std::memory_order_relaxed);
         counted.counts.filtered.store(0, std::memory_order_relaxed);
+        counted.counts.too_many.store(0, std::memory_order_relaxed);
+        counted.counts.late.store(0, std::memory_order_relaxed);
+        counted.counts.next_look = counted.counts.looked_at = 0;
     }
+    dropped_letters.store(0, std::memory_order_relaxed);
+    late_letters.store(0, std::memory_order_relaxed);
+    try {
+        sdk::renew_identity(options.resource, sdk::SystemSource::of_this_process());
+    } catch (...) {  // out of memory: under the parent's name then
+    }
+    watch.after_fork_in_child();
     for (const auto& processor : options.processors)
         processor->after_fork_in_child();
 }

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "sdk/span_record.h"
+#include "sdk/span_watch.h"
 #include "sdk/thread_state.h"
 #include "spanloom/tracer_provider.h"
 
@@ -23,6 +24,11 @@ struct alignas(64) ThreadCounts {
     std::atomic<uint64_t> not_sampled = 0;
     std::atomic<uint64_t> ended = 0;
     std::atomic<uint64_t> filtered = 0;
+    std::atomic<uint64_t> too_many = 0;
+    std::atomic<uint64_t> late = 0;
+    // SpanWatch's; the thread's own: the count of started spans at which it looks again.
+    uint64_t next_look = 0;
+    uint64_t looked_at = 0;
 
     static void add(std::atomic<uint64_t>& count) noexcept {
         count.store(count.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
@@ -82,15 +88,23 @@ class ProviderCore {
     std::vector<SpanProcessor*> on_end;
     std::atomic<bool> is_shut_down = false;
     std::atomic<uint64_t> dropped_letters = 0;
+    std::atomic<uint64_t> late_letters = 0;
 
     ProviderOptions options;
+    sdk::SpanWatch watch;
 
     // Makes an entry (of this provider or the global one) lead to this provider's tracer.
     void lead(TracerEntry* entry, const TracerName& name);
 
     // Around a fork.
-    void lock() noexcept { mutex_.lock(); }
-    void unlock() noexcept { mutex_.unlock(); }
+    void lock() noexcept {
+        mutex_.lock();
+        watch.lock();
+    }
+    void unlock() noexcept {
+        watch.unlock();
+        mutex_.unlock();
+    }
 
   private:
     TracerCore* find_tracer(const TracerName& name);
@@ -100,7 +114,6 @@ class ProviderCore {
     mutable std::mutex mutex_;  // of what is below
     std::deque<TracerCore> tracers_;
     std::deque<std::pair<const TracerCore*, TracerEntry>> entries_;
-    std::vector<TracerEntry*> led_;
     struct Counted {
         explicit Counted(ThreadState* of) : thread(of) {}
         ThreadState* thread;
@@ -108,5 +121,13 @@ class ProviderCore {
     };
     std::deque<Counted> counted_;
 };
+
+struct ProviderAccess {
+    static ProviderCore* core(const TracerProvider& provider) noexcept { return provider.core_; }
+};
+
+// Around a fork: the lock of the global provider and its tracers.
+void lock_global_provider() noexcept;
+void unlock_global_provider() noexcept;
 
 }  // namespace spanloom::detail

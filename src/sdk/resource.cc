@@ -30,7 +30,16 @@ Resource::Resource(AttributeList attributes, std::string_view schema_url)
 
 void Resource::set(std::string_view key, const AttributeValue& value) {
     if (key.empty() || value.type() == AttributeValue::Type::kEmpty) return;
+    put(OwnedAttribute(key, value));
+}
+
+void Resource::set_of_process(std::string_view key, const AttributeValue& value) {
     OwnedAttribute attribute(key, value);
+    attribute.is_of_process = true;
+    put(std::move(attribute));
+}
+
+void Resource::put(OwnedAttribute attribute) {
     const auto found = std::find_if(attributes_.begin(), attributes_.end(),
                                     [&](const auto& a) { return a.key == attribute.key; });
     if (found != attributes_.end()) {

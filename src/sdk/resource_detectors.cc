@@ -107,9 +107,10 @@ Resource detect_service(const SystemSource& source) {
     // RFC 9562, version 4.
     const uint64_t high = (source.random() & 0xffffffffffff0fff) | 0x4000;
     const uint64_t low = (source.random() & 0x3fffffffffffffff) | 0x8000000000000000;
-    resource.set("service.instance.id",
-                 fmt::format("{:08x}-{:04x}-{:04x}-{:04x}-{:012x}", high >> 32, high >> 16 & 0xffff,
-                             high & 0xffff, low >> 48, low & 0xffffffffffff));
+    resource.set_of_process(
+        "service.instance.id",
+        fmt::format("{:08x}-{:04x}-{:04x}-{:04x}-{:012x}", high >> 32, high >> 16 & 0xffff,
+                    high & 0xffff, low >> 48, low & 0xffffffffffff));
     set_text(resource, "service.name", first_variable(source, {"OTEL_SERVICE_NAME"}));
     return resource;
 }
@@ -139,8 +140,8 @@ Resource detect_host(const SystemSource& source) {
 
 Resource detect_process(const SystemSource& source) {
     Resource resource({}, kResourceSchemaUrl);
-    resource.set("process.pid", source.process_id);
-    resource.set("process.parent_pid", source.parent_process_id);
+    resource.set_of_process("process.pid", source.process_id);
+    resource.set_of_process("process.parent_pid", source.parent_process_id);
     if (const auto path = source.read_link("/proc/self/exe")) {
         resource.set("process.executable.path", *path);
         resource.set("process.executable.name",
@@ -149,6 +150,17 @@ Resource detect_process(const SystemSource& source) {
     if (const auto passwd = source.read_file("/etc/passwd"))
         set_text(resource, "process.owner", user_name(*passwd, source.user_id));
     return resource;
+}
+
+void renew_identity(Resource& resource, const SystemSource& source) {
+    const Resource now = detect_process(source).merge(detect_service(source));
+    std::vector<OwnedAttribute> stale;
+    for (const OwnedAttribute& attribute : resource.attributes())
+        if (attribute.is_of_process) stale.push_back(attribute);
+    for (const OwnedAttribute& attribute : stale) {
+        const OwnedAttribute* own = now.find(attribute.key);
+        if (own != nullptr && own->is_of_process) resource.put(*own);
+    }
 }
 
 std::string container_id(std::string_view cgroup, std::string_view mount_info) {

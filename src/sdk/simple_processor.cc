@@ -1,28 +1,25 @@
 #include <mutex>
 #include <utility>
 
+#include "sdk/background_thread.h"
+#include "sdk/fork.h"
 #include "spanloom/processor.h"
 
 namespace spanloom {
 namespace {
 
-// Exports on the thread that ends the span, one span at a time.
-class SimpleProcessor final : public SpanProcessor {
+// What a SimpleProcessor works with, shared with calls that outlast their deadline. A fork makes a
+// new one in the child.
+class SimpleExport {
   public:
-    SimpleProcessor(std::shared_ptr<SpanExporter> exporter, Duration export_timeout)
-        : exporter_(std::move(exporter)), export_timeout_(export_timeout) {}
+    SimpleExport(std::shared_ptr<SpanExporter> to, Duration timeout)
+        : exporter(std::move(to)), export_timeout(timeout) {}
 
-    unsigned interests() const noexcept override { return kOnEnd; }
-
-    void on_end(const ReadableSpan& span) noexcept override {
-        if (!span.context().is_sampled()) return;
+    void add(const ReadableSpan& span) noexcept {
+        count(&ProcessorStats::received);
         const Scope silent(Context().with_suppression());
-        const std::lock_guard lock(mutex_);
-        ++stats_.received;
-        if (is_shut_down_) {
-            ++stats_.dropped_after_shutdown;
-            return;
-        }
+        const std::lock_guard lock(export_mutex_);
+        if (is_shut_down()) return count(&ProcessorStats::dropped_after_shutdown);
         const std::string_view message = span.message();
         const SpanSource& source = span.source();
         const SpanGroup group{source.scope, source.scope_schema_url, &message, 1};
@@ -30,85 +27,79 @@ class SimpleProcessor final : public SpanProcessor {
             resource_ = source.resource;
             encoded_resource_ = resource_ == nullptr ? "" : resource_->encode();
         }
-        const ExportResult result = exporter_->export_spans(
+        const ExportResult result = exporter->export_spans(
             {encoded_resource_, resource_ == nullptr ? std::string_view() : resource_->schema_url(),
              &group, 1, 1, message.size()},
-            export_timeout_);
-        if (result.status != ExportResult::Status::kSuccess) {
-            ++stats_.failed;
-        } else {
-            ++(result.rejected_spans == 0 ? stats_.exported : stats_.rejected);
-        }
+            export_timeout);
+        if (result.status != ExportResult::Status::kSuccess) return count(&ProcessorStats::failed);
+        count(result.rejected_spans == 0 ? &ProcessorStats::exported : &ProcessorStats::rejected);
     }
-
-    bool force_flush(Deadline deadline) noexcept override {
-        return exporter_->force_flush(deadline);
+    // Behind the export that may be going on.
+    bool flush(Deadline deadline) noexcept {
+        const std::lock_guard lock(export_mutex_);
+        return exporter->force_flush(deadline);
     }
-    bool shutdown(Deadline deadline) noexcept override {
-        {
-            const std::lock_guard lock(mutex_);
-            if (std::exchange(is_shut_down_, true)) return true;
-        }
-        return exporter_->shutdown(deadline);
+    // True for the first that asks.
+    bool begin_shutdown() noexcept {
+        const std::lock_guard lock(mutex_);
+        return !std::exchange(is_shut_down_, true);
     }
-    ProcessorStats stats() const noexcept override {
+    ProcessorStats stats() const noexcept {
         const std::lock_guard lock(mutex_);
         return stats_;
     }
 
+    const std::shared_ptr<SpanExporter> exporter;
+    const Duration export_timeout;
+
   private:
-    std::shared_ptr<SpanExporter> exporter_;
-    Duration export_timeout_;
-    mutable std::mutex mutex_;
+    void count(uint64_t ProcessorStats::* what) noexcept {
+        const std::lock_guard lock(mutex_);
+        ++(stats_.*what);
+    }
+    bool is_shut_down() const noexcept {
+        const std::lock_guard lock(mutex_);
+        return is_shut_down_;
+    }
+
+    std::mutex export_mutex_;  // of the exporter and the next two; held while it exports
     const Resource* resource_ = nullptr;
     std::string encoded_resource_;
+    mutable std::mutex mutex_;  // of the rest
     ProcessorStats stats_;
     bool is_shut_down_ = false;
 };
 
-// Hands everything on, in order.
-class MultiProcessor final : public SpanProcessor {
+// Exports on the thread that ends the span, one span at a time.
+class SimpleProcessor final : public SpanProcessor {
   public:
-    explicit MultiProcessor(std::vector<std::shared_ptr<SpanProcessor>> processors)
-        : processors_(std::move(processors)) {}
+    SimpleProcessor(std::shared_ptr<SpanExporter> exporter, Duration export_timeout)
+        : export_(std::make_shared<SimpleExport>(std::move(exporter), export_timeout)) {}
 
-    unsigned interests() const noexcept override {
-        unsigned all = 0;
-        for (const auto& processor : processors_)
-            all |= processor->interests();
-        return all;
-    }
-    void on_start(Span& span, const Context& parent) noexcept override {
-        for (const auto& processor : processors_)
-            processor->on_start(span, parent);
-    }
-    void on_ending(Span& span) noexcept override {
-        for (const auto& processor : processors_)
-            processor->on_ending(span);
-    }
+    unsigned interests() const noexcept override { return kOnEnd; }
     void on_end(const ReadableSpan& span) noexcept override {
-        for (const auto& processor : processors_)
-            processor->on_end(span);
+        if (span.context().is_sampled()) export_->add(span);
     }
     bool force_flush(Deadline deadline) noexcept override {
-        bool is_done = true;
-        for (const auto& processor : processors_)
-            is_done = processor->force_flush(deadline) && is_done;
-        return is_done;
+        return sdk::call_punctually([to = export_, deadline] { return to->flush(deadline); },
+                                    deadline);
     }
     bool shutdown(Deadline deadline) noexcept override {
-        bool is_done = true;
-        for (const auto& processor : processors_)
-            is_done = processor->shutdown(deadline) && is_done;
-        return is_done;
+        if (!export_->begin_shutdown()) return true;
+        return sdk::call_punctually(
+            [to = export_, deadline] { return to->exporter->shutdown(deadline); }, deadline);
     }
+    ProcessorStats stats() const noexcept override { return export_->stats(); }
+
     void after_fork_in_child() noexcept override {
-        for (const auto& processor : processors_)
-            processor->after_fork_in_child();
+        // Another thread of the parent may have been exporting: its locks stay taken here.
+        detail::leave_to_parent(export_);
+        export_->exporter->after_fork_in_child();
+        export_ = std::make_shared<SimpleExport>(export_->exporter, export_->export_timeout);
     }
 
   private:
-    std::vector<std::shared_ptr<SpanProcessor>> processors_;
+    std::shared_ptr<SimpleExport> export_;
 };
 
 }  // namespace
@@ -116,11 +107,6 @@ class MultiProcessor final : public SpanProcessor {
 std::shared_ptr<SpanProcessor> make_simple_processor(std::shared_ptr<SpanExporter> exporter,
                                                      Duration export_timeout) {
     return std::make_shared<SimpleProcessor>(std::move(exporter), export_timeout);
-}
-
-std::shared_ptr<SpanProcessor> make_multi_processor(
-    std::vector<std::shared_ptr<SpanProcessor>> processors) {
-    return std::make_shared<MultiProcessor>(std::move(processors));
 }
 
 }  // namespace spanloom

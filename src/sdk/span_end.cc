@@ -62,9 +62,14 @@ namespace {
     if ((record->dropped_attributes | record->dropped_events | record->dropped_links) != 0)
         [[unlikely]]
         append_dropped_counts(record);
-    ThreadCounts::add(provider->counts(thread).ended);
-    // A span of the parent process ends there too: it is not the child's to report.
-    if (record->fork_number != fork_number.load(std::memory_order_relaxed)) return;
+    // A span of the parent process ends there too: it is not the child's to count and report.
+    if (record->fork_number != fork_number.load(std::memory_order_relaxed)) [[unlikely]]
+        return;
+    ThreadCounts& counts = provider->counts(thread);
+    ThreadCounts::add(counts.ended);
+    if (provider->watch.flags.load(std::memory_order_relaxed) != 0 &&
+        !provider->watch.keeps(record, counts)) [[unlikely]]
+        return;
     hand_to_processors(record, provider);
 }
 

@@ -44,6 +44,19 @@ void post(SpanRecord* record, uint64_t generation, Letter::Kind kind, StatusCode
     }
 }
 
+void count_late(const SpanRecord* record) noexcept {
+    if (const TracerCore* tracer = record->tracer(); tracer != nullptr)
+        tracer->provider->late_letters.fetch_add(1, std::memory_order_relaxed);
+}
+
+// False where the span has ended: what it would be told is counted as too late.
+bool hears(const SpanRecord* record, uint64_t generation) noexcept {
+    if (record == nullptr) return false;
+    if (record->generation.load(std::memory_order_acquire) == generation) return true;
+    count_late(record);
+    return false;
+}
+
 std::string_view key_of(std::string_view field) noexcept {
     otlp::WireReader reader(field);
     reader.next();
@@ -99,12 +112,21 @@ void read_letters(SpanRecord* record) noexcept {
     while (oldest != nullptr) {
         Letter* letter = std::exchange(oldest, oldest->next);
         // Others were meant for a span that had this record before.
-        if (letter->generation == generation) read_letter(record, *letter);
+        if (letter->generation == generation) {
+            read_letter(record, *letter);
+        } else {
+            count_late(record);
+        }
         std::free(letter);
     }
 }
 
 }  // namespace detail
+
+SpanHandle Span::handle() const noexcept {
+    if (!is_recording_) return {context(), nullptr, 0};
+    return {record_->context, record_, record_->generation.load(std::memory_order_relaxed)};
+}
 
 bool SpanHandle::is_recording() const noexcept {
     return record_ != nullptr && record_->generation.load(std::memory_order_acquire) == generation_;
@@ -124,7 +146,8 @@ static void post_encoded(SpanRecord* record, uint64_t generation, Letter::Kind k
 
 const SpanHandle& SpanHandle::set_attribute(std::string_view key,
                                             const AttributeValue& value) const noexcept {
-    if (!is_recording() || key.empty() || value.type() == AttributeValue::Type::kEmpty)
+    if (key.empty() || value.type() == AttributeValue::Type::kEmpty ||
+        !detail::hears(record_, generation_))
         return *this;
     post_encoded(record_, generation_, Letter::Kind::kAttribute,
                  [&](sdk::EncodeBuffer& buffer, const sdk::EncodeLimits& limits,
@@ -136,7 +159,7 @@ const SpanHandle& SpanHandle::set_attribute(std::string_view key,
 
 const SpanHandle& SpanHandle::add_event(std::string_view name, AttributeList attributes,
                                         Timestamp time) const noexcept {
-    if (!is_recording()) return *this;
+    if (!detail::hears(record_, generation_)) return *this;
     post_encoded(record_, generation_, Letter::Kind::kEvent,
                  [&](sdk::EncodeBuffer& buffer, const sdk::EncodeLimits& limits,
                      const SpanLimits& span_limits) noexcept {
@@ -149,20 +172,20 @@ const SpanHandle& SpanHandle::add_event(std::string_view name, AttributeList att
 const SpanHandle& SpanHandle::record_exception(const std::exception& exception,
                                                AttributeList attributes,
                                                Timestamp time) const noexcept {
-    if (!is_recording()) return *this;
+    if (!detail::hears(record_, generation_)) return *this;
     return add_event("exception", detail::ExceptionEvent(exception, attributes).attributes(), time);
 }
 
 const SpanHandle& SpanHandle::record_current_exception(AttributeList attributes,
                                                        Timestamp time) const noexcept {
-    if (!is_recording()) return *this;
+    if (!detail::hears(record_, generation_)) return *this;
     const detail::ExceptionEvent event(attributes);
     return event.is_there() ? add_event("exception", event.attributes(), time) : *this;
 }
 
 const SpanHandle& SpanHandle::add_link(const SpanContext& context,
                                        AttributeList attributes) const noexcept {
-    if (!is_recording()) return *this;
+    if (!detail::hears(record_, generation_)) return *this;
     if (!context.is_valid() && attributes.empty() && context.trace_state().empty()) return *this;
     post_encoded(record_, generation_, Letter::Kind::kLink,
                  [&](sdk::EncodeBuffer& buffer, const sdk::EncodeLimits& limits,
@@ -175,13 +198,13 @@ const SpanHandle& SpanHandle::add_link(const SpanContext& context,
 
 const SpanHandle& SpanHandle::set_status(StatusCode code,
                                          std::string_view description) const noexcept {
-    if (is_recording() && description.size() <= detail::kTextBytesMax)
+    if (description.size() <= detail::kTextBytesMax && detail::hears(record_, generation_))
         detail::post(record_, generation_, Letter::Kind::kStatus, code, description);
     return *this;
 }
 
 const SpanHandle& SpanHandle::update_name(std::string_view name) const noexcept {
-    if (is_recording() && name.size() <= detail::kTextBytesMax)
+    if (name.size() <= detail::kTextBytesMax && detail::hears(record_, generation_))
         detail::post(record_, generation_, Letter::Kind::kName, StatusCode::kUnset, name);
     return *this;
 }

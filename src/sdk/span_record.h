@@ -11,6 +11,10 @@
 #include "sdk/tick_clock.h"
 #include "spanloom/span.h"
 
+namespace spanloom::sdk {
+struct WatchedSpan;
+}
+
 namespace spanloom::detail {
 
 struct TracerCore;
@@ -77,7 +81,7 @@ constexpr size_t kEndAt = 38;
 constexpr size_t kFixedBytes = 54;
 
 constexpr size_t kRecordBytes = 1024;
-constexpr size_t kRecordHeadBytes = 264;
+constexpr size_t kRecordHeadBytes = 272;
 
 // A living span: its OTLP bytes as they grow, and what is needed to grow them. Records are kept by
 // threads and used again and again; never freed, so that a SpanHandle can always look whether its
@@ -114,6 +118,8 @@ class alignas(64) SpanRecord {
     bool lacks_ids = false;  // it was sampled out, and nobody has asked for its ids yet
     SourceLocation where;
     SpanRecord* next_free = nullptr;
+    // Made where its provider looks closer; never freed. Read by any thread.
+    std::atomic<sdk::WatchedSpan*> watched = nullptr;
 
     std::array<uint8_t, kRecordBytes - kRecordHeadBytes> storage;
 

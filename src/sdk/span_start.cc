@@ -201,6 +201,21 @@ void add_given(SpanRecord* record, const Birth& birth, AttributeList of_sampler)
                              std::memory_order_release);
 }
 
+// Whether SpanWatch has a say in spans of this thread, now.
+[[gnu::always_inline]] inline bool is_watched(const ProviderCore* provider,
+                                              const ThreadCounts& counts) noexcept {
+    return provider->watch.flags.load(std::memory_order_relaxed) != 0 ||
+           counts.started.load(std::memory_order_relaxed) >= counts.next_look;
+}
+
+[[gnu::noinline]] bool admit(SpanRecord* record, const Birth& birth,
+                             ThreadCounts& counts) noexcept {
+    const bool has_no_context = birth.parent == &kRoot;
+    return birth.tracer->provider->watch.admit(
+        {record, birth.tracer, *birth.parent, birth.name, birth.kind, birth.where, has_no_context},
+        counts);
+}
+
 // Where the provider's sampler must be asked.
 [[gnu::noinline]] Started start_asking(SpanRecord* record, const Birth& birth,
                                        ThreadState& thread) noexcept {
@@ -208,8 +223,15 @@ void add_given(SpanRecord* record, const Birth& birth, AttributeList of_sampler)
     SpanAccess::set_trace_state(record->context, std::move(result.trace_state));
     ThreadCounts& counts = birth.tracer->provider->counts(thread);
     record->is_recording = result.decision != SamplingDecision::kDrop;
-    ThreadCounts::add(record->is_recording ? counts.started : counts.not_sampled);
-    if (!record->is_recording) return {record, false};
+    if (!record->is_recording) {
+        ThreadCounts::add(counts.not_sampled);
+        return {record, false};
+    }
+    if (is_watched(birth.tracer->provider, counts) && !admit(record, birth, counts)) {
+        give_record(record);
+        return start_no_op(birth.options);
+    }
+    ThreadCounts::add(counts.started);
     if (result.decision == SamplingDecision::kRecordAndSample)
         SpanAccess::set_sampled(record->context);
     start_recording(record, birth);
@@ -231,8 +253,13 @@ Started start_dropped(SpanRecord* record, const Birth& birth, ThreadState& threa
 }
 
 [[gnu::always_inline]] inline Started start(const Birth& birth, ThreadState& thread) noexcept {
+    ProviderCore* provider = birth.tracer->provider;
     if (birth.parent->is_suppressed()) [[unlikely]]
         return start_no_op(birth.options);
+    if (provider->is_shut_down.load(std::memory_order_relaxed)) [[unlikely]] {
+        ThreadCounts::add(provider->counts(thread).late);
+        return start_no_op(birth.options);
+    }
     SpanRecord* record = take_record(thread);
     if (record == nullptr) [[unlikely]]
         return {};
@@ -246,12 +273,16 @@ Started start_dropped(SpanRecord* record, const Birth& birth, ThreadState& threa
     }
     if (!is_sampled) return start_dropped(record, birth, thread);
     put_ids(record->context, thread, birth);
+    ThreadCounts& counts = provider->counts(thread);
+    if (is_watched(provider, counts) && !admit(record, birth, counts)) [[unlikely]] {
+        give_record(record);
+        return start_no_op(birth.options);
+    }
     SpanAccess::set_sampled(record->context);
-    ThreadCounts::add(birth.tracer->provider->counts(thread).started);
+    ThreadCounts::add(counts.started);
     record->is_recording = true;
     start_recording(record, birth);
-    if (birth.options != nullptr || !birth.tracer->provider->on_start.empty())
-        add_given(record, birth, {});
+    if (birth.options != nullptr || !provider->on_start.empty()) add_given(record, birth, {});
     return {record, true};
 }
 
@@ -278,6 +309,10 @@ void make_late_ids(SpanRecord* record) noexcept {
     if (record->context.trace_id().is_zero())
         SpanAccess::trace_id(record->context) = make_trace_id(thread.ids, nullptr);
     SpanAccess::span_id(record->context) = make_span_id(thread.ids, nullptr);
+}
+
+bool is_open(const TracerCore* core) noexcept {
+    return !core->provider->is_shut_down.load(std::memory_order_relaxed);
 }
 
 // The specification: without an SDK, and where instrumentation is suppressed, a span is its parent

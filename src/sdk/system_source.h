@@ -38,6 +38,8 @@ Resource detect_service(const SystemSource& source);
 Resource detect_host(const SystemSource& source);
 // Without command line and arguments: those may hold secrets.
 Resource detect_process(const SystemSource& source);
+// In a forked child: what was detected of the parent process becomes this one's own.
+void renew_identity(Resource& resource, const SystemSource& source);
 // container.id, by control groups of both versions.
 Resource detect_container(const SystemSource& source);
 // k8s.*, by the downward API's variables under their usual names and the

@@ -15,6 +15,10 @@ struct ContextAccess {
     static SpanContext& span_context(Context& context) noexcept { return context.span_context_; }
     static SpanRecord*& record(Context& context) noexcept { return context.record_; }
     static uint64_t& generation(Context& context) noexcept { return context.record_generation_; }
+    static SpanRecord* record(const Context& context) noexcept { return context.record_; }
+    static uint64_t generation(const Context& context) noexcept {
+        return context.record_generation_;
+    }
     static bool& is_suppressed(Context& context) noexcept { return context.is_suppressed_; }
     static Baggage& baggage(Context& context) noexcept { return context.baggage_; }
 };

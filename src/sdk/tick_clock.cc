@@ -2,7 +2,6 @@
 
 #include <cstdio>
 #include <cstring>
-#include <mutex>
 #if defined(__x86_64__)
 #include <cpuid.h>
 #endif
@@ -65,9 +64,8 @@ void TickClock::start_interval() noexcept {
 
 void TickClock::calibrate() noexcept {
     static const bool is_trusted = kernel_trusts_counter();
-    static std::mutex mutex;
-    if (!is_trusted || !mutex.try_lock()) return;
-    const std::lock_guard lock(mutex, std::adopt_lock);
+    if (!is_trusted || !mutex_.try_lock()) return;
+    const std::lock_guard lock(mutex_, std::adopt_lock);
     const Sample last = sample();
     if (first_.ticks == 0 || last.ticks < first_.ticks) first_ = last;
     const uint64_t steady_ns = last.steady_ns - first_.steady_ns;

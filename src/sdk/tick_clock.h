@@ -3,6 +3,7 @@
 #include <atomic>
 #include <cstdint>
 #include <ctime>
+#include <mutex>
 #if defined(__x86_64__)
 #include <x86intrin.h>
 #endif
@@ -59,6 +60,9 @@ class TickClock {
     // Measures the counter against the system's clocks: now and then, from a background thread.
     void calibrate() noexcept;
     bool is_calibrated() const noexcept { return ns_per_tick_.load() != 0; }
+    // Around a fork: nobody calibrates meanwhile.
+    void lock() noexcept { mutex_.lock(); }
+    void unlock() noexcept { mutex_.unlock(); }
 
   private:
     static uint64_t read_counter() noexcept {
@@ -88,7 +92,8 @@ class TickClock {
     std::atomic<uint64_t> ns_per_tick_ = 0;  // 0: not calibrated
     std::atomic<uint64_t> anchor_ticks_ = 0;
     std::atomic<uint64_t> anchor_ns_ = 0;
-    Sample first_;  // where the measured interval begins
+    std::mutex mutex_;  // of calibrating
+    Sample first_;      // where the measured interval begins
 };
 
 // The process's. Constant-initialised and never destroyed.

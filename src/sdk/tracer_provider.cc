@@ -44,6 +44,13 @@ TracerEntry* find_global(const detail::TracerName& name) {
 
 }  // namespace
 
+void detail::lock_global_provider() noexcept {
+    global_provider().mutex.lock();
+}
+void detail::unlock_global_provider() noexcept {
+    global_provider().mutex.unlock();
+}
+
 TracerProvider TracerProvider::create(ProviderOptions options) {
     return TracerProvider(new ProviderCore(std::move(options)), Place::kOwn);
 }

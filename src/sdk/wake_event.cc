@@ -51,6 +51,10 @@ void WakeEvent::wait_until(uint64_t monotonic_ns) noexcept {
     state_.store(kIdle, std::memory_order_release);
 }
 
+bool WakeEvent::is_woken() const noexcept {
+    return state_.load(std::memory_order_acquire) == kWoken;
+}
+
 void WakeEvent::wake() noexcept {
     if (state_.exchange(kWoken, std::memory_order_acq_rel) == kAsleep) rouse(state_);
 }

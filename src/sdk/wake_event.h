@@ -12,6 +12,8 @@ class WakeEvent {
     // Until `wake` (also one that came before), or the moment in monotonic time.
     void wait_until(uint64_t monotonic_ns) noexcept;
     void wake() noexcept;
+    // A wake that nobody has seen yet.
+    bool is_woken() const noexcept;
 
   private:
     // kIdle: nobody sleeps; kAsleep: the waiter does; kWoken: a wake that nobody has seen yet.
