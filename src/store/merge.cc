@@ -1,5 +1,5 @@
 #include <algorithm>
-#include <bit>
+#include <array>
 #include <cstring>
 #include <list>
 
@@ -29,7 +29,7 @@ struct Member {
     uint32_t rows = 0;
 };
 
-// One row on its way into the output.
+// One row of a fragment whose rows come from several places.
 struct MergeRow {
     uint64_t start_ns = 0;
     SpanId span_id;
@@ -49,6 +49,13 @@ class Merge {
           keeps_trace_(options.keeps_trace) {
         for (const auto& input : inputs)
             inputs_.emplace_back(input, writer_);
+        for (uint32_t column = 0; column < kFixedColumns; ++column) {
+            const ColumnKey& key = fixed_columns()[column];
+            const bool is_simple =
+                key.row_field != RowField::kAttributeOrder && key.row_field != RowField::kOwner &&
+                key.row_field != RowField::kOverflow && column != kColumnParentId;
+            if (is_simple) fixed_by_table_[static_cast<size_t>(key.table)].push_back(column);
+        }
     }
 
     Result<SegmentInfo> run();
@@ -56,20 +63,25 @@ class Merge {
   private:
     Result<void> plan_fragments();
     Result<void> write_fragment(uint32_t number);
+    Result<bool> has_equal_rows(const Member& member);
+    Result<void> write_whole(uint32_t number, const Member& member);
     Result<void> collect_rows(const JoinedFragment& joined);
+    Result<void> collect_rows(const Member& member);
     Result<void> drop_equal_rows(TraceFragment& whole);
     Result<void> write_rows(uint32_t number, const TraceFragment& whole);
     Result<void> close_group();
     Result<MergeGroup*> group(uint32_t input, uint32_t number);
+    Result<WholeGroup*> whole_group(uint32_t input, uint32_t number);
 
-    void emit_run(uint32_t input, MergeGroup& group, uint32_t row, uint32_t end);
-    void emit_table(Table table, uint32_t input, MergeGroup& group, uint32_t row, uint32_t end);
+    Result<void> emit_run(uint32_t input, uint32_t number, uint32_t row, uint32_t end);
+    Result<void> emit_table(Table table, uint32_t input, uint32_t number, uint32_t row,
+                            uint32_t end);
     void emit_fixed(uint32_t column, uint32_t input, MergeGroup& group, uint32_t row, uint32_t end);
     bool emit_orders(Table table, uint32_t input, MergeGroup& group, uint32_t row, uint32_t end);
-    void emit_attributes(Table table, uint32_t input, MergeGroup& group, uint32_t row,
-                         uint32_t end);
-    void emit_children(Table table, uint32_t input, MergeGroup& group, uint32_t row, uint32_t end,
-                       int64_t first_owner);
+    Result<void> emit_children(Table table, uint32_t input, uint32_t number, uint32_t row,
+                               uint32_t end, int64_t first_owner);
+    uint32_t empty_text(uint32_t column);
+    void add_parent(int64_t link, const SpanId& id);
 
     SegmentWriter writer_;
     GroupPlan plan_;
@@ -85,6 +97,14 @@ class Merge {
         std::shared_ptr<MergeGroup> columns;
     };
     std::list<Loaded> loaded_;  // newest first
+    struct LoadedWhole {
+        uint32_t input = 0;
+        uint32_t group = UINT32_MAX;
+        std::shared_ptr<WholeGroup> columns;
+    };
+    LoadedWhole whole_;                                    // the last one that was needed
+    std::array<std::vector<uint32_t>, 3> fixed_by_table_;  // columns that rows simply have
+    std::array<CodeMap::Entry, kFixedColumns> empty_texts_;
 
     std::vector<MergeRow> rows_;  // of the fragment at hand
     std::vector<SpanId> ids_;
@@ -102,6 +122,14 @@ Result<MergeGroup*> Merge::group(uint32_t input, uint32_t number) {
     if (loaded_.size() >= inputs_.size() + kGroupsKept) loaded_.pop_back();
     loaded_.push_front({input, number, std::move(columns)});
     return loaded_.front().columns.get();
+}
+
+Result<WholeGroup*> Merge::whole_group(uint32_t input, uint32_t number) {
+    if (whole_.input != input || whole_.group != number || whole_.columns == nullptr) {
+        TRY_ASSIGN(auto columns, inputs_[input].load_whole(number));
+        whole_ = {input, number, std::move(columns)};
+    }
+    return whole_.columns.get();
 }
 
 // Which fragments there will be, in which order, and what they are made of.
@@ -147,36 +175,49 @@ Result<void> Merge::plan_fragments() {
     return {};
 }
 
+// The rows of one member, with the ids of their parents.
+Result<void> Merge::collect_rows(const Member& member) {
+    const size_t base = rows_.size();
+    links_.clear();
+    for (uint32_t row = member.first_row; row < member.first_row + member.rows;) {
+        const uint32_t number = inputs_[member.input].group_of(row);
+        TRY_ASSIGN(MergeGroup* const source, group(member.input, number));
+        const uint32_t first = row - source->meta.first_row;
+        const uint32_t last =
+            std::min(member.first_row + member.rows - source->meta.first_row, source->meta.rows);
+        if (first >= last) return fail(ErrorCode::kDataLoss, "merge: a fragment has no rows");
+        const ColumnBlock& starts = source->block(kColumnStart);
+        const ColumnBlock& ids = source->block(kColumnSpanId);
+        for (uint32_t r = first; r < last; ++r) {
+            MergeRow& one = rows_.emplace_back();
+            one.start_ns = static_cast<uint64_t>(starts.integers[r]);
+            std::memcpy(one.span_id.bytes.data(), ids.fixed.data() + size_t{r} * 8, 8);
+            links_.push_back(source->parent_link(r));
+            if (links_.back() == kParentElsewhere) {
+                TRY_ASSIGN(one.parent_id, source->parent_elsewhere(r));
+            }
+            one.input = member.input;
+            one.group = number;
+            one.row = r;
+        }
+        row = source->meta.first_row + last;
+    }
+    for (size_t i = 0; i < links_.size(); ++i) {
+        const int64_t link = links_[i];
+        if (link == kParentNone || link == kParentElsewhere) continue;
+        const auto own = static_cast<int64_t>(i);
+        const int64_t parent = (link & 1) != 0 ? own + link / 2 : own - link / 2;
+        if (link < 0 || parent < 0 || parent >= static_cast<int64_t>(links_.size()))
+            return fail(ErrorCode::kDataLoss, "merge: a parent is out of range");
+        rows_[base + i].parent_id = rows_[base + static_cast<size_t>(parent)].span_id;
+    }
+    return {};
+}
+
 Result<void> Merge::collect_rows(const JoinedFragment& joined) {
     rows_.clear();
-    for (uint32_t m = 0; m < joined.members; ++m) {
-        const Member& member = members_[joined.first_member + m];
-        uint32_t row = member.first_row;
-        const uint32_t end = member.first_row + member.rows;
-        while (row < end) {
-            const uint32_t number = inputs_[member.input].group_of(row);
-            TRY_ASSIGN(MergeGroup* const source, group(member.input, number));
-            const uint32_t first = row - source->meta.first_row;
-            const uint32_t last = std::min(end - source->meta.first_row, source->meta.rows);
-            if (first >= last) return fail(ErrorCode::kDataLoss, "merge: a fragment has no rows");
-            const ColumnBlock& starts = source->block(kColumnStart);
-            const ColumnBlock& ids = source->block(kColumnSpanId);
-            MergeGroup::Column& parents = source->fixed[kColumnParentId];
-            for (uint32_t r = first; r < last; ++r) {
-                MergeRow& one = rows_.emplace_back();
-                one.start_ns = static_cast<uint64_t>(starts.integers[r]);
-                std::memcpy(one.span_id.bytes.data(), ids.fixed.data() + size_t{r} * 8, 8);
-                const ValueRange parent = values_of(parents, r, r + 1);
-                if (parent.first != parent.last)
-                    std::memcpy(one.parent_id.bytes.data(),
-                                parents.block->fixed.data() + parent.first * 8, 8);
-                one.input = member.input;
-                one.group = number;
-                one.row = r;
-            }
-            row = source->meta.first_row + last;
-        }
-    }
+    for (uint32_t m = 0; m < joined.members; ++m)
+        TRY(collect_rows(members_[joined.first_member + m]));
     if (joined.members > 1) {
         std::sort(rows_.begin(), rows_.end(), [](const MergeRow& a, const MergeRow& b) {
             if (a.start_ns != b.start_ns) return a.start_ns < b.start_ns;
@@ -186,6 +227,33 @@ Result<void> Merge::collect_rows(const JoinedFragment& joined) {
         });
     }
     return {};
+}
+
+// Whether rows of one member have the same start and id: perhaps one of them is to go.
+Result<bool> Merge::has_equal_rows(const Member& member) {
+    uint64_t last_start = 0;
+    SpanId last_id;
+    for (uint32_t row = member.first_row; row < member.first_row + member.rows;) {
+        TRY_ASSIGN(MergeGroup* const source,
+                   group(member.input, inputs_[member.input].group_of(row)));
+        const uint32_t first = row - source->meta.first_row;
+        const uint32_t last =
+            std::min(member.first_row + member.rows - source->meta.first_row, source->meta.rows);
+        if (first >= last) return fail(ErrorCode::kDataLoss, "merge: a fragment has no rows");
+        const int64_t* const starts = source->block(kColumnStart).integers.data();
+        const char* const ids = source->block(kColumnSpanId).fixed.data();
+        for (uint32_t r = first; r < last; ++r) {
+            const auto start = static_cast<uint64_t>(starts[r]);
+            const bool is_equal = r + source->meta.first_row > member.first_row &&
+                                  start == last_start &&
+                                  std::memcmp(ids + size_t{r} * 8, last_id.bytes.data(), 8) == 0;
+            if (is_equal) return true;
+            last_start = start;
+            std::memcpy(last_id.bytes.data(), ids + size_t{r} * 8, 8);
+        }
+        row = source->meta.first_row + last;
+    }
+    return false;
 }
 
 // Rows with the same start and id are neighbours; among them, each content stays once.
@@ -203,7 +271,7 @@ Result<void> Merge::drop_equal_rows(TraceFragment& whole) {
         }
         contents.clear();
         for (; i < end; ++i) {
-            TRY_ASSIGN(MergeGroup* const source, group(rows_[i].input, rows_[i].group));
+            TRY_ASSIGN(WholeGroup* const source, whole_group(rows_[i].input, rows_[i].group));
             std::string content = inputs_[rows_[i].input].content(*source, rows_[i].row);
             if (std::find(contents.begin(), contents.end(), content) == contents.end()) {
                 contents.push_back(std::move(content));
@@ -211,8 +279,10 @@ Result<void> Merge::drop_equal_rows(TraceFragment& whole) {
                 continue;
             }
             --whole.rows;
-            whole.errors -= integer_of(*source, kColumnStatus, rows_[i].row) ==
-                            static_cast<int64_t>(otlp::StatusCode::kError);
+            TRY_ASSIGN(MergeGroup* const dropped, group(rows_[i].input, rows_[i].group));
+            const auto& statuses = dropped->block(kColumnStatus).integers;
+            whole.errors -= !statuses.empty() && statuses[rows_[i].row] ==
+                                                     static_cast<int64_t>(otlp::StatusCode::kError);
         }
     }
     rows_.resize(to);
@@ -221,137 +291,179 @@ Result<void> Merge::drop_equal_rows(TraceFragment& whole) {
 
 // ---- rows into columns
 
+uint32_t Merge::empty_text(uint32_t column) {
+    CodeMap::Entry& known = empty_texts_[column];
+    const uint32_t generation = writer_.texts(column).generation;
+    if (known.generation != generation)
+        known = {generation, writer_.intern(column, {}, hash64({}))};
+    return known.code;
+}
+
 void Merge::emit_fixed(uint32_t column, uint32_t input, MergeGroup& group, uint32_t row,
                        uint32_t end) {
-    MergeGroup::Column& source = group.fixed[column];
+    TextSource& source = group.fixed[column];
     const ColumnBlock& block = *source.block;
     ColumnStage& stage = writer_.stage(column);
-    const ValueRange range = values_of(source, row, end);
-    if (block.type == ColumnType::kFixed) {
-        stage.fixed.append(block.fixed.substr(range.first * block.width,
-                                              (range.last - range.first) * block.width));
-        return;
+    switch (block.type) {
+        case ColumnType::kFixed:
+            stage.fixed.append(
+                block.fixed.substr(size_t{row} * block.width, size_t{end - row} * block.width));
+            break;
+        case ColumnType::kInt:
+            if (block.integers.empty())
+                stage.integers.resize(stage.integers.size() + (end - row));
+            else if (column == kColumnScope)
+                for (; row < end; ++row)
+                    stage.integers.push_back(inputs_[input].output_scope(block.integers[row]));
+            else
+                stage.integers.insert(stage.integers.end(), block.integers.begin() + row,
+                                      block.integers.begin() + end);
+            break;
+        default:
+            if (block.codes.empty()) {
+                stage.codes.insert(stage.codes.end(), end - row, empty_text(column));
+                break;
+            }
+            const TextColumn& texts = writer_.texts(column);
+            for (; row < end; ++row)
+                stage.codes.push_back(source.code_of(block.codes[row], column, writer_, texts));
+            break;
     }
-    if (block.type == ColumnType::kInt) {
-        const size_t at = stage.integers.size();
-        stage.integers.resize(at + (end - row));
-        for (size_t i = range.first; i < range.last; ++i)
-            stage.integers[at + (block.dense ? i : block.rows[i]) - row] =
-                column == kColumnScope ? inputs_[input].output_scope(block.integers[i])
-                                       : block.integers[i];
-        return;
-    }
-    if (range.last - range.first == end - row) {
-        inputs_[input].append_codes(source, column, range, stage.codes);
-        return;
-    }
-    const uint32_t none = writer_.intern(column, {}, hash64({}));
-    for (size_t i = range.first; i < range.last; ++i, ++row) {
-        for (; row < block.rows[i]; ++row)
-            stage.codes.push_back(none);
-        inputs_[input].append_codes(source, column, {i, i + 1}, stage.codes);
-    }
-    for (; row < end; ++row)
-        stage.codes.push_back(none);
 }
 
 // False where an order does not fit: then the run's rows are to be emitted one by one.
 bool Merge::emit_orders(Table table, uint32_t input, MergeGroup& group, uint32_t row,
                         uint32_t end) {
-    MergeGroup::Column& source = group.fixed[order_column(table)];
-    const ColumnBlock& block = *source.block;
-    const ValueRange range = values_of(source, row, end);
     std::vector<uint32_t>& codes = writer_.stage(order_column(table)).codes;
     const size_t at = codes.size();
-    codes.resize(at + (end - row), 0);
-    for (size_t i = range.first; i < range.last; ++i) {
-        const uint32_t order = inputs_[input].output_order(table, block, block.codes[i]);
+    const AttributeTable& attributes = group.attributes[static_cast<size_t>(table)];
+    if (!attributes.has_orders()) {
+        codes.resize(at + (end - row), 0);
+        return true;
+    }
+    for (; row < end; ++row) {
+        const uint32_t order =
+            inputs_[input].output_order(table, attributes.orders(), attributes.order(row));
         if (order == SegmentWriter::kNone) {
             codes.resize(at);
             return false;
         }
-        codes[at + (block.dense ? i : block.rows[i]) - row] = order;
+        codes.push_back(order);
     }
     return true;
 }
 
-void Merge::emit_attributes(Table table, uint32_t input, MergeGroup& group, uint32_t row,
-                            uint32_t end) {
-    MergeInput& from = inputs_[input];
-    for (MergeGroup::Column& source : group.attributes) {
-        if (from.segment().columns()[source.number].table != table) continue;
-        const ValueRange range = values_of(source, row, end);
-        if (range.first == range.last) continue;
-        const ColumnBlock& block = *source.block;
-        const uint32_t column = from.output_column(source.number);
-        ColumnStage& stage = writer_.stage(column);
-        switch (block.type) {
-            case ColumnType::kInt:
-                stage.integers.insert(stage.integers.end(), block.integers.begin() + range.first,
-                                      block.integers.begin() + range.last);
-                break;
-            case ColumnType::kDouble:
-                for (size_t i = range.first; i < range.last; ++i)
-                    stage.integers.push_back(std::bit_cast<int64_t>(block.numbers[i]));
-                break;
-            default:
-                from.append_codes(source, column, range, stage.codes);
-                break;
-        }
-    }
-}
-
-void Merge::emit_table(Table table, uint32_t input, MergeGroup& group, uint32_t row, uint32_t end) {
-    for (uint32_t column = 0; column < kFixedColumns; ++column) {
-        const ColumnKey& key = fixed_columns()[column];
-        if (key.table != table || key.row_field == RowField::kAttributeOrder ||
-            key.row_field == RowField::kOwner || key.row_field == RowField::kOverflow ||
-            column == kColumnParentId)
-            continue;
-        emit_fixed(column, input, group, row, end);
-    }
+Result<void> Merge::emit_table(Table table, uint32_t input, uint32_t number, uint32_t row,
+                               uint32_t end) {
+    TRY_ASSIGN(MergeGroup* const group, this->group(input, number));
+    AttributeTable& attributes = group->attributes[static_cast<size_t>(table)];
+    for (const uint32_t column : fixed_by_table_[static_cast<size_t>(table)])
+        emit_fixed(column, input, *group, row, end);
     const uint32_t overflow = overflow_column(table);
-    if (emit_orders(table, input, group, row, end)) {
-        emit_fixed(overflow, input, group, row, end);
-        emit_attributes(table, input, group, row, end);
-        return;
+    if (emit_orders(table, input, *group, row, end)) {
+        emit_fixed(overflow, input, *group, row, end);
+        attributes.emit(row, end, writer_);
+        return {};
     }
     for (; row < end; ++row) {
-        if (emit_orders(table, input, group, row, row + 1)) {
-            emit_fixed(overflow, input, group, row, row + 1);
-            emit_attributes(table, input, group, row, row + 1);
+        if (emit_orders(table, input, *group, row, row + 1)) {
+            emit_fixed(overflow, input, *group, row, row + 1);
+            attributes.emit(row, row + 1, writer_);
             continue;
         }
-        const std::string value = inputs_[input].overflow_value(table, group, row);
+        TRY_ASSIGN(WholeGroup* const whole, whole_group(input, number));
+        const std::string value = inputs_[input].overflow_value(table, *whole, row);
         writer_.stage(order_column(table)).codes.push_back(0);
         writer_.stage(overflow).codes.push_back(writer_.intern(overflow, value, hash64(value)));
     }
+    return {};
 }
 
-void Merge::emit_children(Table table, uint32_t input, MergeGroup& group, uint32_t row,
-                          uint32_t end, int64_t first_owner) {
+Result<void> Merge::emit_children(Table table, uint32_t input, uint32_t number, uint32_t row,
+                                  uint32_t end, int64_t first_owner) {
+    TRY_ASSIGN(MergeGroup* const group, this->group(input, number));
     const uint32_t column = table == Table::kEvents ? kColumnEventOwner : kColumnLinkOwner;
-    const auto& owners = group.block(column).integers;
+    const auto& owners = group->block(column).integers;
     const auto first = std::lower_bound(owners.begin(), owners.end(), int64_t{row});
     const auto last = std::lower_bound(first, owners.end(), int64_t{end});
-    if (first == last) return;
+    if (first == last) return {};
     auto& out = writer_.stage(column).integers;
     for (auto at = first; at != last; ++at)
         out.push_back(*at - row + first_owner);
-    emit_table(table, input, group, static_cast<uint32_t>(first - owners.begin()),
-               static_cast<uint32_t>(last - owners.begin()));
+    return emit_table(table, input, number, static_cast<uint32_t>(first - owners.begin()),
+                      static_cast<uint32_t>(last - owners.begin()));
 }
 
-void Merge::emit_run(uint32_t input, MergeGroup& group, uint32_t row, uint32_t end) {
+Result<void> Merge::emit_run(uint32_t input, uint32_t number, uint32_t row, uint32_t end) {
     const auto first_owner = static_cast<int64_t>(writer_.stage(kColumnStart).integers.size());
-    emit_table(Table::kSpans, input, group, row, end);
-    emit_children(Table::kEvents, input, group, row, end, first_owner);
-    emit_children(Table::kLinks, input, group, row, end, first_owner);
+    TRY(emit_table(Table::kSpans, input, number, row, end));
+    TRY(emit_children(Table::kEvents, input, number, row, end, first_owner));
+    return emit_children(Table::kLinks, input, number, row, end, first_owner);
+}
+
+void Merge::add_parent(int64_t link, const SpanId& id) {
+    ColumnStage& stage = writer_.stage(kColumnParentId);
+    stage.integers.push_back(link);
+    if (link == kParentElsewhere) stage.fixed.append(id.view());
 }
 
 Result<void> Merge::close_group() {
     TRY(plan_.write(writer_));
     if (stop_ && stop_()) return fail(ErrorCode::kCancelled, "merge: stopped");
+    return {};
+}
+
+// How many events (links) the rows from one on have.
+class ChildCounter {
+  public:
+    ChildCounter(const ColumnBlock& owners, uint32_t row)
+        : at_(std::lower_bound(owners.integers.begin(), owners.integers.end(), int64_t{row})),
+          end_(owners.integers.end()) {}
+    uint32_t count(uint32_t row) {
+        uint32_t count = 0;
+        for (; at_ != end_ && *at_ == row; ++at_)
+            ++count;
+        return count;
+    }
+
+  private:
+    std::vector<int64_t>::const_iterator at_;
+    std::vector<int64_t>::const_iterator end_;
+};
+
+// A fragment that one input has alone: its rows, and the links between them, stay as they are.
+Result<void> Merge::write_whole(uint32_t number, const Member& member) {
+    const uint64_t start_ns = fragments_[number].whole.start_ns;
+    const uint32_t input = member.input;
+    if (plan_.is_due(member.rows)) TRY(close_group());
+    const uint32_t end = member.first_row + member.rows;
+    for (uint32_t at = member.first_row; at < end;) {
+        const uint32_t source_number = inputs_[input].group_of(at);
+        TRY_ASSIGN(MergeGroup* const source, group(input, source_number));
+        const uint32_t base = source->meta.first_row;
+        const uint32_t first = at - base;
+        const uint32_t last = std::min(end - base, source->meta.rows);
+        ChildCounter events(source->block(kColumnEventOwner), first);
+        ChildCounter links(source->block(kColumnLinkOwner), first);
+        uint32_t row = first;
+        bool is_full = false;
+        for (; row < last; ++row) {
+            const uint32_t own_events = events.count(row);
+            const uint32_t own_links = links.count(row);
+            is_full = plan_.is_full(own_events, own_links);
+            if (is_full) break;
+            plan_.add(number, start_ns, row + base - member.first_row, own_events, own_links);
+            const int64_t link = source->parent_link(row);
+            SpanId id;
+            if (link == kParentElsewhere) {
+                TRY_ASSIGN(id, source->parent_elsewhere(row));
+            }
+            add_parent(link, id);
+        }
+        if (row > first) TRY(emit_run(input, source_number, first, row));
+        if (is_full) TRY(close_group());
+        at = row + base;
+    }
     return {};
 }
 
@@ -368,31 +480,21 @@ Result<void> Merge::write_rows(uint32_t number, const TraceFragment& whole) {
     while (i < rows_.size()) {
         const MergeRow& first = rows_[i];
         TRY_ASSIGN(MergeGroup* const source, group(first.input, first.group));
-        const auto& events = source->block(kColumnEventOwner).integers;
-        const auto& links = source->block(kColumnLinkOwner).integers;
-        auto event = std::lower_bound(events.begin(), events.end(), int64_t{first.row});
-        auto link = std::lower_bound(links.begin(), links.end(), int64_t{first.row});
+        ChildCounter events(source->block(kColumnEventOwner), first.row);
+        ChildCounter links(source->block(kColumnLinkOwner), first.row);
         uint32_t end = first.row;
         bool is_full = false;
         for (; i < rows_.size(); ++i, ++end) {
             const MergeRow& row = rows_[i];
             if (row.input != first.input || row.group != first.group || row.row != end) break;
-            uint32_t own_events = 0;
-            uint32_t own_links = 0;
-            for (; event != events.end() && *event == row.row; ++event)
-                ++own_events;
-            for (; link != links.end() && *link == row.row; ++link)
-                ++own_links;
-            if (plan_.is_full(own_events, own_links)) {
-                is_full = true;
-                break;
-            }
+            const uint32_t own_events = events.count(row.row);
+            const uint32_t own_links = links.count(row.row);
+            is_full = plan_.is_full(own_events, own_links);
+            if (is_full) break;
             plan_.add(number, whole.start_ns, static_cast<uint32_t>(i), own_events, own_links);
-            ColumnStage& stage = writer_.stage(kColumnParentId);
-            stage.integers.push_back(links_[i]);
-            if (links_[i] == kParentElsewhere) stage.fixed.append(row.parent_id.view());
+            add_parent(links_[i], row.parent_id);
         }
-        if (end > first.row) emit_run(first.input, *source, first.row, end);
+        if (end > first.row) TRY(emit_run(first.input, first.group, first.row, end));
         if (is_full) TRY(close_group());
     }
     return {};
@@ -401,14 +503,22 @@ Result<void> Merge::write_rows(uint32_t number, const TraceFragment& whole) {
 Result<void> Merge::write_fragment(uint32_t number) {
     const JoinedFragment& joined = fragments_[number];
     TraceFragment whole = joined.whole;
-    TRY(collect_rows(joined));
-    TRY(drop_equal_rows(whole));
     whole.first_row =
         number == 0 ? 0
                     : fragments_[number - 1].whole.first_row + fragments_[number - 1].whole.rows;
+    const Member& first = members_[joined.first_member];
+    bool is_alone = joined.members == 1;
+    if (is_alone) {
+        TRY_ASSIGN(const bool has_equal, has_equal_rows(first));
+        is_alone = !has_equal;
+    }
+    if (!is_alone) {
+        TRY(collect_rows(joined));
+        TRY(drop_equal_rows(whole));
+    }
     fragments_[number].whole = whole;
     writer_.add_fragment(whole);
-    return write_rows(number, whole);
+    return is_alone ? write_whole(number, first) : write_rows(number, whole);
 }
 
 Result<SegmentInfo> Merge::run() {

@@ -8,6 +8,7 @@
 #include "base/hash.h"
 #include "otlp/writer.h"
 #include "store/segment_bytes.h"
+#include "store/segment_file.h"
 #include "store/segment_rows.h"
 
 namespace spanloom::store {
@@ -45,8 +46,8 @@ void append_value(const ColumnKey& key, const ColumnBlock& block, size_t at, std
 }
 
 // The columns of a row's attributes, in order; empty where it has none.
-std::string_view order_of(MergeGroup& group, Table table, uint32_t row) {
-    MergeGroup::Column& column = group.fixed[order_column(table)];
+std::string_view order_of(WholeGroup& group, Table table, uint32_t row) {
+    WholeGroup::Column& column = group.fixed[order_column(table)];
     const ValueRange range = values_of(column, row, row + 1);
     if (range.first == range.last) return {};
     return column.block->strings[column.block->codes[range.first]];
@@ -54,7 +55,7 @@ std::string_view order_of(MergeGroup& group, Table table, uint32_t row) {
 
 }  // namespace
 
-ValueRange values_of(MergeGroup::Column& column, uint32_t row, uint32_t end) {
+ValueRange values_of(WholeGroup::Column& column, uint32_t row, uint32_t end) {
     const ColumnBlock& block = *column.block;
     if (block.dense) return {row, end};
     const auto begin = block.rows.begin();
@@ -75,16 +76,13 @@ ValueRange values_of(MergeGroup::Column& column, uint32_t row, uint32_t end) {
     return {first, last};
 }
 
-int64_t integer_of(MergeGroup& group, uint32_t fixed_column, uint32_t row) {
-    MergeGroup::Column& column = group.fixed[fixed_column];
-    const ValueRange range = values_of(column, row, row + 1);
-    return range.first == range.last ? 0 : column.block->integers[range.first];
-}
-
 MergeInput::MergeInput(std::shared_ptr<const Segment> segment, SegmentWriter& writer)
     : segment_(std::move(segment)), writer_(writer) {}
 
 Result<void> MergeInput::prepare() {
+    file_ = dynamic_cast<const FileSegment*>(segment_.get());
+    if (file_ == nullptr)
+        return fail(ErrorCode::kUnsupported, "merge: an input is a view of a segment");
     const auto columns = segment_->columns();
     const std::vector<ColumnKey>& known = fixed_columns();
     fixed_.assign(kFixedColumns, UINT32_MAX);
@@ -132,27 +130,58 @@ uint32_t MergeInput::group_of(uint32_t row) const {
 }
 
 // A dictionary that comes with two blocks is shared; the map of its codes then outlives them.
-void MergeInput::notice_owner(uint32_t column, const ColumnBlock& block) {
-    if (block.owner == nullptr || block.owner == shared_maps_[column].owner) return;
-    if (block.owner == last_owners_[column]) shared_maps_[column] = {block.owner, {}};
+void MergeInput::map_texts(uint32_t column, TextSource& source) {
+    const ColumnBlock& block = *source.block;
+    if (block.owner == nullptr) return;
+    CodeMap& shared = shared_maps_[column];
+    if (block.owner == last_owners_[column]) shared.owner = block.owner;
     last_owners_[column] = block.owner;
+    source.map = block.owner == shared.owner ? &shared : &source.own_map;
+    if (source.map->codes.size() < block.strings.size())
+        source.map->codes.resize(block.strings.size());
+}
+
+Result<void> MergeInput::load_attributes(Table table, uint32_t group, AttributeTable& attributes) {
+    TRY_ASSIGN(auto orders, file_->read_values(fixed_[order_column(table)], group, 0));
+    attributes.start(std::move(orders), segment_->columns().size());
+    for (AttributeTable::Column& column : attributes.columns()) {
+        TRY_ASSIGN(column.texts.block,
+                   file_->read_values(column.number, group, attributes.values(column)));
+        column.type = column.texts.block->type;
+        column.output_column = columns_[column.number];
+        if (column.output_column == SegmentWriter::kNone) continue;
+        column.stage = &writer_.stage(column.output_column);
+        if (!writer_.has_texts(column.output_column)) continue;
+        column.output_texts = &writer_.texts(column.output_column);
+        map_texts(column.number, column.texts);
+    }
+    return {};
 }
 
 Result<std::shared_ptr<MergeGroup>> MergeInput::load(uint32_t group) {
     auto loaded = std::make_shared<MergeGroup>();
     loaded->meta = segment_->row_groups()[group];
+    for (uint32_t column = 0; column < kFixedColumns; ++column) {
+        TextSource& source = loaded->fixed[column];
+        TRY_ASSIGN(source.block, file_->read_values(fixed_[column], group, 0));
+        map_texts(fixed_[column], source);
+    }
+    for (const Table table : {Table::kSpans, Table::kEvents, Table::kLinks})
+        TRY(load_attributes(table, group, loaded->attributes[static_cast<size_t>(table)]));
+    return loaded;
+}
+
+Result<std::shared_ptr<WholeGroup>> MergeInput::load_whole(uint32_t group) {
+    auto loaded = std::make_shared<WholeGroup>();
     for (const uint32_t column : fixed_) {
         TRY_ASSIGN(auto block, segment_->read(column, group));
-        notice_owner(column, *block);
-        loaded->fixed.push_back({column, std::move(block), 0, {}});
+        loaded->fixed.push_back({column, std::move(block), 0});
     }
     const auto columns = segment_->columns();
     for (uint32_t column = 0; column < columns.size(); ++column) {
         if (columns[column].scope == Scope::kIntrinsic) continue;
         TRY_ASSIGN(auto block, segment_->read(column, group));
-        if (block->size() == 0) continue;
-        notice_owner(column, *block);
-        loaded->attributes.push_back({column, std::move(block), 0, {}});
+        if (block->size() > 0) loaded->attributes.push_back({column, std::move(block), 0});
     }
     return loaded;
 }
@@ -177,26 +206,9 @@ uint32_t MergeInput::output_order(Table table, const ColumnBlock& block, uint32_
     return mapped == kNoOrder ? SegmentWriter::kNone : mapped;
 }
 
-void MergeInput::append_codes(MergeGroup::Column& column, uint32_t output_column, ValueRange range,
-                              std::vector<uint32_t>& out) {
-    const ColumnBlock& block = *column.block;
-    const uint32_t generation = writer_.texts(output_column).generation;
-    CodeMap& shared = shared_maps_[column.number];
-    CodeMap& map = shared.owner == block.owner ? shared : column.own_map;
-    if (map.codes.size() != block.strings.size()) map.codes.assign(block.strings.size(), {});
-    for (size_t i = range.first; i < range.last; ++i) {
-        CodeMap::Entry& mapped = map.codes[block.codes[i]];
-        if (mapped.generation != generation) {
-            const std::string_view text = block.strings[block.codes[i]];
-            mapped = {generation, writer_.add_text(output_column, text)};
-        }
-        out.push_back(mapped.code);
-    }
-}
-
 // ---- one row, all of it
 
-void MergeInput::append_attributes(Table table, MergeGroup& group, uint32_t row,
+void MergeInput::append_attributes(Table table, WholeGroup& group, uint32_t row,
                                    std::string& out) const {
     const std::string_view order = order_of(group, table, row);
     std::vector<uint32_t> seen;
@@ -205,7 +217,7 @@ void MergeInput::append_attributes(Table table, MergeGroup& group, uint32_t row,
         const uint32_t number = order_entry(order, i);
         const auto at = std::lower_bound(
             group.attributes.begin(), group.attributes.end(), number,
-            [](const MergeGroup::Column& column, uint32_t n) { return column.number < n; });
+            [](const WholeGroup::Column& column, uint32_t n) { return column.number < n; });
         if (at == group.attributes.end() || at->number != number) continue;
         // A key that comes again takes the next value.
         const auto times = static_cast<size_t>(std::count(seen.begin(), seen.end(), number));
@@ -223,9 +235,9 @@ void MergeInput::append_attributes(Table table, MergeGroup& group, uint32_t row,
     }
 }
 
-std::string MergeInput::overflow_value(Table table, MergeGroup& group, uint32_t row) const {
+std::string MergeInput::overflow_value(Table table, WholeGroup& group, uint32_t row) const {
     std::string out;
-    MergeGroup::Column& column = group.fixed[overflow_column(table)];
+    WholeGroup::Column& column = group.fixed[overflow_column(table)];
     const ValueRange range = values_of(column, row, row + 1);
     if (range.first == range.last) {
         append_attributes(table, group, row, out);
@@ -265,7 +277,7 @@ std::string MergeInput::overflow_value(Table table, MergeGroup& group, uint32_t 
     return out;
 }
 
-void MergeInput::append_child(Table table, MergeGroup& group, uint32_t row,
+void MergeInput::append_child(Table table, WholeGroup& group, uint32_t row,
                               std::string& out) const {
     for (uint32_t column = 0; column < kFixedColumns; ++column) {
         const ColumnKey& key = fixed_columns()[column];
@@ -273,7 +285,7 @@ void MergeInput::append_child(Table table, MergeGroup& group, uint32_t row,
                                 key.row_field != RowField::kOwner &&
                                 key.row_field != RowField::kScopeIndex;
         if (!is_content) continue;
-        MergeGroup::Column& one = group.fixed[column];
+        WholeGroup::Column& one = group.fixed[column];
         const ValueRange range = values_of(one, row, row + 1);
         out += static_cast<char>(column);
         for (size_t at = range.first; at < range.last; ++at)
@@ -283,10 +295,9 @@ void MergeInput::append_child(Table table, MergeGroup& group, uint32_t row,
     append_attributes(table, group, row, out);
 }
 
-std::string MergeInput::content(MergeGroup& group, uint32_t row) {
+std::string MergeInput::content(WholeGroup& group, uint32_t row) {
     std::string out;
-    const auto scope = static_cast<uint32_t>(integer_of(group, kColumnScope, row));
-    ByteWriter(out).varint(output_scope(scope));
+    ByteWriter(out).varint(output_scope(group.block(kColumnScope).integers[row]));
     append_child(Table::kSpans, group, row, out);
     for (const Table table : {Table::kEvents, Table::kLinks}) {
         const auto& owners =

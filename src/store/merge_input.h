@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "store/merge_group.h"
 #include "store/segment.h"
 #include "store/segment_writer.h"
 
@@ -15,31 +16,18 @@
 // (columns, orders, scopes, dictionary codes) are in the output.
 namespace spanloom::store {
 
-// From codes of one input dictionary to those of an output column. Filled as codes are met; what
-// was filled in for an older generation of the output column means nothing.
-struct CodeMap {
-    struct Entry {
-        uint32_t generation = UINT32_MAX;
-        uint32_t code = 0;
-    };
-    std::shared_ptr<const void> owner;  // of the dictionary: while it lives, its address is its own
-    std::vector<Entry> codes;
-};
+class FileSegment;
 
-// One decoded row group of an input. The cursors remember where the last look-up ended: rows are
-// asked for in order, mostly.
-struct MergeGroup {
+// All columns of one row group, with their rows: for what is done with few rows.
+struct WholeGroup {
     struct Column {
         uint32_t number = 0;  // of the input
         std::shared_ptr<const ColumnBlock> block;
-        size_t cursor = 0;
-        CodeMap own_map;  // for dictionaries of this block alone
+        size_t cursor = 0;  // where the last look-up ended: rows are asked for in order, mostly
     };
 
-    RowGroup meta;
     std::vector<Column> fixed;       // all, by number
     std::vector<Column> attributes;  // of all tables, those with values
-    size_t bytes = 0;
 
     const ColumnBlock& block(uint32_t fixed_column) const { return *fixed[fixed_column].block; }
 };
@@ -49,10 +37,7 @@ struct ValueRange {
     size_t first = 0;
     size_t last = 0;
 };
-ValueRange values_of(MergeGroup::Column& column, uint32_t row, uint32_t end);
-
-// Value of a sparse integer column of a row; 0 where there is none.
-int64_t integer_of(MergeGroup& group, uint32_t fixed_column, uint32_t row);
+ValueRange values_of(WholeGroup::Column& column, uint32_t row, uint32_t end);
 
 class MergeInput {
   public:
@@ -62,32 +47,28 @@ class MergeInput {
     // Fails where a scope, resource or column of the input cannot be taken over.
     Result<void> prepare();
     Result<std::shared_ptr<MergeGroup>> load(uint32_t group);
+    Result<std::shared_ptr<WholeGroup>> load_whole(uint32_t group);
     uint32_t group_of(uint32_t row) const;
 
-    // kNone: beyond the limit of columns.
-    uint32_t output_column(uint32_t column) const { return columns_[column]; }
-    uint32_t input_column(uint32_t fixed_column) const { return fixed_[fixed_column]; }
     // Scopes and resources are taken over when a row of them is: what only left-out traces have
     // does not get into the output.
     uint32_t output_scope(int64_t input_scope);
     // The output's order for a code of an order column; kNone: the attributes must go into
     // overflow.
     uint32_t output_order(Table table, const ColumnBlock& block, uint32_t code);
-    // Appends the output's codes for values [first, last) of a column of texts.
-    void append_codes(MergeGroup::Column& column, uint32_t output_column, ValueRange range,
-                      std::vector<uint32_t>& out);
-
     // Everything that makes a span this one and not another: for telling whether two are equal.
-    std::string content(MergeGroup& group, uint32_t row);
+    std::string content(WholeGroup& group, uint32_t row);
     // All attributes of one row as an overflow value (segment_wire.h).
-    std::string overflow_value(Table table, MergeGroup& group, uint32_t row) const;
+    std::string overflow_value(Table table, WholeGroup& group, uint32_t row) const;
 
   private:
-    void notice_owner(uint32_t column, const ColumnBlock& block);
-    void append_child(Table table, MergeGroup& group, uint32_t row, std::string& out) const;
-    void append_attributes(Table table, MergeGroup& group, uint32_t row, std::string& out) const;
+    void map_texts(uint32_t column, TextSource& source);
+    Result<void> load_attributes(Table table, uint32_t group, AttributeTable& attributes);
+    void append_child(Table table, WholeGroup& group, uint32_t row, std::string& out) const;
+    void append_attributes(Table table, WholeGroup& group, uint32_t row, std::string& out) const;
 
     std::shared_ptr<const Segment> segment_;
+    const FileSegment* file_ = nullptr;  // the same
     SegmentWriter& writer_;
     std::vector<uint32_t> columns_;     // input column to output column
     std::vector<uint32_t> fixed_;       // fixed output column to input column

@@ -100,9 +100,14 @@ Result<void> FileSegment::decode_values(uint32_t column, uint32_t group, std::st
     TRY_ASSIGN(const auto directory, followers());
     TRY_ASSIGN(const auto names, name_codes(group));
     body.remove_prefix(1);
-    if (rows.empty() && count != names->size())
-        return fail(ErrorCode::kDataLoss, "names and values do not fit");
-    if (rows.empty()) return directory->decode(column, body, *names, out);
+    if (rows.empty() && count == names->size()) return directory->decode(column, body, *names, out);
+    ColumnBlock found;
+    if (rows.empty() && column >= kFixedColumns) {
+        size_t there = 0;
+        TRY(find_rows(column, group, found, there));
+        rows = found.rows;
+    }
+    if (rows.size() != count) return fail(ErrorCode::kDataLoss, "names and values do not fit");
     std::vector<uint32_t> names_of_rows(rows.size());
     for (size_t i = 0; i < rows.size(); ++i)
         names_of_rows[i] = (*names)[rows[i]];
@@ -234,18 +239,26 @@ Result<void> FileSegment::add_starts(uint32_t group, std::vector<int64_t>& value
     return {};
 }
 
-Result<void> FileSegment::read_parents(uint32_t group, ColumnBlock& out) const {
-    out.dense = false;
+// Parents as they are stored: links, and the ids that follow them; nothing where no row has one.
+Result<void> FileSegment::read_links(uint32_t group, ColumnBlock& out) const {
     const ColumnPlace* place = footer_.find(kColumnParentId, group);
     if (place == nullptr) return {};
     TRY_ASSIGN(const Blob body, block({place->offset, place->bytes}));
     ByteReader reader(body.view());
     const std::string_view part = reader.text();
     if (!reader.ok()) return fail(ErrorCode::kDataLoss, "parents end early");
-    std::vector<int64_t> links;
-    TRY(decode_integers(part, footer_.groups[group].rows, links));
-    TRY_ASSIGN(const Blob elsewhere, decode_bytes(reader.rest()));
-    return resolve_parents(group, links, elsewhere.view(), out);
+    TRY(decode_integers(part, footer_.groups[group].rows, out.integers));
+    TRY_ASSIGN(out.storage, decode_bytes(reader.rest()));
+    out.fixed = out.storage.view();
+    return {};
+}
+
+Result<void> FileSegment::read_parents(uint32_t group, ColumnBlock& out) const {
+    out.dense = false;
+    ColumnBlock stored;
+    TRY(read_links(group, stored));
+    if (stored.integers.empty()) return {};
+    return resolve_parents(group, stored.integers, stored.fixed, out);
 }
 
 Result<void> FileSegment::resolve_parents(uint32_t group, std::span<const int64_t> links,
@@ -294,6 +307,43 @@ Result<void> FileSegment::resolve_parents(uint32_t group, std::span<const int64_
     return {};
 }
 
+// That what others are found by is in range.
+Result<void> FileSegment::check_fixed(uint32_t column, uint32_t group,
+                                      const ColumnBlock& block) const {
+    if (column == kColumnEventOwner || column == kColumnLinkOwner) {
+        int64_t before = 0;
+        for (const int64_t owner : block.integers) {
+            if (owner < before || owner >= footer_.groups[group].rows)
+                return fail(ErrorCode::kDataLoss, "a child row belongs to no span");
+            before = owner;
+        }
+    }
+    if (column == kColumnScope)
+        for (const int64_t scope : block.integers)
+            if (static_cast<uint64_t>(scope) >= footer_.scopes.size())
+                return fail(ErrorCode::kDataLoss, "a scope is out of range");
+    if (column == order_column(footer_.columns[column].table) && !block.codes.empty())
+        TRY(orders(footer_.columns[column].table));
+    return {};
+}
+
+Result<void> FileSegment::read_fixed_values(uint32_t column, uint32_t group,
+                                            ColumnBlock& out) const {
+    if (out.type == ColumnType::kFixed) out.width = fixed_width(column);
+    if (column == kColumnParentId) return read_links(group, out);
+    const size_t count = table_rows(footer_.columns[column].table, group);
+    const ColumnPlace* place = footer_.find(column, group);
+    const bool is_needed = out.type == ColumnType::kFixed && count > 0;
+    if (place == nullptr && is_needed) return fail(ErrorCode::kDataLoss, "the ids are missing");
+    if (place != nullptr)
+        TRY(decode(column, group, *place, count, out));
+    else if (column == kColumnStart || column == kColumnScope || column == kColumnEventOwner ||
+             column == kColumnLinkOwner)
+        out.integers.assign(count, 0);
+    if (column == kColumnStart) TRY(add_starts(group, out.integers));
+    return check_fixed(column, group, out);
+}
+
 Result<void> FileSegment::read_fixed_column(uint32_t column, uint32_t group,
                                             ColumnBlock& out) const {
     if (out.type == ColumnType::kFixed) out.width = fixed_width(column);
@@ -311,23 +361,10 @@ Result<void> FileSegment::read_fixed_column(uint32_t column, uint32_t group,
         return {};
     }
     if (column == kColumnStart) TRY(add_starts(group, out.integers));
-    if (column == kColumnEventOwner || column == kColumnLinkOwner) {
-        int64_t before = 0;
-        for (const int64_t owner : out.integers) {
-            if (owner < before || owner >= footer_.groups[group].rows)
-                return fail(ErrorCode::kDataLoss, "a child row belongs to no span");
-            before = owner;
-        }
-    }
-    if (column == kColumnScope)
-        for (const int64_t scope : out.integers)
-            if (static_cast<uint64_t>(scope) >= footer_.scopes.size())
-                return fail(ErrorCode::kDataLoss, "a scope is out of range");
+    TRY(check_fixed(column, group, out));
     if (drops_zeros(column)) filter_block(out, [&](size_t i) { return out.integers[i] != 0; });
     if (!out.codes.empty())
         filter_block(out, [&](size_t i) { return !out.strings[out.codes[i]].empty(); });
-    if (column == order_column(footer_.columns[column].table) && !out.codes.empty())
-        TRY(orders(footer_.columns[column].table));
     if (count == 0) out.dense = false;
     return {};
 }
@@ -344,6 +381,29 @@ Result<void> FileSegment::read_column(uint32_t column, uint32_t group, ColumnBlo
     return decode(column, group, *place, count, out);
 }
 
+tl::unexpected<Error> FileSegment::located(const Error& error, uint32_t column,
+                                           uint32_t group) const {
+    return fail(error.code, "segment: column {} ({}) of row group {}: {}", column,
+                column < kFixedColumns ? "fixed" : footer_.columns[column].key, group,
+                error.message);
+}
+
+Result<std::shared_ptr<const ColumnBlock>> FileSegment::read_values(uint32_t column,
+                                                                    uint32_t row_group,
+                                                                    size_t count) const {
+    auto out = std::make_shared<ColumnBlock>();
+    out->type = footer_.columns[column].type;
+    const auto read = [&]() -> Result<void> {
+        if (column < kFixedColumns) return read_fixed_values(column, row_group, *out);
+        const ColumnPlace* place = footer_.find(column, row_group);
+        if ((place == nullptr) != (count == 0))
+            return fail(ErrorCode::kDataLoss, "attribute orders and values do not fit");
+        return place == nullptr ? Result<void>() : decode(column, row_group, *place, count, *out);
+    };
+    if (Result<void> done = read(); !done) return located(done.error(), column, row_group);
+    return std::shared_ptr<const ColumnBlock>(std::move(out));
+}
+
 Result<std::shared_ptr<const ColumnBlock>> FileSegment::read(uint32_t column,
                                                              uint32_t row_group) const {
     if (column >= footer_.columns.size() || row_group >= footer_.groups.size())
@@ -351,11 +411,7 @@ Result<std::shared_ptr<const ColumnBlock>> FileSegment::read(uint32_t column,
                     column, row_group);
     auto out = std::make_shared<ColumnBlock>();
     Result<void> done = read_column(column, row_group, *out);
-    if (!done) {
-        return fail(done.error().code, "segment: column {} ({}) of row group {}: {}", column,
-                    column < kFixedColumns ? "fixed" : footer_.columns[column].key, row_group,
-                    done.error().message);
-    }
+    if (!done) return located(done.error(), column, row_group);
     return std::shared_ptr<const ColumnBlock>(std::move(out));
 }
 

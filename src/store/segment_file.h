@@ -97,6 +97,12 @@ class FileSegment final : public Segment {
     ValuePlaces places_of(const Field& field, const Value& value) const override;
     Result<std::string_view> rollup() const override;
     Result<void> verify() const override;
+    // For a merge, which knows the rows by the orders: values alone, in the order of rows. Of an
+    // attribute column there must be `count`. A fixed column has one per row, or none where all are
+    // zero or empty; parents come as links (segment_layout.h) in `integers`, with the ids that
+    // follow them in `fixed`.
+    Result<std::shared_ptr<const ColumnBlock>> read_values(uint32_t column, uint32_t row_group,
+                                                           size_t count) const;
 
   private:
     uint64_t size() const { return file_ != nullptr ? file_->size() : image_.size(); }
@@ -110,19 +116,24 @@ class FileSegment final : public Segment {
     Result<std::shared_ptr<const OrderCodes>> order_codes(Table table, uint32_t group) const;
     uint32_t table_rows(Table table, uint32_t group) const;
 
+    tl::unexpected<Error> located(const Error& error, uint32_t column, uint32_t group) const;
     Result<void> read_column(uint32_t column, uint32_t group, ColumnBlock& out) const;
     Result<void> read_fixed_column(uint32_t column, uint32_t group, ColumnBlock& out) const;
+    Result<void> read_fixed_values(uint32_t column, uint32_t group, ColumnBlock& out) const;
+    Result<void> check_fixed(uint32_t column, uint32_t group, const ColumnBlock& block) const;
     Result<void> find_rows(uint32_t column, uint32_t group, ColumnBlock& out, size_t& count) const;
     Result<void> decode(uint32_t column, uint32_t group, const ColumnPlace& place, size_t count,
                         ColumnBlock& out) const;
     Result<void> decode_text(uint32_t column, uint32_t group, Blob body, size_t count,
                              ColumnBlock& out) const;
-    // Integers or codes; those that follow are asked of the names of their rows (empty: all).
+    // Integers or codes; those that follow are asked of the names of their rows (empty: all, or
+    // those that the orders say).
     Result<void> decode_values(uint32_t column, uint32_t group, std::string_view body, size_t count,
                                std::span<const uint32_t> rows, std::vector<int64_t>& out) const;
     Result<std::shared_ptr<const OrderCodes>> name_codes(uint32_t group) const;
     Result<std::shared_ptr<const FollowerDirectory>> followers() const;
     Result<void> add_starts(uint32_t group, std::vector<int64_t>& values) const;
+    Result<void> read_links(uint32_t group, ColumnBlock& out) const;
     Result<void> read_parents(uint32_t group, ColumnBlock& out) const;
     Result<void> resolve_parents(uint32_t group, std::span<const int64_t> links,
                                  std::string_view elsewhere, ColumnBlock& out) const;
