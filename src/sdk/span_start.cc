@@ -228,7 +228,7 @@ void add_given(SpanRecord* record, const Birth& birth, AttributeList of_sampler)
         return {record, false};
     }
     if (is_watched(birth.tracer->provider, counts) && !admit(record, birth, counts)) {
-        give_record(record);
+        give_record(thread, record);
         return start_no_op(birth.options);
     }
     ThreadCounts::add(counts.started);
@@ -275,7 +275,7 @@ Started start_dropped(SpanRecord* record, const Birth& birth, ThreadState& threa
     put_ids(record->context, thread, birth);
     ThreadCounts& counts = provider->counts(thread);
     if (is_watched(provider, counts) && !admit(record, birth, counts)) [[unlikely]] {
-        give_record(record);
+        give_record(thread, record);
         return start_no_op(birth.options);
     }
     SpanAccess::set_sampled(record->context);
