@@ -211,11 +211,12 @@ TEST_CASE("a trace without spans is a skeleton without rows") {
 TEST_CASE("boot and health tell the page where it is") {
     TestServer server({kShopTrace});
     const Reply boot = server.get("/api/ui/v1/boot");
-    CHECK(boot.body == R"({"version":"1.2.3","features":["search","trace","metrics"],"services":["db",)"
-                       R"("front"],"now_ns":"1763820000000000000",)"
-                       R"("endpoints":{"otlp_grpc":"127.0.0.1:4317",)"
-                       R"("otlp_http":"127.0.0.1:4318"},"spans":"2",)"
-                       R"("limits":{"search_limit_max":1000}})");
+    CHECK(boot.body ==
+          R"({"version":"1.2.3","features":["search","trace","metrics"],"services":["db",)"
+          R"("front"],"now_ns":"1763820000000000000",)"
+          R"("endpoints":{"otlp_grpc":"127.0.0.1:4317",)"
+          R"("otlp_http":"127.0.0.1:4318"},"spans":"2",)"
+          R"("limits":{"search_limit_max":1000}})");
     const Reply health = server.get("/api/ui/v1/health");
     CHECK(health.has(R"("spans":"2","spans_per_s":0)"));
     CHECK(health.has(R"("oldest_ns":null,"rejected":"0","state":"ok","reason":"")"));

@@ -78,6 +78,8 @@ bool StoreEngine::give_up_reserve() {
 bool StoreEngine::wants_flush() const {
     const LiveTotals totals = live_.totals();
     if (totals.memory_bytes >= options_.flush_bytes) return true;
+    // Heads of few large spans fill the memory before they are sealed.
+    if (!has_memory_room()) return true;
     if (gauges_->unflushed_log_bytes >= options_.log_bytes_max) return true;
     // What was deleted is not to stay in memory and in the log until something else wants it.
     if (erase_flush_) return true;

@@ -152,6 +152,10 @@ uint64_t StoreEngine::memory_bytes() const {
     return heads_bytes_.load() + live_.totals().memory_bytes + gauges_->builder_queue_bytes.load();
 }
 
+bool StoreEngine::has_memory_room() const {
+    return heads_bytes_ + live_.totals().memory_bytes < options_.memory_bytes_max;
+}
+
 std::optional<Error> StoreEngine::refusal() const {
     if (stopping_) return refused("the server is stopping", kRetryBusy_s);
     {
@@ -323,10 +327,8 @@ void StoreEngine::run_builder() {
             // Memory is full: wait for the flush. What is sealed stays searchable meanwhile.
             {
                 std::unique_lock lock(wake_mutex_);
-                memory_room_.wait(lock, [this] {
-                    return stopping_ ||
-                           heads_bytes_ + live_.totals().memory_bytes < options_.memory_bytes_max;
-                });
+                if (!has_memory_room()) flush_wake_.notify_one();
+                memory_room_.wait(lock, [this] { return stopping_ || has_memory_room(); });
             }
             const uint64_t bytes = next->batch.bytes.size();
             build(*next);

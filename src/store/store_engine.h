@@ -145,6 +145,8 @@ class StoreEngine final : public Store {
     void run_builder();
     Result<void> seal_heads_locked();
     void add_sealed_locked(std::vector<SealedHead> sealed);
+    /// Whether heads and segments in memory are below their limit.
+    bool has_memory_room() const;
     uint64_t memory_bytes() const;
     void update_gauges();
 

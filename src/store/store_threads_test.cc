@@ -100,6 +100,20 @@ TEST_CASE("what is acknowledged becomes searchable by itself") {
     CHECK(t.stored() == range(0, 10));
 }
 
+TEST_CASE("heads alone beyond the memory limit are flushed, and what waits behind them comes in") {
+    Threaded t;
+    t.options.seal_after_ms = 3'600'000;
+    t.options.seal_spans = 1'000'000;
+    t.options.flush_after_ms = 3'600'000;
+    t.options.memory_bytes_max = 64 << 10;
+    t.options.builder_queue_bytes_max = 1 << 20;
+    t.open();
+    for (uint64_t i = 0; i < 40; ++i)
+        REQUIRE(t.send(i * 200, 200).has_value());
+    CHECK(t.store->flush().has_value());
+    CHECK(t.stored() == range(0, 8'000));
+}
+
 TEST_CASE("a store that ends while requests wait acknowledges or refuses each of them") {
     Threaded t;
     t.open();
