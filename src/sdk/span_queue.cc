@@ -69,6 +69,15 @@ void ChunkPool::shrink() noexcept {
     }
 }
 
+SpanQueue::~SpanQueue() {
+    Chunk* chunk = read_ != nullptr ? read_ : first_.load(std::memory_order_acquire);
+    while (chunk != nullptr) {
+        Chunk* next = chunk->next.load(std::memory_order_acquire);
+        std::free(chunk);
+        chunk = next;
+    }
+}
+
 SpanQueue::Push SpanQueue::add_chunk(ChunkPool& pool, size_t bytes) noexcept {
     if (bytes + sizeof(Chunk) > pool.bytes_max() || bytes > UINT32_MAX) return Push::kTooBig;
     Chunk* chunk = pool.take(static_cast<uint32_t>(bytes), write_ == nullptr);

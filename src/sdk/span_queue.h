@@ -68,6 +68,10 @@ class SpanQueue {
     enum class Push : uint8_t { kDone, kDoneInNewChunk, kFull, kTooBig };
 
     explicit SpanQueue(detail::ThreadState* thread) : thread_(thread) {}
+    // Neither side is there any more.
+    ~SpanQueue();
+    SpanQueue(const SpanQueue&) = delete;
+    SpanQueue& operator=(const SpanQueue&) = delete;
     detail::ThreadState* thread() const noexcept { return thread_; }
 
     // ---- the producer's side
