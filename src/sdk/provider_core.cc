@@ -90,6 +90,7 @@ bool ProviderCore::shutdown(Deadline deadline) noexcept {
     if (is_shut_down.exchange(true)) return true;
     const bool is_done = sdk::shut_down_all(options.processors, deadline);
     watch.shut_down(deadline, stats());
+    is_at_rest_.store(true, std::memory_order_release);
     return is_done;
 }
 

@@ -96,13 +96,14 @@ class ProviderCore {
     // Makes an entry (of this provider or the global one) lead to this provider's tracer.
     void lead(TracerEntry* entry, const TracerName& name);
 
-    // Around a fork.
+    // Around a fork. What watches spans is at rest once the provider is shut down.
     void lock() noexcept {
         mutex_.lock();
-        watch.lock();
+        is_watch_locked_ = !is_at_rest_.load(std::memory_order_acquire);
+        if (is_watch_locked_) watch.lock();
     }
     void unlock() noexcept {
-        watch.unlock();
+        if (is_watch_locked_) watch.unlock();
         mutex_.unlock();
     }
 
@@ -111,7 +112,10 @@ class ProviderCore {
     ThreadCounts& find_counts(ThreadState& thread, ThreadState::Local& local) noexcept;
 
     uint64_t owner_;
+    std::atomic<bool> is_at_rest_ = false;  // the shutdown is over
+
     mutable std::mutex mutex_;  // of what is below
+    bool is_watch_locked_ = false;
     std::deque<TracerCore> tracers_;
     std::deque<std::pair<const TracerCore*, TracerEntry>> entries_;
     struct Counted {
