@@ -127,6 +127,25 @@ export const mock_scenarios = {
     await tab.waitForFunction(() => document.querySelectorAll('.result').length === 1);
   },
 
+  'search: what is typed into the form stays while suggestions come': async ({ page, url }) => {
+    const tab = await page();
+    let answer;
+    const held = new Promise((resolve) => (answer = resolve));
+    await tab.route('**/operations*', async (route) => {
+      await held;
+      await route.continue();
+    });
+    await tab.goto(`${url}/search`);
+    await tab.click('text=Form');
+    await tab.selectOption('.builder select', 'payment');
+    await tab.fill('.builder [placeholder="500ms"] >> nth=0', '200');
+    answer();
+    await tab.waitForSelector('#operations option', { state: 'attached' });
+    assert.equal(await tab.inputValue('.builder [placeholder="500ms"] >> nth=0'), '200');
+    await tab.keyboard.press('Tab');
+    assert.equal(await tab.inputValue('.query-field'), '{ resource.service.name = "payment" && duration >= 200ms }');
+  },
+
   'search: the form writes the query, suggestions complete it': async ({ page, url }) => {
     const tab = await page();
     await tab.goto(`${url}/search`);

@@ -1,4 +1,5 @@
 import { useSignal } from '@preact/signals';
+import type { TargetedEvent } from 'preact';
 import { useEffect } from 'preact/hooks';
 import { fetch_operations } from '../../api/client.ts';
 import { kEmptyForm, parse_duration, type QueryForm, read_form, write_form } from '../../model/query_form.ts';
@@ -61,7 +62,7 @@ export function Builder(props: { q: string; change: (q: string) => void; run: (q
       </label>
       <label class="grow">
         <span>Operation</span>
-        <input type="text" list="operations" value={form.operation} placeholder="any" onChange={(e) => set({ operation: e.currentTarget.value })} />
+        <OperationInput value={form.operation} change={(operation) => set({ operation })} />
         <datalist id="operations">
           {operations.value.slice(0, 500).map((name) => (
             <option key={name} value={name} />
@@ -106,18 +107,40 @@ export function Builder(props: { q: string; change: (q: string) => void; run: (q
   );
 }
 
+/** A text that is taken when the field is left. Until then what is typed is the field's own: whatever is drawn meanwhile leaves it. */
+function use_typed(value: string, take: (text: string) => boolean) {
+  const typed = useSignal<string | null>(null);
+  return {
+    value: typed.value ?? value,
+    onInput: (e: TargetedEvent<HTMLInputElement>) => (typed.value = e.currentTarget.value),
+    onChange: (e: TargetedEvent<HTMLInputElement>) => {
+      const text = e.currentTarget.value;
+      typed.value = take(text) ? null : text;
+    },
+  };
+}
+
+function OperationInput(props: { value: string; change: (value: string) => void }) {
+  const typed = use_typed(props.value, (text) => {
+    props.change(text);
+    return true;
+  });
+  return <input type="text" list="operations" placeholder="any" {...typed} />;
+}
+
 function DurationField(props: { label: string; value: string; change: (value: string) => void }) {
   const wrong = useSignal(false);
-  const change = (text: string): void => {
+  const typed = use_typed(props.value, (text) => {
     wrong.value = text.trim() !== '' && parse_duration(text) === null;
     if (!wrong.value) props.change(text);
-  };
+    return !wrong.value;
+  });
   return (
     <label class="short">
       <span>{props.label}</span>
       <input
-        type="text" value={props.value} placeholder="500ms" aria-invalid={wrong.value ? true : undefined}
-        title={wrong.value ? 'A number and a unit, as in 500ms or 1.5s' : undefined} onChange={(e) => change(e.currentTarget.value)}
+        type="text" placeholder="500ms" aria-invalid={wrong.value ? true : undefined}
+        title={wrong.value ? 'A number and a unit, as in 500ms or 1.5s' : undefined} {...typed}
       />
     </label>
   );
