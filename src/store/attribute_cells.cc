@@ -20,19 +20,6 @@ Scope scope_of(Table table) {
     }
 }
 
-ValueKind kind_of(const ColumnKey& key) {
-    switch (key.type) {
-        case ColumnType::kInt:
-            return key.is_boolean ? ValueKind::kBool : ValueKind::kInt;
-        case ColumnType::kDouble:
-            return ValueKind::kDouble;
-        case ColumnType::kString:
-            return ValueKind::kString;
-        default:
-            return ValueKind::kOther;
-    }
-}
-
 void mark_rows(const ColumnBlock& block, RowBitmap& rows) {
     if (block.dense) {
         rows.fill(0, rows.rows());
@@ -77,6 +64,19 @@ std::vector<Value> printed_as(const std::string& text) {
 }
 
 }  // namespace
+
+ValueKind kind_of(const ColumnKey& key) {
+    switch (key.type) {
+        case ColumnType::kInt:
+            return key.is_boolean ? ValueKind::kBool : ValueKind::kInt;
+        case ColumnType::kDouble:
+            return ValueKind::kDouble;
+        case ColumnType::kString:
+            return ValueKind::kString;
+        default:
+            return ValueKind::kOther;
+    }
+}
 
 void CodeVerdicts::follow(const ColumnBlock& block) {
     if (block.strings.data() == strings_.data() && block.strings.size() == strings_.size() &&

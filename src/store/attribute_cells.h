@@ -31,6 +31,9 @@ class CodeVerdicts {
     std::vector<uint8_t> verdicts_;
 };
 
+// What the values of a column are; arrays, maps and bytes are all the same here.
+ValueKind kind_of(const ColumnKey& key);
+
 // Rows of one table that have a key, and those of them whose value passes the test.
 struct Cells {
     RowBitmap has;

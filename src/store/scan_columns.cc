@@ -2,23 +2,11 @@
 
 #include <bit>
 
+#include "store/attribute_cells.h"
 #include "store/predicate_node.h"
 
 namespace spanloom::store {
 namespace {
-
-ValueKind kind_of(const ColumnKey& key) {
-    switch (key.type) {
-        case ColumnType::kInt:
-            return key.is_boolean ? ValueKind::kBool : ValueKind::kInt;
-        case ColumnType::kDouble:
-            return ValueKind::kDouble;
-        case ColumnType::kString:
-            return ValueKind::kString;
-        default:
-            return ValueKind::kOther;
-    }
-}
 
 bool is_textual(ValueKind kind) {
     return kind == ValueKind::kString || kind == ValueKind::kOther;
