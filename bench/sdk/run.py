@@ -19,7 +19,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 sys.path.insert(0, os.path.join(ROOT, "bench", "sdk", "rivals"))
 import rivals  # noqa: E402
 
-OURS = {name: os.path.join(ROOT, "build", "release", "bench", program) for name, program in (("spanloom", "sdk_bench"), ("limit", "sdk_limit"))}
+OURS = {name: os.path.join(ROOT, "build", "sdk", program) for name, program in (("spanloom", "sdk_bench"), ("limit", "sdk_limit"))}
 # key, what it is, what it must not exceed
 ROWS = [("start_end", "start + end, no attributes", 50), ("attributes_4", "+ 4 attributes", 100),
         ("attributes_10_event", "+ 10 attributes + 1 event", 250), ("sampled_out", "sampled out, 4 attributes set anyway", 20),

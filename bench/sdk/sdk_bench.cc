@@ -5,6 +5,7 @@
 #include <chrono>
 #include <cstdlib>
 #include <memory>
+#include <optional>
 #include <thread>
 
 #include <malloc.h>
@@ -55,6 +56,7 @@ void* aligned_alloc(size_t alignment, size_t size) {
 
 namespace {
 
+constexpr uint64_t kChildrenPerParent = 1'000;
 constexpr uint64_t kFloodSpans = 2'000'000;
 constexpr uint64_t kTicksPerSecond = 1'000;
 constexpr uint64_t kPacedSeconds = 3;
@@ -143,9 +145,15 @@ void hot_path(bench::Report& report) {
     TracerProvider provider = make_provider(std::make_shared<DropAtOnce>());
     const Tracer tracer = provider.get_tracer("bench");
     recorded(report, tracer, "");
-    const ActiveSpan parent = tracer.start_active("parent", SpanKind::kServer);
-    report.time("child_active",
-                [&](uint64_t) { const ActiveSpan child = tracer.start_active("child"); });
+    // A trace of ever more spans would be cut by the guard.
+    std::optional<ActiveSpan> parent;
+    report.time("child_active", [&](uint64_t i) {
+        if (i % kChildrenPerParent == 0) {
+            parent.reset();
+            parent.emplace(tracer.start_active("parent", SpanKind::kServer));
+        }
+        const ActiveSpan child = tracer.start_active("child");
+    });
 }
 
 // The same into the queue of a batch processor whose thread exports meanwhile: the caller's share.

@@ -96,7 +96,7 @@ class FileReader {
             TRY(expect(*detectors, YamlNode::Kind::kList, "detectors", "a list"));
             for (const YamlNode& detector : detectors->items) {
                 TRY_ASSIGN(const auto one, only_entry(detector, "detector"));
-                TRY_ASSIGN(const Resource found, detect_one(one->first, one->second));
+                TRY_ASSIGN(const Resource found, detect_one(one->key, one->value));
                 all = all.merge(found);
             }
         }
@@ -184,7 +184,7 @@ class FileReader {
             TRY(expect(*composite, YamlNode::Kind::kList, "propagator.composite", "a list"));
             for (const YamlNode& item : composite->items) {
                 TRY_ASSIGN(const auto one, only_entry(item, "propagator.composite"));
-                names.push_back(one->first);
+                names.push_back(one->key);
             }
         }
         std::string list;
@@ -255,7 +255,7 @@ class FileReader {
         if (const YamlNode* limits = present(node, "limits")) TRY(read_span_limits(*limits));
         if (const YamlNode* generator = present(node, "id_generator")) {
             TRY_ASSIGN(const auto one, only_entry(*generator, "id_generator"));
-            if (one->first != "random") return wrong(*generator, "id_generator", "random");
+            if (one->key != "random") return wrong(*generator, "id_generator", "random");
         }
         if (const YamlNode* tracers = present(node, "tracer_configurator/development"))
             TRY(read_tracers(*tracers));

@@ -31,8 +31,7 @@ Result<void> only_keys(const YamlNode& node, std::string_view what,
     return {};
 }
 
-Result<const std::pair<std::string, YamlNode>*> only_entry(const YamlNode& node,
-                                                           std::string_view what) {
+Result<const YamlNode::Entry*> only_entry(const YamlNode& node, std::string_view what) {
     if (node.kind != YamlNode::Kind::kMap || node.entries.size() != 1)
         return wrong(node, what, "a mapping with one key");
     return &node.entries.front();

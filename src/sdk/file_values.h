@@ -23,8 +23,7 @@ Result<void> expect(const YamlNode& node, YamlNode::Kind kind, std::string_view 
 Result<void> only_keys(const YamlNode& node, std::string_view what,
                        std::initializer_list<std::string_view> keys);
 // A mapping with one entry, whose key says what it is ("batch:", "always_on:").
-Result<const std::pair<std::string, YamlNode>*> only_entry(const YamlNode& node,
-                                                           std::string_view what);
+Result<const YamlNode::Entry*> only_entry(const YamlNode& node, std::string_view what);
 // Null where the key is absent or its value is null.
 const YamlNode* present(const YamlNode& map, std::string_view key);
 

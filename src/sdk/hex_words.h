@@ -3,8 +3,8 @@
 #include <bit>
 #include <cstdint>
 #include <cstring>
-#if defined(__SSSE3__)
-#include <tmmintrin.h>
+#if defined(__SSE2__)
+#include <emmintrin.h>
 #endif
 
 // Eight lower-case hexadecimal digits at a time, in one register: what a
@@ -52,8 +52,8 @@ inline void encode_hex8(const uint8_t* bytes, char* digits) noexcept {
     std::memcpy(digits, &text, 8);
 }
 
-// Sixteen at a time, where the processor's vectors can.
-#if defined(__SSSE3__)
+// Sixteen at a time, with what every x86-64 processor has.
+#if defined(__SSE2__)
 inline bool decode_hex16(const char* digits, uint8_t* out) noexcept {
     const __m128i text = _mm_loadu_si128(reinterpret_cast<const __m128i*>(digits));
     const __m128i from_0 = _mm_sub_epi8(text, _mm_set1_epi8('0'));
@@ -63,7 +63,9 @@ inline bool decode_hex16(const char* digits, uint8_t* out) noexcept {
     const __m128i nibbles =
         _mm_or_si128(_mm_and_si128(from_0, is_digit),
                      _mm_and_si128(_mm_add_epi8(from_a, _mm_set1_epi8(10)), is_letter));
-    const __m128i pairs = _mm_maddubs_epi16(nibbles, _mm_set1_epi16(0x0110));
+    // In each 16 bits the first digit is the low byte.
+    const __m128i pairs = _mm_and_si128(
+        _mm_or_si128(_mm_slli_epi16(nibbles, 4), _mm_srli_epi16(nibbles, 8)), _mm_set1_epi16(0xff));
     _mm_storel_epi64(reinterpret_cast<__m128i*>(out), _mm_packus_epi16(pairs, pairs));
     return _mm_movemask_epi8(_mm_or_si128(is_digit, is_letter)) == 0xffff;
 }
@@ -73,9 +75,10 @@ inline void encode_hex16(const uint8_t* bytes, char* digits) noexcept {
     const __m128i low = _mm_set1_epi8(0x0f);
     const __m128i nibbles =
         _mm_unpacklo_epi8(_mm_and_si128(_mm_srli_epi16(all, 4), low), _mm_and_si128(all, low));
-    const __m128i table = _mm_setr_epi8('0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'a', 'b',
-                                        'c', 'd', 'e', 'f');
-    _mm_storeu_si128(reinterpret_cast<__m128i*>(digits), _mm_shuffle_epi8(table, nibbles));
+    const __m128i is_letter = _mm_cmpgt_epi8(nibbles, _mm_set1_epi8(9));
+    const __m128i to_letter = _mm_and_si128(is_letter, _mm_set1_epi8('a' - '0' - 10));
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(digits),
+                     _mm_add_epi8(_mm_add_epi8(nibbles, _mm_set1_epi8('0')), to_letter));
 }
 #else
 inline bool decode_hex16(const char* digits, uint8_t* out) noexcept {

@@ -16,7 +16,7 @@ class IdRandom {
             word = random_seed();
         state_[0] |= 1;  // all zero is the one state that stands still
     }
-    uint64_t next() noexcept {
+    [[gnu::always_inline]] uint64_t next() noexcept {
         const uint64_t result = rotate(state_[0] + state_[3], 23) + state_[0];
         const uint64_t shifted = state_[1] << 17;
         state_[2] ^= state_[0];

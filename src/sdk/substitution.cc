@@ -95,7 +95,7 @@ Result<void> substitute_variables(YamlNode& node, const Environment& environment
         return {};
     }
     for (auto& entry : node.entries)
-        TRY(substitute_variables(entry.second, environment));
+        TRY(substitute_variables(entry.value, environment));
     for (YamlNode& item : node.items)
         TRY(substitute_variables(item, environment));
     return {};

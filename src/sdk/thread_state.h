@@ -38,7 +38,7 @@ class ThreadState {
     static constexpr uint32_t kDepthMax = 64 * kEntriesPerChunk;
 
     // The innermost open context; null at the bottom.
-    const Context* top() noexcept {
+    [[gnu::always_inline]] const Context* top() noexcept {
         while (depth_ != 0) {
             ContextEntry& top = entry(depth_ - 1);
             if (top.token.load(std::memory_order_relaxed) != 0) [[likely]]

@@ -29,7 +29,7 @@ class TickClock {
         uint64_t wall_ns = 0;
     };
 
-    Moment now() const noexcept {
+    [[gnu::always_inline]] Moment now() const noexcept {
         const uint64_t ticks = read_counter();
         const uint64_t sequence = sequence_.load(std::memory_order_acquire);
         const uint64_t ns_per_tick = ns_per_tick_.load(std::memory_order_acquire);
@@ -45,7 +45,7 @@ class TickClock {
     }
     // The wall time of now, as far after `start` as the counter says: a wall clock that jumps in
     // between does not change a span's length.
-    uint64_t end_ns(const Moment& start) const noexcept {
+    [[gnu::always_inline]] uint64_t end_ns(const Moment& start) const noexcept {
         const uint64_t ns_per_tick = ns_per_tick_.load(std::memory_order_relaxed);
         if (start.ticks == 0 || ns_per_tick == 0) [[unlikely]] {
             const uint64_t ns = now().wall_ns;

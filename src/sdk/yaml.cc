@@ -157,7 +157,7 @@ class Parser {
                 return fail(ErrorCode::kInvalidArgument, "line {}: '{}' is there twice", line_,
                             key);
             TRY_ASSIGN(YamlNode value, nested(indent, depth, true));
-            node.entries.emplace_back(std::move(key), std::move(value));
+            node.entries.push_back({std::move(key), std::move(value)});
             TRY(skip_space());
         }
         return node;
@@ -337,7 +337,7 @@ class Parser {
                 TRY_ASSIGN(value, flow(depth + 1));
             }
         }
-        map.entries.emplace_back(std::move(key.text), std::move(value));
+        map.entries.push_back({std::move(key.text), std::move(value)});
         return {};
     }
 
@@ -408,6 +408,11 @@ class Parser {
 Result<YamlNode> parse_yaml(std::string_view text) {
     return Parser(text).run();
 }
+
+YamlNode::YamlNode() = default;
+YamlNode::YamlNode(YamlNode&&) noexcept = default;
+YamlNode& YamlNode::operator=(YamlNode&&) noexcept = default;
+YamlNode::~YamlNode() = default;
 
 const YamlNode* YamlNode::find(std::string_view key) const {
     for (const auto& [name, value] : entries) {

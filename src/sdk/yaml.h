@@ -4,7 +4,6 @@
 #include <optional>
 #include <string>
 #include <string_view>
-#include <utility>
 #include <vector>
 
 #include "base/result.h"
@@ -17,12 +16,13 @@ namespace spanloom::sdk {
 
 struct YamlNode {
     enum class Kind : uint8_t { kScalar, kMap, kList };
+    struct Entry;
 
     Kind kind = Kind::kScalar;
-    bool is_quoted = false;  // of a scalar: then it is text, whatever it looks like
-    std::string text;        // of a scalar
-    std::vector<std::pair<std::string, YamlNode>> entries;  // of a map, in order
-    std::vector<YamlNode> items;                            // of a list
+    bool is_quoted = false;       // of a scalar: then it is text, whatever it looks like
+    std::string text;             // of a scalar
+    std::vector<Entry> entries;   // of a map, in order
+    std::vector<YamlNode> items;  // of a list
     uint32_t line = 0;
 
     // Null where absent, or where this is no map.
@@ -32,6 +32,16 @@ struct YamlNode {
     std::optional<bool> boolean() const;
     std::optional<int64_t> integer() const;
     std::optional<double> number() const;
+
+    YamlNode();
+    YamlNode(YamlNode&&) noexcept;
+    YamlNode& operator=(YamlNode&&) noexcept;
+    ~YamlNode();
+};
+
+struct YamlNode::Entry {
+    std::string key;
+    YamlNode value;
 };
 
 constexpr size_t kYamlBytesMax = 1U << 20;
