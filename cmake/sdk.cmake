@@ -118,7 +118,7 @@ set(with_seldom -Og)
 foreach(part per_span seldom)
   add_library(spanloom_${part} OBJECT ${${part}})
   set_target_properties(spanloom_${part} PROPERTIES
-    CXX_STANDARD 20 CXX_STANDARD_REQUIRED ON CXX_EXTENSIONS OFF CXX_SCAN_FOR_MODULES OFF
+    CXX_STANDARD 17 CXX_STANDARD_REQUIRED ON CXX_EXTENSIONS OFF CXX_SCAN_FOR_MODULES OFF
     POSITION_INDEPENDENT_CODE ON CXX_VISIBILITY_PRESET hidden VISIBILITY_INLINES_HIDDEN ON
     UNITY_BUILD ON UNITY_BUILD_BATCH_SIZE 0)
   # Format strings are checked at compile time by the project's own build; here that would cost time,

@@ -117,16 +117,16 @@ std::optional<int64_t> take_offset_s(std::string_view text, size_t& at) {
 
 }  // namespace
 
-void append_hex(std::string& out, std::span<const uint8_t> bytes) {
-    for (uint8_t byte : bytes) {
-        out += kHexDigits[byte >> 4];
-        out += kHexDigits[byte & 15];
+void append_hex(std::string& out, const uint8_t* bytes, size_t size) {
+    for (size_t i = 0; i < size; ++i) {
+        out += kHexDigits[bytes[i] >> 4];
+        out += kHexDigits[bytes[i] & 15];
     }
 }
 
-bool parse_hex(std::string_view digits, std::span<uint8_t> out) {
-    if (digits.size() != out.size() * 2) return false;
-    for (size_t i = 0; i < out.size(); ++i) {
+bool parse_hex(std::string_view digits, uint8_t* out, size_t size) {
+    if (digits.size() != size * 2) return false;
+    for (size_t i = 0; i < size; ++i) {
         const int high = hex_value(digits[2 * i]);
         const int low = hex_value(digits[2 * i + 1]);
         if (high < 0 || low < 0) return false;
@@ -346,7 +346,7 @@ std::string decode_percent(std::string_view text, bool plus_is_blank) {
     out.reserve(text.size());
     for (size_t i = 0; i < text.size(); ++i) {
         uint8_t byte = 0;
-        if (text[i] == '%' && i + 2 < text.size() && parse_hex(text.substr(i + 1, 2), {&byte, 1})) {
+        if (text[i] == '%' && i + 2 < text.size() && parse_hex(text.substr(i + 1, 2), &byte, 1)) {
             out += static_cast<char>(byte);
             i += 2;
         } else if (text[i] == '+' && plus_is_blank) {

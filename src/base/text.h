@@ -1,8 +1,8 @@
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <optional>
-#include <span>
 #include <string>
 #include <string_view>
 
@@ -11,9 +11,17 @@
 namespace spanloom {
 
 // ---- hexadecimal and base64
-void append_hex(std::string& out, std::span<const uint8_t> bytes);  // lower case
-// Exactly out.size() bytes from 2 * out.size() digits of either case; false otherwise.
-bool parse_hex(std::string_view digits, std::span<uint8_t> out);
+void append_hex(std::string& out, const uint8_t* bytes, size_t size);  // lower case
+// Exactly `size` bytes from 2 * size digits of either case; false otherwise.
+bool parse_hex(std::string_view digits, uint8_t* out, size_t size);
+template <size_t N>
+void append_hex(std::string& out, const std::array<uint8_t, N>& bytes) {
+    append_hex(out, bytes.data(), N);
+}
+template <size_t N>
+bool parse_hex(std::string_view digits, std::array<uint8_t, N>& out) {
+    return parse_hex(digits, out.data(), N);
+}
 void append_base64(std::string& out, std::string_view bytes);  // standard alphabet, padded
 // Standard or URL alphabet, padded or not (RFC 4648).
 std::optional<std::string> parse_base64(std::string_view text);
@@ -42,6 +50,14 @@ std::string decode_percent(std::string_view text, bool plus_is_blank);
 
 // Without the blanks and tabs around it.
 std::string_view trim(std::string_view text) noexcept;
+
+// C++20's, for code that users' compilers build as C++17.
+constexpr bool starts_with(std::string_view text, std::string_view prefix) noexcept {
+    return text.substr(0, prefix.size()) == prefix;
+}
+constexpr bool ends_with(std::string_view text, std::string_view suffix) noexcept {
+    return text.size() >= suffix.size() && text.substr(text.size() - suffix.size()) == suffix;
+}
 
 // A whole decimal number with nothing around it.
 std::optional<int64_t> parse_int(std::string_view text);

@@ -183,7 +183,7 @@ class Converter {
         if (!read_string(value, digits)) return false;
         std::string bytes(digits.size() / 2, '\0');
         if (digits.size() % 2 != 0 ||
-            !parse_hex(digits, {reinterpret_cast<uint8_t*>(bytes.data()), bytes.size()}))
+            !parse_hex(digits, reinterpret_cast<uint8_t*>(bytes.data()), bytes.size()))
             return refuse("is not hexadecimal (OTLP/JSON writes ids as hexadecimal, not base64)");
         out_.bytes_field(field, bytes);
         path_.pop_back();

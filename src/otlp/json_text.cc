@@ -12,7 +12,7 @@ namespace {
 // The value of four hexadecimal digits, or -1.
 int parse_unit(std::string_view digits) {
     uint8_t bytes[2];
-    if (digits.size() < 4 || !parse_hex(digits.substr(0, 4), bytes)) return -1;
+    if (digits.size() < 4 || !parse_hex(digits.substr(0, 4), bytes, sizeof bytes)) return -1;
     return bytes[0] << 8 | bytes[1];
 }
 

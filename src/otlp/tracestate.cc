@@ -45,7 +45,7 @@ std::string_view take_part(std::string_view& rest, char separator) {
 std::string_view find_ot(std::string_view tracestate) {
     while (!tracestate.empty()) {
         const std::string_view member = trim(take_part(tracestate, ','));
-        if (member.starts_with("ot=")) return member.substr(3);
+        if (member.substr(0, 3) == "ot=") return member.substr(3);
     }
     return {};
 }
@@ -60,11 +60,11 @@ SamplingState SamplingState::parse(std::string_view tracestate) {
     bool has_randomness = false;
     while (!rest.empty()) {
         const std::string_view part = take_part(rest, ';');
-        if (part.starts_with("th:")) {
+        if (part.substr(0, 3) == "th:") {
             if (has_threshold) return {};  // keys are unique: which of them holds is anyone's guess
             has_threshold = true;
             state.threshold = parse_fraction(part.substr(3));
-        } else if (part.starts_with("rv:")) {
+        } else if (part.substr(0, 3) == "rv:") {
             if (has_randomness) return {};
             has_randomness = true;
             if (part.size() == 3 + kDigits) state.randomness = parse_fraction(part.substr(3));

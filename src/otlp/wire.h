@@ -80,6 +80,7 @@ class WireReader {
 template <typename T>
 class Repeated {
   public:
+    struct End {};
     class Iterator {
       public:
         using iterator_category = std::input_iterator_tag;
@@ -96,7 +97,7 @@ class Repeated {
             advance();
             return *this;
         }
-        bool operator==(std::default_sentinel_t) const { return done_; }
+        bool operator!=(End) const { return !done_; }
 
       private:
         void advance() {
@@ -118,8 +119,8 @@ class Repeated {
 
     Repeated(std::string_view message, uint32_t field) : message_(message), field_(field) {}
     Iterator begin() const { return {message_, field_}; }
-    std::default_sentinel_t end() const { return {}; }
-    bool empty() const { return begin() == std::default_sentinel; }
+    End end() const { return {}; }
+    bool empty() const { return !(begin() != end()); }
 
   private:
     std::string_view message_;

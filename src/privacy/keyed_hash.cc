@@ -1,7 +1,6 @@
 #include "privacy/keyed_hash.h"
 
 #include <array>
-#include <bit>
 #include <cstdint>
 #include <cstring>
 
@@ -23,6 +22,10 @@ constexpr std::array<uint32_t, 64> kRounds = {
     0xa2bfe8a1, 0xa81a664b, 0xc24b8b70, 0xc76c51a3, 0xd192e819, 0xd6990624, 0xf40e3585, 0x106aa070,
     0x19a4c116, 0x1e376c08, 0x2748774c, 0x34b0bcb5, 0x391c0cb3, 0x4ed8aa4a, 0x5b9cca4f, 0x682e6ff3,
     0x748f82ee, 0x78a5636f, 0x84c87814, 0x8cc70208, 0x90befffa, 0xa4506ceb, 0xbef9a3f7, 0xc67178f2};
+
+uint32_t rotate_right(uint32_t word, int bits) {
+    return word >> bits | word << (32 - bits);
+}
 
 // FIPS 180-4.
 class Sha256 {
@@ -60,14 +63,15 @@ class Sha256 {
         for (size_t i = 16; i < 64; ++i) {
             const uint32_t a = w[i - 15];
             const uint32_t b = w[i - 2];
-            w[i] = w[i - 16] + (std::rotr(a, 7) ^ std::rotr(a, 18) ^ a >> 3) + w[i - 7] +
-                   (std::rotr(b, 17) ^ std::rotr(b, 19) ^ b >> 10);
+            w[i] = w[i - 16] + (rotate_right(a, 7) ^ rotate_right(a, 18) ^ a >> 3) + w[i - 7] +
+                   (rotate_right(b, 17) ^ rotate_right(b, 19) ^ b >> 10);
         }
         auto [a, b, c, d, e, f, g, h] = state_;
         for (size_t i = 0; i < 64; ++i) {
-            const uint32_t one = h + (std::rotr(e, 6) ^ std::rotr(e, 11) ^ std::rotr(e, 25)) +
+            const uint32_t one = h +
+                                 (rotate_right(e, 6) ^ rotate_right(e, 11) ^ rotate_right(e, 25)) +
                                  ((e & f) ^ (~e & g)) + kRounds[i] + w[i];
-            const uint32_t two = (std::rotr(a, 2) ^ std::rotr(a, 13) ^ std::rotr(a, 22)) +
+            const uint32_t two = (rotate_right(a, 2) ^ rotate_right(a, 13) ^ rotate_right(a, 22)) +
                                  ((a & b) ^ (a & c) ^ (b & c));
             h = g;
             g = f;
@@ -127,7 +131,7 @@ std::string keyed_hash(std::string_view key, std::string_view text) {
     constexpr size_t kShownBytes = 16;
     const auto digest = hmac_sha256(key, text);
     std::string out;
-    append_hex(out, {digest.data(), kShownBytes});
+    append_hex(out, digest.data(), kShownBytes);
     return out;
 }
 

@@ -14,7 +14,9 @@ struct BaggageData {
         std::string key;
         std::string value;
         std::string metadata;
-        bool operator==(const Item&) const = default;
+        bool operator==(const Item& other) const {
+            return key == other.key && value == other.value && metadata == other.metadata;
+        }
     };
     std::atomic<uint32_t> references = 1;
     std::vector<Item> items;

@@ -193,7 +193,7 @@ class FileReader {
         while (!rest.empty()) {
             const size_t end = std::min(rest.find(','), rest.size());
             std::string name(rest.substr(0, end));
-            std::erase(name, ' ');
+            name.erase(std::remove(name.begin(), name.end(), ' '), name.end());
             if (!name.empty()) names.push_back(std::move(name));
             rest.remove_prefix(std::min(end + 1, rest.size()));
         }
@@ -380,9 +380,11 @@ class FileReader {
             if (present(header, "value") == nullptr) continue;
             std::string value;
             TRY(read(header, "value", value));
-            std::erase_if(exporter.headers,
-                          [&name](const auto& known) { return known.first == name; });
-            exporter.headers.emplace_back(std::move(name), std::move(value));
+            auto& all = exporter.headers;
+            all.erase(std::remove_if(all.begin(), all.end(),
+                                     [&name](const auto& known) { return known.first == name; }),
+                      all.end());
+            all.emplace_back(std::move(name), std::move(value));
         }
         return {};
     }

@@ -1,6 +1,5 @@
 #pragma once
 
-#include <bit>
 #include <cstdint>
 #include <cstring>
 #if defined(__SSE2__)
@@ -11,7 +10,7 @@
 // traceparent is made of.
 namespace spanloom::sdk {
 
-static_assert(std::endian::native == std::endian::little,
+static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__,
               "digits are handled as little-endian words");
 
 // Writes four bytes; false where a digit is none of 0-9 and a-f (upper case is

@@ -50,7 +50,9 @@ void Resource::put(OwnedAttribute attribute) {
 }
 
 void Resource::erase(std::string_view key) {
-    std::erase_if(attributes_, [&](const auto& a) { return a.key == key; });
+    attributes_.erase(std::remove_if(attributes_.begin(), attributes_.end(),
+                                     [&](const auto& a) { return a.key == key; }),
+                      attributes_.end());
 }
 
 const OwnedAttribute* Resource::find(std::string_view key) const noexcept {

@@ -3,10 +3,10 @@
 #include <atomic>
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
 #include <string_view>
-#include <unordered_map>
 
 #include "base/clock.h"
 #include "base/result.h"
@@ -52,16 +52,8 @@ class SamplingStrategy {
     SamplingResult decide(const SamplingParameters& parameters) noexcept;
 
   private:
-    struct Hash {
-        using is_transparent = void;
-        size_t operator()(std::string_view text) const {
-            return std::hash<std::string_view>()(text);
-        }
-    };
-
     std::unique_ptr<OperationStrategy> others_;
-    std::unordered_map<std::string, std::unique_ptr<OperationStrategy>, Hash, std::equal_to<>>
-        operations_;
+    std::map<std::string, std::unique_ptr<OperationStrategy>, std::less<>> operations_;
 };
 
 }  // namespace spanloom::sdk

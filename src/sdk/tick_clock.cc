@@ -40,7 +40,7 @@ bool kernel_trusts_counter() {
 
 }  // namespace
 
-constinit TickClock tick_clock;
+TickClock tick_clock;
 
 TickClock::Sample TickClock::sample() noexcept {
     Sample best;

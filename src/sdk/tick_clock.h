@@ -23,6 +23,8 @@ inline uint64_t system_ns(clockid_t clock) noexcept {
 // a guessed time. `now` is for any thread; `calibrate` for one at a time.
 class TickClock {
   public:
+    constexpr TickClock() noexcept = default;
+
     // A moment: `ticks` is 0 where the clock was not calibrated.
     struct Moment {
         uint64_t ticks = 0;

@@ -30,7 +30,7 @@ Result<Endpoint> parse_endpoint(std::string_view url, uint16_t default_port) {
     std::string_view authority = rest.substr(0, slash);
     if (authority.find('@') != std::string_view::npos) return bad("holds a user name");
     std::string_view port;
-    if (authority.starts_with('[')) {
+    if (starts_with(authority, "[")) {
         const size_t close = authority.find(']');
         if (close == std::string_view::npos) return bad("has an unclosed '['");
         endpoint.host = authority.substr(1, close - 1);

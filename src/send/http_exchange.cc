@@ -41,7 +41,7 @@ Result<ResponseHead> parse_head(std::string_view head) {
     ResponseHead out;
     const size_t line_end = std::min(head.find("\r\n"), head.size());
     const std::string_view line = head.substr(0, line_end);
-    if (!line.starts_with("HTTP/1.") || line.size() < 12) return bad_answer("no status line");
+    if (!starts_with(line, "HTTP/1.") || line.size() < 12) return bad_answer("no status line");
     const std::optional<int64_t> status = parse_int(line.substr(9, 3));
     if (!status || *status < 100 || *status > 599) return bad_answer("bad status");
     out.status = static_cast<int>(*status);
@@ -232,13 +232,13 @@ Result<std::string> HttpExchange::read_chunks(uint64_t deadline_ns) {
 
 Answer HttpExchange::answer_of(const ResponseHead& head, std::string body) const {
     Answer answer;
-    answer.is_json = head.content_type.starts_with("application/json");
+    answer.is_json = starts_with(head.content_type, "application/json");
     if (head.status >= 200 && head.status < 300) {
         answer.body = std::move(body);
         return answer;
     }
     std::string text;
-    if (head.content_type.starts_with("application/x-protobuf")) {
+    if (starts_with(head.content_type, "application/x-protobuf")) {
         for (ProtoReader status(body); status.next();) {
             if (status.field() == 2) text = status.bytes();
         }

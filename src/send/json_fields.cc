@@ -86,7 +86,7 @@ class Scanner {
             return true;
         }
         uint8_t unit[2];
-        if (left_.size() < 4 || !parse_hex(left_.substr(0, 4), unit)) return false;
+        if (left_.size() < 4 || !parse_hex(left_.substr(0, 4), unit, sizeof unit)) return false;
         left_.remove_prefix(4);
         // For people to read: half a pair of surrogates is not put together.
         const uint32_t code = static_cast<uint32_t>(unit[0]) << 8 | unit[1];
@@ -132,13 +132,13 @@ std::optional<std::string> json_text(std::string_view object, std::string_view n
 std::optional<int64_t> json_number(std::string_view object, std::string_view name) {
     const std::optional<std::string_view> value = find(object, name);
     if (!value) return std::nullopt;
-    if (!value->starts_with('"')) return parse_int(*value);
+    if (!starts_with(*value, "\"")) return parse_int(*value);
     return parse_int(Scanner(*value).string().value_or(""));
 }
 
 std::optional<std::string_view> json_object(std::string_view object, std::string_view name) {
     const std::optional<std::string_view> value = find(object, name);
-    return value && value->starts_with('{') ? value : std::nullopt;
+    return value && starts_with(*value, "{") ? value : std::nullopt;
 }
 
 }  // namespace spanloom::send

@@ -130,7 +130,7 @@ std::optional<uint64_t> find_retry_info_ms(std::string_view rpc_status) {
             if (any.field() == 1) type = any.bytes();
             if (any.field() == 2) value = any.bytes();
         }
-        if (!type.ends_with("/google.rpc.RetryInfo")) continue;
+        if (!ends_with(type, "/google.rpc.RetryInfo")) continue;
         uint64_t wait_ms = 0;
         for (ProtoReader info(value); info.next();) {
             if (info.field() != 1) continue;

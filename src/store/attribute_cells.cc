@@ -105,7 +105,7 @@ Value value_at(const ColumnKey& key, const ColumnBlock& block, uint32_t position
             std::string hex;
             const std::string_view bytes =
                 block.fixed.substr(size_t{position} * block.width, block.width);
-            append_hex(hex, {reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size()});
+            append_hex(hex, reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size());
             return Value::of_string(std::move(hex));
         }
     }

@@ -53,7 +53,7 @@ bool any_negative(std::span<const int64_t> values) {
 
 std::string hex_of(std::string_view bytes) {
     std::string text;
-    append_hex(text, {reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size()});
+    append_hex(text, reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size());
     return text;
 }
 
@@ -161,8 +161,7 @@ void IntrinsicCells::test_ids(const ColumnBlock& block, const ValueTest& test,
     const bool is_equal = test.comparison() == Comparison::kEqual && block.width > 0;
     std::string wanted(block.width, '\0');
     if (is_equal && !test.wanted().text.empty() &&
-        !parse_hex(test.wanted().text,
-                   {reinterpret_cast<uint8_t*>(wanted.data()), wanted.size()})) {
+        !parse_hex(test.wanted().text, reinterpret_cast<uint8_t*>(wanted.data()), wanted.size())) {
         return;
     }
     const bool wants_none = test.wanted().text.empty();

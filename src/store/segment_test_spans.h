@@ -135,8 +135,8 @@ class RowPrinter {
         const auto at = take(c, row);
         std::string out;
         if (!at) return std::string(width * 2, '0');
-        append_hex(
-            out, {reinterpret_cast<const uint8_t*>(blocks_[c]->fixed.data()) + *at * width, width});
+        append_hex(out, reinterpret_cast<const uint8_t*>(blocks_[c]->fixed.data()) + *at * width,
+                   width);
         return out;
     }
     std::string value(uint32_t c, uint32_t row) {

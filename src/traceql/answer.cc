@@ -31,8 +31,7 @@ std::string sort_text(const Value& value) {
             return {};
         case ValueKind::kString: {
             std::string hex = "s";
-            append_hex(hex,
-                       {reinterpret_cast<const uint8_t*>(value.text.data()), value.text.size()});
+            append_hex(hex, reinterpret_cast<const uint8_t*>(value.text.data()), value.text.size());
             return hex;
         }
         case ValueKind::kDouble: {
@@ -50,7 +49,7 @@ std::optional<Value> parse_sort(std::string_view text) {
     const std::string_view rest = text.substr(1);
     if (text[0] == 's') {
         std::string bytes(rest.size() / 2, '\0');
-        if (!parse_hex(rest, {reinterpret_cast<uint8_t*>(bytes.data()), bytes.size()}))
+        if (!parse_hex(rest, reinterpret_cast<uint8_t*>(bytes.data()), bytes.size()))
             return std::nullopt;
         return Value::of_string(std::move(bytes));
     }
