@@ -272,7 +272,7 @@ def cross_build():
     """The SDK and its tests for arm64 (./dev arm64 has the toolchain in place); no timings are claimed."""
     folder = build(ROOT, os.path.join(WORK, "arm64"), "-DSPANLOOM_SDK_ONLY=ON", "-DSPANLOOM_SDK_TESTS=ON",
                    "-DSPANLOOM_INSTALL=OFF", f"-DCMAKE_TOOLCHAIN_FILE={os.path.join(ROOT, 'cmake', 'arm64.cmake')}")
-    return subprocess.run(["qemu-aarch64", os.path.join(folder, "sdk_tests")]).returncode
+    return subprocess.run(["qemu-aarch64", "-L", "/usr/aarch64-linux-gnu", os.path.join(folder, "sdk_tests")]).returncode
 
 
 def main():

@@ -246,6 +246,15 @@ void pipeline(bench::Report& report) {
         for (uint64_t i = 0; i < kFloodSpans; ++i)
             span_of_4(tracer, i);
     });
+    run_pipeline(report, "pipeline_2_threads", kFloodSpans, [](const Tracer& tracer) {
+        const auto half = [&] {
+            for (uint64_t i = 0; i < kFloodSpans / 2; ++i)
+                span_of_4(tracer, i);
+        };
+        std::thread other(half);
+        half();
+        other.join();
+    });
     const auto paced = [&](const std::string& name, uint64_t threads, uint64_t spans_per_s) {
         const uint64_t per_tick = spans_per_s / kTicksPerSecond / threads;
         run_pipeline(report, name, spans_per_s * kPacedSeconds, [&](const Tracer& tracer) {

@@ -251,6 +251,16 @@ void pipeline() {
         for (uint64_t i = 0; i < kPipelineSpans; ++i)
             four(i);
     });
+    run("pipeline_2_threads", kPipelineSpans, [&] {
+        const auto half = [&] {
+            for (uint64_t i = 0; i < kPipelineSpans / 2; ++i)
+                four(i);
+        };
+        std::thread other(half);
+        half();
+        other.join();
+    });
+    results.erase("pipeline_2_threads_cpu");
     run("pipeline_paced", kPacedSpansPerSecond * kPacedSeconds, [&] {
         auto next = std::chrono::steady_clock::now();
         for (uint64_t tick = 0; tick < kPacedSeconds * 1'000; ++tick) {

@@ -8,6 +8,7 @@ import (
 	"os"
 	"runtime"
 	"sort"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -192,6 +193,20 @@ func pipeline() {
 			four(i)
 		}
 	})
+	run("pipeline_2_threads", pipelineSpans, func() {
+		var both sync.WaitGroup
+		for t := 0; t < 2; t++ {
+			both.Add(1)
+			go func() {
+				defer both.Done()
+				for i := 0; i < pipelineSpans/2; i++ {
+					four(i)
+				}
+			}()
+		}
+		both.Wait()
+	})
+	delete(results, "pipeline_2_threads_cpu")
 	run("pipeline_paced", pacedPerSec*pacedSeconds, func() {
 		started := time.Now()
 		for tick := 1; tick <= pacedSeconds*1000; tick++ {

@@ -68,21 +68,31 @@ impl Report {
         self.set("allocations", ALLOCATIONS.load(Relaxed) as f64 / 10_000.0);
     }
     // `flush` ends the export side; `exported` says what came through.
-    pub fn pipeline(&mut self, mut turn: impl FnMut(u64), flush: impl Fn(), exported: impl Fn() -> u64) {
-        (0..10_000).for_each(&mut turn);
+    pub fn pipeline(&mut self, turn: impl Fn(u64) + Sync, flush: impl Fn(), exported: impl Fn() -> u64) {
+        (0..10_000).for_each(&turn);
         flush();
         let (seen, from) = (exported(), process_cpu_ns());
-        (0..PIPELINE_SPANS).for_each(&mut turn);
+        (0..PIPELINE_SPANS).for_each(&turn);
         flush();
         self.set("pipeline_cpu", (process_cpu_ns() - from) as f64 / PIPELINE_SPANS as f64);
         self.set("pipeline_dropped", (PIPELINE_SPANS - (exported() - seen)) as f64);
         self.set("pipeline_spans", PIPELINE_SPANS as f64);
 
+        let seen = exported();
+        std::thread::scope(|scope| {
+            for _ in 0..2 {
+                scope.spawn(|| (0..PIPELINE_SPANS / 2).for_each(&turn));
+            }
+        });
+        flush();
+        self.set("pipeline_2_threads_dropped", (PIPELINE_SPANS - (exported() - seen)) as f64);
+        self.set("pipeline_2_threads_spans", PIPELINE_SPANS as f64);
+
         let (seen, from, started) = (exported(), process_cpu_ns(), Instant::now());
         let tick_ms = 1;
         let per_tick = PACED_SPANS_PER_S * tick_ms / 1_000;
         for tick in 0..PACED_S * 1_000 / tick_ms {
-            (0..per_tick).for_each(&mut turn);
+            (0..per_tick).for_each(&turn);
             let next = Duration::from_millis((tick + 1) * tick_ms);
             std::thread::sleep(next.saturating_sub(started.elapsed()));
         }
