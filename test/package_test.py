@@ -268,11 +268,15 @@ def measure_time():
     return 0 if seconds < 20 else 1
 
 
+# A child of a fork that starts a thread runs into an assertion of qemu-user's own (7.2, "qemu_plugin_vcpu_init_hook").
+NOT_UNDER_QEMU = "fork:*,static destruction*,a process that SIGTERM ends*"
+
+
 def cross_build():
     """The SDK and its tests for arm64 (./dev arm64 has the toolchain in place); no timings are claimed."""
     folder = build(ROOT, os.path.join(WORK, "arm64"), "-DSPANLOOM_SDK_ONLY=ON", "-DSPANLOOM_SDK_TESTS=ON",
                    "-DSPANLOOM_INSTALL=OFF", f"-DCMAKE_TOOLCHAIN_FILE={os.path.join(ROOT, 'cmake', 'arm64.cmake')}")
-    return subprocess.run(["qemu-aarch64", "-L", "/usr/aarch64-linux-gnu", os.path.join(folder, "sdk_tests")]).returncode
+    return subprocess.run(["qemu-aarch64", "-L", "/usr/aarch64-linux-gnu", os.path.join(folder, "sdk_tests"), f"-tce={NOT_UNDER_QEMU}"]).returncode
 
 
 def main():

@@ -28,7 +28,7 @@ class AdaptiveThreshold {
     const Clock& clock_;
     std::atomic<uint64_t> starts_ = 0;  // not yet in `weighted_starts_`
     std::atomic<uint64_t> threshold_;
-    std::atomic_flag is_updating_;
+    std::atomic_flag is_updating_ = ATOMIC_FLAG_INIT;
     // ---- of the thread that holds is_updating_
     // Both decay alike; what is between them is the smoothed rate. At the start
     // there was nothing for a second.

@@ -78,7 +78,7 @@ class RemoteSampler final : public Sampler {
     };
     static constexpr uint64_t kNoThread = UINT64_MAX;
     std::atomic<uint64_t> thread_fork_ = kNoThread;  // the fork number of the thread's process
-    std::atomic_flag is_starting_;
+    std::atomic_flag is_starting_ = ATOMIC_FLAG_INIT;
     std::unique_ptr<Poller> poller_;
 };
 

@@ -58,7 +58,7 @@ TickClock::Sample TickClock::sample() noexcept {
 }
 
 void TickClock::start_interval() noexcept {
-    static std::atomic_flag is_started;
+    static std::atomic_flag is_started = ATOMIC_FLAG_INIT;
     if (!is_started.test_and_set()) calibrate();
 }
 

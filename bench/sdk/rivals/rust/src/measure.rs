@@ -75,7 +75,7 @@ impl Report {
         (0..PIPELINE_SPANS).for_each(&turn);
         flush();
         self.set("pipeline_cpu", (process_cpu_ns() - from) as f64 / PIPELINE_SPANS as f64);
-        self.set("pipeline_dropped", (PIPELINE_SPANS - (exported() - seen)) as f64);
+        self.set("pipeline_dropped", PIPELINE_SPANS.saturating_sub(exported() - seen) as f64);
         self.set("pipeline_spans", PIPELINE_SPANS as f64);
 
         let seen = exported();
@@ -85,7 +85,7 @@ impl Report {
             }
         });
         flush();
-        self.set("pipeline_2_threads_dropped", (PIPELINE_SPANS - (exported() - seen)) as f64);
+        self.set("pipeline_2_threads_dropped", PIPELINE_SPANS.saturating_sub(exported() - seen) as f64);
         self.set("pipeline_2_threads_spans", PIPELINE_SPANS as f64);
 
         let (seen, from, started) = (exported(), process_cpu_ns(), Instant::now());
@@ -99,7 +99,7 @@ impl Report {
         flush();
         let spans = PACED_SPANS_PER_S * PACED_S;
         self.set("pipeline_paced_cpu", (process_cpu_ns() - from) as f64 / spans as f64);
-        self.set("pipeline_paced_dropped", (spans - (exported() - seen)) as f64);
+        self.set("pipeline_paced_dropped", spans.saturating_sub(exported() - seen) as f64);
         self.set("pipeline_paced_spans", spans as f64);
     }
     pub fn print(&self) {
