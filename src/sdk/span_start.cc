@@ -18,7 +18,9 @@ constexpr size_t kShortNameMax = 127;  // its length is one byte
 
 const Context kRoot;
 
-// What is known of a span before it is decided whether it is recorded.
+// What is known of a span before it is decided whether it is recorded. Functions that stay
+// functions take a copy: a reference to it would keep it in memory for every span, and out of
+// registers.
 struct Birth {
     TracerCore* tracer;
     std::string_view name;
@@ -84,7 +86,8 @@ struct Birth {
     thread.ids = ids;
 }
 
-SamplingResult ask_sampler(const Birth& birth, const SpanContext& context) noexcept {
+[[gnu::always_inline]] inline SamplingResult ask_sampler(const Birth& birth,
+                                                         const SpanContext& context) noexcept {
     const bool has_options = birth.options != nullptr;
     return birth.tracer->provider->sampler->should_sample(
         {*birth.parent, context.trace_id(), birth.name, birth.kind,
@@ -165,7 +168,8 @@ SamplingResult ask_sampler(const Birth& birth, const SpanContext& context) noexc
 }
 
 // What was given at the start, and what processors want to do with it.
-void add_given(SpanRecord* record, const Birth& birth, AttributeList of_sampler) noexcept {
+[[gnu::noinline]] void add_given(SpanRecord* record, Birth birth,
+                                 AttributeList of_sampler) noexcept {
     if (birth.options != nullptr) {
         for (const Attribute& attribute : birth.options->attributes)
             set_value(record, attribute.key, attribute.value);
@@ -208,8 +212,7 @@ void add_given(SpanRecord* record, const Birth& birth, AttributeList of_sampler)
            counts.started.load(std::memory_order_relaxed) >= counts.next_look;
 }
 
-[[gnu::noinline]] bool admit(SpanRecord* record, const Birth& birth,
-                             ThreadCounts& counts) noexcept {
+[[gnu::noinline]] bool admit(SpanRecord* record, Birth birth, ThreadCounts& counts) noexcept {
     const bool has_no_context = birth.parent == &kRoot;
     return birth.tracer->provider->watch.admit(
         {record, birth.tracer, *birth.parent, birth.name, birth.kind, birth.where, has_no_context},
@@ -217,7 +220,7 @@ void add_given(SpanRecord* record, const Birth& birth, AttributeList of_sampler)
 }
 
 // Where the provider's sampler must be asked.
-[[gnu::noinline]] Started start_asking(SpanRecord* record, const Birth& birth,
+[[gnu::noinline]] Started start_asking(SpanRecord* record, Birth birth,
                                        ThreadState& thread) noexcept {
     SamplingResult result = ask_sampler(birth, record->context);
     SpanAccess::set_trace_state(record->context, std::move(result.trace_state));
@@ -240,7 +243,8 @@ void add_given(SpanRecord* record, const Birth& birth, AttributeList of_sampler)
 }
 
 // Most spans are not looked at that are not recorded: such a one has ids where someone asks for it.
-Started start_dropped(SpanRecord* record, const Birth& birth, ThreadState& thread) noexcept {
+[[gnu::always_inline]] inline Started start_dropped(SpanRecord* record, const Birth& birth,
+                                                    ThreadState& thread) noexcept {
     ThreadCounts::add(birth.tracer->provider->counts(thread).not_sampled);
     record->is_recording = false;
     if (birth.tracer->provider->id_generator != nullptr) [[unlikely]] {
