@@ -314,9 +314,14 @@ Result<http::Response> list_documents(Call& call) {
 }
 
 Result<http::Response> get_document(Call& call) {
-    TRY_ASSIGN(const auto document, call.context.options.store.documents().get(
-                                        kTenant, call.captures[0], call.captures[1]));
-    return document_reply(document);
+    auto document =
+        call.context.options.store.documents().get(kTenant, call.captures[0], call.captures[1]);
+    // For pages: a note that nobody wrote yet is no error.
+    if (!document && document.error().code == ErrorCode::kNotFound &&
+        call.query.get("absent") == "null")
+        return json_reply("null");
+    TRY(document);
+    return document_reply(*document);
 }
 
 Result<http::Response> put_document(Call& call) {

@@ -22,6 +22,7 @@ export class MockServer {
     this.failing = null; // {path, status, body}: makes matching calls fail
     this.dead = false;
     this.skeletons = new Map();
+    this.documents = new Map(); // path: {body, version}
   }
 
   start(port = 0) {
@@ -46,12 +47,29 @@ export class MockServer {
     if (this.dead) return void request.destroy();
     const url = new URL(request.url, this.url);
     if (url.pathname === '/tempo/api/metrics/query_range') return this.json(response, answer_metrics(this.fixtures.list, url.searchParams, span_of));
+    if (url.pathname.startsWith('/api/documents/')) return this.document(request, url, response);
     if (!url.pathname.startsWith('/api/ui/v1/')) return this.file(url.pathname, response);
     const path = url.pathname.slice('/api/ui/v1/'.length);
     if (this.failing && path.startsWith(this.failing.path)) return this.json(response, this.failing.body, this.failing.status);
     let body = '';
     for await (const chunk of request) body += chunk;
     return this.api(path, url.searchParams, body ? JSON.parse(body) : {}, response);
+  }
+
+  async document(request, url, response) {
+    const path = url.pathname.slice('/api/documents/'.length);
+    const known = this.documents.get(path) ?? { body: 'null', version: 0 };
+    if (request.method === 'GET') {
+      response.writeHead(200, { 'content-type': 'application/json', etag: `"${known.version}"` });
+      return void response.end(known.body);
+    }
+    const expected = request.headers['if-none-match'] === '*' ? 0 : Number(request.headers['if-match'].replaceAll('"', ''));
+    if (expected !== known.version) return this.json(response, { code: 'conflict', message: 'it has changed' }, 412);
+    let body = '';
+    for await (const chunk of request) body += chunk;
+    this.documents.set(path, { body, version: known.version + 1 });
+    response.writeHead(200, { 'content-type': 'application/json', etag: `"${known.version + 1}"` });
+    response.end(body);
   }
 
   async file(path, response) {

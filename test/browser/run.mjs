@@ -7,6 +7,7 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { analysis_scenarios } from './analysis_scenarios.mjs';
+import { kept_scenarios } from './kept_scenarios.mjs';
 import { Browser, root, shot, shots } from './lib.mjs';
 import { mock_scenarios } from './mock_scenarios.mjs';
 import { MockServer } from './mock_server.mjs';
@@ -84,7 +85,7 @@ const browser = new Browser();
 await browser.start();
 try {
   if (chosen.mock) {
-    await run({ ...mock_scenarios, ...view_scenarios, ...analysis_scenarios, ...page_scenarios }, chosen.only, async () => {
+    await run({ ...mock_scenarios, ...view_scenarios, ...analysis_scenarios, ...page_scenarios, ...kept_scenarios }, chosen.only, async () => {
       const mock = new MockServer();
       const url = await mock.start();
       return { browser, mock, url, done: () => mock.stop() };

@@ -234,6 +234,8 @@ def test_documents_are_changed_only_by_who_knows_the_version():
         assert put("{}", If_Match='"2"', Origin="https://evil.example")[0] == 403
         assert server.request("http", "DELETE", "/api/documents/searches/slow%2F..%2Fones", headers={"If-Match": '"2"'})[0] == 200
         assert server.request("http", "GET", "/api/documents/searches/slow%2F..%2Fones")[0] == 404
+        status, _, body = server.request("http", "GET", "/api/documents/searches/slow%2F..%2Fones?absent=null")
+        assert (status, body) == (200, b"null"), (status, body)
 
 
 if __name__ == "__main__":

@@ -38,7 +38,7 @@ async function request(path: string, init: RequestInit = {}): Promise<Response> 
   throw await error_of(response);
 }
 
-async function error_of(response: Response): Promise<ApiError> {
+export async function error_of(response: Response): Promise<ApiError> {
   const text = await response.text().catch(() => '');
   try {
     const body = JSON.parse(text) as { message?: string; hint?: string; pos?: number; requestId?: string };

@@ -1,7 +1,9 @@
 import { useSignal } from '@preact/signals';
+import { useEffect } from 'preact/hooks';
 import { quote, trace_id_in } from '../model/url.ts';
 import { can_analyse } from '../state/analysis.ts';
 import { boot, next_theme, open_dialog, page_link } from '../state/app.ts';
+import { load_saved, recent, saved } from '../state/kept.ts';
 import { go } from '../state/router.ts';
 import { Dialog } from './dialog.tsx';
 
@@ -33,10 +35,12 @@ function commands(text: string): Command[] {
     { label: 'Light or dark', note: 'theme', run: next_theme },
     { label: 'Keys', note: 'help', run: () => (open_dialog.value = 'help') },
   ];
+  const kept = saved.value.map(({ name, q }) => ({ label: name, note: 'saved search', run: () => go(page_link('/search', { q })) }));
+  const last = recent.value.map((q) => ({ label: q, note: 'recent search', run: () => go(page_link('/search', { q })) }));
   const services = (boot.value?.services ?? []).map((name) => ({
     label: name, note: 'service', run: () => go(can_analyse() ? page_link(`/service/${encodeURIComponent(name)}`) : page_link('/search', { q: `{ resource.service.name = ${quote(name)} }` })),
   }));
-  const found = [...pages, ...services].filter(fits).slice(0, kMost);
+  const found = [...pages, ...kept, ...services, ...last].filter(fits).slice(0, kMost);
   const plain = text.trim();
   if (plain.startsWith('{')) found.unshift({ label: `Search ${plain}`, note: 'TraceQL', run: () => go(page_link('/search', { q: plain })) });
   return found;
@@ -45,6 +49,7 @@ function commands(text: string): Command[] {
 export function Palette() {
   const text = useSignal('');
   const at = useSignal(0);
+  useEffect(() => void load_saved(), []);
   const list = commands(text.value);
   const chosen = Math.min(at.value, list.length - 1);
   const close = (): void => {

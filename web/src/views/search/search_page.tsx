@@ -8,12 +8,14 @@ import type { Box } from '../../model/heat.ts';
 import { kSearchViews, read_search, type SearchState, type SearchView, with_query, write_search } from '../../model/url.ts';
 import { announce, load_stored, now_ns, range, set_range, store } from '../../state/app.ts';
 import { push_keys } from '../../state/keys.ts';
+import { remember_search } from '../../state/kept.ts';
 import { cancel_search, more_results, results, run_search, search_error, search_key, searching } from '../../state/results.ts';
 import { can_analyse } from '../../state/analysis.ts';
 import { go, place, replace } from '../../state/router.ts';
 import { Failure, Loading, Service } from '../../widgets/bits.tsx';
 import { Analysis, Facets } from './analysis.tsx';
 import { Builder } from './form.tsx';
+import { KeptSearches, SaveSearch } from './kept.tsx';
 import { QueryLine } from './query_line.tsx';
 import { Scatter } from './scatter.tsx';
 
@@ -60,6 +62,7 @@ export function SearchPage() {
     const now = place.peek();
     return run_search(read_search(now.params).q, range.peek(), with_query(now.path, now.params)).then(() => {
       const found = results.peek();
+      if (!search_error.peek()) remember_search(read_search(now.params).q);
       if (found && !search_error.peek()) announce(`${plural(found.traces.length, 'trace')} found`);
     });
   };
@@ -95,6 +98,7 @@ export function SearchPage() {
           >
             Form
           </button>
+          <SaveSearch q={draft.value} />
         </div>
         <div id="builder">{builder.value && <Builder q={draft.value} change={(q) => (draft.value = q)} run={run} />}</div>
         {!draft.value.trim() && (
@@ -107,6 +111,7 @@ export function SearchPage() {
             ))}
           </p>
         )}
+        {!draft.value.trim() && <KeptSearches run={run} />}
       </div>
       <Outcome retry={() => void search_now()} state={state} show={show} run={run_box} />
     </main>

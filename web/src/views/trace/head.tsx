@@ -37,6 +37,11 @@ export function Head(props: { view: ViewState }) {
           )}
         </h1>
         {props.view.is_stored && <a class="compare-link" href={`/compare?a=${id}`} title="Compare this trace with another one">Compare</a>}
+        {props.view.is_stored && (
+          <button type="button" class="note-button" aria-expanded={props.view.writing_note.value} onClick={() => (props.view.writing_note.value = !props.view.writing_note.value)} title="Write a note at this trace or its selected span">
+            Note
+          </button>
+        )}
         <span class="trace-id mono">
           <span title={id}>{id.slice(0, 8)}…</span>
           <Copy text={id} what="trace id" />

@@ -10,6 +10,7 @@ import { place } from '../../state/router.ts';
 import { Failure, Loading } from '../../widgets/bits.tsx';
 import { Body } from './body.tsx';
 import { Findings, Head } from './head.tsx';
+import { Notes } from './notes.tsx';
 import { ViewState } from './view_state.ts';
 
 const kYoungMs = 60_000;
@@ -67,6 +68,7 @@ export function TracePage(props: { id: string }) {
     <main class="trace-page" id="main" tabIndex={-1}>
       <Head view={view.value} />
       <Findings view={view.value} />
+      <Notes view={view.value} />
       {grown.value && (
         <p class="banner" role="status">
           {plural(grown.value.by, 'new span')} arrived.{' '}

@@ -25,6 +25,7 @@ export class ViewState {
   readonly find = signal('');
   readonly match_at = signal(-1);
   readonly detail = signal<SpanRow | null>(null);
+  readonly writing_note = signal(false);
   readonly detail_error = signal('');
   readonly panel = signal(false);
   readonly view = signal<TraceView>('waterfall');

@@ -1,0 +1,84 @@
+import { useSignal } from '@preact/signals';
+import { useEffect, useRef } from 'preact/hooks';
+import { kNameMax } from '../../model/kept_searches.ts';
+import { forget_recent, forget_search, load_saved, recent, save_search, saved, saved_error } from '../../state/kept.ts';
+
+/** Gives the search in the line a name. */
+export function SaveSearch(props: { q: string }) {
+  const open = useSignal(false);
+  const name = useSignal('');
+  const field = useRef<HTMLInputElement>(null);
+  const button = useRef<HTMLButtonElement>(null);
+  useEffect(() => {
+    if (open.value) field.current?.focus();
+  }, [open.value]);
+  const close = (): void => {
+    open.value = false;
+    name.value = '';
+    button.current?.focus();
+  };
+  const save = async (event: Event): Promise<void> => {
+    event.preventDefault();
+    if (name.value.trim() && (await save_search({ name: name.value, q: props.q }))) close();
+  };
+  return (
+    <>
+      <button ref={button} type="button" disabled={!props.q.trim()} aria-expanded={open.value} onClick={() => (open.value ? close() : (open.value = true))} title="Keep this search under a name, for everyone here">
+        Save
+      </button>
+      {open.value && (
+        <form class="save-search" onSubmit={save} onKeyDown={(e) => e.key === 'Escape' && close()}>
+          <label>
+            <span>Save this search as</span>
+            <input ref={field} type="text" maxLength={kNameMax} value={name.value} onInput={(e) => (name.value = e.currentTarget.value)} />
+          </label>
+          <button type="submit" class="primary" disabled={!name.value.trim()}>
+            {saved.value.some((one) => one.name === name.value.trim()) ? 'Replace' : 'Save'}
+          </button>
+          {saved_error.value && <p class="error-text" role="alert">{saved_error.value.message}</p>}
+        </form>
+      )}
+    </>
+  );
+}
+
+/** Searches that were saved, and the last ones of this browser: shown where the line is empty. */
+export function KeptSearches(props: { run: (q: string) => void }) {
+  useEffect(() => void load_saved(), []);
+  return (
+    <>
+      {saved.value.length > 0 && (
+        <ul class="examples" aria-label="Saved searches">
+          <li class="muted">Saved</li>
+          {saved.value.map(({ name, q }) => (
+            <li key={name}>
+              <button type="button" class="link" onClick={() => props.run(q)} title={q}>
+                {name}
+              </button>
+              <button type="button" class="quiet" aria-label={`Forget the saved search ${name}`} title="Forget it, for everyone" onClick={() => void forget_search(name)}>
+                ×
+              </button>
+            </li>
+          ))}
+        </ul>
+      )}
+      {recent.value.length > 0 && (
+        <ul class="examples" aria-label="Recent searches">
+          <li class="muted">Recent</li>
+          {recent.value.map((q) => (
+            <li key={q}>
+              <button type="button" class="link mono small" onClick={() => props.run(q)}>
+                {q}
+              </button>
+            </li>
+          ))}
+          <li>
+            <button type="button" class="quiet small" onClick={forget_recent}>
+              Clear
+            </button>
+          </li>
+        </ul>
+      )}
+    </>
+  );
+}
