@@ -1,7 +1,11 @@
 #include "store/hiding_segment.h"
 
 #include <algorithm>
+#include <mutex>
+#include <optional>
 #include <utility>
+
+#include "store/segment_rollup.h"
 
 namespace spanloom::store {
 namespace {
@@ -55,11 +59,15 @@ std::shared_ptr<ColumnBlock> filter_block(const ColumnBlock& from, const RowMap&
     return to;
 }
 
-// Immutable after prepare(); any thread.
+// Seen from outside immutable after prepare(); any thread.
 class HidingSegment final : public Segment {
   public:
-    HidingSegment(std::shared_ptr<const Segment> whole, std::vector<uint32_t> hidden)
-        : whole_(std::move(whole)), hidden_(std::move(hidden)), info_(whole_->info()) {}
+    HidingSegment(std::shared_ptr<const Segment> whole, std::vector<uint32_t> hidden,
+                  RollupFunction rollup)
+        : whole_(std::move(whole)),
+          hidden_(std::move(hidden)),
+          count_(std::move(rollup)),
+          info_(whole_->info()) {}
 
     Result<void> prepare() {
         uint32_t before = 0;
@@ -160,7 +168,14 @@ class HidingSegment final : public Segment {
     ValuePlaces places_of(const Field& field, const Value& value) const override {
         return whole_->places_of(field, value);
     }
-    Result<std::string_view> rollup() const override { return whole_->rollup(); }
+    Result<std::string_view> rollup() const override {
+        if (!count_) return whole_->rollup();
+        const std::lock_guard lock(rollup_mutex_);
+        if (!rollup_) {
+            TRY_ASSIGN(rollup_, count_rows(*this, count_));
+        }
+        return std::string_view(*rollup_);
+    }
     Result<void> verify() const override { return whole_->verify(); }
 
   private:
@@ -235,6 +250,9 @@ class HidingSegment final : public Segment {
 
     std::shared_ptr<const Segment> whole_;
     std::vector<uint32_t> hidden_;  // indices of fragments, ascending
+    RollupFunction count_;          // none: counts are those of the whole
+    mutable std::mutex rollup_mutex_;
+    mutable std::optional<std::string> rollup_;  // once it was asked for
     SegmentInfo info_;
     std::vector<Range> ranges_;
     uint32_t event_owner_ = kGone;
@@ -244,9 +262,10 @@ class HidingSegment final : public Segment {
 };
 
 Result<std::shared_ptr<const Segment>> make_view(std::shared_ptr<const Segment> whole,
-                                                 std::vector<uint32_t> hidden) {
+                                                 std::vector<uint32_t> hidden,
+                                                 const RollupFunction& rollup) {
     if (hidden.empty()) return whole;
-    auto view = std::make_shared<HidingSegment>(std::move(whole), std::move(hidden));
+    auto view = std::make_shared<HidingSegment>(std::move(whole), std::move(hidden), rollup);
     TRY(view->prepare());
     return std::shared_ptr<const Segment>(std::move(view));
 }
@@ -254,13 +273,14 @@ Result<std::shared_ptr<const Segment>> make_view(std::shared_ptr<const Segment> 
 }  // namespace
 
 Result<std::shared_ptr<const Segment>> hide_traces(
-    std::shared_ptr<const Segment> whole, const std::function<bool(const TraceId&)>& is_hidden) {
+    std::shared_ptr<const Segment> whole, const std::function<bool(const TraceId&)>& is_hidden,
+    const RollupFunction& rollup) {
     std::vector<uint32_t> hidden;
     for (uint32_t index = 0; index < whole->fragment_count(); ++index) {
         TRY_ASSIGN(const TraceFragment fragment, whole->fragment(index));
         if (is_hidden(fragment.trace_id)) hidden.push_back(index);
     }
-    return make_view(std::move(whole), std::move(hidden));
+    return make_view(std::move(whole), std::move(hidden), rollup);
 }
 
 }  // namespace spanloom::store

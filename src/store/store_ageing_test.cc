@@ -128,6 +128,41 @@ TEST_CASE("a deleted trace is seen no more at once, and is gone from every file 
     CHECK(f.stored() == without(range(0, 16), {1, 2}));
 }
 
+TEST_CASE("deleted spans are no longer counted, before they are erased and afterwards") {
+    StoreFixture f;
+    // Counts: operations by name, with how many rows each has.
+    f.options.rollup = [](const RollupRows& rows) {
+        std::vector<int> counts(rows.operations.size());
+        for (const uint32_t operation : rows.operation)
+            ++counts[operation];
+        std::string text;
+        for (size_t i = 0; i < counts.size(); ++i)
+            text += std::string(rows.operations[i].service) + "/" +
+                    std::string(rows.operations[i].name) + " " + std::to_string(counts[i]) + "\n";
+        return text;
+    };
+    f.open();
+    REQUIRE(f.send(test_batch(0, 16, f.clock.wall_ns(), "call")).has_value());
+    REQUIRE(f.send(test_batch(16, 4, f.clock.wall_ns(), "other")).has_value());
+    REQUIRE(f.store->flush().has_value());
+    const auto counted = [&] {
+        std::string text;
+        for (const auto& segment : f.store->snapshot("default")) {
+            const auto rollup = segment->rollup();
+            REQUIRE(rollup.has_value());
+            const auto bytes = std::string(*rollup);
+            text += bytes;
+        }
+        return text;
+    };
+    CHECK(counted().find("shop/call 16\n") != std::string::npos);
+    REQUIRE(erase(f, {1, 4}).has_value());
+    CHECK(counted() == "shop/call 12\n");
+    REQUIRE(f.store->settle().has_value());
+    CHECK(f.store->state().hiding == 0);
+    CHECK(counted() == "shop/call 12\n");
+}
+
 TEST_CASE("spans of a deleted trace that come later are deleted, until it is forgotten") {
     StoreFixture f;
     f.options.deletion_memory_ms = 1'000;

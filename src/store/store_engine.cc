@@ -91,7 +91,7 @@ StoreEngine::StoreEngine(StoreOptions options, Io& io, const Clock& clock, Rando
       counters_(metrics),
       deletions_(io),
       documents_(io),
-      live_(deletions_) {
+      live_(deletions_, options_.rollup) {
     SegmentOptions in_memory;
     in_memory.zstd_level = 0;
     in_memory.has_places = false;  // soon merged, and small enough to look at
@@ -373,6 +373,7 @@ void StoreEngine::update_gauges() {
     gauges_->segments_in_memory = totals.segments_in_memory;
     gauges_->disk_bytes = totals.disk_bytes;
     gauges_->memory_bytes = totals.memory_bytes + heads_bytes_;
+    gauges_->index_bytes = totals.index_bytes;
     const uint64_t end = log_->state().end.value;
     gauges_->unflushed_log_bytes = end > flushed_end_ ? end - flushed_end_ : 0;
 }

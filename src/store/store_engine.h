@@ -32,6 +32,7 @@ struct StoreGauges {
     std::atomic<uint64_t> segments_in_memory = 0;
     std::atomic<uint64_t> disk_bytes = 0;
     std::atomic<uint64_t> memory_bytes = 0;
+    std::atomic<uint64_t> index_bytes = 0;
     std::atomic<uint64_t> builder_queue_bytes = 0;
     std::atomic<uint64_t> disk_free_bytes = UINT64_MAX;
     std::atomic<uint64_t> unflushed_log_bytes = 0;

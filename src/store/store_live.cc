@@ -11,10 +11,10 @@
 namespace spanloom::store {
 namespace {
 
-void hide_in(LiveSegment& live, const TraceIds& hidden) {
+void hide_in(LiveSegment& live, const TraceIds& hidden, const RollupFunction& rollup) {
     live.visible = nullptr;
     const auto is_hidden = [&](const TraceId& id) { return hidden.contains(id); };
-    Result<std::shared_ptr<const Segment>> view = hide_traces(live.segment, is_hidden);
+    Result<std::shared_ptr<const Segment>> view = hide_traces(live.segment, is_hidden, rollup);
     if (!view) {
         log::error("{} is not shown: which of its traces were deleted cannot be told: {}",
                    live.path.empty() ? "a segment in memory" : live.path, view.error().message);
@@ -53,7 +53,7 @@ void LiveSegments::replace(const std::vector<uint64_t>& gone, std::vector<LiveSe
     std::lock_guard lock(hide_mutex_);
     for (LiveSegment& one : come) {
         one.visible = one.segment;
-        if (const auto hidden = deletions_.hidden(one.tenant)) hide_in(one, *hidden);
+        if (const auto hidden = deletions_.hidden(one.tenant)) hide_in(one, *hidden, rollup_);
     }
     publish(gone, std::move(come));
 }
@@ -66,7 +66,7 @@ void LiveSegments::hide(std::string_view tenant, const std::vector<TraceId>& ids
     for (const Pointer& one : all()) {
         if (one->tenant != tenant || !may_hold_any(*one->segment, ids)) continue;
         LiveSegment copy = *one;
-        hide_in(copy, *hidden);
+        hide_in(copy, *hidden, rollup_);
         changed[one->serial] = std::make_shared<const LiveSegment>(std::move(copy));
     }
     std::lock_guard lock(mutex_);
@@ -121,7 +121,7 @@ void LiveSegments::count() {
             totals.segments += 1;
             if (totals.oldest_arrival_ns == 0 || info.arrival_ns_min < totals.oldest_arrival_ns)
                 totals.oldest_arrival_ns = info.arrival_ns_min;
-            totals.memory_bytes += one->memory_bytes;
+            (one->id == 0 ? totals.memory_bytes : totals.index_bytes) += one->memory_bytes;
             if (one->has_hidden) {
                 totals.hiding += 1;
                 if (one->id == 0) totals.hiding_in_memory += 1;

@@ -40,8 +40,9 @@ struct LiveTotals {
     uint64_t segments = 0;
     uint64_t segments_in_memory = 0;
     uint64_t disk_bytes = 0;
-    uint64_t kept_bytes = 0;  // of them, in kept/
-    uint64_t memory_bytes = 0;
+    uint64_t kept_bytes = 0;    // of them, in kept/
+    uint64_t memory_bytes = 0;  // of segments in memory: what a flush gives back
+    uint64_t index_bytes = 0;   // what is kept in memory of those on disk
     uint64_t oldest_arrival_ns = 0;
     uint64_t oldest_in_memory_ns = 0;  // monotonic; 0: none
     uint64_t hiding = 0;               // segments that hold what was deleted
@@ -53,7 +54,9 @@ class LiveSegments {
   public:
     using Pointer = std::shared_ptr<const LiveSegment>;
 
-    explicit LiveSegments(const Deletions& deletions) : deletions_(deletions) {}
+    // `rollup` counts what is seen of a segment that holds what was deleted.
+    LiveSegments(const Deletions& deletions, RollupFunction rollup)
+        : deletions_(deletions), rollup_(std::move(rollup)) {}
 
     // Newest arrival last.
     std::vector<std::shared_ptr<const Segment>> snapshot(std::string_view tenant) const;
@@ -76,6 +79,7 @@ class LiveSegments {
     using Tenants = std::map<std::string, std::vector<Pointer>, std::less<>>;
 
     const Deletions& deletions_;
+    const RollupFunction rollup_;
     // Over working out what is hidden and publishing it, so that no segment comes in between with
     // what was known before. Taken before mutex_.
     std::mutex hide_mutex_;

@@ -210,6 +210,8 @@ void StoreEngine::register_gauges(MetricsRegistry& metrics) {
     add("store_segments_in_memory", "Segments in memory.", &StoreGauges::segments_in_memory);
     add("store_disk_bytes", "Bytes of the segments on disk.", &StoreGauges::disk_bytes);
     add("store_memory_bytes", "Bytes of heads and segments in memory.", &StoreGauges::memory_bytes);
+    add("store_index_bytes", "What is kept in memory of segments on disk.",
+        &StoreGauges::index_bytes);
     add_limit("store_memory_limit_bytes", "Limit of store_memory_bytes.",
               static_cast<double>(options_.memory_bytes_max));
     add("store_builder_queue_bytes", "Bytes of durable requests that wait for the head.",

@@ -1,0 +1,122 @@
+#include "store/segment_rollup.h"
+
+#include <algorithm>
+#include <map>
+#include <memory>
+#include <tuple>
+#include <vector>
+
+#include "otlp/tracestate.h"
+#include "otlp/view.h"
+
+namespace spanloom::store {
+namespace {
+
+// Values of one column by row; rows come in order.
+class RowValues {
+  public:
+    explicit RowValues(std::shared_ptr<const ColumnBlock> block) : block_(std::move(block)) {}
+
+    // Where the row's value is; false: it has none.
+    bool find(uint32_t row, size_t& at) {
+        if (block_->dense) {
+            at = row;
+            return row < block_->size();
+        }
+        while (next_ < block_->rows.size() && block_->rows[next_] < row)
+            ++next_;
+        at = next_;
+        return next_ < block_->rows.size() && block_->rows[next_] == row;
+    }
+    int64_t integer(uint32_t row) {
+        size_t at = 0;
+        return find(row, at) ? block_->integers[at] : 0;
+    }
+    std::string_view text(uint32_t row) {
+        size_t at = 0;
+        return find(row, at) ? block_->strings[block_->codes[at]] : std::string_view();
+    }
+
+  private:
+    std::shared_ptr<const ColumnBlock> block_;
+    size_t next_ = 0;
+};
+
+class Counting {
+  public:
+    explicit Counting(const Segment& segment) : segment_(segment) {}
+
+    Result<std::string> run(const RollupFunction& rollup) {
+        for (uint32_t scope = 0; scope < segment_.scope_count(); ++scope)
+            services_.emplace_back(
+                otlp::ResourceView::parse(segment_.resource_message(segment_.scope_resource(scope)))
+                    .service_name());
+        for (uint32_t group = 0; group < segment_.row_groups().size(); ++group)
+            if (segment_.row_groups()[group].rows > 0) TRY(add_group(group));
+        std::vector<OperationKey> keys(operations_.size());
+        for (const auto& [key, number] : operations_)
+            keys[number] = {std::get<0>(key), std::get<1>(key), std::get<2>(key)};
+        return rollup({keys, operation_, start_ns_, duration_ns_, is_error_, weight_});
+    }
+
+  private:
+    using Key = std::tuple<std::string, std::string, otlp::SpanKind>;
+
+    template <typename Wanted>
+    Result<RowValues> values(uint32_t group, Wanted wanted) const {
+        const auto columns = segment_.columns();
+        const auto at = std::find_if(columns.begin(), columns.end(), [&](const ColumnKey& key) {
+            return key.table == Table::kSpans && key.scope == Scope::kIntrinsic && wanted(key);
+        });
+        TRY_ASSIGN(auto block, segment_.read(static_cast<uint32_t>(at - columns.begin()), group));
+        return RowValues(std::move(block));
+    }
+    Result<RowValues> values(uint32_t group, Intrinsic intrinsic) const {
+        return values(group, [&](const ColumnKey& key) { return key.intrinsic == intrinsic; });
+    }
+
+    Result<void> add_group(uint32_t group) {
+        TRY_ASSIGN(RowValues names, values(group, Intrinsic::kName));
+        TRY_ASSIGN(RowValues kinds, values(group, Intrinsic::kKind));
+        TRY_ASSIGN(RowValues statuses, values(group, Intrinsic::kStatus));
+        TRY_ASSIGN(RowValues starts, values(group, Intrinsic::kStart));
+        TRY_ASSIGN(RowValues durations, values(group, Intrinsic::kDuration));
+        TRY_ASSIGN(RowValues states, values(group, Intrinsic::kTraceState));
+        TRY_ASSIGN(RowValues scopes, values(group, [](const ColumnKey& key) {
+                       return key.row_field == RowField::kScopeIndex;
+                   }));
+        for (uint32_t row = 0; row < segment_.row_groups()[group].rows; ++row) {
+            const int64_t kind = kinds.integer(row);
+            const auto scope = static_cast<size_t>(scopes.integer(row));
+            Key key(scope < services_.size() ? services_[scope] : std::string(), names.text(row),
+                    static_cast<otlp::SpanKind>(kind >= 0 && kind <= 5 ? kind : 0));
+            const auto number = static_cast<uint32_t>(operations_.size());
+            operation_.push_back(operations_.try_emplace(std::move(key), number).first->second);
+            start_ns_.push_back(static_cast<uint64_t>(starts.integer(row)));
+            duration_ns_.push_back(
+                static_cast<uint64_t>(std::max<int64_t>(durations.integer(row), 0)));
+            is_error_.push_back(statuses.integer(row) ==
+                                static_cast<int64_t>(otlp::StatusCode::kError));
+            const std::string_view state = states.text(row);
+            weight_.push_back(state.empty() ? 1 : otlp::adjusted_count(state).value);
+        }
+        return {};
+    }
+
+    const Segment& segment_;
+    std::vector<std::string> services_;  // by scope
+    std::map<Key, uint32_t> operations_;
+    std::vector<uint32_t> operation_;
+    std::vector<uint64_t> start_ns_;
+    std::vector<uint64_t> duration_ns_;
+    std::vector<uint8_t> is_error_;
+    std::vector<double> weight_;
+};
+
+}  // namespace
+
+Result<std::string> count_rows(const Segment& segment, const RollupFunction& rollup) {
+    return Counting(segment).run(rollup);
+}
+
+}  // namespace spanloom::store
