@@ -4,6 +4,8 @@
 #include <utility>
 
 #include <pthread.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 #include "base/log.h"
 #include "base/text.h"
@@ -18,6 +20,12 @@ constexpr auto kFlushLook = std::chrono::milliseconds(100);
 constexpr auto kFlushRetry = std::chrono::milliseconds(2000);
 constexpr auto kMaintenanceLook = std::chrono::milliseconds(1000);
 constexpr auto kMaintenanceRetry = std::chrono::milliseconds(10'000);
+
+// What can wait takes a tenth of a core where others want all of them. Best effort.
+constexpr int kMaintenanceNiceness = 10;
+void step_back() {
+    (void)setpriority(PRIO_PROCESS, static_cast<id_t>(::gettid()), kMaintenanceNiceness);
+}
 
 ManifestSegment entry_of(const LiveSegment& live) {
     const SegmentInfo& info = live.segment->info();
@@ -37,7 +45,10 @@ void StoreEngine::start_threads() {
     pthread_setname_np(builder_.native_handle(), "builder");
     flusher_ = std::thread([this] { run_flusher(); });
     pthread_setname_np(flusher_.native_handle(), "flush");
-    maintenance_ = std::thread([this] { run_maintenance(); });
+    maintenance_ = std::thread([this] {
+        step_back();
+        run_maintenance();
+    });
     pthread_setname_np(maintenance_.native_handle(), "maintenance");
 }
 
