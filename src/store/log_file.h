@@ -28,9 +28,11 @@ struct FileLogOptions {
     LogThread thread = LogThread::kOwn;
     uint64_t file_bytes = 32U << 20;       // then the next file begins
     uint64_t queue_bytes_max = 64U << 20;  // beyond this appends are refused
-    uint64_t group_bytes_max = 16U << 20;  // written and synced at once
-    LogPosition start_at_least;            // what the manifest says is in segments
-    otlp::DecodeLimits decode;             // as the receivers have them
+    // Written and synced at once. While one group is on its way to the disk, those who sent the one
+    // before send again: small ones keep both busy.
+    uint64_t group_bytes_max = 4U << 20;
+    LogPosition start_at_least;  // what the manifest says is in segments
+    otlp::DecodeLimits decode;   // as the receivers have them
 };
 
 // The log as files below log/ (docs/format/log.md). Lives as long as the store; its thread ends
