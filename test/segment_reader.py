@@ -126,6 +126,18 @@ def read_integers(b, count, expected=()):
             data = read_part(b)
             values = [v + (data[i] << (8 * plane)) for i, v in enumerate(values)]
         return [signed(v) for v in values]
+    if form == 6:
+        offset, scale = b.zigzag(), b.varint()
+        return [signed(offset + scale * v) for v in read_integers(b, count)]
+    if form == 7:
+        least, widths = b.zigzag(), read_part(b)
+        bits = sum(max(w - 1, 0) for w in widths)
+        data, values, at = int.from_bytes(b.take((bits + 7) // 8), "little"), [], 0
+        for w in widths:
+            top = 1 << (w - 1) if w else 0
+            values.append(signed(least + top + ((data >> at) & (top - 1) if w > 1 else 0)))
+            at += max(w - 1, 0)
+        return values
     raise ValueError(f"integers of form {form}")
 
 
@@ -143,45 +155,53 @@ def read_doubles(b, count):
     raise ValueError(f"doubles of form {form}")
 
 
-def read_list(b, count):
+def read_list(b, count, patterns=(), expected=()):
+    """`patterns`: those of the column, for lists that refer to them."""
     form = b.u8()
     if form == 0:
         lengths = integers_of(b.text(), count)
         data = Bytes(read_part(b))
         return [data.take(n) for n in lengths]
-    if form != 1:
+    if form not in (1, 2, 3):
         raise ValueError(f"a list of texts of form {form}")
-    number = b.varint()
-    patterns = read_list(Bytes(b.text()), number)
-    chosen = integers_of(b.text(), count)
-    numbers = []
+    marks = 4 if form == 1 else 5
+    if form != 2:
+        patterns = patterns_of(b)
+    chosen = read_integers(Bytes(b.text()), count, expected)
+    numbers = {}
     for p, pattern in enumerate(patterns):
         uses = chosen.count(p)
-        numbers.append([iter(integers_of(b.text(), uses)) for _ in range(placeholders(pattern))])
+        if uses:
+            numbers[p] = [iter(integers_of(b.text(), uses)) for _ in range(placeholders(pattern, marks))]
     digits = Bytes(read_part(b))
-    return [fill(patterns[p], numbers[p], digits) for p in chosen]
+    return [fill(patterns[p], numbers[p], digits, marks) for p in chosen]
 
 
-def walk(pattern):
-    """(kind, value): 0 a byte as it is, 1 a number, 2 so many bytes in hexadecimal, 3 sixteen as an address."""
+def patterns_of(b):
+    number = b.varint()
+    return read_list(Bytes(b.text()), number)
+
+
+def walk(pattern, marks):
+    """(kind, value): 0 a byte as it is, 1 a number, 2 so many bytes in hexadecimal, 3 a UUID, 4 a random one."""
     i = 0
     while i < len(pattern):
         c = pattern[i]
         if c == 2:
-            yield 2, pattern[i + 1] - 4
+            yield 2, pattern[i + 1] - marks
             i += 2
             continue
-        yield (c, 0) if c in (1, 3) else (0, c)
+        yield (c, 0) if 0 < c < marks else (0, c)
         i += 1
 
 
-def placeholders(pattern):
-    return sum(kind == 1 for kind, _ in walk(pattern))
+def placeholders(pattern, marks):
+    return sum(kind in (1, 4) for kind, _ in walk(pattern, marks))
 
 
-def fill(pattern, numbers, digits):
+def fill(pattern, numbers, digits, marks):
     out, number = bytearray(), 0
-    for kind, value in walk(pattern):
+    for kind, value in walk(pattern, marks):
         if kind == 0:
             out.append(value)
         elif kind == 1:
@@ -190,7 +210,12 @@ def fill(pattern, numbers, digits):
         elif kind == 2:
             out += digits.take(value).hex().encode()
         else:
-            h = digits.take(16).hex()
+            if kind == 4:
+                n, random = next(numbers[number]), digits.take(14)
+                number += 1
+                h = (random[:6] + bytes([0x40 | n >> 6]) + random[6:7] + bytes([0x80 | n & 63]) + random[7:]).hex()
+            else:
+                h = digits.take(16).hex()
             out += "-".join((h[:8], h[8:12], h[12:16], h[16:20], h[20:])).encode()
     return bytes(out)
 
@@ -200,8 +225,8 @@ class Segment:
         self.data = data
         trailer = data[-32:]
         offset, size, self.version, checksum = struct.unpack("<QIIQ", trailer[:24])
-        if data[:8] != MAGIC or trailer[24:] != MAGIC or self.version not in (1, 2):
-            raise ValueError("no segment of version 1 or 2")
+        if data[:8] != MAGIC or trailer[24:] != MAGIC or self.version not in (1, 2, 3):
+            raise ValueError("no segment of version 1 to 3")
         footer = data[offset:offset + size]
         if xxh3(trailer[:16], xxh3(footer)) != checksum:
             raise ValueError("the footer is damaged")
@@ -220,13 +245,17 @@ class Segment:
         for _ in range(b.varint()):
             bits = b.u8()
             self.attributes.append((bits & 3, bits >> 2 & 7, bool(bits & 32), b.text().decode()))
-        self.dictionaries = {}
+        self.dictionaries, self.patterns = {}, {}
         for column in range(FIXED + len(self.attributes)):
             is_text = column in TEXT_COLUMNS if column < FIXED else self.attributes[column - FIXED][1] in (2, 4)
             entries = b.varint() if is_text else 0
             if entries:
                 offset, size = b.varint(), b.varint()
                 self.dictionaries[column] = read_list(self.block(offset, size), entries)
+            entries = b.varint() if is_text and self.version >= 3 else 0
+            if entries:
+                offset, size = b.varint(), b.varint()
+                self.patterns[column] = read_list(self.block(offset, size), entries)
         self.resources = [(b.text(), b.text()) for _ in range(b.varint())]
         self.scopes = [(b.varint(), b.text(), b.text()) for _ in range(b.varint())]
         self.groups = []
@@ -244,7 +273,10 @@ class Segment:
                 offset += size
             self.groups.append((rows, events, links, blocks))
         self.chunks = [(b.varint(), b.varint()) for _ in range(b.varint())]
-        self.followers = {}  # column -> value by code of the name
+        families = {}
+        self.families = [families.setdefault((service_of(self.resources[resource][1]), name_of(message)), len(families))
+                         for resource, _, message in self.scopes]
+        self.followers = {}  # (column, of its patterns) -> value by family (0 before version 3) and code of the name
         if self.version >= 2:
             for _ in range(6):  # trace index, cells and directory of the places
                 b.varint()
@@ -253,22 +285,34 @@ class Segment:
                 self.read_followers(self.block(offset, size))
 
     def read_followers(self, b):
+        pairs = []
+        if self.version >= 3:
+            number = b.varint()
+            pairs = list(zip(integers_of(b.text(), number), integers_of(b.text(), number)))
         for _ in range(b.varint()):
-            column, names = b.varint(), b.varint()
-            has_value = integers_of(b.text(), names)
+            column, is_pattern, keys = b.varint(), False, pairs
+            if self.version >= 3:
+                column, is_pattern = column // 2, bool(column % 2)
+            else:
+                keys = [(0, code) for code in range(b.varint())]
+            has_value = integers_of(b.text(), len(keys))
             values = iter(integers_of(b.text(), sum(has_value)))
-            self.followers[column] = {code: next(values) for code in range(names) if has_value[code]}
+            self.followers[column, is_pattern] = {key: next(values) for key, has in zip(keys, has_value) if has}
 
-    def expected(self, blocks, column, count, rows=None):
-        """What follows from the names of a group's `count` rows, or of these of its rows, for a column's values."""
-        table = self.followers.get(column)
+    def expected(self, blocks, column, count, rows=None, is_pattern=False):
+        """What follows for a column's values from a group's `count` rows, or from these of its rows."""
+        table = self.followers.get((column, is_pattern))
         if table is None or 4 not in blocks:
             return ()
         names = self.block(*blocks[4])
         if names.u8() != 1:
             return ()
-        codes = read_integers(names, count)
-        return [table.get(codes[row]) for row in (range(count) if rows is None else rows)]
+        codes, families = read_integers(names, count), [0] * count
+        if self.version >= 3 and 13 in blocks:
+            families = [self.families[scope] for scope in self.scopes_of(blocks, count)]
+        elif self.version >= 3:
+            families = [self.families[0]] * count
+        return [table.get((families[row], codes[row])) for row in (range(count) if rows is None else rows)]
 
     def read_fragments(self):
         """(trace id, start, rows) in order."""
@@ -282,24 +326,36 @@ class Segment:
             for i in range(count):
                 yield ids[16 * i:16 * i + 16], starts[i] & MASK, rows[i]
 
-    def texts(self, b, count, column, expected=()):
-        form = b.u8()
+    def texts(self, b, count, column, expected=(), expected_patterns=()):
+        form, patterns = b.u8(), self.patterns.get(column, ())
         if form == 1:
             dictionary = self.dictionaries[column]
             return [dictionary[c] for c in read_integers(b, count, expected)]
         if form == 2:
             entries = b.varint()
-            values = read_list(Bytes(b.text()), entries)
+            values = read_list(Bytes(b.text()), entries, patterns)
             return [values[c] for c in read_integers(b, count)]
-        return read_list(b, count)
+        return read_list(b, count, patterns, expected_patterns)
 
     def column(self, blocks, column, count, kind):
         if column not in blocks:
             return [b"" if kind == "text" else 0] * count
+        if column == 13 and self.version >= 3:
+            return self.scopes_of(blocks, count)
         b, expected = self.block(*blocks[column]), self.expected(blocks, column, count)
         if kind == "text":
-            return self.texts(b, count, column, expected)
+            return self.texts(b, count, column, expected, self.expected(blocks, column, count, None, True))
         return read_integers(b, count, expected)
+
+    def scopes_of(self, blocks, count):
+        b = self.block(*blocks[13])
+        if b.data[0] != 8:
+            return read_integers(b, count)
+        b.u8()
+        scopes, parents = read_integers(b, count), integers_of(self.block(*blocks[1]).text(), count)
+        for i, scope in enumerate(scopes):
+            scopes[i] = scope - 1 if scope else scopes[i - parents[i] // 2]
+        return scopes
 
     def read_attributes(self, blocks, table, count, order_column):
         """For each row of a table, its attributes in order: (key, type, value)."""
@@ -313,11 +369,12 @@ class Segment:
             uses = len(rows)
             if not uses:
                 continue
-            if column not in blocks:
-                found = [b"" if kind in (2, 4) else 0] * uses
+            expected, patterns = (self.expected(blocks, column, count, rows, p) if table == 0 else () for p in (False, True))
+            if column not in blocks:  # all of it follows
+                found = [self.dictionaries[column][v] if kind == 2 else v for v in expected]
             else:
-                b, expected = self.block(*blocks[column]), self.expected(blocks, column, count, rows) if table == 0 else ()
-                found = read_doubles(b, uses) if kind == 1 else read_integers(b, uses, expected) if kind == 0 else self.texts(b, uses, column, expected)
+                b = self.block(*blocks[column])
+                found = read_doubles(b, uses) if kind == 1 else read_integers(b, uses, expected) if kind == 0 else self.texts(b, uses, column, expected, patterns)
             name = "bool" if is_boolean else ("int", "double", "text", "", "value")[kind]
             values[column] = iter([(key, name, bool(v) if is_boolean else v) for v in found])
         rows = [[next(values[c]) for c in order] for order in orders]
@@ -366,15 +423,50 @@ class Segment:
             spans[child]["parent"] = spans[parent]["span_id"]
         return spans
 
+    def link_traces(self, blocks, links):
+        if 23 not in blocks:
+            return bytes(16 * links)
+        b = self.block(*blocks[23])
+        if b.data[0] != 3:
+            return read_part(b)
+        b.u8()
+        numbers, traces = integers_of(b.text(), links), [trace for trace, _, _ in self.read_fragments()]
+        others = Bytes(read_part(b))
+        return b"".join(traces[n - 1] if n else others.take(16) for n in numbers)
+
     def read_children(self, blocks, events, links, spans):
         owners, times = (self.column(blocks, c, events, "") for c in (16, 17))
         names = self.column(blocks, 18, events, "text")
         for owner, time, name, attributes in zip(owners, times, names, self.read_attributes(blocks, 1, events, 20)):
             spans[owner]["events"].append((spans[owner]["start"] + time & MASK, name.decode(), attributes))
         owners = self.column(blocks, 22, links, "")
-        ids = [read_part(self.block(*blocks[c])) if c in blocks else bytes(n * links) for c, n in ((23, 16), (24, 8))]
+        ids = [self.link_traces(blocks, links), read_part(self.block(*blocks[24])) if 24 in blocks else bytes(8 * links)]
         for i, (owner, attributes) in enumerate(zip(owners, self.read_attributes(blocks, 2, links, 28))):
             spans[owner]["links"].append((ids[0][16 * i:16 * i + 16], ids[1][8 * i:8 * i + 8], attributes))
+
+
+def fields_of(message):
+    """(field number, value) of a protobuf message: bytes where it has a length."""
+    b = Bytes(message)
+    while b.at < len(message):
+        key = b.varint()
+        if key & 7 == 2:
+            yield key >> 3, b.text()
+        else:
+            yield key >> 3, b.varint() if key & 7 == 0 else b.take(8 if key & 7 == 1 else 4)
+
+
+def service_of(resource):
+    service = b""
+    for field, attribute in fields_of(resource):
+        pair = dict(fields_of(attribute)) if field == 1 else {}
+        if pair.get(1) == b"service.name":
+            service = dict(fields_of(pair.get(2, b""))).get(1, b"")
+    return service if isinstance(service, bytes) else b""
+
+
+def name_of(scope):
+    return dict(fields_of(scope)).get(1, b"")
 
 
 def overflow_of(value):

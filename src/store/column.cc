@@ -5,6 +5,7 @@
 #include <bit>
 #include <cmath>
 #include <cstring>
+#include <numeric>
 
 #include "store/column_part.h"
 #include "store/segment_bytes.h"
@@ -12,12 +13,22 @@
 namespace spanloom::store {
 namespace {
 
-enum IntegerForm : uint8_t { kConstant, kPacked, kDelta, kDictionary, kPlanes };
+// 5 is not written here: see segment_followers.h.
+enum IntegerForm : uint8_t {
+    kConstant,
+    kPacked,
+    kDelta,
+    kDictionary,
+    kPlanes,
+    kScaled = 6,
+    kWidths
+};
 enum DoubleForm : uint8_t { kBits, kDecimal };
 
-constexpr size_t kDictionaryMax = 256;  // distinct integers before a dictionary cannot pay
-constexpr size_t kTrialValues = 128;    // so many first values with
-constexpr size_t kTrialDistinct = 48;   // so many different ones: no dictionary
+constexpr size_t kDictionaryMax = 256;    // distinct integers before a dictionary cannot pay
+constexpr uint32_t kScaledWidthMin = 12;  // narrower differences are left as they are
+constexpr size_t kTrialValues = 128;      // so many first values with
+constexpr size_t kTrialDistinct = 48;     // so many different ones: no dictionary
 
 tl::unexpected<Error> damaged(std::string_view what) {
     return fail(ErrorCode::kDataLoss, "{}", what);
@@ -172,6 +183,94 @@ void write_planes(std::span<const int64_t> values, const Profile& profile, int z
     }
 }
 
+// How many bits the form below takes, about; 0: it does not suit.
+size_t widths_bits(std::span<const int64_t> values, const Profile& profile) {
+    std::array<uint32_t, 65> counts{};
+    for (const int64_t value : values)
+        ++counts[bits_of(static_cast<uint64_t>(value) - static_cast<uint64_t>(profile.min))];
+    const auto all = static_cast<double>(values.size());
+    double bits = 0;
+    for (uint32_t width = 0; width < counts.size(); ++width) {
+        if (counts[width] == 0) continue;
+        const auto count = static_cast<double>(counts[width]);
+        // A byte of its own has at least a bit in a frame.
+        bits += count * std::max(1.0, std::log2(all / count)) + count * (width > 1 ? width - 1 : 0);
+    }
+    return static_cast<size_t>(bits);
+}
+
+// Value - min as its width, in a part, and the bits below its highest one. For values of many
+// magnitudes: durations, sizes.
+void write_widths(std::span<const int64_t> values, const Profile& profile, int zstd_level,
+                  std::string& out) {
+    ByteWriter writer(out);
+    writer.u8(kWidths);
+    writer.zigzag(profile.min);
+    thread_local std::string widths;
+    thread_local std::string bits;
+    widths.resize(values.size());
+    bits.resize(values.size() * 8 + 16);
+    size_t at = 0;
+    std::memset(bits.data(), 0, bits.size());
+    for (size_t i = 0; i < values.size(); ++i) {
+        const uint64_t value =
+            static_cast<uint64_t>(values[i]) - static_cast<uint64_t>(profile.min);
+        const uint32_t width = bits_of(value);
+        widths[i] = static_cast<char>(width);
+        if (width < 2) continue;
+        const uint64_t low = value & ((uint64_t{1} << (width - 1)) - 1);
+        uint64_t held = 0;
+        char* const to = bits.data() + at / 8;
+        std::memcpy(&held, to, 8);
+        held |= low << (at % 8);
+        std::memcpy(to, &held, 8);
+        if (at % 8 != 0) to[8] = static_cast<char>(low >> (64 - at % 8));
+        at += width - 1;
+    }
+    write_part(widths, zstd_level, out);
+    out.append(bits.data(), (at + 7) / 8);
+}
+
+Result<void> read_widths(ByteReader& reader, size_t count, std::vector<int64_t>& out) {
+    const auto min = static_cast<uint64_t>(reader.zigzag());
+    if (!reader.ok()) return damaged("integers end early");
+    TRY_ASSIGN(const Part part, read_part(reader));
+    const std::string_view widths = part.bytes;
+    if (widths.size() != count) return damaged("widths of integers have a wrong length");
+    size_t all = 0;
+    bool in_range = true;
+    for (const char c : widths) {
+        const auto width = static_cast<uint8_t>(c);
+        in_range &= width <= 64;
+        all += width > 1 ? width - 1U : 0;
+    }
+    const std::string_view bits = reader.bytes((all + 7) / 8);
+    if (!reader.ok() || !in_range) return damaged("integers of different widths are broken");
+    // With room behind, so that whole words can be read.
+    thread_local std::string padded;
+    padded.assign(bits);
+    padded.append(16, '\0');
+    out.resize(count);
+    size_t at = 0;
+    for (size_t i = 0; i < count; ++i) {
+        const auto width = static_cast<uint8_t>(widths[i]);
+        if (width < 2) {
+            out[i] = static_cast<int64_t>(min + width);
+            continue;
+        }
+        const char* const from = padded.data() + at / 8;
+        uint64_t low = 0;
+        std::memcpy(&low, from, 8);
+        low >>= at % 8;
+        if (at % 8 + width > 65)
+            low |= static_cast<uint64_t>(static_cast<uint8_t>(from[8])) << (64 - at % 8);
+        const uint64_t top = uint64_t{1} << (width - 1);
+        out[i] = static_cast<int64_t>(min + (top | (low & (top - 1))));
+        at += width - 1U;
+    }
+    return {};
+}
+
 // Distinct values, numbered as they come, as long as they are few.
 class FewValues {
   public:
@@ -193,6 +292,37 @@ class FewValues {
     std::array<uint16_t, size_t{1} << kSlotBits> slots_{};  // number + 1
     std::vector<int64_t> values_;
 };
+
+// What the differences to the least value have in common as a factor; 1: nothing.
+uint64_t scale_of(std::span<const int64_t> values, int64_t min) {
+    uint64_t scale = 0;
+    for (const int64_t value : values) {
+        const uint64_t difference = static_cast<uint64_t>(value) - static_cast<uint64_t>(min);
+        if (scale != 0 && difference % scale == 0) continue;
+        scale = std::gcd(scale, difference);
+        if (scale == 1) break;
+    }
+    return scale;
+}
+
+// Times of clocks that tick in microseconds, mostly.
+bool write_scaled(std::span<const int64_t> values, const Profile& profile, int zstd_level,
+                  std::string& out, EncodeTrials* trials) {
+    if (zstd_level <= 0 || profile.width < kScaledWidthMin || values.size() < 8) return false;
+    const uint64_t scale = scale_of(values, profile.min);
+    if (scale < 2) return false;
+    std::vector<int64_t> scaled(values.size());
+    for (size_t i = 0; i < values.size(); ++i)
+        scaled[i] = static_cast<int64_t>(
+            (static_cast<uint64_t>(values[i]) - static_cast<uint64_t>(profile.min)) / scale);
+    ByteWriter writer(out);
+    writer.u8(kScaled);
+    writer.zigzag(profile.min);
+    writer.varint(scale);
+    // Now they have no factor left, so that this ends here.
+    encode_integers(scaled, zstd_level, out, trials);
+    return true;
+}
 
 bool write_dictionary(std::span<const int64_t> values, const Profile& profile, std::string& out) {
     if (profile.width < 6 || values.size() < 16) return false;
@@ -331,6 +461,7 @@ void encode_integers(std::span<const int64_t> values, int zstd_level, std::strin
         writer.zigzag(profile.min);
         return;
     }
+    if (write_scaled(values, profile, zstd_level, out, trials)) return;
     const size_t at = out.size();
     bool is_written = false;
     if (trials == nullptr || trials->dictionary.is_due()) {
@@ -344,13 +475,23 @@ void encode_integers(std::span<const int64_t> values, int zstd_level, std::strin
             write_packed(values, profile, out);
         }
     }
-    const size_t size = out.size() - at;
+    size_t size = out.size() - at;
     if (zstd_level <= 0 || size < kCompressBytesMin) return;
+    // Packed forms are read faster: another one must save something.
+    if (!is_written && (trials == nullptr || trials->widths.is_due())) {
+        const size_t bytes = widths_bits(values, profile) / 8 + 16;
+        const bool is_smaller = bytes + size / 32 < size;
+        if (trials != nullptr) trials->widths.note(is_smaller);
+        if (is_smaller) {
+            out.resize(at);
+            write_widths(values, profile, zstd_level, out);
+            size = out.size() - at;
+        }
+    }
     if (trials != nullptr && !trials->planes.is_due()) return;
     thread_local std::string planes;
     planes.clear();
     write_planes(values, profile, zstd_level, planes);
-    // Packed forms are read faster: planes must save something.
     const bool is_smaller = planes.size() + size / 32 < size;
     if (trials != nullptr) trials->planes.note(is_smaller);
     if (!is_smaller) return;
@@ -380,6 +521,20 @@ Result<void> decode_integers(std::string_view body, size_t count, std::vector<in
         case kPlanes:
             TRY(read_planes(reader, count, out));
             break;
+        case kWidths:
+            TRY(read_widths(reader, count, out));
+            break;
+        case kScaled: {
+            const auto offset = static_cast<uint64_t>(reader.zigzag());
+            const uint64_t scale = reader.varint();
+            const std::string_view rest = reader.rest();
+            if (!reader.ok() || rest.empty() || static_cast<uint8_t>(rest.front()) == kScaled)
+                return damaged("scaled integers are broken");
+            TRY(decode_integers(rest, count, out));
+            for (int64_t& value : out)
+                value = static_cast<int64_t>(offset + scale * static_cast<uint64_t>(value));
+            return {};
+        }
         default:
             return damaged("integers have an unknown form");
     }

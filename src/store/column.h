@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <functional>
+#include <memory>
 #include <span>
 #include <string>
 #include <string_view>
@@ -40,6 +42,7 @@ class FormTrial {
 struct EncodeTrials {
     FormTrial dictionary;
     FormTrial planes;
+    FormTrial widths;
     FormTrial patterns;  // of texts
 };
 
@@ -52,15 +55,29 @@ Result<void> decode_integers(std::string_view body, size_t count, std::vector<in
 void encode_doubles(std::span<const double> values, int zstd_level, std::string& out);
 Result<void> decode_doubles(std::string_view body, size_t count, std::vector<double>& out);
 
-// Texts, end to end, with their lengths.
+// Texts in order; those that come again may be there once, and `codes` say which is where.
 struct TextList {
     Blob storage;
     std::vector<std::string_view> texts;
+    std::vector<uint32_t> codes;               // empty: each text is at its own place
+    std::shared_ptr<const TextList> patterns;  // what some texts are views of, kept for them
 };
 void encode_texts(std::span<const std::string_view> texts, int zstd_level, std::string& out,
                   EncodeTrials* trials = nullptr);
-// `owner` of the body is kept instead of a copy, where that is enough.
-Result<TextList> decode_texts(std::string_view body, size_t count, const Blob& owner = {});
+// End to end, whatever they look like.
+void encode_joined_texts(std::span<const std::string_view> texts, int zstd_level, std::string& out);
+// Where the patterns of a column are, for lists that refer to them.
+struct PatternSource {
+    std::function<Result<std::shared_ptr<const TextList>>()> patterns;
+    // The patterns' numbers, from a body of integers.
+    std::function<Result<void>(std::string_view body, std::vector<int64_t>& codes)> codes;
+};
+// Each text at its own place. `owner` of the body is kept instead of a copy, where that is enough.
+Result<TextList> decode_texts(std::string_view body, size_t count, const Blob& owner = {},
+                              const PatternSource* source = nullptr);
+// The same, with codes where these are shorter.
+Result<TextList> decode_coded_texts(std::string_view body, size_t count, const Blob& owner,
+                                    const PatternSource* source);
 
 // Any bytes: compressed where it pays.
 void encode_bytes(std::string_view bytes, int zstd_level, std::string& out);

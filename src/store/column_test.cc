@@ -55,6 +55,29 @@ TEST_CASE("integers of every width and shape come back") {
     check_integers(few);
 }
 
+TEST_CASE("times in ticks and values of many magnitudes come back and take little space") {
+    SeededRandom random(7);
+    std::vector<int64_t> ticks;
+    std::vector<int64_t> magnitudes;
+    for (int i = 0; i < 4096; ++i) {
+        ticks.push_back(-5'000 + static_cast<int64_t>(random.below(1000)) * 1000);
+        magnitudes.push_back(static_cast<int64_t>(random.next() >> (20 + random.below(40))));
+    }
+    check_integers(ticks);
+    check_integers(magnitudes);
+    magnitudes.push_back(INT64_MIN);
+    magnitudes.push_back(INT64_MAX);
+    check_integers(magnitudes);
+    magnitudes.resize(4096);
+    std::string body;
+    encode_integers(ticks, 1, body);
+    CHECK(body.size() < 4096 * 10 / 8 + 64);
+    body.clear();
+    encode_integers(magnitudes, 1, body);
+    // About 23 bits below the highest one, and 5 that say where this is; packed they are 44.
+    CHECK(body.size() < 4096 * 29 / 8);
+}
+
 TEST_CASE("regular integers take little space") {
     std::vector<int64_t> rising;
     std::vector<int64_t> few;
@@ -185,7 +208,14 @@ TEST_CASE("texts with ids, numbers and addresses in them come back and take litt
                 break;
         }
     }
-    CHECK(check(uuids) < 16'100);
+    // Any digits: few are of version 4.
+    CHECK(check(uuids) < 16'200);
+    std::vector<std::string> random_uuids = uuids;
+    for (std::string& text : random_uuids) {
+        text[14] = '4';
+        text[19] = "89ab"[random.below(4)];
+    }
+    CHECK(check(random_uuids) < 15'400);
     CHECK(check(commands) < 8'100);
     CHECK(check(addresses) < 2'100);
     check(odd);

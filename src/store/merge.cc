@@ -3,10 +3,9 @@
 #include <cstring>
 #include <list>
 
-#include <boost/unordered/unordered_flat_map.hpp>
-
 #include "base/hash.h"
 #include "store/merge_input.h"
+#include "store/merge_plan.h"
 #include "store/segment.h"
 #include "store/segment_rows.h"
 
@@ -15,19 +14,6 @@ namespace {
 
 // Decoded row groups kept beyond one per input: traces of several inputs may be far apart in each.
 constexpr size_t kGroupsKept = 8;
-
-// A fragment of one input, or several of the same trace.
-struct JoinedFragment {
-    TraceFragment whole;
-    uint32_t first_member = 0;
-    uint32_t members = 0;
-};
-struct Member {
-    uint32_t joined = 0;
-    uint32_t input = 0;
-    uint32_t first_row = 0;
-    uint32_t rows = 0;
-};
 
 // One row of a fragment whose rows come from several places.
 struct MergeRow {
@@ -61,12 +47,11 @@ class Merge {
     Result<SegmentInfo> run();
 
   private:
-    Result<void> plan_fragments();
     Result<void> write_fragment(uint32_t number);
-    Result<bool> has_equal_rows(const Member& member);
-    Result<void> write_whole(uint32_t number, const Member& member);
+    Result<bool> has_equal_rows(const MergeMember& member);
+    Result<void> write_whole(uint32_t number, const MergeMember& member);
     Result<void> collect_rows(const JoinedFragment& joined);
-    Result<void> collect_rows(const Member& member);
+    Result<void> collect_rows(const MergeMember& member);
     Result<void> drop_equal_rows(TraceFragment& whole);
     Result<void> write_rows(uint32_t number, const TraceFragment& whole);
     Result<void> close_group();
@@ -88,8 +73,7 @@ class Merge {
     const std::function<bool()>& stop_;
     const std::function<bool(const TraceId&)>& keeps_trace_;
     std::vector<MergeInput> inputs_;
-    std::vector<JoinedFragment> fragments_;
-    std::vector<Member> members_;
+    MergePlan fragments_;
 
     struct Loaded {
         uint32_t input = 0;
@@ -132,51 +116,8 @@ Result<WholeGroup*> Merge::whole_group(uint32_t input, uint32_t number) {
     return whole_.columns.get();
 }
 
-// Which fragments there will be, in which order, and what they are made of.
-Result<void> Merge::plan_fragments() {
-    boost::unordered_flat_map<TraceId, uint32_t, std::hash<TraceId>> numbers;
-    std::vector<Member> members;
-    for (uint32_t input = 0; input < inputs_.size(); ++input) {
-        const Segment& segment = inputs_[input].segment();
-        for (uint32_t f = 0; f < segment.fragment_count(); ++f) {
-            TRY_ASSIGN(const TraceFragment fragment, segment.fragment(f));
-            if (keeps_trace_ && !keeps_trace_(fragment.trace_id)) continue;
-            const auto [at, is_new] =
-                numbers.try_emplace(fragment.trace_id, static_cast<uint32_t>(fragments_.size()));
-            if (is_new) {
-                fragments_.push_back({fragment, 0, 0});
-                fragments_.back().whole.rows = 0;
-                fragments_.back().whole.errors = 0;
-            }
-            JoinedFragment& joined = fragments_[at->second];
-            joined.whole.start_ns = std::min(joined.whole.start_ns, fragment.start_ns);
-            joined.whole.end_ns = std::max(joined.whole.end_ns, fragment.end_ns);
-            joined.whole.rows += fragment.rows;
-            joined.whole.errors += fragment.errors;
-            ++joined.members;
-            members.push_back({at->second, input, fragment.first_row, fragment.rows});
-        }
-    }
-    uint32_t next = 0;
-    for (JoinedFragment& joined : fragments_) {
-        joined.first_member = next;
-        next += joined.members;
-        joined.members = 0;
-    }
-    members_.resize(members.size());
-    for (const Member& member : members) {
-        JoinedFragment& joined = fragments_[member.joined];
-        members_[joined.first_member + joined.members++] = member;
-    }
-    std::sort(fragments_.begin(), fragments_.end(),
-              [](const JoinedFragment& a, const JoinedFragment& b) {
-                  return fragment_before(a.whole, b.whole);
-              });
-    return {};
-}
-
 // The rows of one member, with the ids of their parents.
-Result<void> Merge::collect_rows(const Member& member) {
+Result<void> Merge::collect_rows(const MergeMember& member) {
     const size_t base = rows_.size();
     links_.clear();
     for (uint32_t row = member.first_row; row < member.first_row + member.rows;) {
@@ -216,8 +157,8 @@ Result<void> Merge::collect_rows(const Member& member) {
 
 Result<void> Merge::collect_rows(const JoinedFragment& joined) {
     rows_.clear();
-    for (uint32_t m = 0; m < joined.members; ++m)
-        TRY(collect_rows(members_[joined.first_member + m]));
+    for (const MergeMember& member : fragments_.members(joined))
+        TRY(collect_rows(member));
     if (joined.members > 1) {
         std::sort(rows_.begin(), rows_.end(), [](const MergeRow& a, const MergeRow& b) {
             if (a.start_ns != b.start_ns) return a.start_ns < b.start_ns;
@@ -230,7 +171,7 @@ Result<void> Merge::collect_rows(const JoinedFragment& joined) {
 }
 
 // Whether rows of one member have the same start and id: perhaps one of them is to go.
-Result<bool> Merge::has_equal_rows(const Member& member) {
+Result<bool> Merge::has_equal_rows(const MergeMember& member) {
     uint64_t last_start = 0;
     SpanId last_id;
     for (uint32_t row = member.first_row; row < member.first_row + member.rows;) {
@@ -432,8 +373,8 @@ class ChildCounter {
 };
 
 // A fragment that one input has alone: its rows, and the links between them, stay as they are.
-Result<void> Merge::write_whole(uint32_t number, const Member& member) {
-    const uint64_t start_ns = fragments_[number].whole.start_ns;
+Result<void> Merge::write_whole(uint32_t number, const MergeMember& member) {
+    const uint64_t start_ns = fragments_.fragment(number).whole.start_ns;
     const uint32_t input = member.input;
     if (plan_.is_due(member.rows)) TRY(close_group());
     const uint32_t end = member.first_row + member.rows;
@@ -501,12 +442,12 @@ Result<void> Merge::write_rows(uint32_t number, const TraceFragment& whole) {
 }
 
 Result<void> Merge::write_fragment(uint32_t number) {
-    const JoinedFragment& joined = fragments_[number];
+    const JoinedFragment& joined = fragments_.fragment(number);
     TraceFragment whole = joined.whole;
-    whole.first_row =
-        number == 0 ? 0
-                    : fragments_[number - 1].whole.first_row + fragments_[number - 1].whole.rows;
-    const Member& first = members_[joined.first_member];
+    whole.first_row = number == 0 ? 0
+                                  : fragments_.fragment(number - 1).whole.first_row +
+                                        fragments_.fragment(number - 1).whole.rows;
+    const MergeMember& first = fragments_.members(joined).front();
     bool is_alone = joined.members == 1;
     if (is_alone) {
         TRY_ASSIGN(const bool has_equal, has_equal_rows(first));
@@ -516,7 +457,7 @@ Result<void> Merge::write_fragment(uint32_t number) {
         TRY(collect_rows(joined));
         TRY(drop_equal_rows(whole));
     }
-    fragments_[number].whole = whole;
+    fragments_.fragment(number).whole = whole;
     writer_.add_fragment(whole);
     return is_alone ? write_whole(number, first) : write_rows(number, whole);
 }
@@ -527,7 +468,8 @@ Result<SegmentInfo> Merge::run() {
         const SegmentInfo& info = input.segment().info();
         if (info.spans > 0) writer_.add_arrival(info.arrival_ns_min, info.arrival_ns_max);
     }
-    TRY(plan_fragments());
+    TRY(fragments_.make(inputs_, keeps_trace_));
+    writer_.find_fragments_by([this](const TraceId& id) { return fragments_.find(id); });
     for (uint32_t number = 0; number < fragments_.size(); ++number)
         TRY(write_fragment(number));
     TRY(close_group());

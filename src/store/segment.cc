@@ -5,6 +5,7 @@
 #include "store/segment_file.h"
 #include "store/segment_filter.h"
 #include "store/segment_rows.h"
+#include "store/segment_text_table.h"
 #include "store/segment_wire.h"
 
 namespace spanloom::store {
@@ -59,11 +60,20 @@ Result<void> FileSegment::load() {
     TRY_ASSIGN(footer_, parse_footer(body.view(), offset, version));
     footer_.info.bytes = size();
     dictionaries_.resize(footer_.columns.size());
+    patterns_.resize(footer_.columns.size());
+    if (footer_.followers.bytes > 0 && version >= 3) {
+        TextTable families;
+        for (const StoredScope& scope : footer_.scopes)
+            families_.push_back(families.intern(
+                scope_family(footer_.resources[scope.resource].message, scope.message)));
+    }
     // Of the fixed columns only the overflow is told apart: zeros may have no block.
     has_values_.resize(footer_.columns.size(), false);
     for (uint32_t column = 0; column < kFixedColumns; ++column) {
         has_values_[column] = footer_.columns[column].row_field != RowField::kOverflow;
     }
+    // Blocks of attributes may be left out where their values follow.
+    if (version >= 3) std::fill(has_values_.begin() + kFixedColumns, has_values_.end(), true);
     for (const ColumnPlace& place : footer_.places) {
         has_values_[place.column] = true;
         for (const Table table : {Table::kSpans, Table::kEvents, Table::kLinks})
@@ -143,13 +153,16 @@ Result<std::shared_ptr<const TraceIndex>> FileSegment::trace_index() const {
     TRY_ASSIGN(const Blob body, block(footer_.trace_index));
     const size_t count = footer_.info.traces;
     ByteReader reader(body.view());
+    const uint32_t bits = footer_.version >= 3 ? reader.u8() : 32;
     const std::string_view part = reader.text();
-    if (!reader.ok()) return fail(ErrorCode::kDataLoss, "segment: the trace index ends early");
+    if (!reader.ok() || bits == 0 || bits > 32)
+        return fail(ErrorCode::kDataLoss, "segment: the trace index ends early");
     std::vector<int64_t> hashes;
     std::vector<int64_t> fragments;
     TRY(decode_integers(part, count, hashes));
     TRY(decode_integers(reader.rest(), count, fragments));
     auto index = std::make_shared<TraceIndex>();
+    index->bits = bits;
     index->hashes.assign(hashes.begin(), hashes.end());
     for (size_t i = 0; i < count; ++i) {
         if (fragments[i] < 0 || static_cast<uint64_t>(fragments[i]) >= count)
@@ -164,7 +177,7 @@ Result<std::shared_ptr<const TraceIndex>> FileSegment::trace_index() const {
 
 Result<std::optional<TraceFragment>> FileSegment::find(const TraceId& id) const {
     TRY_ASSIGN(const auto index, trace_index());
-    const auto hash = static_cast<uint32_t>(hash64(id.view()) >> 32);
+    const auto hash = static_cast<uint32_t>(hash64(id.view()) >> (64 - index->bits));
     auto at = std::lower_bound(index->hashes.begin(), index->hashes.end(), hash);
     for (; at != index->hashes.end() && *at == hash; ++at) {
         TRY_ASSIGN(const TraceFragment found,
@@ -186,20 +199,31 @@ Result<std::shared_ptr<const TextList>> FileSegment::dictionary(uint32_t column)
         return fail(ErrorCode::kDataLoss, "segment: column {} has no dictionary", column);
     TRY_ASSIGN(const Blob body, block(place.block));
     TRY_ASSIGN(TextList list, decode_texts(body.view(), place.entries, body));
-    if (footer_.columns[column].type == ColumnType::kValue) {
-        const WireMessage type = footer_.columns[column].row_field == RowField::kOverflow
-                                     ? WireMessage::kOverflow
-                                     : WireMessage::kAnyValue;
-        for (const std::string_view text : list.texts)
-            if (check_wire(text, type) == WireState::kBroken)
-                return fail(ErrorCode::kDataLoss, "segment: a value of column {} is broken",
-                            column);
-    }
+    TRY(check_texts(column, list));
     auto made = std::make_shared<const TextList>(std::move(list));
     const std::lock_guard lock(mutex_);
     if (dictionaries_[column] != nullptr) return dictionaries_[column];
     kept_bytes_ += made->storage.size() + made->texts.size() * sizeof(std::string_view);
     dictionaries_[column] = made;
+    return made;
+}
+
+// The patterns that texts of a column have, in whichever row group.
+Result<std::shared_ptr<const TextList>> FileSegment::patterns(uint32_t column) const {
+    {
+        const std::lock_guard lock(mutex_);
+        if (patterns_[column] != nullptr) return patterns_[column];
+    }
+    const DictionaryPlace& place = footer_.dictionaries[column];
+    if (place.patterns == 0)
+        return fail(ErrorCode::kDataLoss, "segment: column {} has no patterns", column);
+    TRY_ASSIGN(const Blob body, block(place.patterns_block));
+    TRY_ASSIGN(TextList list, decode_texts(body.view(), place.patterns, body));
+    auto made = std::make_shared<const TextList>(std::move(list));
+    const std::lock_guard lock(mutex_);
+    if (patterns_[column] != nullptr) return patterns_[column];
+    kept_bytes_ += made->storage.size() + made->texts.size() * sizeof(std::string_view);
+    patterns_[column] = made;
     return made;
 }
 
@@ -304,9 +328,11 @@ Result<void> FileSegment::verify() const {
     for (uint32_t group = 0; group < footer_.groups.size(); ++group)
         for (uint32_t column = 0; column < footer_.columns.size(); ++column)
             TRY(read(column, group));
-    for (uint32_t column = 0; column < footer_.columns.size(); ++column)
-        if (footer_.dictionaries[column].entries > 0)
-            TRY(block(footer_.dictionaries[column].block));
+    for (uint32_t column = 0; column < footer_.columns.size(); ++column) {
+        const DictionaryPlace& place = footer_.dictionaries[column];
+        if (place.entries > 0) TRY(block(place.block));
+        if (place.patterns > 0) TRY(patterns(column));
+    }
     for (uint32_t page = 0; page < footer_.filter_pages; ++page)
         TRY(filter_page(page));
     if (footer_.directory.bytes > 0) TRY(places());

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <numeric>
 
 #include "store/segment_bytes.h"
 #include "store/segment_file.h"
@@ -51,102 +52,12 @@ void filter_block(ColumnBlock& block, Keep keep) {
     block.dense = false;
 }
 
-}  // namespace
-
-Result<std::shared_ptr<const FollowerDirectory>> FileSegment::followers() const {
-    {
-        const std::lock_guard lock(mutex_);
-        if (followers_ != nullptr) return followers_;
-    }
-    if (footer_.followers.bytes == 0)
-        return fail(ErrorCode::kDataLoss, "a column follows, but nothing says how");
-    TRY_ASSIGN(const Blob body, block(footer_.followers));
-    TRY_ASSIGN(
-        FollowerDirectory read,
-        FollowerDirectory::parse(body.view(), static_cast<uint32_t>(footer_.columns.size())));
-    auto made = std::make_shared<const FollowerDirectory>(std::move(read));
-    const std::lock_guard lock(mutex_);
-    if (followers_ == nullptr) kept_bytes_ += made->memory_bytes();
-    followers_ = made;
-    return made;
-}
-
-Result<std::shared_ptr<const OrderCodes>> FileSegment::name_codes(uint32_t group) const {
-    {
-        const std::lock_guard lock(mutex_);
-        if (auto kept = name_codes_.find(group)) return kept;
-    }
-    const ColumnPlace* place = footer_.find(kColumnName, group);
-    if (place == nullptr)
-        return fail(ErrorCode::kDataLoss, "the names that others follow are missing");
-    TRY_ASSIGN(const Blob body, block({place->offset, place->bytes}));
-    ByteReader reader(body.view());
-    if (reader.u8() != static_cast<uint8_t>(TextForm::kShared))
-        return fail(ErrorCode::kDataLoss, "the names that others follow have another form");
-    std::vector<int64_t> decoded;
-    TRY(decode_integers(reader.rest(), footer_.groups[group].rows, decoded));
-    auto codes = std::make_shared<OrderCodes>(decoded.begin(), decoded.end());
-    const std::lock_guard lock(mutex_);
-    name_codes_.keep(group, codes);
-    return std::shared_ptr<const OrderCodes>(codes);
-}
-
-Result<void> FileSegment::decode_values(uint32_t column, uint32_t group, std::string_view body,
-                                        size_t count, std::span<const uint32_t> rows,
-                                        std::vector<int64_t>& out) const {
-    const bool follows = !body.empty() && static_cast<uint8_t>(body.front()) == kFollowsForm &&
-                         footer_.columns[column].table == Table::kSpans;
-    if (!follows) return decode_integers(body, count, out);
-    TRY_ASSIGN(const auto directory, followers());
-    TRY_ASSIGN(const auto names, name_codes(group));
-    body.remove_prefix(1);
-    if (rows.empty() && count == names->size()) return directory->decode(column, body, *names, out);
-    ColumnBlock found;
-    if (rows.empty() && column >= kFixedColumns) {
-        size_t there = 0;
-        TRY(find_rows(column, group, found, there));
-        rows = found.rows;
-    }
-    if (rows.size() != count) return fail(ErrorCode::kDataLoss, "names and values do not fit");
-    std::vector<uint32_t> names_of_rows(rows.size());
-    for (size_t i = 0; i < rows.size(); ++i)
-        names_of_rows[i] = (*names)[rows[i]];
-    return directory->decode(column, body, names_of_rows, out);
-}
-
-Result<void> FileSegment::decode_text(uint32_t column, uint32_t group, Blob body, size_t count,
-                                      ColumnBlock& out) const {
-    ByteReader reader(body.view());
-    const auto form = static_cast<TextForm>(reader.u8());
-    std::shared_ptr<const TextList> texts;
-    std::vector<int64_t> codes;
-    if (form == TextForm::kShared) {
-        TRY_ASSIGN(texts, dictionary(column));
-        TRY(decode_values(column, group, reader.rest(), count, out.rows, codes));
-    } else if (form == TextForm::kLocal) {
-        const uint64_t entries = reader.varint_max(count);
-        const std::string_view part = reader.text();
-        if (!reader.ok()) return fail(ErrorCode::kDataLoss, "a dictionary ends early");
-        TRY_ASSIGN(TextList list, decode_texts(part, entries, body));
-        texts = std::make_shared<const TextList>(std::move(list));
-        TRY(decode_integers(reader.rest(), count, codes));
-    } else if (form == TextForm::kPlain) {
-        TRY_ASSIGN(TextList list, decode_texts(reader.rest(), count, body));
-        texts = std::make_shared<const TextList>(std::move(list));
-    } else {
-        return fail(ErrorCode::kDataLoss, "texts have an unknown form");
-    }
-    if (footer_.columns[column].type == ColumnType::kValue && form != TextForm::kShared) {
-        const WireMessage type = footer_.columns[column].row_field == RowField::kOverflow
-                                     ? WireMessage::kOverflow
-                                     : WireMessage::kAnyValue;
-        for (const std::string_view text : texts->texts)
-            if (check_wire(text, type) == WireState::kBroken)
-                return fail(ErrorCode::kDataLoss, "a value is no OTLP message");
-    }
+// Texts and the number of each value among them.
+Result<void> set_texts(std::shared_ptr<const TextList> texts, std::span<const int64_t> codes,
+                       size_t count, ColumnBlock& out) {
     out.codes.resize(count);
     for (size_t i = 0; i < count; ++i) {
-        const uint64_t code = form == TextForm::kPlain ? i : static_cast<uint64_t>(codes[i]);
+        const auto code = static_cast<uint64_t>(codes[i]);
         if (code >= texts->texts.size())
             return fail(ErrorCode::kDataLoss, "a text code is out of range");
         out.codes[i] = static_cast<uint32_t>(code);
@@ -157,15 +68,224 @@ Result<void> FileSegment::decode_text(uint32_t column, uint32_t group, Blob body
     return {};
 }
 
+}  // namespace
+
+Result<std::shared_ptr<const FollowerDirectory>> FileSegment::followers() const {
+    {
+        const std::lock_guard lock(mutex_);
+        if (followers_ != nullptr) return followers_;
+    }
+    if (footer_.followers.bytes == 0)
+        return fail(ErrorCode::kDataLoss, "a column follows, but nothing says how");
+    TRY_ASSIGN(const Blob body, block(footer_.followers));
+    TRY_ASSIGN(FollowerDirectory read,
+               FollowerDirectory::parse(body.view(), static_cast<uint32_t>(footer_.columns.size()),
+                                        footer_.version));
+    auto made = std::make_shared<const FollowerDirectory>(std::move(read));
+    const std::lock_guard lock(mutex_);
+    if (followers_ == nullptr) kept_bytes_ += made->memory_bytes();
+    followers_ = made;
+    return made;
+}
+
+// What the values of each row of a group follow.
+Result<std::shared_ptr<const OrderCodes>> FileSegment::follow_keys(uint32_t group) const {
+    {
+        const std::lock_guard lock(mutex_);
+        if (auto kept = follow_keys_.find(group)) return kept;
+    }
+    TRY_ASSIGN(const auto directory, followers());
+    const ColumnPlace* place = footer_.find(kColumnName, group);
+    if (place == nullptr)
+        return fail(ErrorCode::kDataLoss, "the names that others follow are missing");
+    const uint32_t rows = footer_.groups[group].rows;
+    TRY_ASSIGN(const Blob body, block({place->offset, place->bytes}));
+    ByteReader reader(body.view());
+    if (reader.u8() != static_cast<uint8_t>(TextForm::kShared))
+        return fail(ErrorCode::kDataLoss, "the names that others follow have another form");
+    std::vector<int64_t> names;
+    TRY(decode_integers(reader.rest(), rows, names));
+    auto keys = std::make_shared<OrderCodes>(names.begin(), names.end());
+    if (directory->has_families()) {
+        std::vector<int64_t> scopes(rows, 0);
+        if (const ColumnPlace* scope_place = footer_.find(kColumnScope, group)) {
+            TRY_ASSIGN(const Blob scope_body, block({scope_place->offset, scope_place->bytes}));
+            TRY(decode_scopes(group, scope_body.view(), scopes));
+        }
+        for (uint32_t row = 0; row < rows; ++row) {
+            if (static_cast<uint64_t>(scopes[row]) >= families_.size())
+                return fail(ErrorCode::kDataLoss, "a scope is out of range");
+            (*keys)[row] =
+                directory->key(families_[static_cast<size_t>(scopes[row])], (*keys)[row]);
+        }
+    }
+    const std::lock_guard lock(mutex_);
+    follow_keys_.keep(group, keys);
+    return std::shared_ptr<const OrderCodes>(keys);
+}
+
+Result<void> FileSegment::decode_values(uint32_t column, uint32_t group, std::string_view body,
+                                        size_t count, std::span<const uint32_t> rows,
+                                        std::vector<int64_t>& out, bool is_pattern) const {
+    const bool follows = !body.empty() && static_cast<uint8_t>(body.front()) == kFollowsForm &&
+                         footer_.columns[column].table == Table::kSpans;
+    if (!follows) return decode_integers(body, count, out);
+    TRY_ASSIGN(const auto directory, followers());
+    TRY_ASSIGN(const auto keys, follow_keys(group));
+    const uint32_t follower = follower_of(column, is_pattern);
+    body.remove_prefix(1);
+    if (rows.empty() && count == keys->size()) return directory->decode(follower, body, *keys, out);
+    ColumnBlock found;
+    if (rows.empty() && column >= kFixedColumns) {
+        size_t there = 0;
+        TRY(find_rows(column, group, found, there));
+        rows = found.rows;
+    }
+    if (rows.size() != count) return fail(ErrorCode::kDataLoss, "names and values do not fit");
+    std::vector<uint32_t> keys_of_rows(rows.size());
+    for (size_t i = 0; i < rows.size(); ++i)
+        keys_of_rows[i] = (*keys)[rows[i]];
+    return directory->decode(follower, body, keys_of_rows, out);
+}
+
+// That values of any type are such messages.
+Result<void> FileSegment::check_texts(uint32_t column, const TextList& list) const {
+    if (footer_.columns[column].type != ColumnType::kValue) return {};
+    const WireMessage type = footer_.columns[column].row_field == RowField::kOverflow
+                                 ? WireMessage::kOverflow
+                                 : WireMessage::kAnyValue;
+    for (const std::string_view text : list.texts)
+        if (check_wire(text, type) == WireState::kBroken)
+            return fail(ErrorCode::kDataLoss, "a value is no OTLP message");
+    return {};
+}
+
+Result<void> FileSegment::decode_text(uint32_t column, uint32_t group, Blob body, size_t count,
+                                      ColumnBlock& out) const {
+    ByteReader reader(body.view());
+    const auto form = static_cast<TextForm>(reader.u8());
+    if (form == TextForm::kShared) {
+        TRY_ASSIGN(const auto texts, dictionary(column));
+        std::vector<int64_t> codes;
+        TRY(decode_values(column, group, reader.rest(), count, out.rows, codes));
+        return set_texts(texts, codes, count, out);
+    }
+    PatternSource source;
+    source.patterns = [&] { return patterns(column); };
+    std::vector<int64_t> codes;
+    TextList list;
+    if (form == TextForm::kLocal) {
+        const uint64_t entries = reader.varint_max(count);
+        const std::string_view part = reader.text();
+        if (!reader.ok()) return fail(ErrorCode::kDataLoss, "a dictionary ends early");
+        source.codes = [&](std::string_view numbers, std::vector<int64_t>& to) {
+            return decode_integers(numbers, entries, to);
+        };
+        TRY_ASSIGN(list, decode_texts(part, entries, body, &source));
+        TRY(decode_integers(reader.rest(), count, codes));
+    } else if (form == TextForm::kPlain) {
+        source.codes = [&](std::string_view numbers, std::vector<int64_t>& to) {
+            return decode_values(column, group, numbers, count, out.rows, to, true);
+        };
+        TRY_ASSIGN(list, decode_coded_texts(reader.rest(), count, body, &source));
+        if (list.codes.empty()) {
+            codes.resize(count);
+            std::iota(codes.begin(), codes.end(), 0);
+        } else {
+            codes.assign(list.codes.begin(), list.codes.end());
+        }
+    } else {
+        return fail(ErrorCode::kDataLoss, "texts have an unknown form");
+    }
+    TRY(check_texts(column, list));
+    return set_texts(std::make_shared<const TextList>(std::move(list)), codes, count, out);
+}
+
+Result<void> FileSegment::decode_scopes(uint32_t group, std::string_view body,
+                                        std::vector<int64_t>& out) const {
+    const uint32_t rows = footer_.groups[group].rows;
+    const bool as_parents = !body.empty() && static_cast<uint8_t>(body.front()) == kAsParentForm;
+    // Before version 3 scopes could follow from names.
+    if (!as_parents && footer_.version < 3)
+        return decode_values(kColumnScope, group, body, rows, {}, out);
+    if (!as_parents) return decode_integers(body, rows, out);
+    TRY(decode_integers(body.substr(1), rows, out));
+    ColumnBlock links;
+    TRY(read_links(group, links));
+    if (links.integers.empty()) links.integers.assign(rows, kParentNone);
+    for (size_t row = 0; row < out.size(); ++row) {
+        const size_t parent = parent_row(links.integers[row], row);
+        if (out[row] == 0 && parent == row)
+            return fail(ErrorCode::kDataLoss, "a scope is that of no parent");
+        out[row] = out[row] == 0 ? out[parent] : out[row] - 1;
+    }
+    return {};
+}
+
+// Trace ids of links: those of fragments of this segment, and others.
+Result<void> FileSegment::decode_link_traces(std::string_view body, size_t count,
+                                             ColumnBlock& out) const {
+    ByteReader reader(body);
+    reader.u8();
+    const std::string_view numbers = reader.text();
+    if (!reader.ok()) return fail(ErrorCode::kDataLoss, "links end early");
+    std::vector<int64_t> fragments;
+    TRY(decode_integers(numbers, count, fragments));
+    TRY_ASSIGN(const Blob others, decode_bytes(reader.rest()));
+    Blob ids = Blob::allocate(count * kTraceIdBytes);
+    size_t next = 0;
+    for (size_t i = 0; i < count; ++i) {
+        uint8_t* const to = ids.mutable_data() + i * kTraceIdBytes;
+        if (fragments[i] != 0) {
+            if (fragments[i] < 0 || static_cast<uint64_t>(fragments[i]) > footer_.info.traces)
+                return fail(ErrorCode::kDataLoss, "a link's trace is out of range");
+            TRY_ASSIGN(const TraceFragment found,
+                       fragment(static_cast<uint32_t>(fragments[i] - 1)));
+            std::memcpy(to, found.trace_id.bytes.data(), kTraceIdBytes);
+            continue;
+        }
+        if (others.size() - next < kTraceIdBytes)
+            return fail(ErrorCode::kDataLoss, "ids of links end early");
+        std::memcpy(to, others.data() + next, kTraceIdBytes);
+        next += kTraceIdBytes;
+    }
+    if (next != others.size()) return fail(ErrorCode::kDataLoss, "too many ids of links");
+    out.storage = ids;
+    out.fixed = ids.view();
+    return {};
+}
+
+// An attribute column whose block was left out: all its values follow.
+Result<void> FileSegment::decode_left_out(uint32_t column, uint32_t group, size_t count,
+                                          ColumnBlock& out) const {
+    const bool can_follow = footer_.version >= 3 && footer_.followers.bytes > 0 &&
+                            footer_.columns[column].table == Table::kSpans;
+    if (!can_follow) return fail(ErrorCode::kDataLoss, "attribute orders and values do not fit");
+    constexpr char kBody[] = {static_cast<char>(kFollowsForm), 0};
+    const std::string_view body(kBody, sizeof kBody);
+    if (out.type == ColumnType::kInt)
+        return decode_values(column, group, body, count, out.rows, out.integers);
+    if (out.type != ColumnType::kString)
+        return fail(ErrorCode::kDataLoss, "attribute orders and values do not fit");
+    TRY_ASSIGN(const auto texts, dictionary(column));
+    std::vector<int64_t> codes;
+    TRY(decode_values(column, group, body, count, out.rows, codes));
+    return set_texts(texts, codes, count, out);
+}
+
 Result<void> FileSegment::decode(uint32_t column, uint32_t group, const ColumnPlace& place,
                                  size_t count, ColumnBlock& out) const {
     TRY_ASSIGN(Blob body, block({place.offset, place.bytes}));
     switch (out.type) {
         case ColumnType::kInt:
+            if (column == kColumnScope) return decode_scopes(group, body.view(), out.integers);
             return decode_values(column, group, body.view(), count, out.rows, out.integers);
         case ColumnType::kDouble:
             return decode_doubles(body.view(), count, out.numbers);
         case ColumnType::kFixed: {
+            const bool has_references =
+                column == kColumnLinkTraceId && !body.empty() && body.data()[0] == kReferencesForm;
+            if (has_references) return decode_link_traces(body.view(), count, out);
             TRY_ASSIGN(out.storage, decode_bytes(body.view()));
             out.fixed = out.storage.view();
             if (out.fixed.size() != count * out.width)
@@ -375,10 +495,11 @@ Result<void> FileSegment::read_column(uint32_t column, uint32_t group, ColumnBlo
     size_t count = 0;
     TRY(find_rows(column, group, out, count));
     const ColumnPlace* place = footer_.find(column, group);
-    if ((place == nullptr) != (count == 0))
+    if (place != nullptr && count == 0)
         return fail(ErrorCode::kDataLoss, "attribute orders and values do not fit");
     if (count == 0) return {};
-    return decode(column, group, *place, count, out);
+    return place == nullptr ? decode_left_out(column, group, count, out)
+                            : decode(column, group, *place, count, out);
 }
 
 tl::unexpected<Error> FileSegment::located(const Error& error, uint32_t column,
@@ -396,9 +517,11 @@ Result<std::shared_ptr<const ColumnBlock>> FileSegment::read_values(uint32_t col
     const auto read = [&]() -> Result<void> {
         if (column < kFixedColumns) return read_fixed_values(column, row_group, *out);
         const ColumnPlace* place = footer_.find(column, row_group);
-        if ((place == nullptr) != (count == 0))
+        if (place != nullptr && count == 0)
             return fail(ErrorCode::kDataLoss, "attribute orders and values do not fit");
-        return place == nullptr ? Result<void>() : decode(column, row_group, *place, count, *out);
+        if (count == 0) return {};
+        return place == nullptr ? decode_left_out(column, row_group, count, *out)
+                                : decode(column, row_group, *place, count, *out);
     };
     if (Result<void> done = read(); !done) return located(done.error(), column, row_group);
     return std::shared_ptr<const ColumnBlock>(std::move(out));

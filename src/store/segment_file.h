@@ -24,6 +24,7 @@ struct FragmentChunk {
     std::vector<TraceFragment> fragments;
 };
 struct TraceIndex {
+    uint32_t bits = 32;            // of each hash, the upper ones
     std::vector<uint32_t> hashes;  // ascending
     std::vector<uint32_t> fragments;
 };
@@ -112,6 +113,7 @@ class FileSegment final : public Segment {
     Result<std::shared_ptr<const FragmentChunk>> read_chunk(uint32_t number) const;
     Result<std::shared_ptr<const TraceIndex>> trace_index() const;
     Result<std::shared_ptr<const TextList>> dictionary(uint32_t column) const;
+    Result<std::shared_ptr<const TextList>> patterns(uint32_t column) const;
     Result<std::shared_ptr<const AttributeOrders>> orders(Table table) const;
     Result<std::shared_ptr<const OrderCodes>> order_codes(Table table, uint32_t group) const;
     uint32_t table_rows(Table table, uint32_t group) const;
@@ -128,9 +130,16 @@ class FileSegment final : public Segment {
                              ColumnBlock& out) const;
     // Integers or codes; those that follow are asked of the names of their rows (empty: all, or
     // those that the orders say).
+    Result<void> decode_scopes(uint32_t group, std::string_view body,
+                               std::vector<int64_t>& out) const;
+    Result<void> decode_link_traces(std::string_view body, size_t count, ColumnBlock& out) const;
+    Result<void> decode_left_out(uint32_t column, uint32_t group, size_t count,
+                                 ColumnBlock& out) const;
     Result<void> decode_values(uint32_t column, uint32_t group, std::string_view body, size_t count,
-                               std::span<const uint32_t> rows, std::vector<int64_t>& out) const;
-    Result<std::shared_ptr<const OrderCodes>> name_codes(uint32_t group) const;
+                               std::span<const uint32_t> rows, std::vector<int64_t>& out,
+                               bool is_pattern = false) const;
+    Result<std::shared_ptr<const OrderCodes>> follow_keys(uint32_t group) const;
+    Result<void> check_texts(uint32_t column, const TextList& list) const;
     Result<std::shared_ptr<const FollowerDirectory>> followers() const;
     Result<void> add_starts(uint32_t group, std::vector<int64_t>& values) const;
     Result<void> read_links(uint32_t group, ColumnBlock& out) const;
@@ -150,16 +159,18 @@ class FileSegment final : public Segment {
     std::unique_ptr<ReadableFile> file_;
     SegmentFooter footer_;
     std::array<bool, 3> has_overflow_{};
-    std::vector<bool> has_values_;  // by column
+    std::vector<bool> has_values_;    // by column
+    std::vector<uint32_t> families_;  // by scope
 
     mutable std::mutex mutex_;
     mutable RecentPieces<FragmentChunk> chunks_{kChunksKept};
     mutable RecentPieces<OrderCodes> order_codes_{kOrdersKept};
-    mutable RecentPieces<OrderCodes> name_codes_{kOrdersKept};
+    mutable RecentPieces<OrderCodes> follow_keys_{kOrdersKept};
     mutable std::shared_ptr<const FollowerDirectory> followers_;
     mutable std::shared_ptr<const TraceIndex> trace_index_;
     mutable std::shared_ptr<const PlacesDirectory> places_;
     mutable std::vector<std::shared_ptr<const TextList>> dictionaries_;
+    mutable std::vector<std::shared_ptr<const TextList>> patterns_;
     mutable std::array<std::shared_ptr<const AttributeOrders>, 3> orders_;
     mutable Blob rollup_;
     mutable bool rollup_read_ = false;

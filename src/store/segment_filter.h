@@ -25,6 +25,12 @@ constexpr uint64_t filter_integer_hash(int64_t value) {
     return static_cast<uint64_t>(value) * 0xff51afd7ed558ccdU;
 }
 
+// Sentences (statements, messages, names of browsers) are looked for by pieces of them, and many of
+// them are there once: attributes with such texts are not among the pairs.
+inline bool has_place(std::string_view text) {
+    return text.find(' ') == std::string_view::npos;
+}
+
 // Collects hashes; most repetitions fall out on the way.
 class FilterBuilder {
   public:

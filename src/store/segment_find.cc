@@ -95,6 +95,7 @@ PairPlace FileSegment::column_place(const ColumnKey& key, const Value& value) co
     switch (value.kind) {
         case ValueKind::kString:
             if (key.type != ColumnType::kString) return kNowhere;
+            if (footer_.version >= 3 && !has_place(value.text)) return kAnywhere;
             return place(ValueKind::kString, hash64(value.text));
         case ValueKind::kBool:
             if (!key.is_boolean) return kNowhere;

@@ -1,7 +1,9 @@
 #include "store/segment_followers.h"
 
 #include <algorithm>
+#include <bit>
 
+#include "otlp/view.h"
 #include "store/column.h"
 #include "store/segment_bytes.h"
 #include "store/segment_layout.h"
@@ -10,12 +12,21 @@ namespace spanloom::store {
 namespace {
 
 constexpr size_t kLearnValuesMin = 64;  // fewer show nothing
-constexpr size_t kNamesMax = 4096;      // names that a column is learnt for: what comes first
-constexpr size_t kDifferentPart = 8;    // at most one value in so many may differ
+constexpr size_t kNamesMax = 4096;      // names that others follow: what comes first
+constexpr size_t kFamiliesMax = 1024;
+constexpr size_t kPairsMax = 8192;    // of family and name
+constexpr size_t kDifferentPart = 4;  // at most one value in so many may differ
+constexpr uint8_t kFailuresMax = 8;   // blocks in a row, after which nothing is tried any more
 
 bool are_equal(std::span<const int64_t> values) {
     return std::all_of(values.begin(), values.end(),
                        [&](int64_t value) { return value == values.front(); });
+}
+
+size_t packed_bytes(std::span<const int64_t> values) {
+    const auto [least, most] = std::minmax_element(values.begin(), values.end());
+    const auto range = static_cast<uint64_t>(*most) - static_cast<uint64_t>(*least);
+    return values.size() * static_cast<size_t>(std::bit_width(range)) / 8;
 }
 
 tl::unexpected<Error> damaged(std::string_view what) {
@@ -24,59 +35,89 @@ tl::unexpected<Error> damaged(std::string_view what) {
 
 }  // namespace
 
-void FollowerTable::learn(uint32_t column, std::span<const uint32_t> names,
+std::string scope_family(std::string_view resource_message, std::string_view scope_message) {
+    std::string family(otlp::ResourceView::parse(resource_message).service_name());
+    family += '\0';
+    family += otlp::ScopeView::parse(scope_message).name;
+    return family;
+}
+
+uint32_t FollowerTable::key_of(uint32_t family, uint32_t name) {
+    if (family >= kFamiliesMax || name >= kNamesMax) return kNoKey;
+    if (family >= keys_.size()) keys_.resize(family + size_t{1});
+    std::vector<uint32_t>& names = keys_[family];
+    if (name >= names.size()) names.resize(name + size_t{1}, kNoKey);
+    uint32_t& key = names[name];
+    if (key != kNoKey || pairs_.size() == kPairsMax) return key;
+    key = static_cast<uint32_t>(pairs_.size());
+    pairs_.push_back({family, name});
+    return key;
+}
+
+void FollowerTable::learn(Follower& follower, std::span<const uint32_t> keys,
                           std::span<const int64_t> values) {
-    if (values.size() < kLearnValuesMin || names.size() != values.size() || are_equal(values))
-        return;
-    // The value that most of a name's rows have, by votes.
-    FollowedValues followed;
-    std::vector<uint32_t> votes;
+    if (values.size() < kLearnValuesMin) return;
+    // The value that most of a key's rows have, by votes.
+    FollowedValues& followed = follower.followed;
+    followed.is_known.assign(pairs_.size(), 0);
+    followed.values.assign(pairs_.size(), 0);
+    std::vector<uint32_t> votes(pairs_.size());
     for (size_t i = 0; i < values.size(); ++i) {
-        const uint32_t name = names[i];
-        if (name >= kNamesMax) continue;
-        if (name >= votes.size()) {
-            votes.resize(name + size_t{1});
-            followed.is_known.resize(votes.size());
-            followed.values.resize(votes.size());
-        }
-        if (votes[name] == 0) {
-            followed.is_known[name] = 1;
-            followed.values[name] = values[i];
-            votes[name] = 1;
-        } else if (followed.values[name] == values[i]) {
-            ++votes[name];
+        const uint32_t key = keys[i];
+        if (key == kNoKey) continue;
+        if (votes[key] == 0) {
+            followed.is_known[key] = 1;
+            followed.values[key] = values[i];
+            votes[key] = 1;
+        } else if (followed.values[key] == values[i]) {
+            ++votes[key];
         } else {
-            --votes[name];
+            --votes[key];
         }
     }
     size_t different = 0;
     for (size_t i = 0; i < values.size(); ++i)
-        different += names[i] >= votes.size() || followed.values[names[i]] != values[i];
-    if (different * kDifferentPart > values.size()) return;
-    if (column >= columns_.size()) {
-        columns_.resize(column + size_t{1});
-        is_used_.resize(columns_.size());
-    }
-    columns_[column] = std::move(followed);
+        different += keys[i] == kNoKey || followed.values[keys[i]] != values[i];
+    const bool follows = different * kDifferentPart <= values.size();
+    follower.state = follows ? State::kFollows : State::kNot;
+    if (!follows) followed = {};
 }
 
-bool FollowerTable::encode(uint32_t column, std::span<const uint32_t> names,
-                           std::span<const int64_t> values, int zstd_level, std::string& out) {
-    if (names.size() != values.size() || values.empty() || are_equal(values)) return false;
-    const FollowedValues& followed = columns_[column];
+bool FollowerTable::encode(uint32_t number, std::span<const uint32_t> keys,
+                           std::span<const int64_t> values, bool even_equal, int zstd_level,
+                           std::string& out) {
+    if (keys.size() != values.size() || values.empty()) return false;
+    if (!even_equal && are_equal(values)) return false;
+    if (number >= followers_.size()) followers_.resize(number + size_t{1});
+    Follower& follower = followers_[number];
+    if (follower.state == State::kUnknown) learn(follower, keys, values);
+    if (follower.state != State::kFollows) return false;
+    FollowedValues& followed = follower.followed;
+    followed.is_known.resize(pairs_.size());
+    followed.values.resize(pairs_.size());
     gaps_.clear();
     others_.clear();
     const size_t most = values.size() / kDifferentPart;
     size_t next = 0;  // the position after the last that differs
     for (size_t i = 0; i < values.size(); ++i) {
-        const uint32_t name = names[i];
-        const bool is_known = name < followed.is_known.size() && followed.is_known[name] != 0;
-        if (is_known && followed.values[name] == values[i]) continue;
-        if (gaps_.size() == most) return false;
+        const uint32_t key = keys[i];
+        if (key != kNoKey && followed.is_known[key] == 0) {
+            // No block before this one has the key: what is seen first is followed from here on.
+            followed.is_known[key] = 1;
+            followed.values[key] = values[i];
+        }
+        if (key != kNoKey && followed.values[key] == values[i]) continue;
+        if (gaps_.size() == most) {
+            if (++follower.failures == kFailuresMax && !follower.is_used)
+                follower.state = State::kNot;
+            return false;
+        }
         gaps_.push_back(static_cast<int64_t>(i - next));
         others_.push_back(values[i]);
         next = i + 1;
     }
+    follower.failures = 0;
+    const size_t at = out.size();
     ByteWriter writer(out);
     writer.u8(kFollowsForm);
     writer.varint(gaps_.size());
@@ -86,72 +127,125 @@ bool FollowerTable::encode(uint32_t column, std::span<const uint32_t> names,
         writer.text(body);
         encode_integers(others_, zstd_level, out);
     }
-    is_used_[column] = 1;
+    // Many exceptions, and few different values: plain codes are as short.
+    if (gaps_.size() * 16 > values.size() && out.size() - at > packed_bytes(values)) {
+        out.resize(at);
+        return false;
+    }
+    follower.is_used = true;
     return true;
 }
 
 std::string FollowerTable::directory(int zstd_level) const {
     std::string out;
-    const auto used = static_cast<size_t>(std::count(is_used_.begin(), is_used_.end(), 1));
+    const auto used = static_cast<size_t>(
+        std::count_if(followers_.begin(), followers_.end(),
+                      [](const Follower& follower) { return follower.is_used; }));
     if (used == 0) return out;
     ByteWriter writer(out);
-    writer.varint(used);
-    for (uint32_t column = 0; column < columns_.size(); ++column) {
-        if (is_used_[column] == 0) continue;
-        const FollowedValues& followed = columns_[column];
-        const std::vector<int64_t> known(followed.is_known.begin(), followed.is_known.end());
-        std::vector<int64_t> values;
-        for (size_t name = 0; name < known.size(); ++name)
-            if (known[name] != 0) values.push_back(followed.values[name]);
-        writer.varint(column);
-        writer.varint(known.size());
-        std::string body;
-        encode_integers(known, zstd_level, body);
-        writer.text(body);
+    std::string body;
+    const auto put = [&](const std::vector<int64_t>& values) {
         body.clear();
         encode_integers(values, zstd_level, body);
         writer.text(body);
+    };
+    std::vector<int64_t> families;
+    std::vector<int64_t> names;
+    for (const Pair& pair : pairs_) {
+        families.push_back(pair.family);
+        names.push_back(pair.name);
+    }
+    writer.varint(pairs_.size());
+    put(families);
+    put(names);
+    writer.varint(used);
+    for (uint32_t number = 0; number < followers_.size(); ++number) {
+        if (!followers_[number].is_used) continue;
+        const FollowedValues& followed = followers_[number].followed;
+        std::vector<int64_t> known(followed.is_known.begin(), followed.is_known.end());
+        known.resize(pairs_.size());
+        std::vector<int64_t> values;
+        for (size_t key = 0; key < known.size(); ++key)
+            if (known[key] != 0) values.push_back(followed.values[key]);
+        writer.varint(number);
+        put(known);
+        put(values);
     }
     return out;
 }
 
-Result<FollowerDirectory> FollowerDirectory::parse(std::string_view bytes, uint32_t columns) {
+namespace {
+
+Result<std::vector<int64_t>> read_numbers(ByteReader& reader, size_t count) {
+    const std::string_view body = reader.text();
+    if (!reader.ok()) return damaged("segment: the followers end early");
+    std::vector<int64_t> numbers;
+    TRY(decode_integers(body, count, numbers));
+    return numbers;
+}
+
+Result<std::vector<std::vector<uint32_t>>> read_pairs(ByteReader& reader, size_t& pairs) {
+    pairs = reader.varint_max(kPairsMax);
+    TRY_ASSIGN(const auto families, read_numbers(reader, pairs));
+    TRY_ASSIGN(const auto names, read_numbers(reader, pairs));
+    std::vector<std::vector<uint32_t>> keys;
+    for (uint32_t key = 0; key < pairs; ++key) {
+        const auto family = static_cast<uint64_t>(families[key]);
+        const auto name = static_cast<uint64_t>(names[key]);
+        if (family >= kFamiliesMax || name >= kNamesMax)
+            return damaged("segment: a follower's name is out of range");
+        if (family >= keys.size()) keys.resize(family + 1);
+        if (name >= keys[family].size()) keys[family].resize(name + 1, kNoKey);
+        keys[family][name] = key;
+    }
+    return keys;
+}
+
+}  // namespace
+
+Result<FollowerDirectory> FollowerDirectory::parse(std::string_view bytes, uint32_t columns,
+                                                   uint32_t version) {
     FollowerDirectory directory;
+    directory.has_families_ = version >= 3;
     ByteReader reader(bytes);
-    const uint64_t count = reader.varint_max(columns);
+    size_t pairs = 0;
+    if (directory.has_families_) {
+        TRY_ASSIGN(directory.keys_, read_pairs(reader, pairs));
+    }
+    const uint64_t followers = uint64_t{columns} * 2;
+    const uint64_t count = reader.varint_max(followers);
     for (uint64_t i = 0; i < count; ++i) {
-        const uint64_t column = reader.varint_max(columns - uint64_t{1});
-        const uint64_t names = reader.varint_max(kNamesMax);
-        const std::string_view known_body = reader.text();
-        const std::string_view values_body = reader.text();
-        if (!reader.ok()) return damaged("segment: the followers end early");
-        std::vector<int64_t> known;
-        TRY(decode_integers(known_body, names, known));
+        // Before version 3: the column, and how many names there are.
+        uint64_t number = reader.varint_max(followers - 1);
+        if (!directory.has_families_) {
+            number = follower_of(static_cast<uint32_t>(std::min<uint64_t>(number, columns)), false);
+            pairs = reader.varint_max(kNamesMax);
+        }
+        TRY_ASSIGN(const auto known, read_numbers(reader, pairs));
         FollowedValues followed;
         for (const int64_t flag : known)
             followed.is_known.push_back(flag == 1 ? 1 : 0);
-        std::vector<int64_t> values;
-        TRY(decode_integers(
-            values_body,
-            static_cast<size_t>(std::count(followed.is_known.begin(), followed.is_known.end(), 1)),
-            values));
-        followed.values.resize(names);
-        for (size_t name = 0, at = 0; name < names; ++name)
-            if (followed.is_known[name] != 0) followed.values[name] = values[at++];
-        if (column >= directory.columns_.size()) directory.columns_.resize(column + 1);
-        directory.columns_[column] = std::move(followed);
+        TRY_ASSIGN(
+            const auto values,
+            read_numbers(reader, static_cast<size_t>(std::count(followed.is_known.begin(),
+                                                                followed.is_known.end(), 1))));
+        followed.values.resize(pairs);
+        for (size_t key = 0, at = 0; key < pairs; ++key)
+            if (followed.is_known[key] != 0) followed.values[key] = values[at++];
+        if (number >= directory.followers_.size()) directory.followers_.resize(number + 1);
+        directory.followers_[number] = std::move(followed);
     }
     if (!reader.ok() || !reader.at_end()) return damaged("segment: the followers are broken");
     return directory;
 }
 
-Result<void> FollowerDirectory::decode(uint32_t column, std::string_view body,
-                                       std::span<const uint32_t> names,
+Result<void> FollowerDirectory::decode(uint32_t follower, std::string_view body,
+                                       std::span<const uint32_t> keys,
                                        std::vector<int64_t>& out) const {
-    if (column >= columns_.size()) return damaged("a column follows, but nothing says how");
-    const FollowedValues& followed = columns_[column];
+    if (follower >= followers_.size()) return damaged("a column follows, but nothing says how");
+    const FollowedValues& followed = followers_[follower];
     ByteReader reader(body);
-    const uint64_t count = reader.varint_max(names.size());
+    const uint64_t count = reader.varint_max(keys.size());
     std::vector<int64_t> gaps;
     std::vector<int64_t> others;
     if (count > 0) {
@@ -162,28 +256,30 @@ Result<void> FollowerDirectory::decode(uint32_t column, std::string_view body,
     } else if (!reader.ok() || !reader.at_end()) {
         return damaged("a column that follows has a wrong length");
     }
-    out.resize(names.size());
+    out.resize(keys.size());
     size_t next = 0;
     for (size_t i = 0; i <= gaps.size(); ++i) {
-        const uint64_t gap = i < gaps.size() ? static_cast<uint64_t>(gaps[i]) : names.size() - next;
-        if (gap > names.size() - next) return damaged("what differs lies outside");
+        const uint64_t gap = i < gaps.size() ? static_cast<uint64_t>(gaps[i]) : keys.size() - next;
+        if (gap > keys.size() - next) return damaged("what differs lies outside");
         for (const size_t end = next + gap; next < end; ++next) {
-            const uint32_t name = names[next];
-            if (name >= followed.is_known.size() || followed.is_known[name] == 0)
+            const uint32_t key = keys[next];
+            if (key >= followed.is_known.size() || followed.is_known[key] == 0)
                 return damaged("a name is not among those that are followed");
-            out[next] = followed.values[name];
+            out[next] = followed.values[key];
         }
         if (i == gaps.size()) break;
-        if (next == names.size()) return damaged("what differs lies outside");
+        if (next == keys.size()) return damaged("what differs lies outside");
         out[next++] = others[i];
     }
     return {};
 }
 
 size_t FollowerDirectory::memory_bytes() const {
-    size_t bytes = columns_.capacity() * sizeof(FollowedValues);
-    for (const FollowedValues& column : columns_)
-        bytes += column.is_known.size() * 9;
+    size_t bytes = followers_.capacity() * sizeof(FollowedValues);
+    for (const FollowedValues& one : followers_)
+        bytes += one.is_known.size() * 9;
+    for (const auto& names : keys_)
+        bytes += sizeof names + names.capacity() * sizeof(uint32_t);
     return bytes;
 }
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "store/column.h"
+#include "store/column_patterns.h"
 #include "store/segment_bytes.h"
 #include "store/segment_layout.h"
 #include "store/segment_wire.h"
@@ -52,6 +53,9 @@ Result<void> read_columns(ByteReader& reader, SegmentFooter& footer) {
         DictionaryPlace& place = footer.dictionaries[column];
         place.entries = static_cast<uint32_t>(reader.varint_max(kShapesMax));
         if (place.entries > 0) place.block = read_place(reader);
+        if (footer.version < 3) continue;
+        place.patterns = static_cast<uint32_t>(reader.varint_max(kPatternsMax));
+        if (place.patterns > 0) place.patterns_block = read_place(reader);
     }
     return reader.ok() ? Result<void>() : damaged("the columns end early");
 }
@@ -142,7 +146,8 @@ Result<void> read_tables(ByteReader& reader, uint64_t end, SegmentFooter& footer
     if (footer.rollup.bytes != 0 && !lies_within(footer.rollup, end))
         return damaged("the rollup lies outside the file");
     for (const DictionaryPlace& place : footer.dictionaries)
-        if (place.entries > 0 && !lies_within(place.block, end))
+        if ((place.entries > 0 && !lies_within(place.block, end)) ||
+            (place.patterns > 0 && !lies_within(place.patterns_block, end)))
             return damaged("a dictionary lies outside the file");
     if (footer.directory.bytes != 0 && !lies_within(footer.directory, end))
         return damaged("the places lie outside the file");

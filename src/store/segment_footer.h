@@ -27,6 +27,8 @@ struct ColumnPlace {
 struct DictionaryPlace {
     BlockPlace block;
     uint32_t entries = 0;  // 0: none
+    BlockPlace patterns_block;
+    uint32_t patterns = 0;  // 0: none; version 3
 };
 
 struct StoredScope {

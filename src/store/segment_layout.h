@@ -10,7 +10,7 @@
 namespace spanloom::store {
 
 constexpr std::string_view kSegmentMagic = "SPLMSEG1";
-constexpr uint32_t kSegmentVersion = 2;
+constexpr uint32_t kSegmentVersion = 3;
 constexpr uint32_t kSegmentVersionMin = 1;  // the oldest that can be read
 constexpr size_t kTrailerBytes = 32;
 constexpr size_t kChecksumBytes = 8;
@@ -57,9 +57,21 @@ uint32_t overflow_column(Table table);
 
 enum class TextForm : uint8_t { kShared = 1, kLocal = 2, kPlain = 3 };
 
+// Of the trace ids of links: numbers of fragments, and the ids of those that are elsewhere.
+constexpr uint8_t kReferencesForm = 3;
+constexpr size_t kTraceIdBytes = 16;
+
+// Of scopes: 0 that of the parent, which is a row before in the same group; else the scope + 1.
+constexpr uint8_t kAsParentForm = 8;
+
 // Links from a row to its parent, as kColumnParentId keeps them.
 constexpr int64_t kParentNone = 0;
 constexpr int64_t kParentElsewhere = 1;  // the id follows
+// The row of the parent, where it is before this one in the same group; else this row itself.
+inline size_t parent_row(int64_t link, size_t row) {
+    const auto distance = static_cast<uint64_t>(link) >> 1;
+    return link > 0 && (link & 1) == 0 && distance <= row ? row - distance : row;
+}
 
 // What one segment may hold. Reaching a limit puts attributes into the overflow column.
 constexpr uint32_t kColumnsMax = 4000;       // attribute columns, each costs memory everywhere

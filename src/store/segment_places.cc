@@ -11,8 +11,7 @@
 namespace spanloom::store {
 namespace {
 
-constexpr size_t kTablePairs = 32'768;  // about so many share a table: it is built in the cache
-constexpr uint32_t kAbsentBits = 3;     // an absent pair passes once in 8 to 16 times
+constexpr size_t kTablePairs = 131'072;  // about so many share a table: it is built in the cache
 constexpr uint32_t kCellBitsMin = 8;
 constexpr uint32_t kCellBitsMax = 20;
 constexpr uint32_t kTriesMax = 64;  // seeds for one table
@@ -156,9 +155,11 @@ class BitWriter {
     uint32_t held_bits_ = 0;
 };
 
+// As many as tell the row groups apart. What is nowhere then seems to be somewhere mostly, which
+// costs a look into that one row group; more bits would cost every pair.
 uint32_t cell_bits_for(uint32_t groups) {
     const auto bits = static_cast<uint32_t>(std::bit_width(std::min(groups, 0xffffU) + 1U));
-    return std::clamp(bits + kAbsentBits, kCellBitsMin, kCellBitsMax);
+    return std::clamp(bits, kCellBitsMin, kCellBitsMax);
 }
 
 }  // namespace

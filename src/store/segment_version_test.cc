@@ -4,13 +4,14 @@
 #include <sstream>
 
 #include <doctest/doctest.h>
+#include <fmt/format.h>
 
 #include "base/hash.h"
 #include "store/segment.h"
 #include "store/segment_test_spans.h"
 
-// test/golden/segment-v1.seg was written by the release that knew version 1 alone: 600 spans of
-// bench/loadgen (seed 5), flushed.
+// test/golden/segment-v1.seg and -v2.seg were written by programs that knew no later version: 600
+// spans of bench/loadgen (seed 5), flushed.
 namespace spanloom::store {
 namespace {
 
@@ -26,8 +27,9 @@ class StringFile final : public WritableFile {
     std::string bytes;
 };
 
-std::string golden_segment() {
-    std::ifstream file(SPANLOOM_GOLDEN "/segment-v1.seg", std::ios::binary);
+std::string golden_segment(uint32_t version) {
+    std::ifstream file(fmt::format("{}/segment-v{}.seg", SPANLOOM_GOLDEN, version),
+                       std::ios::binary);
     std::stringstream content;
     content << file.rdbuf();
     return content.str();
@@ -48,28 +50,31 @@ std::vector<std::string> sorted_spans(const Segment& segment) {
 
 }  // namespace
 
-TEST_CASE("a segment of version 1 opens, answers, and becomes one of today by a merge") {
-    const auto old = opened(golden_segment());
-    CHECK(old->info().spans == 600);
-    REQUIRE(old->verify());
-    const Field service{Scope::kResource, Intrinsic::kNone, "service.name"};
-    CHECK(old->may_contain(service, Value::of_string("frontend")));
-    CHECK_FALSE(old->may_contain(service, Value::of_string("nobody")));
-    StringFile file;
-    const std::vector<std::shared_ptr<const Segment>> inputs = {old};
-    REQUIRE(merge_segments(inputs, {}, file, {}));
-    uint32_t version = 0;
-    std::memcpy(&version, file.bytes.data() + file.bytes.size() - 20, 4);
-    CHECK(version == 2);
-    const auto merged = opened(file.bytes);
-    REQUIRE(merged->verify());
-    CHECK(sorted_spans(*merged) == sorted_spans(*old));
-    CHECK(merged->may_contain(service, Value::of_string("frontend")));
-    CHECK_FALSE(merged->may_contain(service, Value::of_string("nobody")));
+TEST_CASE("segments of earlier versions open, answer, and become one of today by a merge") {
+    for (const uint32_t old_version : {1U, 2U}) {
+        CAPTURE(old_version);
+        const auto old = opened(golden_segment(old_version));
+        CHECK(old->info().spans == 600);
+        REQUIRE(old->verify());
+        const Field service{Scope::kResource, Intrinsic::kNone, "service.name"};
+        CHECK(old->may_contain(service, Value::of_string("frontend")));
+        CHECK_FALSE(old->may_contain(service, Value::of_string("nobody")));
+        StringFile file;
+        const std::vector<std::shared_ptr<const Segment>> inputs = {old};
+        REQUIRE(merge_segments(inputs, {}, file, {}));
+        uint32_t version = 0;
+        std::memcpy(&version, file.bytes.data() + file.bytes.size() - 20, 4);
+        CHECK(version == 3);
+        const auto merged = opened(file.bytes);
+        REQUIRE(merged->verify());
+        CHECK(sorted_spans(*merged) == sorted_spans(*old));
+        CHECK(merged->may_contain(service, Value::of_string("frontend")));
+        CHECK_FALSE(merged->may_contain(service, Value::of_string("nobody")));
+    }
 }
 
 TEST_CASE("a segment of a version to come is refused with what to do") {
-    std::string image = golden_segment();
+    std::string image = golden_segment(1);
     image[image.size() - 20] = 9;
     const std::string trailer = image.substr(image.size() - 32, 16);
     uint64_t offset = 0;

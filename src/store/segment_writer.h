@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -9,6 +10,7 @@
 
 #include "base/io.h"
 #include "store/column.h"
+#include "store/column_patterns.h"
 #include "store/segment.h"
 #include "store/segment_followers.h"
 #include "store/segment_layout.h"
@@ -38,17 +40,23 @@ struct TextColumn {
     uint64_t seed = 0;             // of its pairs
     std::vector<uint32_t> groups;  // by code: the row group that has it, or PlacesBuilder::kSeveral
     bool is_filtered = false;
+    bool is_intrinsic = false;
     bool is_shared = true;
     bool always_shared = false;
     bool is_adopted = false;       // the table holds the texts of all groups
     bool dictionary_used = false;  // some block refers to the shared dictionary
     uint32_t generation = 0;       // codes of an older one mean nothing now
     uint64_t values = 0;
-    std::vector<uint32_t> local;  // codes of the block at hand by those of the table
-    EncodeTrials local_trials;    // of what `local` refers to
+    uint32_t entries_before = 0;             // the table's, when the last block was written
+    std::unique_ptr<TextPatterns> patterns;  // of all blocks that have some
+    bool has_patterns = false;               // some block has
+    std::vector<uint32_t> local;             // codes of the block at hand by those of the table
+    EncodeTrials local_trials;               // of what `local` refers to
     uint64_t dictionary_offset = 0;
     uint64_t dictionary_bytes = 0;
     uint32_t dictionary_entries = 0;
+    uint64_t patterns_offset = 0;
+    uint64_t patterns_bytes = 0;
 };
 
 // Writes a segment file from front to back: row groups as they are handed over, then dictionaries,
@@ -100,6 +108,9 @@ class SegmentWriter {
     Result<void> write_group(std::span<const Part> parts);
 
     // ---- the whole
+    // Tells which fragment a trace will be, or kNone; by this links become short.
+    using FragmentFinder = std::function<uint32_t(const TraceId&)>;
+    void find_fragments_by(FragmentFinder find) { find_fragment_ = std::move(find); }
     void add_fragment(const TraceFragment& fragment);
     void add_arrival(uint64_t min_ns, uint64_t max_ns);
     Result<SegmentInfo> finish();
@@ -132,16 +143,24 @@ class SegmentWriter {
     void place_texts(TextColumn& texts);
     void place_messages();
     void encode_column(uint32_t column, std::span<const Part> parts, std::string& body);
+    void encode_scopes(std::string& body);
     void encode_start(std::span<const Part> parts, std::string& body);
     Result<void> encode_text(uint32_t column, std::string& body);
-    void gather_names();
+    void gather_keys();
     const std::vector<uint32_t>& followed_columns(uint32_t order);
     void encode_values(uint32_t column, std::span<const int64_t> values, std::string& body);
-    bool encode_following(uint32_t column, std::span<const int64_t> values, std::string& body);
-    void encode_local(TextColumn& texts, std::span<const uint32_t> codes, EncodeTrials& trials,
-                      std::string& body);
+    bool encode_following(uint32_t column, bool is_pattern, std::span<const int64_t> values,
+                          std::string& body);
+    bool encode_by_patterns(uint32_t column, std::span<const std::string_view> entries,
+                            std::span<const uint32_t> numbers, std::string& body);
+    void encode_local(uint32_t column, std::string& body);
+    bool can_be_left_out(uint32_t column, std::string_view body) const;
+    void encode_link_traces(std::string_view ids, std::string& body) const;
     Result<void> put_dictionary(TextColumn& texts);
+    Result<void> put_patterns(TextColumn& texts);
     bool sharing_pays(const TextColumn& texts) const;
+    bool sharing_still_pays(const TextColumn& texts, size_t values) const;
+    bool have_patterns(const TextColumn& texts, uint32_t fresh) const;
     bool all_empty(uint32_t column) const;
     RowGroup describe_group();
     Result<Ref> put_fragment_chunk(size_t from, size_t to);
@@ -173,13 +192,18 @@ class SegmentWriter {
     TextTable resources_;                   // schema url length, schema url, message
     TextTable scopes_;                      // resource, schema url length, schema url, message
 
+    FragmentFinder find_fragment_;
     std::vector<Group> groups_;
     std::vector<TraceFragment> fragments_;
     PlacesBuilder places_;
     FollowerTable followers_;
-    bool has_names_ = false;  // of the group at hand, below
-    // The name of the span of each value, by column; of all spans with kColumnName.
-    std::vector<std::vector<uint32_t>> names_of_values_;
+    std::vector<uint32_t> family_of_scope_;
+    TextTable families_;
+    TakenTexts taken_;                   // of the block at hand
+    std::vector<int64_t> parent_links_;  // of the group at hand
+    bool has_keys_ = false;              // the same, below
+    // What the span of each value is followed by, by column; of all spans with kColumnName.
+    std::vector<std::vector<uint32_t>> keys_of_values_;
     std::vector<std::vector<uint32_t>> followed_columns_;  // by order of attributes
     SegmentInfo info_;
     uint64_t rows_ = 0;

@@ -1,0 +1,412 @@
+#include "store/column_patterns.h"
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <cstring>
+#include <numeric>
+
+#include "store/column_part.h"
+#include "store/segment_bytes.h"
+
+namespace spanloom::store {
+namespace {
+
+// Marks in a pattern, each standing for a piece of text that is kept as a number or as bytes.
+constexpr char kNumberMark = 1;  // decimal digits
+constexpr char kHexMark = 2;     // pairs of hexadecimal digits; the next character says how many
+constexpr char kUuidMark = 3;    // 8-4-4-4-12 hexadecimal digits
+constexpr char kRandomUuidMark = 4;  // the same of version 4: six bits less
+
+// Characters below this cannot be in a text kept by patterns.
+constexpr size_t kMarks = 5;
+constexpr size_t kOldMarks = 4;
+
+constexpr size_t kNumberDigits = 15;  // fit an int64 with room
+constexpr size_t kHexDigitsMin = 8;
+constexpr size_t kHexDigitsMax = 200;
+constexpr size_t kUuidChars = 36;
+constexpr size_t kUuidBytes = 16;
+constexpr size_t kRandomUuidBytes = 14;
+constexpr size_t kVersionByte = 6;  // of a UUID; its high half is the version
+constexpr size_t kVariantByte = 8;  // its two high bits are the variant
+
+tl::unexpected<Error> damaged(std::string_view what) {
+    return fail(ErrorCode::kDataLoss, "{}", what);
+}
+
+constexpr uint8_t kNoDigit = 255;
+constexpr std::array<uint8_t, 256> digit_table() {
+    std::array<uint8_t, 256> table{};
+    for (auto& entry : table)
+        entry = kNoDigit;
+    for (uint8_t i = 0; i < 10; ++i)
+        table['0' + i] = i;
+    for (uint8_t i = 0; i < 6; ++i)
+        table['a' + i] = static_cast<uint8_t>(10 + i);
+    return table;
+}
+constexpr std::array<uint8_t, 256> kDigits = digit_table();
+constexpr char kHexDigits[] = "0123456789abcdef";
+
+uint8_t digit_of(char c) {
+    return kDigits[static_cast<uint8_t>(c)];
+}
+
+// Whether the text begins with 8-4-4-4-12 hexadecimal digits; then `bytes` has them.
+bool read_uuid(std::string_view text, std::array<uint8_t, kUuidBytes>& bytes) {
+    if (text.size() < kUuidChars || text[8] != '-' || text[13] != '-' || text[18] != '-' ||
+        text[23] != '-')
+        return false;
+    constexpr std::array<uint8_t, kUuidBytes> kPlaces = {0,  2,  4,  6,  9,  11, 14, 16,
+                                                         19, 21, 24, 26, 28, 30, 32, 34};
+    uint8_t seen = 0;
+    for (size_t i = 0; i < kUuidBytes; ++i) {
+        const uint8_t high = digit_of(text[kPlaces[i]]);
+        const uint8_t low = digit_of(text[kPlaces[i] + 1]);
+        seen |= high | low;
+        bytes[i] = static_cast<uint8_t>(high << 4 | (low & 15));
+    }
+    return (seen & 0xf0) == 0;
+}
+
+bool is_random(const std::array<uint8_t, kUuidBytes>& uuid) {
+    return (uuid[kVersionByte] & 0xf0) == 0x40 && (uuid[kVariantByte] & 0xc0) == 0x80;
+}
+
+void append_digits(std::string_view digits, std::string& out) {
+    for (size_t i = 0; i + 1 < digits.size(); i += 2)
+        out += static_cast<char>(digit_of(digits[i]) << 4 | digit_of(digits[i + 1]));
+}
+
+}  // namespace
+
+uint32_t TextPatterns::intern(std::string_view pattern, uint32_t numbers) {
+    const uint64_t hash = hash64(pattern);
+    const uint32_t found = table_.find(pattern, hash);
+    if (found != TextTable::kNone) return found;
+    if (table_.size() == kPatternsMax) return TextTable::kNone;
+    numbers_.push_back(numbers);
+    return table_.insert(pattern, hash);
+}
+
+// ---- taking apart
+
+void TakenTexts::clear() {
+    texts_.clear();
+    numbers_.clear();
+    digits_.clear();
+    is_used_.clear();
+    new_patterns_ = 0;
+}
+
+// Takes what begins here with a hexadecimal digit; how many characters that is.
+size_t TakenTexts::take(std::string_view rest) {
+    std::array<uint8_t, kUuidBytes> uuid;
+    if (read_uuid(rest, uuid)) {
+        const auto* const bytes = reinterpret_cast<const char*>(uuid.data());
+        if (is_random(uuid)) {
+            pattern_ += kRandomUuidMark;
+            digits_.append(bytes, kVersionByte);
+            digits_ += bytes[kVersionByte + 1];
+            digits_.append(bytes + kVariantByte + 1, kUuidBytes - kVariantByte - 1);
+            numbers_.push_back((uuid[kVersionByte] & 0x0f) << 6 | (uuid[kVariantByte] & 0x3f));
+            ++numbers_here_;
+        } else {
+            pattern_ += kUuidMark;
+            digits_.append(bytes, kUuidBytes);
+        }
+        bits_here_ += 122;
+        return kUuidChars;
+    }
+    size_t end = 0;
+    size_t decimal = 0;
+    while (end < rest.size() && digit_of(rest[end]) != kNoDigit) {
+        if (decimal == end && rest[end] <= '9') ++decimal;
+        ++end;
+    }
+    const bool is_number = decimal > 0 && (decimal == end || end < kHexDigitsMin) &&
+                           decimal <= kNumberDigits && (decimal == 1 || rest[0] != '0');
+    if (is_number) {
+        int64_t number = 0;
+        for (size_t i = 0; i < decimal; ++i)
+            number = number * 10 + (rest[i] - '0');
+        pattern_ += kNumberMark;
+        numbers_.push_back(number);
+        ++numbers_here_;
+        bits_here_ += static_cast<uint32_t>(decimal * 10 / 3);
+        return decimal;
+    }
+    if (end >= kHexDigitsMin && end <= kHexDigitsMax) {
+        const size_t even = end & ~size_t{1};
+        pattern_ += kHexMark;
+        pattern_ += static_cast<char>(even / 2 + kMarks);
+        append_digits(rest.substr(0, even), digits_);
+        bits_here_ += static_cast<uint32_t>(even * 4);
+        return even;
+    }
+    pattern_.append(rest.substr(0, end));
+    return end;
+}
+
+bool TakenTexts::add(std::string_view text, TextPatterns& patterns) {
+    pattern_.clear();
+    numbers_here_ = 0;
+    bits_here_ = 0;
+    const auto first_number = static_cast<uint32_t>(numbers_.size());
+    const auto first_digit = static_cast<uint32_t>(digits_.size());
+    const auto undo = [&] {
+        numbers_.resize(first_number);
+        digits_.resize(first_digit);
+        return false;
+    };
+    for (size_t at = 0; at < text.size();) {
+        const char c = text[at];
+        if (static_cast<uint8_t>(c) < kMarks) return undo();
+        if (digit_of(c) != kNoDigit) {
+            at += take(text.substr(at));
+            continue;
+        }
+        pattern_ += c;
+        ++at;
+    }
+    const uint32_t known = patterns.size();
+    const uint32_t pattern = patterns.intern(pattern_, numbers_here_);
+    if (pattern == TextTable::kNone) return undo();
+    if (pattern >= is_used_.size()) is_used_.resize(pattern + size_t{1});
+    new_patterns_ += pattern == known;
+    is_used_[pattern] = 1;
+    texts_.push_back({pattern, first_number, first_digit,
+                      static_cast<uint32_t>(digits_.size()) - first_digit, bits_here_});
+    return true;
+}
+
+std::vector<uint32_t> TakenTexts::all() const {
+    std::vector<uint32_t> order(texts_.size());
+    std::iota(order.begin(), order.end(), 0U);
+    return order;
+}
+
+void TakenTexts::encode(
+    std::span<const uint32_t> order, const TextPatterns& patterns,
+    const std::function<void(std::span<const int64_t>, std::string&)>& write_codes, int zstd_level,
+    std::string& out) const {
+    ByteWriter writer(out);
+    std::vector<int64_t> codes;
+    codes.reserve(order.size());
+    std::string digits;
+    // The numbers of each pattern's marks, one column after the other.
+    std::vector<uint32_t> first_column(patterns.size(), TextTable::kNone);
+    std::vector<std::vector<int64_t>> columns;
+    for (uint32_t pattern = 0; pattern < is_used_.size(); ++pattern) {
+        if (is_used_[pattern] == 0) continue;
+        first_column[pattern] = static_cast<uint32_t>(columns.size());
+        columns.resize(columns.size() + patterns.numbers(pattern));
+    }
+    for (const uint32_t number : order) {
+        const Taken& taken = texts_[number];
+        codes.push_back(taken.pattern);
+        digits.append(digits_, taken.first_digit, taken.digits);
+        const uint32_t first = first_column[taken.pattern];
+        for (uint32_t i = 0; i < patterns.numbers(taken.pattern); ++i)
+            columns[first + i].push_back(numbers_[taken.first_number + i]);
+    }
+    std::string body;
+    write_codes(codes, body);
+    writer.text(body);
+    for (const std::vector<int64_t>& values : columns) {
+        body.clear();
+        encode_integers(values, zstd_level, body);
+        writer.text(body);
+    }
+    write_part(digits, 0, out);
+}
+
+// ---- putting together
+
+namespace {
+
+class PatternReader {
+  public:
+    PatternReader(std::shared_ptr<const TextList> patterns, PatternMarks marks)
+        : list_(std::move(patterns)),
+          patterns_(list_->texts),
+          marks_(marks == PatternMarks::kOld ? kOldMarks : kMarks) {}
+
+    Result<TextList> read(ByteReader& reader, std::span<const int64_t> codes);
+
+  private:
+    struct Column {
+        std::vector<int64_t> values;
+        size_t next = 0;
+    };
+
+    bool is_mark(char c) const { return static_cast<uint8_t>(c) < marks_ && c != 0; }
+    Result<void> read_numbers(ByteReader& reader, std::span<const int64_t> codes);
+    bool append(uint32_t pattern);
+    bool append_hex(size_t bytes);
+    bool append_uuid(std::string_view bytes);
+    bool append_random_uuid(int64_t number);
+
+    std::shared_ptr<const TextList> list_;
+    std::span<const std::string_view> patterns_;
+    size_t marks_;
+    std::vector<uint32_t> first_column_;  // by pattern
+    std::vector<uint8_t> has_marks_;
+    std::vector<Column> columns_;
+    std::string_view digits_;
+    std::string joined_;
+};
+
+bool PatternReader::append_hex(size_t bytes) {
+    if (digits_.size() < bytes) return false;
+    const size_t at = joined_.size();
+    joined_.resize(at + bytes * 2);
+    char* to = joined_.data() + at;
+    for (size_t i = 0; i < bytes; ++i) {
+        const auto byte = static_cast<uint8_t>(digits_[i]);
+        *to++ = kHexDigits[byte >> 4];
+        *to++ = kHexDigits[byte & 15];
+    }
+    digits_.remove_prefix(bytes);
+    return true;
+}
+
+bool PatternReader::append_uuid(std::string_view bytes) {
+    std::array<char, kUuidChars> text;
+    char* to = text.data();
+    for (size_t i = 0; i < kUuidBytes; ++i) {
+        if (i == 4 || i == 6 || i == 8 || i == 10) *to++ = '-';
+        const auto byte = static_cast<uint8_t>(bytes[i]);
+        *to++ = kHexDigits[byte >> 4];
+        *to++ = kHexDigits[byte & 15];
+    }
+    joined_.append(text.data(), text.size());
+    return true;
+}
+
+bool PatternReader::append_random_uuid(int64_t number) {
+    if (digits_.size() < kRandomUuidBytes) return false;
+    std::array<char, kUuidBytes> bytes;
+    std::memcpy(bytes.data(), digits_.data(), kVersionByte);
+    bytes[kVersionByte] = static_cast<char>(0x40 | (number >> 6 & 0x0f));
+    bytes[kVersionByte + 1] = digits_[kVersionByte];
+    bytes[kVariantByte] = static_cast<char>(0x80 | (number & 0x3f));
+    std::memcpy(bytes.data() + kVariantByte + 1, digits_.data() + kVersionByte + 1,
+                kUuidBytes - kVariantByte - 1);
+    digits_.remove_prefix(kRandomUuidBytes);
+    return append_uuid({bytes.data(), bytes.size()});
+}
+
+bool PatternReader::append(uint32_t number) {
+    const std::string_view pattern = patterns_[number];
+    uint32_t column_number = first_column_[number];
+    for (size_t i = 0; i < pattern.size(); ++i) {
+        const char c = pattern[i];
+        if (!is_mark(c)) {
+            joined_ += c;
+            continue;
+        }
+        if (c == kNumberMark) {
+            Column& column = columns_[column_number++];
+            std::array<char, 24> digits;
+            const auto end = std::to_chars(digits.data(), digits.data() + digits.size(),
+                                           column.values[column.next++]);
+            joined_.append(digits.data(), end.ptr);
+        } else if (c == kHexMark) {
+            if (++i == pattern.size() || static_cast<uint8_t>(pattern[i]) < marks_) return false;
+            if (!append_hex(static_cast<uint8_t>(pattern[i]) - marks_)) return false;
+        } else if (c == kUuidMark) {
+            if (digits_.size() < kUuidBytes || !append_uuid(digits_)) return false;
+            digits_.remove_prefix(kUuidBytes);
+        } else {
+            Column& column = columns_[column_number++];
+            if (!append_random_uuid(column.values[column.next++])) return false;
+        }
+    }
+    return true;
+}
+
+// The patterns that some text has, ascending; each with a column of numbers for each mark.
+Result<void> PatternReader::read_numbers(ByteReader& reader, std::span<const int64_t> codes) {
+    std::vector<size_t> times(patterns_.size());
+    for (const int64_t code : codes) {
+        if (static_cast<uint64_t>(code) >= patterns_.size())
+            return damaged("a pattern is out of range");
+        ++times[static_cast<size_t>(code)];
+    }
+    first_column_.resize(patterns_.size());
+    has_marks_.resize(patterns_.size());
+    for (size_t p = 0; p < patterns_.size(); ++p) {
+        first_column_[p] = static_cast<uint32_t>(columns_.size());
+        if (times[p] == 0 && marks_ != kOldMarks) continue;
+        const std::string_view pattern = patterns_[p];
+        for (size_t i = 0; i < pattern.size(); ++i) {
+            const char c = pattern[i];
+            if (!is_mark(c)) continue;
+            has_marks_[p] = 1;
+            if (c == kHexMark) ++i;  // a length comes next, whatever it looks like
+            if (c != kNumberMark && c != kRandomUuidMark) continue;
+            const std::string_view body = reader.text();
+            if (!reader.ok()) return damaged("numbers of texts end early");
+            Column column;
+            TRY(decode_integers(body, times[p], column.values));
+            columns_.push_back(std::move(column));
+        }
+    }
+    return {};
+}
+
+Result<TextList> PatternReader::read(ByteReader& reader, std::span<const int64_t> codes) {
+    TRY(read_numbers(reader, codes));
+    TRY_ASSIGN(const Part part, read_part(reader));
+    if (!reader.at_end()) return damaged("texts are followed by something else");
+    digits_ = part.bytes;
+    TextList out;
+    // Where each text ends; those without marks are only noted.
+    constexpr size_t kWhole = SIZE_MAX;
+    std::vector<size_t> ends;
+    std::vector<uint32_t> whole(patterns_.size(), TextTable::kNone);
+    std::vector<uint32_t> pattern_of;
+    out.codes.reserve(codes.size());
+    for (const int64_t code : codes) {
+        const auto p = static_cast<uint32_t>(code);
+        if (has_marks_[p] == 0) {
+            if (whole[p] == TextTable::kNone) {
+                whole[p] = static_cast<uint32_t>(ends.size());
+                ends.push_back(kWhole);
+                pattern_of.push_back(p);
+            }
+            out.codes.push_back(whole[p]);
+            continue;
+        }
+        if (!append(p)) return damaged("hexadecimal digits end early");
+        if (joined_.size() > kBlockBytesMax) return damaged("texts are longer than a block may be");
+        out.codes.push_back(static_cast<uint32_t>(ends.size()));
+        ends.push_back(joined_.size());
+        pattern_of.push_back(p);
+    }
+    if (!digits_.empty()) return damaged("too many hexadecimal digits");
+    out.storage = Blob::copy_of(joined_);
+    out.texts.reserve(ends.size());
+    size_t at = 0;
+    for (size_t i = 0; i < ends.size(); ++i) {
+        if (ends[i] == kWhole) {
+            out.texts.push_back(patterns_[pattern_of[i]]);
+            continue;
+        }
+        out.texts.push_back(out.storage.view().substr(at, ends[i] - at));
+        at = ends[i];
+    }
+    out.patterns = list_;
+    return out;
+}
+
+}  // namespace
+
+Result<TextList> read_taken(ByteReader& reader, std::shared_ptr<const TextList> patterns,
+                            std::span<const int64_t> codes, PatternMarks marks) {
+    return PatternReader(std::move(patterns), marks).read(reader, codes);
+}
+
+}  // namespace spanloom::store
