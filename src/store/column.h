@@ -59,8 +59,7 @@ Result<void> decode_doubles(std::string_view body, size_t count, std::vector<dou
 struct TextList {
     Blob storage;
     std::vector<std::string_view> texts;
-    std::vector<uint32_t> codes;               // empty: each text is at its own place
-    std::shared_ptr<const TextList> patterns;  // what some texts are views of, kept for them
+    std::vector<uint32_t> codes;  // empty: each text is at its own place
 };
 void encode_texts(std::span<const std::string_view> texts, int zstd_level, std::string& out,
                   EncodeTrials* trials = nullptr);

@@ -252,7 +252,7 @@ class PatternReader {
     std::span<const std::string_view> patterns_;
     size_t marks_;
     std::vector<uint32_t> first_column_;  // by pattern
-    std::vector<uint8_t> has_marks_;
+    std::vector<uint8_t> varies_;         // by pattern: its texts may differ
     std::vector<Column> columns_;
     std::string_view digits_;
     std::string joined_;
@@ -336,7 +336,7 @@ Result<void> PatternReader::read_numbers(ByteReader& reader, std::span<const int
         ++times[static_cast<size_t>(code)];
     }
     first_column_.resize(patterns_.size());
-    has_marks_.resize(patterns_.size());
+    varies_.resize(patterns_.size());
     for (size_t p = 0; p < patterns_.size(); ++p) {
         first_column_[p] = static_cast<uint32_t>(columns_.size());
         if (times[p] == 0 && marks_ != kOldMarks) continue;
@@ -344,13 +344,17 @@ Result<void> PatternReader::read_numbers(ByteReader& reader, std::span<const int
         for (size_t i = 0; i < pattern.size(); ++i) {
             const char c = pattern[i];
             if (!is_mark(c)) continue;
-            has_marks_[p] = 1;
+            if (c != kNumberMark) varies_[p] = 1;
             if (c == kHexMark) ++i;  // a length comes next, whatever it looks like
             if (c != kNumberMark && c != kRandomUuidMark) continue;
             const std::string_view body = reader.text();
             if (!reader.ok()) return damaged("numbers of texts end early");
             Column column;
             TRY(decode_integers(body, times[p], column.values));
+            const bool is_constant =
+                std::all_of(column.values.begin(), column.values.end(),
+                            [&](int64_t value) { return value == column.values.front(); });
+            if (!is_constant) varies_[p] = 1;
             columns_.push_back(std::move(column));
         }
     }
@@ -363,42 +367,30 @@ Result<TextList> PatternReader::read(ByteReader& reader, std::span<const int64_t
     if (!reader.at_end()) return damaged("texts are followed by something else");
     digits_ = part.bytes;
     TextList out;
-    // Where each text ends; those without marks are only noted.
-    constexpr size_t kWhole = SIZE_MAX;
     std::vector<size_t> ends;
-    std::vector<uint32_t> whole(patterns_.size(), TextTable::kNone);
-    std::vector<uint32_t> pattern_of;
+    std::vector<uint32_t> known(patterns_.size(), TextTable::kNone);  // of those all texts share
     out.codes.reserve(codes.size());
     for (const int64_t code : codes) {
         const auto p = static_cast<uint32_t>(code);
-        if (has_marks_[p] == 0) {
-            if (whole[p] == TextTable::kNone) {
-                whole[p] = static_cast<uint32_t>(ends.size());
-                ends.push_back(kWhole);
-                pattern_of.push_back(p);
-            }
-            out.codes.push_back(whole[p]);
+        if (known[p] != TextTable::kNone) {
+            out.codes.push_back(known[p]);
             continue;
         }
+        const auto number = static_cast<uint32_t>(ends.size());
         if (!append(p)) return damaged("hexadecimal digits end early");
         if (joined_.size() > kBlockBytesMax) return damaged("texts are longer than a block may be");
-        out.codes.push_back(static_cast<uint32_t>(ends.size()));
+        out.codes.push_back(number);
         ends.push_back(joined_.size());
-        pattern_of.push_back(p);
+        if (varies_[p] == 0) known[p] = number;
     }
     if (!digits_.empty()) return damaged("too many hexadecimal digits");
     out.storage = Blob::copy_of(joined_);
     out.texts.reserve(ends.size());
     size_t at = 0;
-    for (size_t i = 0; i < ends.size(); ++i) {
-        if (ends[i] == kWhole) {
-            out.texts.push_back(patterns_[pattern_of[i]]);
-            continue;
-        }
-        out.texts.push_back(out.storage.view().substr(at, ends[i] - at));
-        at = ends[i];
+    for (const size_t end : ends) {
+        out.texts.push_back(out.storage.view().substr(at, end - at));
+        at = end;
     }
-    out.patterns = list_;
     return out;
 }
 

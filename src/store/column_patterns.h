@@ -85,7 +85,7 @@ class TakenTexts {
 // How marks are written: lists of version 1 and 2, lists of today.
 enum class PatternMarks : uint8_t { kOld, kNew };
 
-// Puts texts together again. Texts whose pattern is all there is are there once.
+// Puts texts together again. Texts that are the same for all of a pattern are there once.
 Result<TextList> read_taken(ByteReader& reader, std::shared_ptr<const TextList> patterns,
                             std::span<const int64_t> codes, PatternMarks marks);
 

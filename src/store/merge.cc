@@ -61,7 +61,10 @@ class Merge {
     Result<void> emit_run(uint32_t input, uint32_t number, uint32_t row, uint32_t end);
     Result<void> emit_table(Table table, uint32_t input, uint32_t number, uint32_t row,
                             uint32_t end);
-    void emit_fixed(uint32_t column, uint32_t input, MergeGroup& group, uint32_t row, uint32_t end);
+    // `before`: how many rows of the table the group at hand has by now.
+    void emit_fixed(uint32_t column, uint32_t input, MergeGroup& group, uint32_t row, uint32_t end,
+                    size_t before);
+    size_t staged_rows(Table table);
     bool emit_orders(Table table, uint32_t input, MergeGroup& group, uint32_t row, uint32_t end);
     Result<void> emit_children(Table table, uint32_t input, uint32_t number, uint32_t row,
                                uint32_t end, int64_t first_owner);
@@ -240,8 +243,40 @@ uint32_t Merge::empty_text(uint32_t column) {
     return known.code;
 }
 
+namespace {
+
+// Columns that most spans have nothing in, and that nobody looks at before they are written: while
+// all of a group is blank, nothing is staged.
+bool may_stay_empty(uint32_t column) {
+    switch (column) {
+        case kColumnStatusMessage:
+        case kColumnFlags:
+        case kColumnDroppedAttributes:
+        case kColumnDroppedEvents:
+        case kColumnDroppedLinks:
+        case kColumnOverflow:
+        case kColumnEventDropped:
+        case kColumnEventOverflow:
+        case kColumnLinkTraceState:
+        case kColumnLinkFlags:
+        case kColumnLinkDropped:
+        case kColumnLinkOverflow:
+            return true;
+        default:
+            return false;
+    }
+}
+
+}  // namespace
+
+// Rows of a table in the group at hand, but for those of the run at hand.
+size_t Merge::staged_rows(Table table) {
+    if (table == Table::kSpans) return writer_.stage(kColumnSpanId).fixed.size() / 8;
+    return writer_.stage(order_column(table)).codes.size();
+}
+
 void Merge::emit_fixed(uint32_t column, uint32_t input, MergeGroup& group, uint32_t row,
-                       uint32_t end) {
+                       uint32_t end, size_t before) {
     TextSource& source = group.fixed[column];
     const ColumnBlock& block = *source.block;
     ColumnStage& stage = writer_.stage(column);
@@ -251,20 +286,29 @@ void Merge::emit_fixed(uint32_t column, uint32_t input, MergeGroup& group, uint3
                 block.fixed.substr(size_t{row} * block.width, size_t{end - row} * block.width));
             break;
         case ColumnType::kInt:
-            if (block.integers.empty())
-                stage.integers.resize(stage.integers.size() + (end - row));
-            else if (column == kColumnScope)
+            if (block.integers.empty()) {
+                if (!stage.integers.empty() || !may_stay_empty(column))
+                    stage.integers.resize(before + (end - row));
+                break;
+            }
+            stage.integers.resize(before);
+            if (column == kColumnScope)
                 for (; row < end; ++row)
                     stage.integers.push_back(inputs_[input].output_scope(block.integers[row]));
+            else if (end - row <= 4)  // most runs are short
+                for (; row < end; ++row)
+                    stage.integers.push_back(block.integers[row]);
             else
                 stage.integers.insert(stage.integers.end(), block.integers.begin() + row,
                                       block.integers.begin() + end);
             break;
         default:
             if (block.codes.empty()) {
-                stage.codes.insert(stage.codes.end(), end - row, empty_text(column));
+                if (!stage.codes.empty() || !may_stay_empty(column))
+                    stage.codes.resize(before + (end - row), empty_text(column));
                 break;
             }
+            if (stage.codes.size() < before) stage.codes.resize(before, empty_text(column));
             const TextColumn& texts = writer_.texts(column);
             for (; row < end; ++row)
                 stage.codes.push_back(source.code_of(block.codes[row], column, writer_, texts));
@@ -298,24 +342,27 @@ Result<void> Merge::emit_table(Table table, uint32_t input, uint32_t number, uin
                                uint32_t end) {
     TRY_ASSIGN(MergeGroup* const group, this->group(input, number));
     AttributeTable& attributes = group->attributes[static_cast<size_t>(table)];
+    const size_t before = staged_rows(table);
     for (const uint32_t column : fixed_by_table_[static_cast<size_t>(table)])
-        emit_fixed(column, input, *group, row, end);
+        emit_fixed(column, input, *group, row, end, before);
     const uint32_t overflow = overflow_column(table);
     if (emit_orders(table, input, *group, row, end)) {
-        emit_fixed(overflow, input, *group, row, end);
+        emit_fixed(overflow, input, *group, row, end, before);
         attributes.emit(row, end, writer_);
         return {};
     }
-    for (; row < end; ++row) {
+    for (size_t staged = before; row < end; ++row, ++staged) {
         if (emit_orders(table, input, *group, row, row + 1)) {
-            emit_fixed(overflow, input, *group, row, row + 1);
+            emit_fixed(overflow, input, *group, row, row + 1, staged);
             attributes.emit(row, row + 1, writer_);
             continue;
         }
         TRY_ASSIGN(WholeGroup* const whole, whole_group(input, number));
         const std::string value = inputs_[input].overflow_value(table, *whole, row);
         writer_.stage(order_column(table)).codes.push_back(0);
-        writer_.stage(overflow).codes.push_back(writer_.intern(overflow, value, hash64(value)));
+        std::vector<uint32_t>& values = writer_.stage(overflow).codes;
+        if (values.size() < staged) values.resize(staged, empty_text(overflow));
+        values.push_back(writer_.intern(overflow, value, hash64(value)));
     }
     return {};
 }

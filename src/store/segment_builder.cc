@@ -141,7 +141,7 @@ bool SegmentBuilder::State::add_foreseen(uint32_t number, std::string_view messa
     const Label& label = labels[number];
     const size_t prefix = label.prefix.size();
     if (prefix == 0 || message.size() < prefix + 3 ||
-        std::memcmp(message.data(), label.prefix.data(), prefix) != 0)
+        !are_equal_bytes(message.data(), label.prefix.data(), prefix))
         return false;
     const auto* at = reinterpret_cast<const uint8_t*>(message.data()) + prefix;
     const auto* const end = reinterpret_cast<const uint8_t*>(message.data()) + message.size();

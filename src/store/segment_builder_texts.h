@@ -18,14 +18,14 @@ class ColumnTexts {
     TextTable table;
 
     uint32_t code_of(std::string_view text) {
-        if (last_ != TextTable::kNone && table.text(last_) == text) return last_;
+        if (last_ != TextTable::kNone && are_equal_texts(table.text(last_), text)) return last_;
         if (is_plain_) return append(text);
         if (recent_ == nullptr) recent_ = std::make_unique<Recent>();
         // The few values that take turns are found without a hash of the whole text.
         const uint64_t sketch = sketch_of(text);
         Known& known = (*recent_)[(sketch * 0x9e3779b97f4a7c15U) >> (64 - kRecentBits)];
         if (known.sketch == sketch && known.code != TextTable::kNone &&
-            table.text(known.code) == text)
+            are_equal_texts(table.text(known.code), text))
             return last_ = known.code;
         const uint32_t code = look_up(text);
         known = {sketch, code};

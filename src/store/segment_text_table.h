@@ -11,6 +11,29 @@
 
 namespace spanloom::store {
 
+// Like memcmp() == 0, for texts that are mostly equal and short: without a call.
+inline bool are_equal_bytes(const char* a, const char* b, size_t size) {
+    if (size > 64) return std::memcmp(a, b, size) == 0;
+    const auto differ = [](const char* x, const char* y) {
+        uint64_t left = 0;
+        uint64_t right = 0;
+        std::memcpy(&left, x, 8);
+        std::memcpy(&right, y, 8);
+        return left != right;
+    };
+    if (size < 8) {
+        for (size_t i = 0; i < size; ++i)
+            if (a[i] != b[i]) return false;
+        return true;
+    }
+    for (size_t i = 0; i + 8 < size; i += 8)
+        if (differ(a + i, b + i)) return false;
+    return !differ(a + size - 8, b + size - 8);
+}
+inline bool are_equal_texts(std::string_view a, std::string_view b) {
+    return a.size() == b.size() && are_equal_bytes(a.data(), b.data(), a.size());
+}
+
 // Texts, each once, numbered in the order of their first coming. One thread. The texts lie in pages
 // that do not move, so views stay good until clear().
 class TextTable {
@@ -90,7 +113,9 @@ class TextTable {
         uint32_t code = kNone;
     };
 
-    bool matches(uint32_t code, std::string_view text) const { return this->text(code) == text; }
+    bool matches(uint32_t code, std::string_view text) const {
+        return are_equal_texts(this->text(code), text);
+    }
     void place(uint32_t code, uint64_t hash) {
         size_t i = hash & mask_;
         while (slots_[i].code != kNone)
