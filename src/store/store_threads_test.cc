@@ -1,11 +1,15 @@
 #include <algorithm>
 #include <atomic>
+#include <filesystem>
+#include <fstream>
 #include <future>
 #include <memory>
+#include <string>
 #include <thread>
 #include <vector>
 
 #include <doctest/doctest.h>
+#include <sys/resource.h>
 
 #include "store/engine_fixture.h"
 #include "store/retention.h"
@@ -98,6 +102,25 @@ TEST_CASE("what is acknowledged becomes searchable by itself") {
     while (t.stored().size() < 10 && t.clock.monotonic_ns() < deadline)
         std::this_thread::yield();
     CHECK(t.stored() == range(0, 10));
+}
+
+TEST_CASE("merging and retention step back where others want the cores") {
+    Threaded t;
+    t.open();
+    const uint64_t deadline = t.clock.monotonic_ns() + 20'000'000'000;
+    int niceness = 0;
+    // The thread does it by itself, soon.
+    while (niceness != 10 && t.clock.monotonic_ns() < deadline) {
+        for (const auto& task : std::filesystem::directory_iterator("/proc/self/task")) {
+            std::ifstream comm(task.path() / "comm");
+            std::string name;
+            if (!std::getline(comm, name) || name != "maintenance") continue;
+            niceness = getpriority(PRIO_PROCESS,
+                                   static_cast<id_t>(std::stoul(task.path().filename().string())));
+        }
+        std::this_thread::yield();
+    }
+    CHECK(niceness == 10);
 }
 
 TEST_CASE("heads alone beyond the memory limit are flushed, and what waits behind them comes in") {
