@@ -75,6 +75,8 @@ Result<void> SegmentScan::leave_in_range(RowBitmap& rows) {
 namespace {
 
 struct Shared {
+    const std::function<void(size_t)>* work = nullptr;
+    size_t count = 0;
     std::atomic<size_t> next = 0;
     std::mutex mutex;
     std::condition_variable done;
@@ -82,31 +84,36 @@ struct Shared {
     bool is_over = false;
 };
 
+void help(Executor& executor, std::shared_ptr<Shared> shared) {
+    executor.post([&executor, shared = std::move(shared)] {
+        {
+            // A helper that comes late must not touch what is gone.
+            const std::lock_guard lock(shared->mutex);
+            if (shared->is_over) return;
+            ++shared->running;
+        }
+        const size_t i = shared->next++;
+        if (i < shared->count) (*shared->work)(i);
+        // While it counts as running, the executor is there.
+        if (i + 1 < shared->count) help(executor, shared);
+        const std::lock_guard lock(shared->mutex);
+        --shared->running;
+        shared->done.notify_all();
+    });
+}
+
 }  // namespace
 
 void share_out(const ScanScope& scope, size_t count, const std::function<void(size_t)>& work) {
     auto shared = std::make_shared<Shared>();
-    const auto run = [&work, count](Shared& state) {
-        for (size_t i = state.next++; i < count; i = state.next++)
-            work(i);
-    };
+    shared->work = &work;
+    shared->count = count;
     const size_t helpers =
         scope.executor == nullptr || count < 2 ? 0 : std::min<size_t>(scope.helpers, count - 1);
-    for (size_t i = 0; i < helpers; ++i) {
-        // A helper that comes late must not touch what is gone: `run` only below is_over.
-        scope.executor->post([shared, &run] {
-            {
-                const std::lock_guard lock(shared->mutex);
-                if (shared->is_over) return;
-                ++shared->running;
-            }
-            run(*shared);
-            const std::lock_guard lock(shared->mutex);
-            --shared->running;
-            shared->done.notify_all();
-        });
-    }
-    run(*shared);
+    for (size_t i = 0; i < helpers; ++i)
+        help(*scope.executor, shared);
+    for (size_t i = shared->next++; i < count; i = shared->next++)
+        work(i);
     std::unique_lock lock(shared->mutex);
     shared->is_over = true;
     shared->done.wait(lock, [&] { return shared->running == 0; });

@@ -59,7 +59,8 @@ class SegmentScan {
 };
 
 // Calls work(i) for i in [0, count), in the caller's thread and in helpers of the scope's executor
-// where they come to run; returns when all that began has ended.
+// where they come to run; returns when all that began has ended. A helper queues again after each
+// piece, so that what others have asked meanwhile comes in between.
 void share_out(const ScanScope& scope, size_t count, const std::function<void(size_t)>& work);
 
 // Newest arrival first.
