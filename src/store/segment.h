@@ -41,6 +41,13 @@ struct TraceFragment {
     uint32_t errors = 0;
 };
 
+// The fragments of a segment by the hashes of their trace ids, which are made alike everywhere.
+struct TraceIndex {
+    uint32_t bits = 32;            // of each hash, the upper ones
+    std::vector<uint32_t> hashes;  // ascending
+    std::vector<uint32_t> fragments;
+};
+
 // What kind of values a column holds, and so which member of ColumnBlock is filled.
 enum class ColumnType : uint8_t {
     kInt,     // int64: integers, booleans (0, 1), times, kinds, status, row offsets
@@ -216,6 +223,8 @@ class Segment {
     virtual Result<TraceFragment> fragment(uint32_t index) const = 0;
     // The fragment of this trace. nullopt: it is not here.
     virtual Result<std::optional<TraceFragment>> find(const TraceId& id) const = 0;
+    // For finding the traces that several segments have. nullptr: the segment has none.
+    virtual Result<std::shared_ptr<const TraceIndex>> trace_index() const { return nullptr; }
 
     virtual std::span<const RowGroup> row_groups() const = 0;
     // Listed are also columns without a value.
@@ -225,6 +234,14 @@ class Segment {
     // Any column of any group: where a group has no value of it, an empty block that is not dense.
     virtual Result<std::shared_ptr<const ColumnBlock>> read(uint32_t column,
                                                             uint32_t row_group) const = 0;
+
+    // Where the parent of each row of a group is: its row in the segment, the first with that id,
+    // or one of the following. nullopt: the segment cannot tell, ids must be compared.
+    static constexpr int32_t kNoParent = -1;
+    static constexpr int32_t kParentNotHere = -2;  // not in this fragment, or the row itself
+    virtual Result<std::optional<std::vector<int32_t>>> parent_rows(uint32_t) const {
+        return std::nullopt;
+    }
 
     // Resources and scopes are kept whole, once each, as their OTLP messages.
     virtual uint32_t resource_count() const = 0;

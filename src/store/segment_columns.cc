@@ -381,6 +381,32 @@ Result<void> FileSegment::read_parents(uint32_t group, ColumnBlock& out) const {
     return resolve_parents(group, stored.integers, stored.fixed, out);
 }
 
+Result<std::optional<std::vector<int32_t>>> FileSegment::parent_rows(uint32_t row_group) const {
+    if (row_group >= footer_.groups.size())
+        return fail(ErrorCode::kInvalidArgument, "segment: there is no row group {}", row_group);
+    if (footer_.info.spans > INT32_MAX) return std::nullopt;
+    ColumnBlock stored;
+    if (auto read = read_links(row_group, stored); !read)
+        return located(read.error(), kColumnParentId, row_group);
+    const RowGroup& group = footer_.groups[row_group];
+    std::vector<int32_t> rows(group.rows, kNoParent);
+    for (uint32_t row = 0; row < stored.integers.size(); ++row) {
+        const int64_t link = stored.integers[row];
+        if (link == kParentNone) continue;
+        if (link == kParentElsewhere) {
+            rows[row] = kParentNotHere;
+            continue;
+        }
+        const int64_t own = int64_t{group.first_row} + row;
+        const int64_t parent = (link & 1) != 0 ? own + link / 2 : own - link / 2;
+        if (link < 0 || parent < 0 || parent >= static_cast<int64_t>(footer_.info.spans))
+            return located({ErrorCode::kDataLoss, "a parent is out of range", 0}, kColumnParentId,
+                           row_group);
+        rows[row] = static_cast<int32_t>(parent);
+    }
+    return std::optional(std::move(rows));
+}
+
 Result<void> FileSegment::resolve_parents(uint32_t group, std::span<const int64_t> links,
                                           std::string_view elsewhere, ColumnBlock& out) const {
     std::shared_ptr<const ColumnBlock> ids;

@@ -23,11 +23,6 @@ constexpr size_t kOrdersKept = 8;   // row groups' attribute orders, 16 kB each
 struct FragmentChunk {
     std::vector<TraceFragment> fragments;
 };
-struct TraceIndex {
-    uint32_t bits = 32;            // of each hash, the upper ones
-    std::vector<uint32_t> hashes;  // ascending
-    std::vector<uint32_t> fragments;
-};
 // The distinct orders of attributes of one table, and the way back from a column to them.
 struct AttributeOrders {
     std::shared_ptr<const TextList> texts;
@@ -76,6 +71,8 @@ class FileSegment final : public Segment {
     Result<std::shared_ptr<const ColumnBlock>> read(uint32_t column,
                                                     uint32_t row_group) const override;
     bool has_values(uint32_t column) const override { return has_values_[column]; }
+    Result<std::optional<std::vector<int32_t>>> parent_rows(uint32_t row_group) const override;
+    Result<std::shared_ptr<const TraceIndex>> trace_index() const override;
     uint32_t resource_count() const override {
         return static_cast<uint32_t>(footer_.resources.size());
     }
@@ -111,7 +108,6 @@ class FileSegment final : public Segment {
     Result<Blob> block(const BlockPlace& place) const;
     Result<std::shared_ptr<const FragmentChunk>> chunk(uint32_t number) const;
     Result<std::shared_ptr<const FragmentChunk>> read_chunk(uint32_t number) const;
-    Result<std::shared_ptr<const TraceIndex>> trace_index() const;
     Result<std::shared_ptr<const TextList>> dictionary(uint32_t column) const;
     Result<std::shared_ptr<const TextList>> patterns(uint32_t column) const;
     Result<std::shared_ptr<const AttributeOrders>> orders(Table table) const;
