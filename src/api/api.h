@@ -32,6 +32,8 @@ struct BootInfo {
 
 struct QueryLimits {
     uint32_t deadline_ms = 30'000;           // past it an answer is partial
+    size_t memory_bytes_max = 64U << 20;     // what one query may gather
+    uint32_t helpers = 1;                    // threads that one query may have beside its own
     uint32_t waiting_max = 256;              // questions queued or running before new ones get 429
     uint32_t traces_max = 10'000;            // the largest `limit` of a search that is taken
     uint32_t ui_traces_max = 1'000;          // the same in the UI
@@ -42,6 +44,9 @@ struct QueryLimits {
 struct ApiOptions {
     store::Store& store;
     Executor& queries;  // runs every question; answers never block an io thread
+    // Reads pieces of the store for questions that read much, a piece of each in turn. None: each
+    // question has its own thread alone.
+    Executor* helpers = nullptr;
     MetricsRegistry& metrics;
     const Clock& clock;
     BootInfo boot = {};

@@ -7,15 +7,21 @@
 #include <vector>
 
 #include <pthread.h>
+#include <sys/resource.h>
 
 namespace spanloom {
 namespace {
 
 class ThreadPool final : public Executor {
   public:
-    ThreadPool(size_t threads, const char* name) {
+    ThreadPool(size_t threads, const char* name, int niceness) {
         for (size_t i = 0; i < threads; ++i) {
-            threads_.emplace_back([this] { run(); });
+            threads_.emplace_back([this, niceness] {
+                // Of this thread alone, as Linux does it. Where it fails it is not worse than
+                // before.
+                if (niceness > 0) (void)::setpriority(PRIO_PROCESS, 0, niceness);
+                run();
+            });
             pthread_setname_np(threads_.back().native_handle(), name);
         }
     }
@@ -63,8 +69,8 @@ class ThreadPool final : public Executor {
 
 }  // namespace
 
-std::unique_ptr<Executor> make_thread_pool(size_t threads, const char* name) {
-    return std::make_unique<ThreadPool>(threads, name);
+std::unique_ptr<Executor> make_thread_pool(size_t threads, const char* name, int niceness) {
+    return std::make_unique<ThreadPool>(threads, name, niceness);
 }
 
 }  // namespace spanloom

@@ -20,7 +20,8 @@ class InlineExecutor final : public Executor {
 };
 
 // `threads` threads with the given name (as `top -H` shows it). The destructor runs what is
-// queued, then joins.
-std::unique_ptr<Executor> make_thread_pool(size_t threads, const char* name);
+// queued, then joins. With a niceness (of Linux) above 0 they leave the cores to others' threads
+// where there are too few.
+std::unique_ptr<Executor> make_thread_pool(size_t threads, const char* name, int niceness = 0);
 
 }  // namespace spanloom

@@ -117,6 +117,8 @@ const std::vector<Setting>& settings() {
         {"retention", "reserve", Bytes{&Config::reserve_bytes, 0, "none"},
          "bytes of a file that is given up where others fill the disk, so that retention works"},
         {"query", "threads", Count{&Config::query_threads, 1, 1024}, "queries that run at once"},
+        {"query", "memory", Bytes{&Config::query_memory_bytes, 1U << 20},
+         "what one query may gather; beyond it the answer is partial and says so"},
         {"query", "timeout", Duration{&Config::query_timeout_ns},
          "time after which a query answers with what it has, marked partial"},
         {"", "shutdown", Duration{&Config::shutdown_ns},

@@ -50,7 +50,8 @@ struct Config {
     uint64_t disk_free_bytes_min = 256U << 20;
     uint64_t reserve_bytes = 16U << 20;
 
-    uint64_t query_threads = 2;
+    uint64_t query_threads = 4;
+    uint64_t query_memory_bytes = 64U << 20;
     uint64_t query_timeout_ns = 30'000'000'000;
     uint64_t shutdown_ns = 10'000'000'000;
 };

@@ -114,6 +114,7 @@ class Program {
     std::unique_ptr<store::Store> store_;
     std::unique_ptr<ServiceQuotas> quotas_;
     std::unique_ptr<Executor> receive_pool_;
+    std::unique_ptr<Executor> helper_pool_;
     std::unique_ptr<Executor> query_pool_;
     std::unique_ptr<http::Server> server_;
     std::vector<std::unique_ptr<JaegerDatagrams>> datagrams_;
@@ -226,7 +227,10 @@ Result<void> Program::start() {
     quotas_ = std::make_unique<ServiceQuotas>(std::move(quotas), pressure, clock_, metrics_);
     const size_t cores = std::max(1U, std::thread::hardware_concurrency());
     receive_pool_ = make_thread_pool(1, "receive");
-    query_pool_ = make_thread_pool(config_.query_threads, "query");
+    // Beside receiving, queries take what is left of the cores.
+    constexpr int kQueryNiceness = 5;
+    query_pool_ = make_thread_pool(config_.query_threads, "query", kQueryNiceness);
+    helper_pool_ = make_thread_pool(cores, "query help", kQueryNiceness);
     http::ServerLimits limits;
     limits.body_bytes_max = config_.request_bytes_max;
     limits.connections_max = static_cast<uint32_t>(config_.connections_max);
@@ -239,6 +243,7 @@ Result<void> Program::start() {
         api::ApiOptions options{
             .store = *store_,
             .queries = *query_pool_,
+            .helpers = helper_pool_.get(),
             .metrics = metrics_,
             .clock = clock_,
             .boot = {std::string(kVersion), otlp_grpc_, otlp_http_},
@@ -247,6 +252,8 @@ Result<void> Program::start() {
             .limits = {},
             .face = face,
             .host_names = config_.host_names};
+        options.limits.helpers = static_cast<uint32_t>(cores - 1);
+        options.limits.memory_bytes_max = config_.query_memory_bytes;
         options.limits.deadline_ms = static_cast<uint32_t>(config_.query_timeout_ns / kNsPerMs);
         return api::make_api(std::move(options));
     };
@@ -268,6 +275,7 @@ void Program::stop(uint32_t grace_ms) {
     datagrams_.clear();
     if (server_) server_->stop(grace_ms);
     query_pool_.reset();
+    helper_pool_.reset();
     receive_pool_.reset();
 }
 
