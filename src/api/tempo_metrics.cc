@@ -202,6 +202,9 @@ Result<traceql::MetricsAnswer> tempo_metrics(const Call& call,
         question.series_max == 0 ? kSeriesDefault : std::min(question.series_max, kSeriesMax);
     options.cancelled = call.request.cancelled;
     options.deadline_monotonic_ns = call.deadline_ns;
+    options.memory_bytes_max = call.context.options.limits.memory_bytes_max;
+    options.executor = call.context.options.helpers;
+    options.helpers = call.context.options.limits.helpers;
     return traceql::query_metrics(*query, call.segments(), options, call.context.options.clock);
 }
 

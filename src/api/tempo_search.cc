@@ -268,6 +268,7 @@ Result<traceql::SearchAnswer> tempo_search(
     options.spans_per_trace = question.spans_per_spanset;
     options.cancelled = call.request.cancelled;
     options.deadline_monotonic_ns = call.deadline_ns;
+    options.memory_bytes_max = call.context.options.limits.memory_bytes_max;
     options.on_trace = on_trace;
     return traceql::search(*query, call.segments(), options, call.context.options.clock);
 }

@@ -220,6 +220,7 @@ Result<SearchBody> read_search(const Call& call) {
     search.options.spans_per_trace = kSpansPerTrace;
     search.options.cancelled = call.request.cancelled;
     search.options.deadline_monotonic_ns = call.deadline_ns;
+    search.options.memory_bytes_max = call.context.options.limits.memory_bytes_max;
     return search;
 }
 

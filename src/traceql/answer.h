@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/executor.h"
 #include "base/result.h"
 #include "store/search.h"
 
@@ -114,6 +115,9 @@ struct MetricsOptions {
     std::stop_token cancelled;
     uint64_t deadline_monotonic_ns = 0;
     size_t memory_bytes_max = 256U << 20;
+    // Pieces of the store are shared out among the caller's thread and so many helpers.
+    Executor* executor = nullptr;
+    uint32_t helpers = 0;
     bool explain = false;
     // kTraces: every trace is put together even where columns alone could tell, which must not
     // change the answer. For tests.

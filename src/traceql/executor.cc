@@ -66,7 +66,7 @@ class TraceSearch {
         if (!rows_->reason().empty()) note_partial(rows_->reason());
         if (options_.explain)
             explain(plan_, is_whole_ ? ExplainedPath::kTraces : ExplainedPath::kNewest,
-                    stream.segments(), options_.range, answer_.explanation.emplace());
+                    reads_of(stream.segments()), options_.range, answer_.explanation.emplace());
         return std::move(answer_);
     }
 

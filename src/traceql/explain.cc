@@ -162,13 +162,31 @@ std::string note_on(const Comparison& comparison, const Known& known) {
 
 }  // namespace
 
-void explain(const Plan& plan, ExplainedPath path,
-             std::span<const std::unique_ptr<store::SearchSegment>> segments,
+void SegmentRead::add(store::SearchSegment& opened) {
+    segment = &opened.segment();
+    if (opened.is_open()) bytes += opened.reader().counts().bytes;
+    is_open = is_open || opened.is_open();
+    is_never = is_never || opened.is_never();
+}
+
+std::vector<SegmentRead> reads_of(std::span<const std::unique_ptr<store::SearchSegment>> segments) {
+    std::vector<SegmentRead> reads;
+    for (const auto& segment : segments)
+        reads.emplace_back().add(*segment);
+    return reads;
+}
+
+void explain(const Plan& plan, ExplainedPath path, std::span<const SegmentRead> segments,
              store::TimeRange range, Explanation& out) {
     const std::string predicate = predicate_text(plan.candidates);
     if (path == ExplainedPath::kColumns) {
         out.plan.push_back(
             fmt::format("count spans with {} row group by row group, by columns alone", predicate));
+    } else if (path == ExplainedPath::kForest) {
+        out.plan.push_back(fmt::format(
+            "take row groups that have spans with {}; evaluate the query on all their traces at "
+            "once, {} of its filters by columns, parents as row numbers; count by columns",
+            predicate, plan.conditions.size()));
     } else {
         out.plan.push_back(fmt::format("read columns, newest first, for spans with {}", predicate));
         out.plan.push_back(
@@ -181,26 +199,25 @@ void explain(const Plan& plan, ExplainedPath path,
     const bool is_first = out.segments.empty();
     if (is_first) out.segments.resize(segments.size());
     for (size_t i = 0; i < segments.size(); ++i) {
-        store::SearchSegment& opened = *segments[i];
-        const store::SegmentInfo& info = opened.segment().info();
+        const SegmentRead& read = segments[i];
+        const store::SegmentInfo& info = read.segment->info();
         Explanation::SegmentUse& use = out.segments[i];
         use.spans = info.spans;
         use.bytes = info.bytes;
         use.start_ns_min = info.start_ns_min;
         use.end_ns_max = info.end_ns_max;
-        const uint64_t bytes = opened.is_open() ? opened.reader().counts().bytes : 0;
-        const bool was_read = bytes > 0 || use.bytes_read > 0;
-        use.bytes_read += bytes;
+        const bool was_read = read.bytes > 0 || use.bytes_read > 0;
+        use.bytes_read += read.bytes;
         if (was_read) {
             use.skipped.clear();
         } else if (!store::overlaps(info.start_ns_min, info.end_ns_max,
                                     store::with_margin(range))) {
             use.skipped = "outside the time range";
-        } else if (opened.is_never()) {
+        } else if (read.is_never) {
             use.skipped = "its types and filters say that no span matches";
         } else {
-            use.skipped = opened.is_open() ? "no row group can match"
-                                           : "enough newer traces were found without it";
+            use.skipped = read.is_open ? "no row group can match"
+                                       : "enough newer traces were found without it";
         }
     }
 }

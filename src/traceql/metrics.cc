@@ -1,23 +1,50 @@
 #include <algorithm>
+#include <atomic>
 #include <cmath>
+#include <map>
 #include <memory>
-#include <unordered_set>
+#include <mutex>
+#include <tuple>
 #include <utility>
 
+#include "store/scan_segments.h"
 #include "store/trace_stream.h"
-#include "traceql/columnar.h"
-#include "traceql/compare.h"
+#include "traceql/compare_sink.h"
 #include "traceql/executor.h"
 #include "traceql/explain.h"
-#include "traceql/pipeline.h"
-#include "traceql/planner.h"
 #include "traceql/series.h"
-#include "traceql/stored_rows.h"
+#include "traceql/series_sink.h"
+#include "traceql/shared_traces.h"
+#include "traceql/span_scan.h"
 
 namespace spanloom::traceql {
 namespace {
 
 using store::Value;
+
+// Counts one metric.
+class SeriesCounter {
+  public:
+    SeriesCounter(const Stage& metric, const Grid& grid, bool is_weighted, uint32_t exemplars,
+                  MemoryShare& memory)
+        : set_(metric, grid, memory), sink_(metric, grid, is_weighted, exemplars, set_) {
+        set_.set_exemplars(exemplars);
+    }
+
+    SpanSink& sink() { return sink_; }
+    void add(const SeriesCounter& other) {
+        set_.add(other.set_);
+        is_sampled_ = is_sampled_ || other.is_sampled();
+    }
+    bool is_full() const { return set_.is_full(); }
+    bool is_sampled() const { return is_sampled_ || sink_.is_sampled(); }
+    std::vector<Series> finish() const { return set_.finish(); }
+
+  private:
+    SeriesSet set_;
+    SeriesSink sink_;
+    bool is_sampled_ = false;
+};
 
 // One query in the course of being answered.
 class MetricsQuery {
@@ -83,142 +110,178 @@ class MetricsQuery {
                (stages[metric].function != FunctionKind::kMetric &&
                 stages[metric].function != FunctionKind::kCompare))
             ++metric;
-        const std::vector<Stage> choosing(stages.begin(),
-                                          stages.begin() + static_cast<ptrdiff_t>(metric));
+        const Stage& counted = stages[metric];
+        const bool is_compare = counted.function == FunctionKind::kCompare;
+        const std::span<const Stage> all(stages);
+        const SpanQuestion question(all.first(metric), is_compare ? &*counted.selection : nullptr);
+        MemoryShare memory(options_.memory_bytes_max);
         std::vector<Series> series;
-        if (stages[metric].function == FunctionKind::kCompare) {
-            CompareCounter counter(stages[metric], grid_, options_.memory_bytes_max);
-            const auto visit = [&](StoredRows& rows, Pipeline&, uint32_t row, double weight,
-                                   bool is_selected) {
-                counter.add(rows, row, weight, is_selected);
-                return !counter.is_full();
+        if (is_compare) {
+            const auto make = [&] {
+                return std::make_unique<CompareSink>(counted, grid_, answer_.weighted, memory);
             };
-            TRY(for_each_span(choosing, &*stages[metric].selection, visit, [&]() -> Result<void> {
-                TRY_ASSIGN(series, counter.finish());
-                return {};
-            }));
-            if (counter.is_full()) note_partial(kFull);
+            TRY_ASSIGN(series, count(question, true, make));
         } else {
-            SeriesSet set(stages[metric], grid_, options_.memory_bytes_max);
-            set.set_exemplars(exemplars_);
-            TRY(count(choosing, stages[metric], set));
-            if (set.is_full()) note_partial(kFull);
-            series = set.finish();
+            const auto make = [&] {
+                return std::make_unique<SeriesCounter>(counted, grid_, answer_.weighted, exemplars_,
+                                                       memory);
+            };
+            TRY_ASSIGN(series, count(question, SeriesSink::can_count(counted), make));
         }
         for (size_t i = metric + 1; i < stages.size(); ++i)
             apply_second(stages[i], series);
         return series;
     }
 
-    Result<void> count(const std::vector<Stage>& choosing, const Stage& metric, SeriesSet& set) {
-        std::vector<Value> group(metric.by.size());
-        const bool needs_value = set.needs_value();
-        const auto visit = [&](StoredRows& rows, Pipeline& pipeline, uint32_t row, double weight,
-                               bool) {
-            double value = 0;
-            if (needs_value) {
-                const Value measured = pipeline.conditions().value(metric.arguments[0], row);
-                if (!measured.is_number() || std::isnan(measured.as_number())) return true;
-                value = measured.as_number();
-            }
-            for (size_t i = 0; i < group.size(); ++i)
-                group[i] = pipeline.conditions().value(metric.by[i], row);
-            const uint32_t series = set.series_of(group);
-            if (series == SeriesSet::kNone) return true;
-            const uint64_t time = rows.start_ns(row);
-            const size_t interval = grid_.index(time);
-            set.add(series, interval, value, weight);
-            if (exemplars_ == 0) return true;
-            const SpanId id = rows.span_id(row);
-            if (!set.wants_exemplar(series, interval, exemplar_hash(rows.trace_id(), id)))
-                return true;
-            if (!needs_value)
-                value = static_cast<double>(static_cast<int64_t>(rows.end_ns(row) - time));
-            set.add_exemplar(series, {rows.trace_id(), id, time, value, {}});
-            return true;
-        };
-        const Plan plan = make_plan(choosing);
-        if (options_.evaluation == MetricsOptions::Evaluation::kBest &&
-            ColumnarCount::can_count(plan, metric))
-            return count_columns(plan, choosing, metric, set, visit);
-        return for_each_span(choosing, nullptr, visit, [] { return Result<void>(); });
-    }
-
-    // Row group by row group; only traces that several segments have are put together.
-    template <typename Visit>
-    Result<void> count_columns(const Plan& plan, const std::vector<Stage>& choosing,
-                               const Stage& metric, SeriesSet& set, Visit&& visit) {
-        const store::SearchRequest request = request_of(plan);
-        TRY_ASSIGN(const store::CompiledPredicate predicate,
-                   store::CompiledPredicate::compile(request.where));
-        ColumnarCount counter(metric, grid_, answer_.weighted, exemplars_, set);
-        std::vector<std::unique_ptr<store::SearchSegment>> opened;
-        std::unordered_set<TraceId> shared;
-        store::ScanStats stats;
-        stats.segments = static_cast<uint32_t>(segments_.size());
-        for (const auto& segment : segments_) {
-            if (auto found = counter.find_shared(*segment, segments_, shared); !found)
-                note_partial(found.error().message);
+    template <typename Make>
+    Result<std::vector<Series>> count(const SpanQuestion& question, bool can_use_columns,
+                                      Make&& make) {
+        const auto total = make();
+        const bool in_pieces = can_use_columns && question.way() != SpanQuestion::Way::kTraces &&
+                               options_.evaluation == MetricsOptions::Evaluation::kBest;
+        if (in_pieces) {
+            TRY(count_pieces(question, *total, make));
+        } else {
+            TRY(count_traces(question, *total));
         }
-        for (const auto& segment : segments_) {
-            opened.push_back(std::make_unique<store::SearchSegment>(segment, predicate, request));
-            const store::SegmentInfo& info = segment->info();
-            const bool is_near = info.spans > 0 &&
-                                 store::overlaps(info.start_ns_min, info.end_ns_max, request.range);
-            if (is_near) {
-                auto counted = counter.count(*opened.back(), shared, stats,
-                                             [this] { return is_interrupted(); });
-                if (!counted) note_partial(counted.error().message);
-            }
-            if (bytes_read(*opened.back()) == 0) ++stats.segments_skipped;
-        }
-        answer_.is_sampled = answer_.is_sampled || counter.is_sampled();
-        TRY(count_shared(plan, choosing, opened, shared, visit));
-        for (const auto& segment : opened)
-            stats.scanned_bytes += bytes_read(*segment);
-        add_stats(stats);
         if (options_.cancelled.stop_requested())
             return fail(ErrorCode::kCancelled, "the query was cancelled");
+        if (is_late_) note_partial("the query took too long; what was counted so far is shown");
+        if (total->is_full()) note_partial(kFull);
+        answer_.is_sampled = answer_.is_sampled || total->is_sampled();
+        return total->finish();
+    }
+
+    // Piece by piece, in several threads; what they find is joined in the order of the pieces. Only
+    // traces that several segments have are put together.
+    template <typename Counter, typename Make>
+    Result<void> count_pieces(const SpanQuestion& question, Counter& total, Make&& make) {
+        const store::SearchRequest request = request_of(question.plan());
+        TRY_ASSIGN(const store::CompiledPredicate candidates,
+                   store::CompiledPredicate::compile(request.where));
+        TRY_ASSIGN(const store::CompiledPredicate selected,
+                   store::CompiledPredicate::compile(question.selected()));
+        const store::ScanScope scope = scope_of(request);
+        const bool is_forest = question.way() == SpanQuestion::Way::kForest;
+        Result<TraceSet> found = is_forest ? traces_in_parts(segments_, scope)
+                                           : traces_with_equal_spans(segments_, scope);
+        if (!found) note_partial(found.error().message);
+        const TraceSet shared = found ? std::move(*found) : TraceSet();
+        const SpanScan scan{question, candidates, selected,
+                            request,  shared,     [this] { return is_interrupted(); }};
+        const std::vector<Piece> pieces = pieces_of(segments_, request.range);
+        std::vector<SegmentRead> reads;
+        for (const auto& segment : segments_)
+            reads.push_back({segment.get(), 0, false, false});
+        std::mutex mutex;
+        std::map<size_t, std::unique_ptr<Counter>> waiting;  // for those before them
+        size_t next = 0;
+        store::share_out(scope, pieces.size(), [&](size_t number) {
+            const Piece& piece = pieces[number];
+            auto part = make();
+            const PieceOutcome outcome =
+                scan_piece(scan, segments_[piece.segment], piece, part->sink());
+            const std::lock_guard lock(mutex);
+            note_piece(outcome, reads[piece.segment]);
+            waiting.emplace(number, std::move(part));
+            for (; !waiting.empty() && waiting.begin()->first == next; ++next) {
+                total.add(*waiting.begin()->second);
+                waiting.erase(waiting.begin());
+            }
+        });
+        std::vector<std::unique_ptr<store::SearchSegment>> opened;
+        for (const auto& segment : segments_)
+            opened.push_back(std::make_unique<store::SearchSegment>(segment, candidates, request));
+        TRY(count_shared(question, opened, shared, total));
+        for (size_t i = 0; i < opened.size(); ++i)
+            reads[i].add(*opened[i]);
+        store::ScanStats stats;
+        stats.segments = static_cast<uint32_t>(segments_.size());
+        for (const SegmentRead& read : reads) {
+            stats.scanned_bytes += read.bytes;
+            stats.segments_skipped += read.bytes == 0 ? 1 : 0;
+        }
+        add_stats(stats);
         if (answer_.explanation)
-            explain(plan, ExplainedPath::kColumns, opened, request.range, *answer_.explanation);
+            explain(question.plan(), is_forest ? ExplainedPath::kForest : ExplainedPath::kColumns,
+                    reads, request.range, *answer_.explanation);
         return {};
     }
 
-    static uint64_t bytes_read(store::SearchSegment& segment) {
-        return segment.is_open() ? segment.reader().counts().bytes : 0;
+    void note_piece(const PieceOutcome& outcome, SegmentRead& read) {
+        read.bytes += outcome.read.bytes;
+        read.is_open = read.is_open || outcome.read.is_open;
+        read.is_never = read.is_never || outcome.read.is_never;
+        answer_.stats.scanned_spans += outcome.scanned_spans;
+        answer_.stats.traces += outcome.traces;
+        if (!outcome.reason.empty()) note_partial(outcome.reason);
     }
 
-    template <typename Visit>
-    Result<void> count_shared(const Plan& plan, const std::vector<Stage>& choosing,
+    template <typename Counter>
+    Result<void> count_shared(const SpanQuestion& question,
                               const std::vector<std::unique_ptr<store::SearchSegment>>& opened,
-                              const std::unordered_set<TraceId>& shared, Visit&& visit) {
+                              const TraceSet& shared, Counter& total) {
         if (shared.empty()) return {};
-        std::vector<TraceId> ids(shared.begin(), shared.end());
-        std::sort(ids.begin(), ids.end());
-        TRY_ASSIGN(const std::unique_ptr<StoredRows> rows, StoredRows::make(plan));
-        Pipeline pipeline(choosing);
-        for (const TraceId& id : ids) {
-            if (is_interrupted()) break;
+        // In the order in which segments keep them, so that row groups are read once.
+        std::vector<store::FoundTrace> traces;
+        for (const TraceId& id : shared) {
             auto places = std::make_shared<std::vector<store::FragmentPlace>>();
+            uint64_t start_ns = UINT64_MAX;
             for (const auto& segment : opened) {
                 TRY_ASSIGN(const auto fragment, segment->segment().find(id));
-                if (fragment) places->push_back({segment.get(), *fragment});
+                if (!fragment) continue;
+                places->push_back({segment.get(), *fragment});
+                start_ns = std::min(start_ns, fragment->start_ns);
             }
-            rows->load({id, 0, std::move(places)});
-            visit_trace(*rows, pipeline, {}, visit);
+            traces.push_back({id, start_ns, std::move(places)});
         }
-        answer_.stats.traces += ids.size();
+        std::sort(traces.begin(), traces.end(), [](const auto& a, const auto& b) {
+            return std::tie(b.start_ns, a.trace_id) < std::tie(a.start_ns, b.trace_id);
+        });
+        TRY_ASSIGN(const std::unique_ptr<StoredRows> rows, StoredRows::make(question.plan()));
+        TraceEvaluation evaluation(question);
+        for (const store::FoundTrace& trace : traces) {
+            if (is_interrupted()) break;
+            rows->load(trace);
+            if (!evaluation.add(*rows, total.sink())) break;
+        }
+        answer_.stats.traces += traces.size();
         if (!rows->reason().empty()) note_partial(rows->reason());
+        return total.sink().end();
+    }
+
+    // Trace by trace: what only whole traces tell.
+    template <typename Counter>
+    Result<void> count_traces(const SpanQuestion& question, Counter& total) {
+        const store::SearchRequest request = request_of(question.plan());
+        TRY_ASSIGN(const store::CompiledPredicate predicate,
+                   store::CompiledPredicate::compile(request.where));
+        store::TraceStream stream(segments_, request, predicate);
+        TRY_ASSIGN(const std::unique_ptr<StoredRows> rows, StoredRows::make(question.plan()));
+        TraceEvaluation evaluation(question);
+        while (const auto trace = stream.next()) {
+            if (stream.is_interrupted()) break;
+            ++answer_.stats.traces;
+            rows->load(*trace);
+            if (!evaluation.add(*rows, total.sink())) break;
+        }
+        TRY(total.sink().end());
+        if (!rows->reason().empty()) note_partial(rows->reason());
+        answer_.stats.scanned_spans += stream.stats().scanned_spans;
+        add_stats(stream.stats());
+        if (answer_.explanation)
+            explain(question.plan(), ExplainedPath::kTraces, reads_of(stream.segments()),
+                    request.range, *answer_.explanation);
         return {};
     }
 
-    // Whether the time is up (which is noted) or the client is gone.
+    // Whether the time is up or the client is gone. Any thread.
     bool is_interrupted() {
         if (options_.cancelled.stop_requested()) return true;
         if (options_.deadline_monotonic_ns == 0 ||
             clock_.monotonic_ns() < options_.deadline_monotonic_ns)
             return false;
-        note_partial("the query took too long; what was counted so far is shown");
+        is_late_ = true;
         return true;
     }
 
@@ -231,59 +294,14 @@ class MetricsQuery {
         return request;
     }
 
-    // false: enough.
-    template <typename Visit>
-    bool visit_trace(StoredRows& rows, Pipeline& pipeline, const std::vector<uint32_t>& selected,
-                     Visit&& visit) {
-        for (const uint32_t row : pipeline.rows_left(rows)) {
-            if (!grid_.holds(rows.start_ns(row))) continue;
-            const double stands_for = rows.weight(row);
-            if (stands_for != 1) answer_.is_sampled = true;
-            const bool is_selected = std::binary_search(selected.begin(), selected.end(), row);
-            if (!visit(rows, pipeline, row, answer_.weighted ? stands_for : 1, is_selected))
-                return false;
-        }
-        return true;
-    }
-
-    // Every span in the intervals that the stages leave. `visit` returns false to stop; `finish`
-    // is called while what was visited can still be read.
-    template <typename Visit, typename Finish>
-    Result<void> for_each_span(const std::vector<Stage>& choosing, const Spanset* selection,
-                               Visit&& visit, Finish&& finish) {
-        // The selection of compare() is one more set of the same trace.
-        std::vector<Stage> selecting;
-        Plan plan = make_plan(choosing);
-        if (selection != nullptr) {
-            selecting.emplace_back();
-            selecting.back().spanset = *selection;
-            for (Plan::Condition& condition : make_plan(selecting).conditions)
-                plan.conditions.push_back(std::move(condition));
-        }
-        const store::SearchRequest request = request_of(plan);
-        TRY_ASSIGN(const store::CompiledPredicate predicate,
-                   store::CompiledPredicate::compile(request.where));
-        store::TraceStream stream(segments_, request, predicate);
-        TRY_ASSIGN(const std::unique_ptr<StoredRows> rows, StoredRows::make(plan));
-        Pipeline pipeline(choosing);
-        Pipeline select(selecting);
-        while (const auto trace = stream.next()) {
-            if (stream.is_interrupted()) break;
-            ++answer_.stats.traces;
-            rows->load(*trace);
-            std::vector<uint32_t> selected;
-            if (selection != nullptr) selected = select.rows_left(*rows);
-            if (!visit_trace(*rows, pipeline, selected, visit)) break;
-        }
-        if (options_.cancelled.stop_requested())
-            return fail(ErrorCode::kCancelled, "the query was cancelled");
-        TRY(finish());
-        if (!rows->reason().empty()) note_partial(rows->reason());
-        add_stats(stream.stats());
-        if (answer_.explanation)
-            explain(plan, ExplainedPath::kTraces, stream.segments(), request.range,
-                    *answer_.explanation);
-        return {};
+    store::ScanScope scope_of(const store::SearchRequest& request) const {
+        store::ScanScope scope;
+        scope.range = request.range;
+        scope.cancelled = options_.cancelled;
+        scope.deadline_monotonic_ns = options_.deadline_monotonic_ns;
+        scope.executor = options_.executor;
+        scope.helpers = options_.helpers;
+        return scope;
     }
 
     void note_partial(std::string reason) {
@@ -292,7 +310,6 @@ class MetricsQuery {
     }
 
     void add_stats(const store::ScanStats& stats) {
-        answer_.stats.scanned_spans += stats.scanned_spans;
         answer_.stats.scanned_bytes += stats.scanned_bytes;
         answer_.stats.segments = stats.segments;
         answer_.stats.segments_skipped = stats.segments_skipped;
@@ -344,6 +361,7 @@ class MetricsQuery {
     const MetricsOptions& options_;
     Grid grid_;
     const Clock& clock_;
+    std::atomic<bool> is_late_ = false;
     uint32_t exemplars_ = 0;
     MetricsAnswer answer_;
 };

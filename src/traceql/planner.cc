@@ -62,9 +62,30 @@ Comparison comparison_of(Operator op) {
 // Which way an approximation may err. Below a negation it turns round.
 enum class Bound : uint8_t { kSuperset, kSubset };
 
+// `nestedSetParent < 0`: a root, as Grafana asks for it.
+bool is_root_test(const Expression& expression) {
+    const bool is_ordered = expression.op == Operator::kLess || expression.op == Operator::kGreater;
+    if (expression.kind != Expression::Kind::kBinary || !is_ordered) return false;
+    const bool is_less = expression.op == Operator::kLess;
+    const Expression& field = expression.operands[is_less ? 0 : 1];
+    const Expression& bound = expression.operands[is_less ? 1 : 0];
+    return field.kind == Expression::Kind::kField && !field.is_parent &&
+           field.field.intrinsic == Intrinsic::kNestedSetParent &&
+           bound.kind == Expression::Kind::kLiteral && bound.literal == Value::of_int(0);
+}
+
 class Pushdown {
   public:
     bool is_exact = true;
+    bool only_roots = false;
+
+    // A whole filter: conditions on being a root are told apart where they stand beside others.
+    Predicate filter(const Expression& expression) {
+        if (expression.op == Operator::kAnd) return joined(expression, Bound::kSuperset, true);
+        if (!is_root_test(expression)) return predicate(expression, Bound::kSuperset);
+        only_roots = true;
+        return constant(Predicate::Kind::kTrue);
+    }
 
     Predicate predicate(const Expression& expression, Bound bound) {
         switch (expression.kind) {
@@ -109,7 +130,7 @@ class Pushdown {
     }
 
     // A chain of one operator becomes one node: conditions on events must lie side by side.
-    Predicate joined(const Expression& expression, Bound bound) {
+    Predicate joined(const Expression& expression, Bound bound, bool is_filter = false) {
         const bool is_and = expression.op == Operator::kAnd;
         std::vector<const Expression*> pending = {&expression};
         std::vector<Predicate> children;
@@ -119,6 +140,10 @@ class Pushdown {
             if (at->kind == Expression::Kind::kBinary && at->op == expression.op) {
                 pending.push_back(&at->operands[1]);
                 pending.push_back(&at->operands[0]);
+                continue;
+            }
+            if (is_filter && is_root_test(*at)) {
+                only_roots = true;
                 continue;
             }
             Predicate child = predicate(*at, bound);
@@ -334,10 +359,11 @@ class Planner {
     Predicate filter(const Expression& expression) {
         collect_fields(expression, plan_.fields);
         Pushdown pushdown;
-        Predicate predicate = pushdown.predicate(expression, Bound::kSuperset);
-        plan_.is_exact = plan_.is_exact && pushdown.is_exact;
-        if (pushdown.is_exact || predicate.kind != Predicate::Kind::kTrue)
-            plan_.conditions.push_back({&expression, predicate, pushdown.is_exact});
+        Predicate predicate = pushdown.filter(expression);
+        plan_.is_exact = plan_.is_exact && pushdown.is_exact && !pushdown.only_roots;
+        if (pushdown.is_exact || pushdown.only_roots || predicate.kind != Predicate::Kind::kTrue)
+            plan_.conditions.push_back(
+                {&expression, predicate, pushdown.only_roots, pushdown.is_exact});
         return predicate;
     }
 

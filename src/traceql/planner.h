@@ -14,7 +14,8 @@ struct Plan {
     struct Condition {
         const Expression* filter = nullptr;
         store::Predicate predicate;
-        bool is_exact = false;  // rows that pass it pass the filter
+        bool only_roots = false;  // and so do rows that are no root of their tree
+        bool is_exact = false;    // rows that pass both pass the filter
     };
 
     // Every trace that answers the query has a span that satisfies this.

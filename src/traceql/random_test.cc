@@ -14,6 +14,7 @@
 #include "traceql/planner.h"
 #include "traceql/printer.h"
 #include "traceql/series.h"
+#include "traceql/span_scan.h"
 
 using namespace spanloom;
 using namespace spanloom::traceql;
@@ -193,7 +194,15 @@ class Dice {
     }
 
     std::string metric() {
-        std::string out = (one_in(2) ? "{ " + condition(1) + " }" : spanset(1)) + " | ";
+        std::string out = (one_in(2) ? "{ " + condition(1) + " }" : spanset(2)) + " | ";
+        if (one_in(4))
+            out =
+                "{ nestedSetParent < 0" + (one_in(2) ? " }" : " && " + comparison() + " }") + " | ";
+        if (one_in(4)) {
+            out += "compare({ " + condition(1) + " }";
+            if (one_in(2)) out += ", " + std::to_string(1 + below(5));
+            return out + ")";
+        }
         switch (below(4)) {
             case 0:
                 out += pick({"rate()", "count_over_time()"});
@@ -218,6 +227,30 @@ class Dice {
   private:
     std::mt19937_64 random_;
 };
+
+struct StringFile final : WritableFile {
+    Result<void> append(std::span<const std::string_view> pieces) override {
+        for (const std::string_view piece : pieces)
+            bytes.append(piece);
+        return {};
+    }
+    Result<void> sync() override { return {}; }
+    std::string bytes;
+};
+
+// The same segments with few rows in each row group, so that there are many of these.
+std::vector<std::shared_ptr<const store::Segment>> in_small_groups(store::Segments segments) {
+    std::vector<std::shared_ptr<const store::Segment>> small;
+    for (const auto& segment : segments) {
+        StringFile file;
+        const auto merged = store::merge_segments(std::span(&segment, 1), {3, 1, {}}, file, {});
+        REQUIRE_MESSAGE(merged.has_value(), (merged ? "" : merged.error().message));
+        auto opened = store::Segment::open(Blob::copy_of(file.bytes));
+        REQUIRE(opened.has_value());
+        small.push_back(std::move(*opened));
+    }
+    return small;
+}
 
 std::string names(const std::set<std::string>& list) {
     std::string out;
@@ -285,6 +318,9 @@ TEST_CASE("columns and whole traces count the same series") {
         options.step_ns = 1'500'000'000;
         options.exemplars = 20;
         options.evaluation = evaluation;
+        const auto pool = make_thread_pool(2, "test");
+        options.executor = pool.get();
+        options.helpers = 2;
         const auto answer = query_metrics(query, segments, options, clock);
         REQUIRE_MESSAGE(answer.has_value(), (answer ? "" : answer.error().message));
         CHECK(!answer->stats.partial);
@@ -301,19 +337,27 @@ TEST_CASE("columns and whole traces count the same series") {
         return text;
     };
     size_t by_columns = 0;
+    size_t by_forest = 0;
     for (uint64_t seed = 21; seed <= 24; ++seed) {
         Dice dice(seed);
         std::string text;
         for (size_t i = 0; i < 12; ++i)
             dice.trace(i, text);
         const auto stores = every_store(Fixture::parse(text));
+        const std::vector<std::vector<std::shared_ptr<const store::Segment>>> small = {
+            in_small_groups(stores[0]->segments), in_small_groups(stores[1]->segments)};
         for (int i = 0; i < 150; ++i) {
             const std::string asked = dice.metric();
             CAPTURE(seed);
             CAPTURE(asked);
             const auto query = parse(asked);
             REQUIRE_MESSAGE(query.has_value(), (query ? "" : query.error().text()));
-            by_columns += make_plan(*query).is_exact ? 1 : 0;
+            const std::span<const Stage> all(query->stages);
+            const Stage& metric = query->stages[1];
+            const SpanQuestion question(all.first(1),
+                                        metric.selection ? &*metric.selection : nullptr);
+            by_columns += question.way() == SpanQuestion::Way::kColumns ? 1 : 0;
+            by_forest += question.way() == SpanQuestion::Way::kForest ? 1 : 0;
             const std::string expected =
                 series_of(*query, stores[0]->segments, MetricsOptions::Evaluation::kTraces);
             for (const auto& stored : stores) {
@@ -321,7 +365,13 @@ TEST_CASE("columns and whole traces count the same series") {
                 REQUIRE(series_of(*query, stored->segments, MetricsOptions::Evaluation::kBest) ==
                         expected);
             }
+            for (size_t part = 0; part < small.size(); ++part) {
+                CAPTURE(part);
+                REQUIRE(series_of(*query, small[part], MetricsOptions::Evaluation::kBest) ==
+                        expected);
+            }
         }
     }
     CHECK(by_columns > 100);
+    CHECK(by_forest > 100);
 }

@@ -47,4 +47,10 @@ class TraceRows {
     }
 };
 
+// Takes out of a mask the rows that have a parent.
+inline void leave_roots(std::span<const int32_t> parents, std::vector<uint8_t>& mask) {
+    for (size_t row = 0; row < mask.size(); ++row)
+        mask[row] &= parents[row] < 0 ? 1 : 0;
+}
+
 }  // namespace spanloom::traceql

@@ -115,16 +115,29 @@ void ValueSketch::add(double value, double weight) {
         exact_.emplace_back(value, weight);
         return;
     }
-    if (buckets_.empty()) {
-        buckets_.resize(kExactMax * 2);
-        for (const auto& [known, its_weight] : exact_)
-            count(known, its_weight);
-        exact_ = {};
-    }
-    count(value, weight);
+    if (buckets_.empty()) count_all();
+    count(bucket_of(value), weight);
 }
 
-void ValueSketch::count(double value, double weight) {
+void ValueSketch::add(const ValueSketch& other) {
+    for (const auto& [value, weight] : other.exact_)
+        add(value, weight);
+    if (other.buckets_.empty()) return;
+    if (buckets_.empty()) count_all();
+    total_ += other.total_;
+    for (const Bucket& bucket : other.buckets_) {
+        if (bucket.weight != 0) count(bucket.key, bucket.weight);
+    }
+}
+
+void ValueSketch::count_all() {
+    buckets_.resize(kExactMax * 2);
+    for (const auto& [value, weight] : exact_)
+        count(bucket_of(value), weight);
+    exact_ = {};
+}
+
+void ValueSketch::count(uint32_t key, double weight) {
     if (used_ * 2 >= buckets_.size()) {
         std::vector<Bucket> old = std::move(buckets_);
         buckets_.assign(old.size() * 2, {});
@@ -136,7 +149,6 @@ void ValueSketch::count(double value, double weight) {
             buckets_[at] = bucket;
         }
     }
-    const uint32_t key = bucket_of(value);
     size_t at = key * 0x9e3779b1U & (buckets_.size() - 1);
     while (buckets_[at].weight != 0 && buckets_[at].key != key)
         at = (at + 1) & (buckets_.size() - 1);
@@ -168,19 +180,19 @@ size_t ValueSketch::memory_bytes() const {
 
 // ---- counting
 
-SeriesSet::SeriesSet(const Stage& stage, Grid grid, size_t memory_bytes_max)
+SeriesSet::SeriesSet(const Stage& stage, Grid grid, MemoryShare& memory)
     : stage_(stage),
       metric_(metric_of(stage.name)),
       grid_(grid),
       scale_(!stage.arguments.empty() && is_duration(stage.arguments[0]) ? 1e-9 : 1),
-      memory_bytes_max_(memory_bytes_max) {}
+      memory_(memory) {}
 
 bool SeriesSet::needs_value() const {
     return metric_ != Metric::kRate && metric_ != Metric::kCount;
 }
 
 bool SeriesSet::charge(size_t bytes) {
-    if (memory_bytes_ + bytes > memory_bytes_max_) {
+    if (!memory_.take(bytes)) {
         is_full_ = true;
         return false;
     }
@@ -194,17 +206,23 @@ uint32_t SeriesSet::series_of(std::span<const Value> group) {
         append_key(key, value);
     const auto known = by_key_.find(key);
     if (known != by_key_.end()) return known->second;
+    std::vector<Label> labels;
+    for (size_t i = 0; i < group.size(); ++i) {
+        const bool is_absent = group[i].kind == ValueKind::kNil;
+        labels.push_back(
+            {field_text(stage_.by[i].field), is_absent ? Value::of_string("nil") : group[i]});
+    }
+    return make_group(std::move(key), std::move(labels));
+}
+
+uint32_t SeriesSet::make_group(std::string key, std::vector<Label> labels) {
     const size_t cell = metric_ == Metric::kQuantile  ? sizeof(ValueSketch)
                         : metric_ == Metric::kAverage ? 16
                                                       : 8;
     if (!charge(key.size() * 3 + 256 + grid_.intervals * cell)) return kNone;
     const auto index = static_cast<uint32_t>(groups_.size());
     Group& made = groups_.emplace_back();
-    for (size_t i = 0; i < group.size(); ++i) {
-        const bool is_absent = group[i].kind == ValueKind::kNil;
-        made.labels.push_back(
-            {field_text(stage_.by[i].field), is_absent ? Value::of_string("nil") : group[i]});
-    }
+    made.labels = std::move(labels);
     const bool counts = metric_ == Metric::kRate || metric_ == Metric::kCount;
     if (metric_ == Metric::kQuantile) {
         made.sketches.resize(grid_.intervals);
@@ -212,8 +230,59 @@ uint32_t SeriesSet::series_of(std::span<const Value> group) {
         made.sums.assign(grid_.intervals, counts ? 0 : kNoPoint);
     }
     if (metric_ == Metric::kAverage) made.weights.assign(grid_.intervals, 0);
-    by_key_.emplace(std::move(key), index);
+    made.key = &by_key_.emplace(std::move(key), index).first->first;
     return index;
+}
+
+void SeriesSet::add(const SeriesSet& other) {
+    is_full_ = is_full_ || other.is_full_;
+    for (const Group& theirs : other.groups_) {
+        const auto known = by_key_.find(*theirs.key);
+        const uint32_t index =
+            known != by_key_.end() ? known->second : make_group(*theirs.key, theirs.labels);
+        if (index != kNone) join(groups_[index], theirs);
+    }
+}
+
+void SeriesSet::join(Group& group, const Group& other) {
+    const auto add_to = [](double sum, double value) {
+        if (std::isnan(value)) return sum;
+        return (std::isnan(sum) ? 0 : sum) + value;
+    };
+    for (size_t i = 0; i < group.sums.size(); ++i) {
+        double& sum = group.sums[i];
+        if (metric_ == Metric::kMin) {
+            sum = std::fmin(sum, other.sums[i]);
+        } else if (metric_ == Metric::kMax) {
+            sum = std::fmax(sum, other.sums[i]);
+        } else {
+            sum = add_to(sum, other.sums[i]);
+        }
+    }
+    for (size_t i = 0; i < group.weights.size(); ++i)
+        group.weights[i] += other.weights[i];
+    for (size_t i = 0; i < group.sketches.size(); ++i) {
+        ValueSketch& sketch = group.sketches[i];
+        const size_t before = sketch.memory_bytes();
+        sketch.add(other.sketches[i]);
+        (void)charge(sketch.memory_bytes() - before);
+    }
+    for (const auto& [power, counts] : other.buckets) {
+        std::vector<double>& own = group.buckets[power];
+        if (own.empty()) {
+            if (!charge(grid_.intervals * 8)) continue;
+            own.assign(grid_.intervals, 0);
+        }
+        for (size_t i = 0; i < own.size(); ++i)
+            own[i] += counts[i];
+    }
+    if (group.kept.empty()) {
+        group.kept = other.kept;
+        return;
+    }
+    for (size_t i = 0; i < other.kept.size(); ++i) {
+        if (other.kept[i].hash < group.kept[i].hash) group.kept[i] = other.kept[i];
+    }
 }
 
 void SeriesSet::add(uint32_t series, size_t interval, double value, double weight) {

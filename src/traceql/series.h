@@ -1,5 +1,6 @@
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <map>
 #include <span>
@@ -26,6 +27,23 @@ struct Grid {
     size_t index(uint64_t time_ns) const { return (time_ns - left_ns - 1) / step_ns; }
 };
 
+// What the parts of one query may keep together. Any thread.
+class MemoryShare {
+  public:
+    explicit MemoryShare(size_t bytes_max) : bytes_max_(bytes_max) {}
+
+    bool take(size_t bytes) {
+        if (used_.fetch_add(bytes) + bytes <= bytes_max_) return true;
+        used_.fetch_sub(bytes);
+        return false;
+    }
+    void give_back(size_t bytes) { used_.fetch_sub(bytes); }
+
+  private:
+    const size_t bytes_max_;
+    std::atomic<size_t> used_ = 0;
+};
+
 // Numbers and their weights, of which a quantile is wanted. The first kExactMax values are kept as
 // they are; beyond that they are counted in buckets at most 1/64 of their lower bound wide, so that
 // an answer is within 0.8 % of a value that was there. What comes out does not depend on the order
@@ -35,6 +53,7 @@ class ValueSketch {
     static constexpr size_t kExactMax = 64;
 
     void add(double value, double weight);
+    void add(const ValueSketch& other);
     // The smallest value that at least this share of the weight does not exceed. NaN when empty.
     double quantile(double share) const;
     size_t memory_bytes() const;
@@ -45,7 +64,8 @@ class ValueSketch {
         double weight = 0;  // 0: free
     };
 
-    void count(double value, double weight);
+    void count_all();
+    void count(uint32_t key, double weight);
 
     std::vector<std::pair<double, double>> exact_;
     std::vector<Bucket> buckets_;  // open addressing
@@ -58,14 +78,19 @@ class SeriesSet {
   public:
     static constexpr uint32_t kNone = UINT32_MAX;
 
-    // `stage` is the metric and outlives it. At most about `memory_bytes_max`.
-    SeriesSet(const Stage& stage, Grid grid, size_t memory_bytes_max);
+    // `stage` is the metric; it and `memory` outlive it.
+    SeriesSet(const Stage& stage, Grid grid, MemoryShare& memory);
+    SeriesSet(const SeriesSet&) = delete;
+    SeriesSet& operator=(const SeriesSet&) = delete;
+    ~SeriesSet() { memory_.give_back(memory_bytes_); }
 
     bool needs_value() const;
     // The series of these values of by(). kNone where the memory is used up.
     uint32_t series_of(std::span<const store::Value> group);
     // `value`: nanoseconds where it is a duration.
     void add(uint32_t series, size_t interval, double value, double weight);
+    // What another set of the same metric has counted.
+    void add(const SeriesSet& other);
     void add_exemplar(uint32_t series, Exemplar exemplar);
     // Exemplars kept for each series; 0: none.
     void set_exemplars(uint32_t per_series) { exemplars_max_ = per_series; }
@@ -81,6 +106,7 @@ class SeriesSet {
         Exemplar exemplar;
     };
     struct Group {
+        const std::string* key = nullptr;  // in by_key_
         std::vector<Label> labels;
         std::vector<double> sums;           // or counts, least or greatest values
         std::vector<double> weights;        // avg_over_time
@@ -92,13 +118,15 @@ class SeriesSet {
 
     void finish_group(const Group& group, std::vector<Series>& out) const;
     std::vector<double> values_of(const Group& group) const;
+    uint32_t make_group(std::string key, std::vector<Label> labels);
+    void join(Group& group, const Group& other);
     bool charge(size_t bytes);
 
     const Stage& stage_;
     Metric metric_;
     Grid grid_;
     double scale_ = 1;  // seconds for durations
-    size_t memory_bytes_max_;
+    MemoryShare& memory_;
     size_t memory_bytes_ = 0;
     bool is_full_ = false;
     uint32_t exemplars_max_ = 0;

@@ -5,10 +5,7 @@
 #include <bit>
 #include <cstring>
 
-#include "otlp/tracestate.h"
-#include "store/attribute_cells.h"
 #include "store/intrinsic_cells.h"
-#include "store/predicate_node.h"
 
 namespace spanloom::traceql {
 namespace {
@@ -28,99 +25,11 @@ using store::ValueKind;
 // Spans of one trace that are evaluated together: it keeps about 64 bytes for each.
 constexpr size_t kTraceSpansMax = 1'000'000;
 
-bool is_text(Intrinsic intrinsic) {
-    switch (intrinsic) {
-        case Intrinsic::kName:
-        case Intrinsic::kStatusMessage:
-        case Intrinsic::kParentId:
-        case Intrinsic::kTraceState:
-        case Intrinsic::kInstrumentationName:
-        case Intrinsic::kInstrumentationVersion:
-            return true;
-        default:
-            return false;
-    }
-}
-
 }  // namespace
-
-struct StoredRows::Columns {
-    // Neighbouring traces share a row group; a trace may lie in two.
-    struct Tested {
-        uint32_t group = UINT32_MAX;
-        RowBitmap rows;
-    };
-    struct TestState {
-        std::optional<store::BoundPredicate> bound;
-        std::array<Tested, 2> tested;
-        uint32_t turn = 0;
-    };
-
-    Columns(store::SearchSegment& opened, size_t tests)
-        : segment(opened), reader(opened.reader()), states(tests) {}
-
-    Result<const RowBitmap*> hits(size_t test, const store::CompiledPredicate& predicate,
-                                  GroupReader& group) {
-        TestState& state = states[test];
-        for (Tested& tested : state.tested) {
-            if (tested.group == group.group()) return &tested.rows;
-        }
-        if (!state.bound) {
-            TRY_ASSIGN(store::BoundPredicate bound, store::BoundPredicate::bind(predicate, reader));
-            state.bound.emplace(std::move(bound));
-        }
-        Tested& tested = state.tested[state.turn++ % state.tested.size()];
-        tested.group = UINT32_MAX;
-        tested.rows = RowBitmap(group.rows().rows);
-        if (!state.bound->is_never() && state.bound->may_match(group.rows())) {
-            TRY_ASSIGN(tested.rows,
-                       state.bound->evaluate(group, RowBitmap::all(group.rows().rows)));
-        }
-        tested.group = group.group();
-        return &tested.rows;
-    }
-
-    store::FieldReader& field(const Field& wanted) {
-        for (const auto& known : fields) {
-            if (known->field() == wanted) return *known;
-        }
-        fields.push_back(std::make_unique<store::FieldReader>(reader, wanted));
-        return *fields.back();
-    }
-
-    // Values of single events and links.
-    Result<Value> child(const Field& wanted, Table table, GroupReader& group, uint32_t row) {
-        if (wanted.scope == Scope::kIntrinsic) {
-            for (auto& [field, cells] : child_intrinsics) {
-                if (field == wanted) return cells->value(group, row);
-            }
-            child_intrinsics.emplace_back(
-                wanted, std::make_unique<store::IntrinsicCells>(reader, wanted.intrinsic));
-            return child_intrinsics.back().second->value(group, row);
-        }
-        for (auto& [field, cells] : child_attributes) {
-            if (field == wanted) return cells->value(group, row);
-        }
-        child_attributes.emplace_back(
-            wanted, std::make_unique<store::AttributeCells>(reader, table, wanted.key));
-        return child_attributes.back().second->value(group, row);
-    }
-
-    store::SearchSegment& segment;
-    SegmentReader& reader;
-    std::vector<TestState> states;
-    std::vector<std::unique_ptr<store::FieldReader>> fields;
-    std::vector<std::pair<Field, std::unique_ptr<store::IntrinsicCells>>> child_intrinsics;
-    std::vector<std::pair<Field, std::unique_ptr<store::AttributeCells>>> child_attributes;
-};
 
 Result<std::unique_ptr<StoredRows>> StoredRows::make(const Plan& plan) {
     std::unique_ptr<StoredRows> rows(new StoredRows());
-    for (const Plan::Condition& condition : plan.conditions) {
-        TRY_ASSIGN(store::CompiledPredicate compiled,
-                   store::CompiledPredicate::compile(condition.predicate));
-        rows->tests_.push_back({condition.filter, std::move(compiled), condition.is_exact});
-    }
+    TRY_ASSIGN(rows->tests_, stored_tests(plan));
     rows->masks_.resize(rows->tests_.size());
     rows->has_mask_.assign(rows->tests_.size(), 0);
     return rows;
@@ -132,10 +41,10 @@ void StoredRows::note(const Error& error) {
     if (reason_.empty()) reason_ = error.message;
 }
 
-StoredRows::Columns& StoredRows::columns_of(store::SearchSegment& segment) {
-    std::unique_ptr<Columns>& columns = columns_[&segment];
-    if (columns == nullptr) columns = std::make_unique<Columns>(segment, tests_.size());
-    return *columns;
+StoredFields& StoredRows::fields_of(store::SearchSegment& segment) {
+    std::unique_ptr<StoredFields>& fields = fields_[&segment];
+    if (fields == nullptr) fields = std::make_unique<StoredFields>(segment, tests_);
+    return *fields;
 }
 
 void StoredRows::load(const store::FoundTrace& trace) {
@@ -154,10 +63,10 @@ void StoredRows::load(const store::FoundTrace& trace) {
 }
 
 Result<void> StoredRows::load_fragment(const store::FragmentPlace& place) {
-    Columns& columns = columns_of(*place.segment);
+    StoredFields& fields = fields_of(*place.segment);
     const uint32_t end = place.fragment.first_row + place.fragment.rows;
     for (uint32_t row = place.fragment.first_row; row < end;) {
-        runs_.push_back({&columns, columns.reader.group(columns.reader.group_of_row(row))});
+        runs_.push_back({&fields, fields.reader().group(fields.reader().group_of_row(row))});
         GroupReader& group = *runs_.back().group;
         const uint32_t first = group.rows().first_row;
         const uint32_t group_end = std::min(end, first + group.rows().rows);
@@ -249,15 +158,15 @@ void StoredRows::index_ids() {
 }
 
 std::string StoredRows::content(const Span& span) {
-    Columns& columns = *runs_[span.run].columns;
+    StoredFields& fields = *runs_[span.run].fields;
     std::string bytes;
     if (auto written =
-            columns.segment.writer().write(*runs_[span.run].group, span.row, trace_id_, bytes);
+            fields.segment().writer().write(*runs_[span.run].group, span.row, trace_id_, bytes);
         !written)
         note(written.error());
-    const store::Segment& segment = columns.reader.segment();
+    const store::Segment& segment = fields.reader().segment();
     const auto scopes =
-        runs_[span.run].group->block(columns.reader.column(Table::kSpans, RowField::kScopeIndex));
+        runs_[span.run].group->block(fields.reader().column(Table::kSpans, RowField::kScopeIndex));
     if (!scopes || (*scopes)->integers.size() <= span.row) return bytes;
     const auto scope = static_cast<uint32_t>((*scopes)->integers[span.row]);
     if (scope >= segment.scope_count()) return bytes;
@@ -309,7 +218,7 @@ void StoredRows::drop_equal_spans() {
 otlp::SpanKind StoredRows::kind_of(const Span& span) {
     const Run& run = runs_[span.run];
     const auto kinds =
-        run.group->block(run.columns->reader.column(Table::kSpans, Intrinsic::kKind));
+        run.group->block(run.fields->reader().column(Table::kSpans, Intrinsic::kKind));
     if (!kinds) return otlp::SpanKind::kUnspecified;
     const auto at = store::position_of(**kinds, span.row);
     const int64_t kind = at ? (*kinds)->integers[*at] : 0;
@@ -363,66 +272,32 @@ const std::vector<uint8_t>* StoredRows::candidates(const Expression& condition, 
         const Span& span = spans_[row];
         if (span.run != run) {
             run = span.run;
-            const auto found =
-                runs_[run].columns->hits(test, tests_[test].predicate, *runs_[run].group);
+            const auto found = runs_[run].fields->hits(test, *runs_[run].group);
             if (!found) note(found.error());
             hits = found ? *found : nullptr;
         }
         mask[row] = hits != nullptr && hits->test(span.row) ? 1 : 0;
     }
+    if (tests_[test].only_roots) leave_roots(parents(), mask);
     return &mask;
 }
 
-// First row of the group's events (or links) that belong to the span, and one past the last.
-std::pair<uint32_t, uint32_t> StoredRows::child_rows(Table table, const Span& span) {
-    const Run& run = runs_[span.run];
-    if (run.group->table_rows(table) == 0) return {0, 0};
-    const auto owners = run.group->block(run.columns->reader.column(table, RowField::kOwner));
-    if (!owners) {
-        note(owners.error());
-        return {0, 0};
-    }
-    const auto& rows = (*owners)->integers;
-    const auto range = std::equal_range(rows.begin(), rows.end(), static_cast<int64_t>(span.row));
-    return {static_cast<uint32_t>(range.first - rows.begin()),
-            static_cast<uint32_t>(range.second - rows.begin())};
-}
-
 uint32_t StoredRows::children(Table table, uint32_t row) {
-    const auto [first, end] = child_rows(table, spans_[row]);
-    return end - first;
-}
-
-Value StoredRows::child_value(const Field& field, uint32_t row, Table table, uint32_t child) {
-    const Span& span = spans_[row];
-    const auto [first, end] = child_rows(table, span);
-    if (child >= end - first) return Value::nil();
-    const Run& run = runs_[span.run];
-    auto value = run.columns->child(field, table, *run.group, first + child);
-    if (!value) {
-        note(value.error());
-        return Value::nil();
-    }
-    // A name that is not stored is empty.
-    if (value->kind == ValueKind::kNil && field.intrinsic == Intrinsic::kEventName)
-        return Value::of_string("");
-    return std::move(*value);
+    const Run& run = runs_[spans_[row].run];
+    const auto rows = run.fields->children(table, *run.group, spans_[row].row);
+    if (!rows) note(rows.error());
+    return rows ? rows->second - rows->first : 0;
 }
 
 store::SearchSegment& StoredRows::segment_of(uint32_t row) const {
-    return runs_[spans_[row].run].columns->segment;
+    return runs_[spans_[row].run].fields->segment();
 }
 
 double StoredRows::weight(uint32_t row) {
-    const Span& span = spans_[row];
-    const Run& run = runs_[span.run];
-    const uint32_t column = run.columns->reader.column(Table::kSpans, Intrinsic::kTraceState);
-    if (column == store::kNoColumn) return 1;
-    const auto states = run.group->block(column);
-    if (!states) return 1;
-    const auto at = store::position_of(**states, span.row);
-    if (!at || *at >= (*states)->codes.size()) return 1;
-    return otlp::adjusted_count((*states)->strings[(*states)->codes[*at]]).value;
+    const Run& run = runs_[spans_[row].run];
+    const auto weight = run.fields->weight(*run.group, spans_[row].row);
+    if (!weight) note(weight.error());
+    return weight ? *weight : 1;
 }
 
 Value StoredRows::value(const Field& field, const Place& place) {
@@ -444,23 +319,12 @@ Value StoredRows::value(const Field& field, const Place& place) {
                 break;
         }
     }
-    const Table table = store::table_of(field);
-    if (table == Table::kEvents && place.event != Place::kNone)
-        return child_value(field, place.row, table, place.event);
-    if (table == Table::kLinks && place.link != Place::kNone)
-        return child_value(field, place.row, table, place.link);
-    if (table != Table::kSpans && field.scope == Scope::kIntrinsic)
-        return child_value(field, place.row, table, 0);
     const Run& run = runs_[span.run];
-    auto value = run.columns->field(field).value(*run.group, span.row, trace_id_);
-    if (!value) {
-        note(value.error());
-        return Value::nil();
-    }
-    if (value->kind == ValueKind::kNil && field.scope == Scope::kIntrinsic &&
-        is_text(field.intrinsic))
-        return Value::of_string("");
-    return std::move(*value);
+    auto value =
+        run.fields->value(field, *run.group, {span.row, place.event, place.link}, trace_id_);
+    if (value) return std::move(*value);
+    note(value.error());
+    return Value::nil();
 }
 
 }  // namespace spanloom::traceql

@@ -5,10 +5,10 @@
 #include <unordered_map>
 #include <vector>
 
-#include "store/field_reader.h"
 #include "store/trace_stream.h"
 #include "traceql/planner.h"
 #include "traceql/rows.h"
+#include "traceql/stored_fields.h"
 
 namespace spanloom::traceql {
 
@@ -40,15 +40,9 @@ class StoredRows final : public TraceRows {
     const std::vector<uint8_t>* candidates(const Expression& condition, bool& is_exact) override;
 
   private:
-    struct Columns;  // of one segment
-    struct Test {
-        const Expression* filter = nullptr;
-        store::CompiledPredicate predicate;
-        bool is_exact = false;
-    };
     // Rows of one row group that are adjacent.
     struct Run {
-        Columns* columns = nullptr;
+        StoredFields* fields = nullptr;
         std::shared_ptr<store::GroupReader> group;
     };
     struct Span {
@@ -67,7 +61,7 @@ class StoredRows final : public TraceRows {
     };
 
     StoredRows() = default;
-    Columns& columns_of(store::SearchSegment& segment);
+    StoredFields& fields_of(store::SearchSegment& segment);
     Result<void> load_fragment(const store::FragmentPlace& place);
     Result<void> load_rows(const store::FragmentPlace& place, store::GroupReader& group,
                            uint32_t run, uint32_t from, uint32_t end);
@@ -76,13 +70,10 @@ class StoredRows final : public TraceRows {
     void drop_equal_spans();
     std::string content(const Span& span);
     otlp::SpanKind kind_of(const Span& span);
-    store::Value child_value(const store::Field& field, uint32_t row, store::Table table,
-                             uint32_t child);
-    std::pair<uint32_t, uint32_t> child_rows(store::Table table, const Span& span);
     void note(const Error& error);
 
-    std::vector<Test> tests_;
-    std::unordered_map<store::SearchSegment*, std::unique_ptr<Columns>> columns_;
+    std::vector<StoredTest> tests_;
+    std::unordered_map<store::SearchSegment*, std::unique_ptr<StoredFields>> fields_;
     TraceId trace_id_;
     std::vector<Run> runs_;
     std::vector<Span> spans_;
