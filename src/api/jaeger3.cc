@@ -3,6 +3,7 @@
 #include <simdjson.h>
 
 #include "api/jaeger.h"
+#include "api/jaeger_filter.h"
 #include "api/jaeger_search.h"
 #include "base/text.h"
 #include "base/url.h"
@@ -97,12 +98,9 @@ Result<void> read_range(const http::Query& query, JaegerQuestion& question) {
 
 Result<JaegerQuestion> read_question(const Call& call, const http::Query& query) {
     JaegerQuestion question;
-    if (!query_parameter(query, "filter", "filter").empty())
-        return fail(ErrorCode::kUnsupported,
-                    "query.filter is not available in this version: use the flat parameters, or "
-                    "TraceQL at /api/search");
     question.service = query_parameter(query, "serviceName", "service_name");
-    question.operation = query_parameter(query, "operationName", "operation_name");
+    question.operation = parameter(query, {"query.operationName", "query.operation_name",
+                                           "query.spanName", "query.span_name"});
     const std::string_view tags = query_parameter(query, "attributes", "attributes");
     if (!tags.empty()) {
         TRY_ASSIGN(question.tags, parse_tags_json("query.attributes", tags));
@@ -115,6 +113,16 @@ Result<JaegerQuestion> read_question(const Call& call, const http::Query& query)
         query, {"query.searchDepth", "query.search_depth", "query.num_traces", "query.numTraces"});
     TRY(question.set_limit({"query.searchDepth", depth}, call.context.options.limits.traces_max));
     TRY(flag_parameter("query.rawTraces", query_parameter(query, "rawTraces", "raw_traces")));
+    const std::string_view filter = query_parameter(query, "filter", "filter");
+    if (filter.empty()) return question;
+    const bool has_others = !question.service.empty() || !question.operation.empty() ||
+                            !question.tags.empty() || question.duration_min_ns ||
+                            question.duration_max_ns;
+    if (has_others)
+        return fail(ErrorCode::kInvalidArgument,
+                    "query.filter stands alone: write service, name, duration and attributes as "
+                    "parts of it");
+    TRY_ASSIGN(question.filter, parse_jaeger_filter(filter));
     return question;
 }
 

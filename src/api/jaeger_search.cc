@@ -117,6 +117,7 @@ store::SearchRequest JaegerQuestion::request(const Call& call) const {
                                          Value::of_duration(*duration_max_ns)));
     for (const auto& [key, value] : tags)
         all.push_back(tag_predicate(key, value));
+    if (filter) all.push_back(Predicate::any_of({*filter}));
     store::SearchRequest request;
     request.range = range;
     request.where = all.empty() ? Predicate::everything() : Predicate::all_of(std::move(all));

@@ -25,6 +25,7 @@ struct JaegerQuestion {
     std::vector<std::pair<std::string, std::string>> tags;
     std::optional<int64_t> duration_min_ns;
     std::optional<int64_t> duration_max_ns;
+    std::optional<store::Predicate> filter;  // instead of the above
     store::TimeRange range;
     uint32_t limit = kLimitDefault;
 

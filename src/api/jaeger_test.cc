@@ -242,6 +242,79 @@ TEST_CASE("v3 lists, reads and searches with either spelling") {
     }
 }
 
+TEST_CASE("structured filters of Jaeger's v3 search") {
+    TestServer server({kShopTrace, kLaterTrace});
+    const auto ask = [&](std::string_view filter, std::string_view more = "") {
+        std::string target =
+            "/api/v3/trace-summaries?query.startTimeMin=2025-11-22T00:00:00Z&"
+            "query.startTimeMax=2025-11-23T00:00:00Z&query.filter=";
+        append_percent_encoded(target, filter);
+        return server.get(target + std::string(more));
+    };
+    const auto found = [&](std::string_view filter) {
+        const Reply reply = ask(filter);
+        CAPTURE(reply.body);
+        CHECK(reply.status == 200);
+        return std::string(reply.has("0abc") ? "shop " : "") + (reply.has("0def") ? "later " : "");
+    };
+    const std::vector<std::pair<std::string, std::string>> cases = {
+        {R"({"op":"eq","args":[{"attr":{"key":"rows","level":"span"}},{"scalar":{"value":"3"}}]})",
+         "shop "},
+        {R"({"op":"eq","args":[{"attr":{"key":"rows"}},{"scalar":{"value":"3","type":"string"}}]})",
+         ""},
+        {R"({"op":"lt","args":[{"scalar":{"value":"2"}},{"attr":{"key":"rows"}}]})", "shop "},
+        {R"({"op":"eq","args":[{"field":{"name":"service","level":"resource"}},)"
+         R"({"scalar":{"value":"front"}}]})",
+         "shop later "},
+        {R"({"op":"gte","args":[{"field":{"name":"duration","level":"span"}},)"
+         R"({"scalar":{"value":"1.5s"}}]})",
+         "shop "},
+        {R"({"op":"eq","args":[{"field":{"name":"status","level":"span"}},)"
+         R"({"scalar":{"value":"ERROR"}}]})",
+         "shop "},
+        {R"({"op":"ne","args":[{"attr":{"key":"text"}},{"scalar":{"value":"other"}}]})", "shop "},
+        {R"({"op":"not","args":[{"call":{"op":"exists","args":[{"attr":{"key":"host.name"}}]}}]})",
+         "shop later "},
+        {R"({"op":"in","args":[{"field":{"name":"name","level":"span"}},)"
+         R"({"list":{"values":["GET /later","none"]}}]})",
+         "later "},
+        {R"({"op":"regex","args":[{"field":{"name":"name","level":"span"}},)"
+         R"({"scalar":{"value":"LEC"}}]})",
+         "shop "},
+        {R"({"op":"and","args":[{"call":{"op":"eq","args":[{"attr":{"key":"why","level":"event"}},)"
+         R"({"scalar":{"value":"because"}}]}},{"call":{"op":"eq","args":[)"
+         R"({"field":{"name":"kind","level":"span"}},{"scalar":{"value":"server"}}]}}]})",
+         "shop "},
+        {R"({"op":"some","args":[{"nested":{"level":"event"}},{"call":{"op":"and","args":[)"
+         R"({"call":{"op":"eq","args":[{"field":{"name":"name","level":"event"}},)"
+         R"({"scalar":{"value":"boom"}}]}},{"call":{"op":"eq","args":[)"
+         R"({"attr":{"key":"why","level":"event"}},{"scalar":{"value":"no"}}]}}]}}]})",
+         ""},
+    };
+    for (const auto& [filter, traces] : cases) {
+        CAPTURE(filter);
+        CHECK(found(filter) == traces);
+    }
+    for (const std::string_view bad :
+         {"[", "{}", R"({"op":"eq","args":[]})",
+          R"({"op":"near","args":[{"attr":{"key":"a"}},)"
+          R"({"scalar":{"value":"1"}}]})",
+          R"({"op":"eq","args":[{"attr":{"key":"a"}},{"attr":{"key":"b"}}]})",
+          R"({"op":"eq","args":[{"field":{"name":"nothing","level":"span"}},)"
+          R"({"scalar":{"value":"1"}}]})",
+          R"({"op":"gt","args":[{"field":{"name":"kind","level":"span"}},)"
+          R"({"scalar":{"value":"server"}}]})",
+          R"({"op":"regex","args":[{"attr":{"key":"a"}},{"scalar":{"value":"("}}]})"}) {
+        CAPTURE(bad);
+        CHECK(ask(bad).status == 400);
+    }
+    CHECK(ask(cases[0].first, "&query.serviceName=front").status == 400);
+    std::string deep = "{}";
+    for (int i = 0; i < 200; ++i)
+        deep = R"({"op":"not","args":[{"call":)" + deep + "}]}";
+    CHECK(ask(deep).status == 400);
+}
+
 TEST_CASE("dependencies are the calls between services") {
     TestServer server({kShopTrace, kLaterTrace});
     const Reply reply = server.get("/api/dependencies?endTs=1763820000000&lookback=86400000");
