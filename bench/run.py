@@ -16,6 +16,7 @@ import re
 import shutil
 import socket
 import statistics
+import struct
 import subprocess
 import sys
 import tempfile
@@ -24,7 +25,7 @@ import urllib.parse
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, os.path.join(ROOT, "test", "system"))
-from spanloom_server import Server  # noqa: E402
+from spanloom_server import Server, varint  # noqa: E402
 
 CACHE = os.path.join(ROOT, ".cache", "bench")
 DUMPED_MAX = 2_000_000  # more than this is generated while it is sent: a dump takes 500 bytes a span
@@ -158,6 +159,74 @@ def timed(server, path, times=21):
     return statistics.median(took[1:]), took[0]
 
 
+def stream_first_ms(port, query, window, times=11):
+    """Milliseconds from asking tempopb.StreamingQuerier/Search to its first message: the median of warm repetitions."""
+    def frame(kind, flags, payload):
+        return struct.pack(">I", len(payload))[1:] + bytes([kind, flags]) + struct.pack(">I", 0 if kind == 4 else 1) + payload
+
+    def number(field, value):
+        return varint(field << 3) + varint(value)
+
+    path = b"/tempopb.StreamingQuerier/Search"
+    fields = ((b":method", b"POST"), (b":scheme", b"http"), (b":path", path), (b":authority", b"localhost"), (b"content-type", b"application/grpc"), (b"te", b"trailers"))
+    block = b"".join(b"\0" + bytes([len(k)]) + k + bytes([len(v)]) + v for k, v in fields)
+    message = number(4, window["limit"]) + number(5, window["start"]) + number(6, window["end"]) + varint(8 << 3 | 2) + varint(len(query)) + query.encode()
+    opening = (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + frame(4, 0, b"") + frame(1, 4, block) + frame(0, 1, b"\0" + struct.pack(">I", len(message)) + message))
+    took = []
+    for _ in range(times):
+        with socket.create_connection(("127.0.0.1", port), timeout=60) as connection:
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            started, buffer, first_ms = time.perf_counter(), b"", None
+            connection.sendall(opening)
+            while first_ms is None:
+                part = connection.recv(1 << 16)
+                if not part:
+                    raise RuntimeError("the stream ended before its first message")
+                buffer += part
+                while len(buffer) >= 9 and len(buffer) >= 9 + int.from_bytes(buffer[:3], "big"):
+                    size, kind, flags = int.from_bytes(buffer[:3], "big"), buffer[3], buffer[4]
+                    buffer = buffer[9 + size:]
+                    if kind == 0:
+                        first_ms = (time.perf_counter() - started) * 1000
+                        break
+                    if kind in (3, 7) or kind == 1 and flags & 1:
+                        raise RuntimeError("the stream was refused")
+            took.append(first_ms)
+    return statistics.median(took[1:])
+
+
+def language_cases(window):
+    """TraceQL: name, path, repetitions. The load is spread over the hour before it was sent."""
+    hour = {"start": window["end"] - 3660, "end": window["end"]}
+
+    def search(q):
+        return "/api/search?" + urllib.parse.urlencode({"q": q, **window})
+
+    def series(q):
+        return "/api/metrics/query_range?" + urllib.parse.urlencode({"q": q, **hour})
+
+    def whole(q):
+        return "/api/metrics/query?" + urllib.parse.urlencode({"q": q, **hour})
+
+    def tags(path):
+        return path + "?" + urllib.parse.urlencode(hour)
+
+    return [("attribute filter, newest 20", search("{ span.http.response.status_code = 500 }"), 21),
+            ("{ } >> errors, newest 20", search("{ } >> { status = error }"), 21),
+            ("server >> client errors, newest 20", search("{ kind = server } >> { kind = client && status = error }"), 21),
+            ("count() > 100, newest 20", search("{ } | count() > 100"), 11),
+            ("{ } >> errors, counted", whole("{ } >> { status = error } | count_over_time()"), 5),
+            ("server >> client errors, counted", whole("{ kind = server } >> { kind = client && status = error } | count_over_time()"), 5),
+            ("rate() by service", series("{ } | rate() by(resource.service.name)"), 11),
+            ("error rate() by service", series("{ status = error } | rate() by(resource.service.name)"), 11),
+            ("quantiles by name", series("{ } | quantile_over_time(duration, .5, .95, .99) by(name)"), 11),
+            ("compare(errors), 1 h", whole("{ } | compare({ status = error })"), 5),
+            ("compare(errors) of roots, 1 h, in steps", series("{ nestedSetParent < 0 && true } | compare({ status = error }, 10)"), 5),
+            ("tag names", tags("/api/v2/search/tags"), 21),
+            ("tag values", tags("/api/v2/search/tag/resource.service.name/values"), 21),
+            ("tag values of a span's attribute", tags("/api/v2/search/tag/span.http.route/values"), 21)]
+
+
 def load(server, options):
     """Sends the spans; what the generator says of them (needle_trace_id)."""
     binary = loadgen()
@@ -217,6 +286,12 @@ def query(options):
             warm, first = timed(server, target)
             result[re.sub(r"\W+", "_", name).strip("_") + "_ms"] = round(warm, 2)
             rows.append((name, f"{warm:8.2f} ms warm   {first:8.2f} ms first"))
+        for name, target, times in language_cases(window):
+            warm, first = timed(server, target, times)
+            result["traceql_" + re.sub(r"\W+", "_", name.replace(">>", "over")).strip("_") + "_ms"] = round(warm, 2)
+            rows.append((name, f"{warm:8.2f} ms warm   {first:8.2f} ms first"))
+        result["traceql_first_of_a_stream_ms"] = round(stream_first_ms(server.ports["http"], "{ status = error }", window), 2)
+        rows.append(("{ status = error }, first message of a stream", f"{result['traceql_first_of_a_stream_ms']:8.2f} ms warm"))
         server.kill()
         started = time.time()
         server.start()
