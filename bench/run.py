@@ -196,8 +196,8 @@ def stream_first_ms(port, query, window, times=11):
 
 
 def language_cases(window):
-    """TraceQL: name, path, repetitions. The load is spread over the hour before it was sent."""
-    hour = {"start": window["end"] - 3660, "end": window["end"]}
+    """TraceQL: name, path, repetitions. The load is spread over the hour before it was sent, which takes minutes."""
+    hour = {"start": window["end"] - 4200, "end": window["end"]}
 
     def search(q):
         return "/api/search?" + urllib.parse.urlencode({"q": q, **window})

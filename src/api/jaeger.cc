@@ -230,13 +230,11 @@ Result<http::Response> archive(Call& call) {
     if (!cached && cached.error().code == ErrorCode::kNotFound)
         return fail(ErrorCode::kNotFound, "trace not found");
     if (!cached) return tl::unexpected(cached.error());
-    http::Response response =
-        error_reply(Family::kJaeger,
-                    {ErrorCode::kUnsupported,
-                     "there is no archive storage: traces are kept by the retention rules", 0},
-                    call.request_id);
-    response.status = 501;
-    return response;
+    constexpr int kNotImplemented = 501;
+    return error_reply(Family::kJaeger,
+                       {ErrorCode::kUnsupported,
+                        "there is no archive storage: traces are kept by the retention rules", 0},
+                       call.request_id, kNotImplemented);
 }
 
 }  // namespace

@@ -65,7 +65,8 @@ class Router {
     std::vector<Route> routes_;
 };
 
-// An error in the form of the family's clients.
-http::Response error_reply(Family family, const Error& error, uint64_t request_id);
+// An error in the form of the family's clients. The HTTP status follows from its code unless given.
+http::Response error_reply(Family family, const Error& error, uint64_t request_id,
+                           int status = 0);
 
 }  // namespace spanloom::api
