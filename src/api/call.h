@@ -16,6 +16,7 @@
 #include "http/message.h"
 #include "rollup/operation_rollup.h"
 #include "store/search.h"
+#include "traceql/shared_traces.h"
 
 namespace spanloom::api {
 
@@ -28,6 +29,7 @@ struct Context {
     TraceCache traces;
     RollupCache rollups;
     ValueCache values;
+    traceql::SharedTraceCache shared_traces;
     // Shared with the gauge that shows it, which may outlive the handler.
     std::shared_ptr<std::atomic<uint32_t>> waiting = std::make_shared<std::atomic<uint32_t>>(0);
     std::atomic<uint64_t> next_request_id = 1;

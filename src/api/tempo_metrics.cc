@@ -205,6 +205,7 @@ Result<traceql::MetricsAnswer> tempo_metrics(const Call& call,
     options.memory_bytes_max = call.context.options.limits.memory_bytes_max;
     options.executor = call.context.options.helpers;
     options.helpers = call.context.options.limits.helpers;
+    options.shared_traces = &call.context.shared_traces;
     return traceql::query_metrics(*query, call.segments(), options, call.context.options.clock);
 }
 

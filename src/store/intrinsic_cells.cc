@@ -1,5 +1,6 @@
 #include "store/intrinsic_cells.h"
 
+#include <array>
 #include <algorithm>
 
 #include "base/text.h"
@@ -130,10 +131,46 @@ Result<int64_t> IntrinsicCells::number(GroupReader& group, const ColumnBlock& bl
     }
 }
 
+// Kinds and statuses: few numbers, each of which is tested once; rows without one have 0.
+void IntrinsicCells::test_enumeration(const ColumnBlock& block, const ValueTest& test,
+                                      RowBitmap& hit) const {
+    constexpr size_t kNumbers = 6;
+    const int64_t largest = intrinsic_ == Intrinsic::kStatus ? 2 : 5;
+    std::array<bool, kNumbers> passes{};
+    for (int64_t number = 0; number <= largest; ++number)
+        passes[static_cast<size_t>(number)] = test.on_integer(kind_of(intrinsic_), number);
+    const auto passes_at = [&](size_t position) {
+        const int64_t number = block.integers[position];
+        return passes[static_cast<size_t>(number >= 0 && number <= largest ? number : 0)];
+    };
+    if (block.dense) {
+        const size_t rows = std::min<size_t>(hit.rows(), block.integers.size());
+        for (size_t row = 0; row < rows; ++row) {
+            if (passes_at(row)) hit.set(static_cast<uint32_t>(row));
+        }
+        return;
+    }
+    RowBitmap without = passes[0] ? RowBitmap::all(hit.rows()) : RowBitmap(hit.rows());
+    if (passes[0]) {
+        RowBitmap with(hit.rows());
+        for (const uint32_t row : block.rows)
+            with.set(row);
+        without.subtract(with);
+    }
+    hit |= without;
+    for (size_t i = 0; i < block.rows.size(); ++i) {
+        if (passes_at(i)) hit.set(block.rows[i]);
+    }
+}
+
 Result<void> IntrinsicCells::test_numbers(GroupReader& group, const ColumnBlock& block,
                                           const ValueTest& test, const RowBitmap* among,
                                           RowBitmap& hit) const {
     const ValueKind kind = kind_of(intrinsic_);
+    if (intrinsic_ == Intrinsic::kStatus || intrinsic_ == Intrinsic::kKind) {
+        test_enumeration(block, test, hit);
+        return {};
+    }
     // Durations need the starts only where they wrap, which none of an honest sender do.
     const bool is_plain =
         block.dense && (intrinsic_ != Intrinsic::kDuration || !any_negative(block.integers));

@@ -21,6 +21,7 @@ class IntrinsicCells {
 
   private:
     Result<int64_t> number(GroupReader& group, const ColumnBlock& block, uint32_t row) const;
+    void test_enumeration(const ColumnBlock& block, const ValueTest& test, RowBitmap& hit) const;
     Result<void> test_numbers(GroupReader& group, const ColumnBlock& block, const ValueTest& test,
                               const RowBitmap* among, RowBitmap& hit) const;
     void test_ids(const ColumnBlock& block, const ValueTest& test, const RowBitmap* among,

@@ -17,6 +17,14 @@ struct FoundTrace {
     TraceId trace_id;
     uint64_t start_ns = 0;  // of the earliest span, in whichever segment
     std::shared_ptr<const std::vector<FragmentPlace>> places;
+
+    // At most so many spans: some may have been sent twice.
+    uint64_t rows() const {
+        uint64_t sum = 0;
+        for (const FragmentPlace& place : *places)
+            sum += place.fragment.rows;
+        return sum;
+    }
 };
 
 // Traces of a set of segments, each once, newest first: those in the request's range with a span

@@ -15,6 +15,8 @@
 // What a query is asked with and what it answers: lists of traces, or time series.
 namespace spanloom::traceql {
 
+class SharedTraceCache;
+
 struct QueryStats : store::ScanStats {
     uint64_t traces = 0;  // looked at as wholes
 };
@@ -118,6 +120,7 @@ struct MetricsOptions {
     // Pieces of the store are shared out among the caller's thread and so many helpers.
     Executor* executor = nullptr;
     uint32_t helpers = 0;
+    SharedTraceCache* shared_traces = nullptr;  // of earlier questions; may be left out
     bool explain = false;
     // kTraces: every trace is put together even where columns alone could tell, which must not
     // change the answer. For tests.

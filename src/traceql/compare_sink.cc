@@ -29,6 +29,10 @@ using store::ValueKind;
 constexpr size_t kTopDefault = 10;
 // Values of one attribute that are told apart; an attribute with more tells nothing anyway.
 constexpr size_t kValuesMax = 20'000;
+// Those of the baseline are told apart up to here: beyond it most values are rare, the most frequent
+// ones say little, and counting all of them would take most of the time. Of the selection, which is
+// small, they are always counted.
+constexpr size_t kCrowd = 2'000;
 constexpr uint32_t kUnknown = UINT32_MAX - 1;
 
 std::string name_of(Scope scope, std::string_view key) {
@@ -254,6 +258,8 @@ Result<void> CompareSink::count_group(SegmentReader& reader, GroupReader& group,
 void CompareSink::count_codes(ColumnState& state, const ColumnKey& key, const ColumnBlock& block,
                               const Counting& counting) {
     Attribute& attribute = *state.attribute;
+    attribute.is_crowded = attribute.is_crowded || attribute.values.size() > kCrowd;
+    if (attribute.is_crowded) return count_selected(state, key, block, counting);
     const bool is_known = state.owner != nullptr && state.owner == block.owner &&
                           state.strings.data() == block.strings.data() &&
                           state.strings.size() == block.strings.size();
@@ -303,6 +309,42 @@ void CompareSink::count_codes(ColumnState& state, const ColumnKey& key, const Co
     }
 }
 
+void CompareSink::count_totals(Attribute& attribute, const ColumnBlock& block,
+                               const Counting& counting) {
+    if (!counting.is_plain()) {
+        counting.each(block, [&](uint32_t row, uint32_t) {
+            count_slot(attribute.totals, counting.slot(row), counting.weight(row));
+        });
+        return;
+    }
+    std::array<uint32_t, 2> totals{};
+    counting.each(block, [&](uint32_t row, uint32_t) {
+        ++totals[counting.is_selected(row) ? 1 : 0];
+    });
+    for (uint32_t selected = 0; selected < 2; ++selected) {
+        if (totals[selected] != 0)
+            count_slot(attribute.totals, 2 * counting.interval + selected, totals[selected]);
+    }
+}
+
+// Of the baseline only how many have a value at all.
+void CompareSink::count_selected(ColumnState& state, const ColumnKey& key,
+                                 const ColumnBlock& block, const Counting& counting) {
+    Attribute& attribute = *state.attribute;
+    count_totals(attribute, block, counting);
+    if (counting.selected == nullptr) return;
+    counting.selected->for_each([&](uint32_t row) {
+        const auto position = store::position_of(block, row);
+        if (!position || *position >= block.size()) return;
+        const uint32_t number = value_number(attribute, store::value_at(key, block, *position));
+        if (number == kTooMany) {
+            ++attribute.overflowed;
+        } else {
+            count_slot(attribute.counts[number], counting.slot(row), counting.weight(row));
+        }
+    });
+}
+
 void CompareSink::count_one(Attribute& attribute, uint32_t number, uint32_t slot, double weight) {
     count_slot(attribute.totals, slot, weight);
     if (number == kTooMany) {
@@ -315,6 +357,8 @@ void CompareSink::count_one(Attribute& attribute, uint32_t number, uint32_t slot
 void CompareSink::count_values(ColumnState& state, const ColumnKey& key, const ColumnBlock& block,
                                const Counting& counting) {
     Attribute& attribute = *state.attribute;
+    attribute.is_crowded = attribute.is_crowded || attribute.values.size() > kCrowd;
+    if (attribute.is_crowded) return count_selected(state, key, block, counting);
     Value last;
     uint32_t last_number = kUnknown;
     counting.each(block, [&](uint32_t row, uint32_t position) {
@@ -454,6 +498,7 @@ void CompareSink::add(const CompareSink& other) {
         Attribute& attribute = attributes_[name];
         join(attribute.totals, theirs.totals);
         attribute.overflowed += theirs.overflowed;
+        attribute.is_crowded = attribute.is_crowded || theirs.is_crowded;
         for (size_t i = 0; i < theirs.values.size(); ++i) {
             const uint32_t number = value_number(attribute, theirs.values[i]);
             if (number == kTooMany) {
@@ -497,7 +542,8 @@ void CompareSink::add_series(const std::string& name, const Attribute& attribute
         };
         if (sum(attribute.totals) == 0) continue;
         std::vector<uint32_t> order;
-        for (uint32_t i = 0; i < attribute.counts.size(); ++i) {
+        const bool is_told_apart = of_selection || !attribute.is_crowded;
+        for (uint32_t i = 0; is_told_apart && i < attribute.counts.size(); ++i) {
             if (sum(attribute.counts[i]) > 0) order.push_back(i);
         }
         std::sort(order.begin(), order.end(), [&](uint32_t a, uint32_t b) {
@@ -506,7 +552,7 @@ void CompareSink::add_series(const std::string& name, const Attribute& attribute
             return left != right ? left > right
                                  : store::value_before(attribute.values[a], attribute.values[b]);
         });
-        if (order.size() > top || attribute.overflowed != 0)
+        if (order.size() > top || attribute.overflowed != 0 || !is_told_apart)
             series(type, {{"__meta_error", Value::of_string("__too_many_values__")}, {name, nil}},
                    std::vector<double>(grid_.intervals, 0));
         for (size_t i = 0; i < std::min(top, order.size()); ++i)

@@ -57,6 +57,8 @@ class CompareSink final : public SpanSink {
         std::vector<Counts> counts;
         Counts totals;
         uint64_t overflowed = 0;
+        // It has so many values that those of the baseline are not told apart.
+        bool is_crowded = false;
     };
     // What was found out about one column (or the scopes) of the segment.
     struct ColumnState {
@@ -85,6 +87,10 @@ class CompareSink final : public SpanSink {
                                  const Counting& counting);
     const std::vector<std::pair<Attribute*, uint32_t>>& resource(const store::Segment& segment,
                                                                  uint32_t index);
+    void count_totals(Attribute& attribute, const store::ColumnBlock& block,
+                      const Counting& counting);
+    void count_selected(ColumnState& state, const store::ColumnKey& key,
+                        const store::ColumnBlock& block, const Counting& counting);
     void count_one(Attribute& attribute, uint32_t number, uint32_t slot, double weight);
     Result<void> count_group(store::SegmentReader& reader, store::GroupReader& group,
                              const Counting& counting);

@@ -88,12 +88,12 @@ class TraceSearch {
                 answer_.next = SearchCursor(last);
                 return;
             }
-            if (is_whole_) {
+            if (is_whole_ && trace->rows() >= plan_.spans_min) {
                 ++answer_.stats.traces;
                 rows_->load(*trace);
                 std::vector<SpansetState> sets = pipeline_.run(*rows_);
                 if (!sets.empty() && !answer(stream, *trace, sets, Value::nil())) return;
-            } else if (!answer(stream, *trace, {}, Value::nil())) {
+            } else if (!is_whole_ && !answer(stream, *trace, {}, Value::nil())) {
                 return;
             }
             last = {trace->start_ns, trace->trace_id};
@@ -129,6 +129,7 @@ class TraceSearch {
         bool has_more = false;
         while (auto trace = stream.next()) {
             if (stream.is_interrupted()) break;
+            if (trace->rows() < plan_.spans_min) continue;
             ++answer_.stats.traces;
             rows_->load(*trace);
             std::vector<SpansetState> sets = pipeline_.run(*rows_);

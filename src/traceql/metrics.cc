@@ -163,12 +163,14 @@ class MetricsQuery {
                    store::CompiledPredicate::compile(question.selected()));
         const store::ScanScope scope = scope_of(request);
         const bool is_forest = question.way() == SpanQuestion::Way::kForest;
-        Result<TraceSet> found = is_forest ? traces_in_parts(segments_, scope)
-                                           : traces_with_equal_spans(segments_, scope);
-        if (!found) note_partial(found.error().message);
-        const TraceSet shared = found ? std::move(*found) : TraceSet();
+        const auto which = is_forest ? SharedTraces::Which::kInParts
+                                     : SharedTraces::Which::kWithEqualSpans;
+        SharedTraceCache own;
+        SharedTraceCache& cache =
+            options_.shared_traces != nullptr ? *options_.shared_traces : own;
+        TRY_ASSIGN(const auto shared, cache.find(segments_, scope, which));
         const SpanScan scan{question, candidates, selected,
-                            request,  shared,     [this] { return is_interrupted(); }};
+                            request,  *shared,    [this] { return is_interrupted(); }};
         const std::vector<Piece> pieces = pieces_of(segments_, request.range);
         std::vector<SegmentRead> reads;
         for (const auto& segment : segments_)
@@ -189,12 +191,7 @@ class MetricsQuery {
                 waiting.erase(waiting.begin());
             }
         });
-        std::vector<std::unique_ptr<store::SearchSegment>> opened;
-        for (const auto& segment : segments_)
-            opened.push_back(std::make_unique<store::SearchSegment>(segment, candidates, request));
-        TRY(count_shared(question, opened, shared, total));
-        for (size_t i = 0; i < opened.size(); ++i)
-            reads[i].add(*opened[i]);
+        TRY(count_shared(scan, scope, *shared, reads, total, make));
         store::ScanStats stats;
         stats.segments = static_cast<uint32_t>(segments_.size());
         for (const SegmentRead& read : reads) {
@@ -217,37 +214,70 @@ class MetricsQuery {
         if (!outcome.reason.empty()) note_partial(outcome.reason);
     }
 
-    template <typename Counter>
-    Result<void> count_shared(const SpanQuestion& question,
-                              const std::vector<std::unique_ptr<store::SearchSegment>>& opened,
-                              const TraceSet& shared, Counter& total) {
-        if (shared.empty()) return {};
-        // In the order in which segments keep them, so that row groups are read once.
-        std::vector<store::FoundTrace> traces;
-        for (const TraceId& id : shared) {
-            auto places = std::make_shared<std::vector<store::FragmentPlace>>();
-            uint64_t start_ns = UINT64_MAX;
-            for (const auto& segment : opened) {
-                TRY_ASSIGN(const auto fragment, segment->segment().find(id));
-                if (!fragment) continue;
-                places->push_back({segment.get(), *fragment});
-                start_ns = std::min(start_ns, fragment->start_ns);
+    // Some hundreds of traces at a time, in several threads; joined in their order.
+    template <typename Counter, typename Make>
+    Result<void> count_shared(const SpanScan& scan, const store::ScanScope& scope,
+                              const SharedTraces& shared, std::vector<SegmentRead>& reads,
+                              Counter& total, Make&& make) {
+        constexpr size_t kAtOnce = 512;
+        const std::vector<SharedTraces::Trace>& traces = shared.traces();
+        std::mutex mutex;
+        std::map<size_t, std::unique_ptr<Counter>> waiting;
+        size_t next = 0;
+        Result<void> outcome;
+        store::share_out(scope, (traces.size() + kAtOnce - 1) / kAtOnce, [&](size_t number) {
+            auto part = make();
+            std::vector<std::unique_ptr<store::SearchSegment>> opened;
+            for (const auto& segment : segments_)
+                opened.push_back(
+                    std::make_unique<store::SearchSegment>(segment, scan.candidates, scan.request));
+            const size_t first = number * kAtOnce;
+            const size_t end = std::min(traces.size(), first + kAtOnce);
+            Result<std::string> done =
+                count_whole(scan.question, opened, shared, {first, end}, part->sink());
+            const std::lock_guard lock(mutex);
+            if (!done) {
+                if (outcome) outcome = tl::unexpected<Error>(done.error());
+            } else if (!done->empty()) {
+                note_partial(*done);
             }
-            traces.push_back({id, start_ns, std::move(places)});
-        }
-        std::sort(traces.begin(), traces.end(), [](const auto& a, const auto& b) {
-            return std::tie(b.start_ns, a.trace_id) < std::tie(a.start_ns, b.trace_id);
+            answer_.stats.traces += end - first;
+            for (size_t i = 0; i < opened.size(); ++i)
+                reads[i].add(*opened[i]);
+            waiting.emplace(number, std::move(part));
+            for (; !waiting.empty() && waiting.begin()->first == next; ++next) {
+                total.add(*waiting.begin()->second);
+                waiting.erase(waiting.begin());
+            }
         });
+        return outcome;
+    }
+
+    // What could not be read.
+    Result<std::string> count_whole(
+        const SpanQuestion& question,
+        const std::vector<std::unique_ptr<store::SearchSegment>>& opened,
+        const SharedTraces& shared, std::pair<size_t, size_t> range, SpanSink& sink) {
+        std::vector<store::SearchSegment*> by_number;
+        for (const store::Segment* segment : shared.segments()) {
+            const auto at = std::find_if(opened.begin(), opened.end(), [&](const auto& one) {
+                return &one->segment() == segment;
+            });
+            by_number.push_back(at->get());
+        }
         TRY_ASSIGN(const std::unique_ptr<StoredRows> rows, StoredRows::make(question.plan()));
         TraceEvaluation evaluation(question);
-        for (const store::FoundTrace& trace : traces) {
+        for (size_t i = range.first; i < range.second; ++i) {
             if (is_interrupted()) break;
-            rows->load(trace);
-            if (!evaluation.add(*rows, total.sink())) break;
+            const SharedTraces::Trace& trace = shared.traces()[i];
+            auto places = std::make_shared<std::vector<store::FragmentPlace>>();
+            for (const SharedTraces::Part& part : trace.parts)
+                places->push_back({by_number[part.segment], part.fragment});
+            rows->load({trace.parts[0].fragment.trace_id, trace.start_ns, std::move(places)});
+            if (!evaluation.add(*rows, sink)) break;
         }
-        answer_.stats.traces += traces.size();
-        if (!rows->reason().empty()) note_partial(rows->reason());
-        return total.sink().end();
+        TRY(sink.end());
+        return rows->reason();
     }
 
     // Trace by trace: what only whole traces tell.
@@ -261,6 +291,7 @@ class MetricsQuery {
         TraceEvaluation evaluation(question);
         while (const auto trace = stream.next()) {
             if (stream.is_interrupted()) break;
+            if (trace->rows() < question.plan().spans_min) continue;
             ++answer_.stats.traces;
             rows->load(*trace);
             if (!evaluation.add(*rows, total.sink())) break;

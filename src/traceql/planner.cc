@@ -268,6 +268,7 @@ class Planner {
                 }
             } else if (stage.kind == Stage::Kind::kAggregates) {
                 plan_.is_exact = false;
+                plan_.spans_min = std::max(plan_.spans_min, spans_min(*stage.condition));
                 subqueries(*stage.condition);
                 chooses = false;
             } else if (stage.function == FunctionKind::kBy ||
@@ -299,6 +300,26 @@ class Planner {
         both.push_back(std::move(plan_.candidates));
         both.push_back(std::move(predicate));
         plan_.candidates = Predicate::all_of(std::move(both));
+    }
+
+    // `count() > 3`: no set of spans is larger than its trace.
+    static uint32_t spans_min(const Expression& condition) {
+        const Expression* count = &condition.operands[0];
+        const Expression* bound = &condition.operands[1];
+        Operator op = condition.op;
+        if (count->kind == Expression::Kind::kLiteral) {
+            std::swap(count, bound);
+            op = mirrored(op);
+        }
+        const bool is_count = count->kind == Expression::Kind::kAggregate &&
+                              count->aggregate == Aggregate::kCount &&
+                              bound->kind == Expression::Kind::kLiteral &&
+                              bound->literal.kind == ValueKind::kInt;
+        const bool is_lower = op == Operator::kGreater || op == Operator::kGreaterEqual ||
+                              op == Operator::kEqual;
+        if (!is_count || !is_lower) return 0;
+        const int64_t least = std::clamp<int64_t>(bound->literal.integer, 0, INT32_MAX);
+        return static_cast<uint32_t>(op == Operator::kGreater ? least + 1 : least);
     }
 
     // Conditions of what stands inside, whatever it is good for.

@@ -23,6 +23,7 @@ struct Plan {
     // The spans that satisfy `candidates` are exactly those that the stages before a metric leave,
     // and nothing else is asked of them; else each candidate trace must be evaluated.
     bool is_exact = true;
+    uint32_t spans_min = 0;  // traces with fewer spans do not answer it
     std::vector<Condition> conditions;
     // Attributes and intrinsics that the query names and an answer shows with each span.
     std::vector<store::Field> fields;

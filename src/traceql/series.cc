@@ -157,21 +157,39 @@ void ValueSketch::count(uint32_t key, double weight) {
     buckets_[at].weight += weight;
 }
 
-double ValueSketch::quantile(double share) const {
-    std::vector<std::pair<double, double>> sorted = exact_;
+std::vector<double> ValueSketch::quantiles(std::span<const double> shares) const {
+    std::vector<double> found(shares.size(), kNoPoint);
+    const auto find = [&](const auto& sorted, auto&& value_of) {
+        if (sorted.empty()) return;
+        for (size_t i = 0; i < shares.size(); ++i) {
+            // Sums of weights that should meet the share exactly may miss it by a rounding.
+            const double wanted = shares[i] * total_ * (1 - 1e-12);
+            double sum = 0;
+            found[i] = value_of(sorted.back().first);
+            for (const auto& [value, weight] : sorted) {
+                sum += weight;
+                if (sum < wanted) continue;
+                found[i] = value_of(value);
+                break;
+            }
+        }
+    };
+    if (buckets_.empty()) {
+        std::vector<std::pair<double, double>> sorted = exact_;
+        std::sort(sorted.begin(), sorted.end());
+        find(sorted, [](double value) { return value; });
+        return found;
+    }
+    // Buckets are in the order of their values.
+    std::vector<std::pair<uint32_t, double>> sorted;
+    sorted.reserve(used_);
     for (const Bucket& bucket : buckets_) {
-        if (bucket.weight != 0) sorted.emplace_back(middle_of(bucket.key), bucket.weight);
+        if (bucket.weight != 0) sorted.emplace_back(bucket.key, bucket.weight);
     }
-    if (sorted.empty()) return kNoPoint;
-    std::sort(sorted.begin(), sorted.end());
-    // Sums of weights that should meet the share exactly may miss it by a rounding.
-    const double wanted = share * total_ * (1 - 1e-12);
-    double sum = 0;
-    for (const auto& [value, weight] : sorted) {
-        sum += weight;
-        if (sum >= wanted) return value;
-    }
-    return sorted.back().first;
+    std::sort(sorted.begin(), sorted.end(),
+              [](const auto& a, const auto& b) { return a.first < b.first; });
+    find(sorted, [](uint32_t key) { return middle_of(key); });
+    return found;
 }
 
 size_t ValueSketch::memory_bytes() const {
@@ -365,13 +383,17 @@ void SeriesSet::finish_group(const Group& group, std::vector<Series>& out) const
         series.values = std::move(values);
     };
     if (metric_ == Metric::kQuantile) {
-        for (size_t i = 1; i < stage_.arguments.size(); ++i) {
-            const double share = stage_.arguments[i].literal.as_number();
-            std::vector<double> values;
-            for (const ValueSketch& sketch : group.sketches)
-                values.push_back(sketch.quantile(share) * scale_);
-            add(std::move(values), Label{"p", Value::of_double(share)});
+        std::vector<double> shares;
+        for (size_t i = 1; i < stage_.arguments.size(); ++i)
+            shares.push_back(stage_.arguments[i].literal.as_number());
+        std::vector<std::vector<double>> values(shares.size());
+        for (const ValueSketch& sketch : group.sketches) {
+            const std::vector<double> found = sketch.quantiles(shares);
+            for (size_t i = 0; i < shares.size(); ++i)
+                values[i].push_back(found[i] * scale_);
         }
+        for (size_t i = 0; i < shares.size(); ++i)
+            add(std::move(values[i]), Label{"p", Value::of_double(shares[i])});
     } else if (metric_ == Metric::kHistogram) {
         for (const auto& [power, counts] : group.buckets) {
             const double bound =

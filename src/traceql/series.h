@@ -54,8 +54,9 @@ class ValueSketch {
 
     void add(double value, double weight);
     void add(const ValueSketch& other);
-    // The smallest value that at least this share of the weight does not exceed. NaN when empty.
-    double quantile(double share) const;
+    // For each of the shares the smallest value that at least this share of the weight does not
+    // exceed. NaN when empty.
+    std::vector<double> quantiles(std::span<const double> shares) const;
     size_t memory_bytes() const;
 
   private:

@@ -30,7 +30,8 @@ class PieceScan {
         : scan_(scan),
           piece_(piece),
           sink_(sink),
-          segment_(segment, scan.candidates, scan.request) {}
+          segment_(segment, scan.candidates, scan.request),
+          shared_(scan.shared.in(*segment)) {}
 
     PieceOutcome run() {
         const Result<void> done =
@@ -50,17 +51,20 @@ class PieceScan {
 
     std::span<const store::RowGroup> groups() const { return segment_.segment().row_groups(); }
 
+    // The shared traces whose rows end behind this one.
+    auto shared_from(uint32_t row) const {
+        return std::upper_bound(shared_.begin(), shared_.end(), row,
+                                [](uint32_t at, const TraceFragment& fragment) {
+                                    return at < fragment.first_row + fragment.rows;
+                                });
+    }
+
     // Takes out the rows of traces that are counted as wholes.
-    Result<void> leave_unshared(const store::RowGroup& group, RowBitmap& rows) {
-        if (scan_.shared.empty()) return {};
-        TRY_ASSIGN(uint32_t index, segment_.reader().fragment_of_row(group.first_row));
+    void leave_unshared(const store::RowGroup& group, RowBitmap& rows) const {
         const uint32_t end_row = group.first_row + group.rows;
-        for (; index < segment_.segment().fragment_count(); ++index) {
-            TRY_ASSIGN(const TraceFragment fragment, segment_.segment().fragment(index));
-            if (fragment.first_row >= end_row) break;
-            if (scan_.shared.contains(fragment.trace_id)) leave(group, fragment, rows);
-        }
-        return {};
+        for (auto at = shared_from(group.first_row);
+             at != shared_.end() && at->first_row < end_row; ++at)
+            leave(group, *at, rows);
     }
 
     static void leave(const store::RowGroup& group, const TraceFragment& fragment,
@@ -91,7 +95,7 @@ class PieceScan {
             TRY_ASSIGN(const RowBitmap* matches, segment_.matches(i));
             if (!matches->any()) continue;
             RowBitmap rows = *matches;
-            TRY(leave_unshared(meta, rows));
+            leave_unshared(meta, rows);
             const auto group = segment_.reader().group(i);
             if (!selected) {
                 TRY(sink_.add(segment_, *group, rows, nullptr));
@@ -163,7 +167,7 @@ class PieceScan {
             for (; chosen != selected.end() && *chosen < end; ++chosen)
                 of_selection.set(run.from + *chosen - run.first);
             if (!bitmap.any()) continue;
-            TRY(leave_unshared(meta, bitmap));
+            leave_unshared(meta, bitmap);
             for (const TraceFragment& trace : forest.odd())
                 leave(meta, trace, bitmap);
             if (!bitmap.any()) continue;
@@ -175,7 +179,8 @@ class PieceScan {
     }
 
     Result<void> one_by_one(const TraceFragment& trace) {
-        if (scan_.shared.contains(trace.trace_id)) return {};
+        const auto shared = shared_from(trace.first_row);
+        if (shared != shared_.end() && shared->first_row == trace.first_row) return {};
         if (traces_ == nullptr) {
             TRY_ASSIGN(traces_, StoredRows::make(scan_.question.plan()));
             evaluation_.emplace(scan_.question);
@@ -192,6 +197,7 @@ class PieceScan {
     const Piece& piece_;
     SpanSink& sink_;
     store::SearchSegment segment_;
+    std::span<const TraceFragment> shared_;
     std::vector<StoredTest> tests_;
     std::unique_ptr<StoredRows> traces_;  // where ids must tell the parents
     std::optional<TraceEvaluation> evaluation_;

@@ -3,12 +3,12 @@
 #include <functional>
 #include <memory>
 #include <span>
-#include <unordered_set>
 #include <vector>
 
 #include "store/scan.h"
 #include "traceql/explain.h"
 #include "traceql/pipeline.h"
+#include "traceql/shared_traces.h"
 #include "traceql/stored_rows.h"
 
 // Which spans a metric is about, found a piece of the store at a time, without putting traces
@@ -93,7 +93,7 @@ struct SpanScan {
     const store::CompiledPredicate& candidates;
     const store::CompiledPredicate& selected;  // kColumns with a selection
     const store::SearchRequest& request;
-    const std::unordered_set<TraceId>& shared;  // left out
+    const SharedTraces& shared;  // left out
     std::function<bool()> is_interrupted;
 };
 
