@@ -139,9 +139,10 @@ def read_reply(connection):
         data += connection.recv(1 << 16)
     head, body = data.split(b"\r\n\r\n", 1)
     length = int(re.search(rb"content-length: *(\d+)", head, re.IGNORECASE)[1])
+    body = bytearray(body)
     while len(body) < length:
-        body += connection.recv(1 << 16)
-    return int(head.split(b" ", 2)[1]), body
+        body += connection.recv(1 << 18)
+    return int(head.split(b" ", 2)[1]), bytes(body)
 
 
 def timed(server, path, times=21):
@@ -221,7 +222,9 @@ def language_cases(window):
             ("error rate() by service", series("{ status = error } | rate() by(resource.service.name)"), 11),
             ("quantiles by name", series("{ } | quantile_over_time(duration, .5, .95, .99) by(name)"), 11),
             ("compare(errors), 1 h", whole("{ } | compare({ status = error })"), 5),
-            ("compare(errors) of roots, 1 h, in steps", series("{ nestedSetParent < 0 && true } | compare({ status = error }, 10)"), 5),
+            ("compare(errors), 1 h, sampled", whole("{ } | compare({ status = error }) with(sample=true)"), 5),
+            ("compare(errors) of roots, 1 h, in steps, sampled",
+             series("{ nestedSetParent < 0 && true } | compare({ status = error }, 10) with(sample=true)"), 5),
             ("tag names", tags("/api/v2/search/tags"), 21),
             ("tag values", tags("/api/v2/search/tag/resource.service.name/values"), 21),
             ("tag values of a span's attribute", tags("/api/v2/search/tag/span.http.route/values"), 21)]

@@ -175,8 +175,7 @@ Router::Match Router::find(const http::Request& request, Face face) const {
 
 http::Response error_reply(Family family, const Error& error, uint64_t request_id, int status) {
     // A damaged block is our failure; what is understood but not offered is the asker's to change.
-    if (status == 0)
-        status = error.code == ErrorCode::kUnsupported ? 400 : http_status(error.code);
+    if (status == 0) status = error.code == ErrorCode::kUnsupported ? 400 : http_status(error.code);
     http::Response response;
     std::string out;
     JsonWriter json(out);

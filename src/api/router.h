@@ -66,7 +66,6 @@ class Router {
 };
 
 // An error in the form of the family's clients. The HTTP status follows from its code unless given.
-http::Response error_reply(Family family, const Error& error, uint64_t request_id,
-                           int status = 0);
+http::Response error_reply(Family family, const Error& error, uint64_t request_id, int status = 0);
 
 }  // namespace spanloom::api

@@ -1,7 +1,7 @@
 #include "store/intrinsic_cells.h"
 
-#include <array>
 #include <algorithm>
+#include <array>
 
 #include "base/text.h"
 #include "store/predicate_node.h"

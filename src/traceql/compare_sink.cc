@@ -29,9 +29,9 @@ using store::ValueKind;
 constexpr size_t kTopDefault = 10;
 // Values of one attribute that are told apart; an attribute with more tells nothing anyway.
 constexpr size_t kValuesMax = 20'000;
-// Those of the baseline are told apart up to here: beyond it most values are rare, the most frequent
-// ones say little, and counting all of them would take most of the time. Of the selection, which is
-// small, they are always counted.
+// Those of the baseline are told apart up to here: beyond it most values are rare, the most
+// frequent ones say little, and counting all of them would take most of the time. Of the selection,
+// which is small, they are always counted.
 constexpr size_t kCrowd = 2'000;
 constexpr uint32_t kUnknown = UINT32_MAX - 1;
 
@@ -84,9 +84,9 @@ struct CompareSink::Counting {
     }
 };
 
-CompareSink::CompareSink(const Stage& stage, const Grid& grid, bool is_weighted,
+CompareSink::CompareSink(const Stage& stage, const Grid& grid, bool is_weighted, double scale,
                          MemoryShare& memory)
-    : stage_(stage), grid_(grid), is_weighted_(is_weighted), memory_(memory) {
+    : stage_(stage), grid_(grid), is_weighted_(is_weighted), scale_(scale), memory_(memory) {
     if (stage.arguments.size() != 3) return;
     start_ns_ = static_cast<uint64_t>(stage.arguments[1].literal.integer);
     end_ns_ = static_cast<uint64_t>(stage.arguments[2].literal.integer);
@@ -318,9 +318,8 @@ void CompareSink::count_totals(Attribute& attribute, const ColumnBlock& block,
         return;
     }
     std::array<uint32_t, 2> totals{};
-    counting.each(block, [&](uint32_t row, uint32_t) {
-        ++totals[counting.is_selected(row) ? 1 : 0];
-    });
+    counting.each(block,
+                  [&](uint32_t row, uint32_t) { ++totals[counting.is_selected(row) ? 1 : 0]; });
     for (uint32_t selected = 0; selected < 2; ++selected) {
         if (totals[selected] != 0)
             count_slot(attribute.totals, 2 * counting.interval + selected, totals[selected]);
@@ -328,8 +327,8 @@ void CompareSink::count_totals(Attribute& attribute, const ColumnBlock& block,
 }
 
 // Of the baseline only how many have a value at all.
-void CompareSink::count_selected(ColumnState& state, const ColumnKey& key,
-                                 const ColumnBlock& block, const Counting& counting) {
+void CompareSink::count_selected(ColumnState& state, const ColumnKey& key, const ColumnBlock& block,
+                                 const Counting& counting) {
     Attribute& attribute = *state.attribute;
     count_totals(attribute, block, counting);
     if (counting.selected == nullptr) return;
@@ -515,7 +514,7 @@ void CompareSink::add(const CompareSink& other) {
 std::vector<double> CompareSink::values_of(const Counts& counts, bool of_selection) const {
     std::vector<double> values(grid_.intervals, 0);
     for (const auto& [slot, weight] : counts.slots) {
-        if ((slot % 2 != 0) == of_selection) values[slot / 2] += weight;
+        if ((slot % 2 != 0) == of_selection) values[slot / 2] += weight * scale_;
     }
     return values;
 }
@@ -563,10 +562,17 @@ void CompareSink::add_series(const std::string& name, const Attribute& attribute
     }
 }
 
-std::vector<Series> CompareSink::finish() const {
+std::vector<Series> CompareSink::finish(const Sharing& share) const {
+    std::vector<const std::pair<const std::string, Attribute>*> all;
+    for (const auto& one : attributes_)
+        all.push_back(&one);
+    std::vector<std::vector<Series>> finished(all.size());
+    share(all.size(), [&](size_t i) { add_series(all[i]->first, all[i]->second, finished[i]); });
     std::vector<Series> out;
-    for (const auto& [name, attribute] : attributes_)
-        add_series(name, attribute, out);
+    for (std::vector<Series>& of_attribute : finished) {
+        for (Series& one : of_attribute)
+            out.push_back(std::move(one));
+    }
     return out;
 }
 

@@ -17,7 +17,9 @@ namespace spanloom::traceql {
 class CompareSink final : public SpanSink {
   public:
     // `stage`, `grid` and `memory` outlive it.
-    CompareSink(const Stage& stage, const Grid& grid, bool is_weighted, MemoryShare& memory);
+    // Each span that is added stands for `scale`.
+    CompareSink(const Stage& stage, const Grid& grid, bool is_weighted, double scale,
+                MemoryShare& memory);
     ~CompareSink() override;
 
     Result<void> add(store::SearchSegment& segment, store::GroupReader& group,
@@ -33,7 +35,7 @@ class CompareSink final : public SpanSink {
     bool is_full() const { return is_full_; }
     bool is_sampled() const { return is_sampled_; }
     // For each attribute its most frequent values, of the baseline and of the selection.
-    std::vector<Series> finish() const;
+    std::vector<Series> finish(const Sharing& share) const;
 
   private:
     struct Row {
@@ -101,6 +103,7 @@ class CompareSink final : public SpanSink {
     const Stage& stage_;
     const Grid& grid_;
     bool is_weighted_;
+    double scale_;
     uint64_t start_ns_ = 0;  // where the selection is limited in time
     uint64_t end_ns_ = UINT64_MAX;
     MemoryShare& memory_;

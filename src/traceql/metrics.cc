@@ -21,6 +21,7 @@ namespace spanloom::traceql {
 namespace {
 
 using store::Value;
+using store::ValueKind;
 
 // Counts one metric.
 class SeriesCounter {
@@ -38,7 +39,7 @@ class SeriesCounter {
     }
     bool is_full() const { return set_.is_full(); }
     bool is_sampled() const { return is_sampled_ || sink_.is_sampled(); }
-    std::vector<Series> finish() const { return set_.finish(); }
+    std::vector<Series> finish(const Sharing& share) const { return set_.finish(share); }
 
   private:
     SeriesSet set_;
@@ -66,6 +67,7 @@ class MetricsQuery {
                                        : exemplars->integer;
             exemplars_ = static_cast<uint32_t>(std::clamp<int64_t>(wanted, 0, kExemplarsMax));
         }
+        if (const Value* sample = query.hint("sample")) sample_hint_ = *sample;
         if (options.explain) answer_.explanation.emplace();
     }
 
@@ -116,17 +118,19 @@ class MetricsQuery {
         const SpanQuestion question(all.first(metric), is_compare ? &*counted.selection : nullptr);
         MemoryShare memory(options_.memory_bytes_max);
         std::vector<Series> series;
+        const double sample = is_compare ? sample_of(question) : 1;
         if (is_compare) {
             const auto make = [&] {
-                return std::make_unique<CompareSink>(counted, grid_, answer_.weighted, memory);
+                return std::make_unique<CompareSink>(counted, grid_, answer_.weighted, 1 / sample,
+                                                     memory);
             };
-            TRY_ASSIGN(series, count(question, true, make));
+            TRY_ASSIGN(series, count(question, true, sample, make));
         } else {
             const auto make = [&] {
                 return std::make_unique<SeriesCounter>(counted, grid_, answer_.weighted, exemplars_,
                                                        memory);
             };
-            TRY_ASSIGN(series, count(question, SeriesSink::can_count(counted), make));
+            TRY_ASSIGN(series, count(question, SeriesSink::can_count(counted), sample, make));
         }
         for (size_t i = metric + 1; i < stages.size(); ++i)
             apply_second(stages[i], series);
@@ -135,12 +139,12 @@ class MetricsQuery {
 
     template <typename Make>
     Result<std::vector<Series>> count(const SpanQuestion& question, bool can_use_columns,
-                                      Make&& make) {
+                                      double sample, Make&& make) {
         const auto total = make();
         const bool in_pieces = can_use_columns && question.way() != SpanQuestion::Way::kTraces &&
                                options_.evaluation == MetricsOptions::Evaluation::kBest;
         if (in_pieces) {
-            TRY(count_pieces(question, *total, make));
+            TRY(count_pieces(question, sample, *total, make));
         } else {
             TRY(count_traces(question, *total));
         }
@@ -149,13 +153,41 @@ class MetricsQuery {
         if (is_late_) note_partial("the query took too long; what was counted so far is shown");
         if (total->is_full()) note_partial(kFull);
         answer_.is_sampled = answer_.is_sampled || total->is_sampled();
-        return total->finish();
+        return total->finish([&](size_t count, const std::function<void(size_t)>& work) {
+            store::share_out(scope_of({}), count, work);
+        });
+    }
+
+    // The hint sample: true leaves it to us, a number is a share. Whole traces are never sampled.
+    double sample_of(const SpanQuestion& question) {
+        if (question.way() == SpanQuestion::Way::kTraces || sample_hint_.kind == ValueKind::kNil ||
+            options_.evaluation != MetricsOptions::Evaluation::kBest)
+            return 1;
+        double share = 1;
+        if (sample_hint_.kind == ValueKind::kBool) {
+            constexpr double kSpans = 1'000'000;
+            double rows = 0;
+            for (const Piece& piece : pieces_of(segments_, request_of(question.plan()).range)) {
+                const auto groups = segments_[piece.segment]->row_groups();
+                for (uint32_t i = piece.first_group; i < piece.end_group; ++i)
+                    rows += groups[i].rows;
+            }
+            if (sample_hint_.integer != 0 && rows > kSpans) share = kSpans / rows;
+        } else if (sample_hint_.is_number()) {
+            share = sample_hint_.as_number();
+        }
+        if (!(share > 0 && share < 1)) return 1;
+        answer_.notes.push_back(fmt::format(
+            "as with(sample=...) asks, {:.1f} % of the spans were looked at: counts are estimates",
+            share * 100));
+        return share;
     }
 
     // Piece by piece, in several threads; what they find is joined in the order of the pieces. Only
     // traces that several segments have are put together.
     template <typename Counter, typename Make>
-    Result<void> count_pieces(const SpanQuestion& question, Counter& total, Make&& make) {
+    Result<void> count_pieces(const SpanQuestion& question, double sample, Counter& total,
+                              Make&& make) {
         const store::SearchRequest request = request_of(question.plan());
         TRY_ASSIGN(const store::CompiledPredicate candidates,
                    store::CompiledPredicate::compile(request.where));
@@ -163,14 +195,14 @@ class MetricsQuery {
                    store::CompiledPredicate::compile(question.selected()));
         const store::ScanScope scope = scope_of(request);
         const bool is_forest = question.way() == SpanQuestion::Way::kForest;
-        const auto which = is_forest ? SharedTraces::Which::kInParts
-                                     : SharedTraces::Which::kWithEqualSpans;
+        const auto which =
+            is_forest ? SharedTraces::Which::kInParts : SharedTraces::Which::kWithEqualSpans;
         SharedTraceCache own;
-        SharedTraceCache& cache =
-            options_.shared_traces != nullptr ? *options_.shared_traces : own;
+        SharedTraceCache& cache = options_.shared_traces != nullptr ? *options_.shared_traces : own;
         TRY_ASSIGN(const auto shared, cache.find(segments_, scope, which));
         const SpanScan scan{question, candidates, selected,
-                            request,  *shared,    [this] { return is_interrupted(); }};
+                            request,  *shared,    [this] { return is_interrupted(); },
+                            sample};
         const std::vector<Piece> pieces = pieces_of(segments_, request.range);
         std::vector<SegmentRead> reads;
         for (const auto& segment : segments_)
@@ -233,8 +265,7 @@ class MetricsQuery {
                     std::make_unique<store::SearchSegment>(segment, scan.candidates, scan.request));
             const size_t first = number * kAtOnce;
             const size_t end = std::min(traces.size(), first + kAtOnce);
-            Result<std::string> done =
-                count_whole(scan.question, opened, shared, {first, end}, part->sink());
+            Result<std::string> done = count_whole(scan, opened, {first, end}, part->sink());
             const std::lock_guard lock(mutex);
             if (!done) {
                 if (outcome) outcome = tl::unexpected<Error>(done.error());
@@ -255,9 +286,10 @@ class MetricsQuery {
 
     // What could not be read.
     Result<std::string> count_whole(
-        const SpanQuestion& question,
-        const std::vector<std::unique_ptr<store::SearchSegment>>& opened,
-        const SharedTraces& shared, std::pair<size_t, size_t> range, SpanSink& sink) {
+        const SpanScan& scan, const std::vector<std::unique_ptr<store::SearchSegment>>& opened,
+        std::pair<size_t, size_t> range, SpanSink& sink) {
+        const SpanQuestion& question = scan.question;
+        const SharedTraces& shared = scan.shared;
         std::vector<store::SearchSegment*> by_number;
         for (const store::Segment* segment : shared.segments()) {
             const auto at = std::find_if(opened.begin(), opened.end(), [&](const auto& one) {
@@ -269,6 +301,7 @@ class MetricsQuery {
         TraceEvaluation evaluation(question);
         for (size_t i = range.first; i < range.second; ++i) {
             if (is_interrupted()) break;
+            if (!scan.takes(i)) continue;
             const SharedTraces::Trace& trace = shared.traces()[i];
             auto places = std::make_shared<std::vector<store::FragmentPlace>>();
             for (const SharedTraces::Part& part : trace.parts)
@@ -394,6 +427,7 @@ class MetricsQuery {
     const Clock& clock_;
     std::atomic<bool> is_late_ = false;
     uint32_t exemplars_ = 0;
+    Value sample_hint_;
     MetricsAnswer answer_;
 };
 

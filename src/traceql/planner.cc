@@ -311,12 +311,11 @@ class Planner {
             std::swap(count, bound);
             op = mirrored(op);
         }
-        const bool is_count = count->kind == Expression::Kind::kAggregate &&
-                              count->aggregate == Aggregate::kCount &&
-                              bound->kind == Expression::Kind::kLiteral &&
-                              bound->literal.kind == ValueKind::kInt;
-        const bool is_lower = op == Operator::kGreater || op == Operator::kGreaterEqual ||
-                              op == Operator::kEqual;
+        const bool is_count =
+            count->kind == Expression::Kind::kAggregate && count->aggregate == Aggregate::kCount &&
+            bound->kind == Expression::Kind::kLiteral && bound->literal.kind == ValueKind::kInt;
+        const bool is_lower =
+            op == Operator::kGreater || op == Operator::kGreaterEqual || op == Operator::kEqual;
         if (!is_count || !is_lower) return 0;
         const int64_t least = std::clamp<int64_t>(bound->literal.integer, 0, INT32_MAX);
         return static_cast<uint32_t>(op == Operator::kGreater ? least + 1 : least);

@@ -309,6 +309,44 @@ TEST_CASE("random queries on random traces answer what the definition says") {
     CHECK(found > 10'000);
 }
 
+TEST_CASE("a sample of row groups stands for all of them") {
+    std::string text;
+    for (int i = 0; i < 400; ++i)
+        text += fmt::format("trace {:x}\nspan t{} start={} dur=1 service=a{} span.n=1\n", i + 1, i,
+                            i, i % 10 == 0 ? " status=error" : "");
+    const auto stores = every_store(Fixture::parse(text));
+    const auto small = in_small_groups(stores[0]->segments);
+    const auto ask = [&](const std::string& hint) {
+        const auto query = parse("{ } | compare({ status = error })" + hint);
+        REQUIRE(query.has_value());
+        MetricsOptions options;
+        options.range = {kFixtureNs, kFixtureNs + 1'000'000'000};
+        SystemClock clock;
+        auto answer = query_metrics(*query, small, options, clock);
+        REQUIRE(answer.has_value());
+        return std::move(*answer);
+    };
+    const auto total = [](const MetricsAnswer& answer, const std::string& type) {
+        for (const Series& one : answer.series) {
+            if (labels_text(one.labels).find(type) != std::string::npos &&
+                labels_text(one.labels).find("span.n") != std::string::npos)
+                return one.values[0];
+        }
+        return 0.0;
+    };
+    const MetricsAnswer all = ask("");
+    CHECK(all.notes.empty());
+    CHECK(total(all, "baseline_total") == 360);
+    CHECK(total(all, "selection_total") == 40);
+    CHECK(ask(" with(sample=true)").notes.empty());
+    const MetricsAnswer some = ask(" with(sample=0.25)");
+    REQUIRE(some.notes.size() == 1);
+    CHECK(some.notes[0].find("25.0 %") != std::string::npos);
+    CHECK(total(some, "baseline_total") + total(some, "selection_total") ==
+          doctest::Approx(400).epsilon(0.05));
+    CHECK(total(ask(" with(sample=0.25)"), "baseline_total") == total(some, "baseline_total"));
+}
+
 TEST_CASE("columns and whole traces count the same series") {
     const auto series_of = [](const Query& query, store::Segments segments,
                               MetricsOptions::Evaluation evaluation) {

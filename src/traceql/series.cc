@@ -414,10 +414,14 @@ void SeriesSet::finish_group(const Group& group, std::vector<Series>& out) const
     }
 }
 
-std::vector<Series> SeriesSet::finish() const {
+std::vector<Series> SeriesSet::finish(const Sharing& share) const {
+    std::vector<std::vector<Series>> finished(groups_.size());
+    share(groups_.size(), [&](size_t i) { finish_group(groups_[i], finished[i]); });
     std::vector<Series> out;
-    for (const Group& group : groups_)
-        finish_group(group, out);
+    for (std::vector<Series>& of_group : finished) {
+        for (Series& one : of_group)
+            out.push_back(std::move(one));
+    }
     std::erase_if(out, [](const Series& series) { return !has_points(series); });
     std::vector<std::pair<std::string, size_t>> order;
     for (size_t i = 0; i < out.size(); ++i)

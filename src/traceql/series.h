@@ -2,6 +2,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <span>
 #include <string>
@@ -43,6 +44,9 @@ class MemoryShare {
     const size_t bytes_max_;
     std::atomic<size_t> used_ = 0;
 };
+
+// Calls work(i) for i in [0, count), perhaps in several threads.
+using Sharing = std::function<void(size_t count, const std::function<void(size_t)>& work)>;
 
 // Numbers and their weights, of which a quantile is wanted. The first kExactMax values are kept as
 // they are; beyond that they are counted in buckets at most 1/64 of their lower bound wide, so that
@@ -99,7 +103,7 @@ class SeriesSet {
     bool is_full() const { return is_full_; }
 
     // Sorted by labels.
-    std::vector<Series> finish() const;
+    std::vector<Series> finish(const Sharing& share) const;
 
   private:
     struct Kept {

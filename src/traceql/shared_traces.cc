@@ -168,8 +168,7 @@ class EqualSpans {
   private:
     Result<void> read(const Part& part, uint32_t number) {
         store::SegmentReader& reader = *readers_[part.segment];
-        const uint32_t column =
-            reader.column(store::Table::kSpans, store::Intrinsic::kSpanId);
+        const uint32_t column = reader.column(store::Table::kSpans, store::Intrinsic::kSpanId);
         const uint32_t end = part.fragment.first_row + part.fragment.rows;
         for (uint32_t row = part.fragment.first_row; row < end;) {
             const auto group = reader.group(reader.group_of_row(row));
@@ -191,8 +190,7 @@ class EqualSpans {
     std::vector<std::pair<uint64_t, uint32_t>> ids_;
 };
 
-std::vector<std::shared_ptr<const Segment>> near(store::Segments segments,
-                                                 store::TimeRange range) {
+std::vector<std::shared_ptr<const Segment>> near(store::Segments segments, store::TimeRange range) {
     const store::TimeRange wide = store::with_margin(range);
     std::vector<std::shared_ptr<const Segment>> found;
     for (const auto& segment : segments) {
@@ -256,8 +254,7 @@ Result<SharedTraces> SharedTraces::find(store::Segments segments, const store::S
     if (indexed.size() > 1) {
         TRY_ASSIGN(shared.traces_, traces_in_parts(indexed, scope));
         if (which == Which::kWithEqualSpans) {
-            TRY_ASSIGN(shared.traces_,
-                       with_equal_spans(chosen, std::move(shared.traces_), scope));
+            TRY_ASSIGN(shared.traces_, with_equal_spans(chosen, std::move(shared.traces_), scope));
         }
     }
     shared.index();
@@ -271,9 +268,8 @@ void SharedTraces::index() {
             by_segment_[part.segment].push_back(part.fragment);
     }
     for (auto& fragments : by_segment_)
-        std::sort(fragments.begin(), fragments.end(), [](const auto& a, const auto& b) {
-            return a.first_row < b.first_row;
-        });
+        std::sort(fragments.begin(), fragments.end(),
+                  [](const auto& a, const auto& b) { return a.first_row < b.first_row; });
 }
 
 std::span<const TraceFragment> SharedTraces::in(const Segment& segment) const {

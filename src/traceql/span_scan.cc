@@ -62,8 +62,8 @@ class PieceScan {
     // Takes out the rows of traces that are counted as wholes.
     void leave_unshared(const store::RowGroup& group, RowBitmap& rows) const {
         const uint32_t end_row = group.first_row + group.rows;
-        for (auto at = shared_from(group.first_row);
-             at != shared_.end() && at->first_row < end_row; ++at)
+        for (auto at = shared_from(group.first_row); at != shared_.end() && at->first_row < end_row;
+             ++at)
             leave(group, *at, rows);
     }
 
@@ -89,6 +89,7 @@ class PieceScan {
         }
         for (uint32_t i = piece_.first_group; i < piece_.end_group; ++i) {
             const store::RowGroup& meta = groups()[i];
+            if (!scan_.takes(i)) continue;
             if (!overlaps(meta, scan_.request.range) || !predicate->may_match(meta)) continue;
             if (scan_.is_interrupted()) return {};
             outcome_.scanned_spans += meta.rows;
@@ -120,6 +121,7 @@ class PieceScan {
         Pipeline selecting(scan_.question.selecting());
         for (uint32_t at = piece_.first_group; at < piece_.end_group; at += kForestGroups) {
             const uint32_t end = std::min(at + kForestGroups, piece_.end_group);
+            if (!scan_.takes(at / kForestGroups)) continue;
             if (scan_.is_interrupted()) return {};
             TRY(forest.load(at, end));
             TRY_ASSIGN(const bool may_match, may_have_answers(*predicate, forest));

@@ -95,6 +95,13 @@ struct SpanScan {
     const store::SearchRequest& request;
     const SharedTraces& shared;  // left out
     std::function<bool()> is_interrupted;
+    double sample = 1;  // the share of the row groups that is looked at
+
+    // Evenly spread, and always the same ones.
+    bool takes(uint64_t number) const {
+        return sample >= 1 || static_cast<uint64_t>(static_cast<double>(number + 1) * sample) !=
+                                  static_cast<uint64_t>(static_cast<double>(number) * sample);
+    }
 };
 
 struct PieceOutcome {
