@@ -165,7 +165,7 @@ class MetricsQuery {
             return 1;
         double share = 1;
         if (sample_hint_.kind == ValueKind::kBool) {
-            constexpr double kSpans = 1'000'000;
+            constexpr double kSpans = 500'000;
             double rows = 0;
             for (const Piece& piece : pieces_of(segments_, request_of(question.plan()).range)) {
                 const auto groups = segments_[piece.segment]->row_groups();

@@ -313,7 +313,7 @@ TEST_CASE("a sample of row groups stands for all of them") {
     std::string text;
     for (int i = 0; i < 400; ++i)
         text += fmt::format("trace {:x}\nspan t{} start={} dur=1 service=a{} span.n=1\n", i + 1, i,
-                            i, i % 10 == 0 ? " status=error" : "");
+                            i + 1, i % 10 == 0 ? " status=error" : "");
     const auto stores = every_store(Fixture::parse(text));
     const auto small = in_small_groups(stores[0]->segments);
     const auto ask = [&](const std::string& hint) {
