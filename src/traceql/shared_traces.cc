@@ -246,7 +246,8 @@ Result<SharedTraces> SharedTraces::find(store::Segments segments, const store::S
     for (const auto& segment : chosen) {
         shared.segments_.push_back(segment.get());
         TRY_ASSIGN(auto index, segment->trace_index());
-        if (index == nullptr) {
+        // Hashes of fewer bits would meet by chance all the time.
+        if (index == nullptr || index->bits < 32) {
             TRY_ASSIGN(index, make_index(*segment));
         }
         indexed.push_back({segment.get(), std::move(index)});
