@@ -203,7 +203,10 @@ class MetricsQuery {
         const SpanScan scan{question, candidates, selected,
                             request,  *shared,    [this] { return is_interrupted(); },
                             sample};
-        const std::vector<Piece> pieces = pieces_of(segments_, request.range);
+        // What compare() counts is joined value by value.
+        constexpr double kLarge = 4;
+        const std::vector<Piece> pieces =
+            pieces_of(segments_, request.range, question.has_selection() ? kLarge / sample : 1);
         std::vector<SegmentRead> reads;
         for (const auto& segment : segments_)
             reads.push_back({segment.get(), 0, false, false});

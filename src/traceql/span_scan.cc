@@ -228,7 +228,9 @@ SpanQuestion::SpanQuestion(std::span<const Stage> choosing, const Spanset* selec
     }
 }
 
-std::vector<Piece> pieces_of(store::Segments segments, store::TimeRange range) {
+std::vector<Piece> pieces_of(store::Segments segments, store::TimeRange range, double size) {
+    const double rows_max = kPieceRows * size;
+    const double groups_max = kPieceGroups * size;
     std::vector<Piece> pieces;
     for (uint32_t number = 0; number < segments.size(); ++number) {
         const store::SegmentInfo& info = segments[number]->info();
@@ -240,7 +242,7 @@ std::vector<Piece> pieces_of(store::Segments segments, store::TimeRange range) {
         for (uint32_t i = 0; i < groups.size(); ++i) {
             rows += groups[i].rows;
             piece.end_group = i + 1;
-            if (rows < kPieceRows && piece.end_group - piece.first_group < kPieceGroups) continue;
+            if (rows < rows_max && piece.end_group - piece.first_group < groups_max) continue;
             pieces.push_back(piece);
             piece.first_group = piece.end_group;
             rows = 0;

@@ -84,8 +84,9 @@ struct Piece {
     uint32_t end_group = 0;
 };
 // Of all segments that reach into the range. They depend on nothing else: what is counted piece by
-// piece and joined in their order is the same whenever it is asked.
-std::vector<Piece> pieces_of(store::Segments segments, store::TimeRange range);
+// piece and joined in their order is the same whenever it is asked. `size`: how many times as large
+// as usual, where joining takes long.
+std::vector<Piece> pieces_of(store::Segments segments, store::TimeRange range, double size = 1);
 
 // What all pieces of one scan have in common. Immutable; any thread.
 struct SpanScan {
