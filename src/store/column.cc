@@ -3,11 +3,11 @@
 #include <algorithm>
 #include <array>
 #include <bit>
-#include <cmath>
 #include <cstring>
 #include <numeric>
 
 #include "store/column_part.h"
+#include "store/column_widths.h"
 #include "store/segment_bytes.h"
 
 namespace spanloom::store {
@@ -23,7 +23,6 @@ enum IntegerForm : uint8_t {
     kScaled = 6,
     kWidths
 };
-enum DoubleForm : uint8_t { kBits, kDecimal };
 
 constexpr size_t kDictionaryMax = 256;    // distinct integers before a dictionary cannot pay
 constexpr uint32_t kScaledWidthMin = 12;  // narrower differences are left as they are
@@ -183,94 +182,6 @@ void write_planes(std::span<const int64_t> values, const Profile& profile, int z
     }
 }
 
-// How many bits the form below takes, about; 0: it does not suit.
-size_t widths_bits(std::span<const int64_t> values, const Profile& profile) {
-    std::array<uint32_t, 65> counts{};
-    for (const int64_t value : values)
-        ++counts[bits_of(static_cast<uint64_t>(value) - static_cast<uint64_t>(profile.min))];
-    const auto all = static_cast<double>(values.size());
-    double bits = 0;
-    for (uint32_t width = 0; width < counts.size(); ++width) {
-        if (counts[width] == 0) continue;
-        const auto count = static_cast<double>(counts[width]);
-        // A byte of its own has at least a bit in a frame.
-        bits += count * std::max(1.0, std::log2(all / count)) + count * (width > 1 ? width - 1 : 0);
-    }
-    return static_cast<size_t>(bits);
-}
-
-// Value - min as its width, in a part, and the bits below its highest one. For values of many
-// magnitudes: durations, sizes.
-void write_widths(std::span<const int64_t> values, const Profile& profile, int zstd_level,
-                  std::string& out) {
-    ByteWriter writer(out);
-    writer.u8(kWidths);
-    writer.zigzag(profile.min);
-    thread_local std::string widths;
-    thread_local std::string bits;
-    widths.resize(values.size());
-    bits.resize(values.size() * 8 + 16);
-    size_t at = 0;
-    std::memset(bits.data(), 0, bits.size());
-    for (size_t i = 0; i < values.size(); ++i) {
-        const uint64_t value =
-            static_cast<uint64_t>(values[i]) - static_cast<uint64_t>(profile.min);
-        const uint32_t width = bits_of(value);
-        widths[i] = static_cast<char>(width);
-        if (width < 2) continue;
-        const uint64_t low = value & ((uint64_t{1} << (width - 1)) - 1);
-        uint64_t held = 0;
-        char* const to = bits.data() + at / 8;
-        std::memcpy(&held, to, 8);
-        held |= low << (at % 8);
-        std::memcpy(to, &held, 8);
-        if (at % 8 != 0) to[8] = static_cast<char>(low >> (64 - at % 8));
-        at += width - 1;
-    }
-    write_part(widths, zstd_level, out);
-    out.append(bits.data(), (at + 7) / 8);
-}
-
-Result<void> read_widths(ByteReader& reader, size_t count, std::vector<int64_t>& out) {
-    const auto min = static_cast<uint64_t>(reader.zigzag());
-    if (!reader.ok()) return damaged("integers end early");
-    TRY_ASSIGN(const Part part, read_part(reader));
-    const std::string_view widths = part.bytes;
-    if (widths.size() != count) return damaged("widths of integers have a wrong length");
-    size_t all = 0;
-    bool in_range = true;
-    for (const char c : widths) {
-        const auto width = static_cast<uint8_t>(c);
-        in_range &= width <= 64;
-        all += width > 1 ? width - 1U : 0;
-    }
-    const std::string_view bits = reader.bytes((all + 7) / 8);
-    if (!reader.ok() || !in_range) return damaged("integers of different widths are broken");
-    // With room behind, so that whole words can be read.
-    thread_local std::string padded;
-    padded.assign(bits);
-    padded.append(16, '\0');
-    out.resize(count);
-    size_t at = 0;
-    for (size_t i = 0; i < count; ++i) {
-        const auto width = static_cast<uint8_t>(widths[i]);
-        if (width < 2) {
-            out[i] = static_cast<int64_t>(min + width);
-            continue;
-        }
-        const char* const from = padded.data() + at / 8;
-        uint64_t low = 0;
-        std::memcpy(&low, from, 8);
-        low >>= at % 8;
-        if (at % 8 + width > 65)
-            low |= static_cast<uint64_t>(static_cast<uint8_t>(from[8])) << (64 - at % 8);
-        const uint64_t top = uint64_t{1} << (width - 1);
-        out[i] = static_cast<int64_t>(min + (top | (low & (top - 1))));
-        at += width - 1U;
-    }
-    return {};
-}
-
 // Distinct values, numbered as they come, as long as they are few.
 class FewValues {
   public:
@@ -425,26 +336,6 @@ Result<void> read_planes(ByteReader& reader, size_t count, std::vector<int64_t>&
     return {};
 }
 
-// ---- doubles
-
-constexpr std::array<double, 7> kScales = {1, 10, 100, 1e3, 1e4, 1e5, 1e6};
-
-// Whether value * scale is an integer from which the same bits come back.
-bool to_decimal(double value, double scale, int64_t& integer) {
-    const double scaled = value * scale;
-    if (!(scaled > -9e15 && scaled < 9e15)) return false;
-    integer = static_cast<int64_t>(std::llround(scaled));
-    return std::bit_cast<uint64_t>(static_cast<double>(integer) / scale) ==
-           std::bit_cast<uint64_t>(value);
-}
-
-bool to_decimals(std::span<const double> values, double scale, std::vector<int64_t>& out) {
-    out.resize(values.size());
-    for (size_t i = 0; i < values.size(); ++i)
-        if (!to_decimal(values[i], scale, out[i])) return false;
-    return true;
-}
-
 }  // namespace
 
 void encode_integers(std::span<const int64_t> values, int zstd_level, std::string& out,
@@ -479,12 +370,13 @@ void encode_integers(std::span<const int64_t> values, int zstd_level, std::strin
     if (zstd_level <= 0 || size < kCompressBytesMin) return;
     // Packed forms are read faster: another one must save something.
     if (!is_written && (trials == nullptr || trials->widths.is_due())) {
-        const size_t bytes = widths_bits(values, profile) / 8 + 16;
+        const size_t bytes = widths_bits(values, profile.min) / 8 + 16;
         const bool is_smaller = bytes + size / 32 < size;
         if (trials != nullptr) trials->widths.note(is_smaller);
         if (is_smaller) {
             out.resize(at);
-            write_widths(values, profile, zstd_level, out);
+            out += static_cast<char>(kWidths);
+            write_widths(values, profile.min, zstd_level, out);
             size = out.size() - at;
         }
     }
@@ -539,35 +431,6 @@ Result<void> decode_integers(std::string_view body, size_t count, std::vector<in
             return damaged("integers have an unknown form");
     }
     if (!reader.at_end()) return damaged("integers are followed by something else");
-    return {};
-}
-
-void encode_doubles(std::span<const double> values, int zstd_level, std::string& out) {
-    thread_local std::vector<int64_t> integers;
-    for (size_t i = 0; i < kScales.size() && !values.empty(); ++i) {
-        if (!to_decimals(values, kScales[i], integers)) continue;
-        out += static_cast<char>(kDecimal);
-        out += static_cast<char>(i);
-        return encode_integers(integers, zstd_level, out);
-    }
-    integers.resize(values.size());
-    if (!values.empty()) std::memcpy(integers.data(), values.data(), values.size() * 8);
-    out += static_cast<char>(kBits);
-    encode_integers(integers, zstd_level, out);
-}
-
-Result<void> decode_doubles(std::string_view body, size_t count, std::vector<double>& out) {
-    ByteReader reader(body);
-    const uint8_t form = reader.u8();
-    const uint8_t scale = form == kDecimal ? reader.u8() : 0;
-    if (!reader.ok() || form > kDecimal || scale >= kScales.size())
-        return damaged("doubles have an unknown form");
-    std::vector<int64_t> integers;
-    TRY(decode_integers(reader.rest(), count, integers));
-    out.resize(count);
-    for (size_t i = 0; i < count; ++i)
-        out[i] = form == kDecimal ? static_cast<double>(integers[i]) / kScales[scale]
-                                  : std::bit_cast<double>(integers[i]);
     return {};
 }
 
