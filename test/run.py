@@ -112,7 +112,7 @@ def suite_unit(log):
     """Every folder's tests under AddressSanitizer and UndefinedBehaviorSanitizer."""
     if not build("asan", ["unit_tests"], log):
         return Count(failed=1)
-    sanitizers = {"ASAN_OPTIONS": "detect_stack_use_after_return=1:allocator_may_return_null=1"}
+    sanitizers = {"ASAN_OPTIONS": "detect_stack_use_after_return=1:allocator_may_return_null=1", "SPANLOOM_SIMULATION_SEEDS": "100"}
     return run_side_by_side([[program] for program in unit_programs("asan")], log, sanitizers)
 
 
