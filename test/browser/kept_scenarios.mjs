@@ -19,6 +19,7 @@ export const kept_scenarios = {
     await search(tab, '{ duration > 1s }');
     await tab.focus('.query-line >> text=Save');
     await tab.keyboard.press('Enter');
+    await tab.waitForSelector('.save-search input:focus');
     await tab.keyboard.type(`slow ones ${hostile}`);
     await check_accessibility(tab, 'saving a search');
     await tab.keyboard.press('Enter');

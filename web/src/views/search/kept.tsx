@@ -1,5 +1,5 @@
 import { useSignal } from '@preact/signals';
-import { useEffect, useRef } from 'preact/hooks';
+import { useEffect, useLayoutEffect, useRef } from 'preact/hooks';
 import { kNameMax } from '../../model/kept_searches.ts';
 import { forget_recent, forget_search, load_saved, recent, save_search, saved, saved_error } from '../../state/kept.ts';
 
@@ -9,7 +9,7 @@ export function SaveSearch(props: { q: string }) {
   const name = useSignal('');
   const field = useRef<HTMLInputElement>(null);
   const button = useRef<HTMLButtonElement>(null);
-  useEffect(() => {
+  useLayoutEffect(() => {
     if (open.value) field.current?.focus();
   }, [open.value]);
   const close = (): void => {

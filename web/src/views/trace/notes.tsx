@@ -1,5 +1,5 @@
 import { useSignal } from '@preact/signals';
-import { useEffect, useRef } from 'preact/hooks';
+import { useEffect, useLayoutEffect, useRef } from 'preact/hooks';
 import { ago, day_and_clock } from '../../model/format.ts';
 import { announce } from '../../state/app.ts';
 import { add_note, kNoteMax, load_notes, type Note, notes, remove_note } from '../../state/kept.ts';
@@ -11,7 +11,7 @@ export function Notes(props: { view: ViewState }) {
   const text = useSignal('');
   const field = useRef<HTMLTextAreaElement>(null);
   useEffect(() => void load_notes(id), [id]);
-  useEffect(() => {
+  useLayoutEffect(() => {
     if (writing.value) field.current?.focus();
   }, [writing.value]);
   const { list, error } = notes.value.trace === id ? notes.value : { list: [], error: null };
