@@ -2,10 +2,10 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
-#include <regex>
 #include <sstream>
 
 #include <doctest/doctest.h>
+#include <re2/re2.h>
 
 #include "api/test_server.h"
 #include "otlp/writer.h"
@@ -112,8 +112,10 @@ std::string shown(std::string_view message, uint32_t hidden = 0) {
 }
 
 std::string without_sizes(const std::string& text) {
-    static const std::regex sizes(R"re(("(?:inspectedBytes|totalBlockBytes)":)"\d+")re");
-    return std::regex_replace(text, sizes, R"($1"N")");
+    static const re2::RE2 sizes(R"re(("(?:inspectedBytes|totalBlockBytes)":)"\d+")re");
+    std::string shown = text;
+    re2::RE2::GlobalReplace(&shown, sizes, R"(\1"N")");
+    return shown;
 }
 
 std::vector<std::string> ask_grpc(TestServer& server, const Recorded& recorded) {
