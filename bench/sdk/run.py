@@ -26,12 +26,14 @@ ROWS = [("start_end", "start + end, no attributes", 50), ("attributes_4", "+ 4 a
         ("unconfigured", "nothing configured", 3), ("child_active", "child + made active", 60),
         ("extract_inject", "traceparent extract + inject", 60), ("pipeline_cpu", "pipeline flooded by 1 thread: CPU", 200),
         ("pipeline_flood_dropped", "  dropped, %", None), ("pipeline_2_threads_dropped", "  by 2 threads: dropped, %", None),
-        ("pipeline_paced_cpu", "paced at 100,000 spans/s: CPU", 500), ("pipeline_paced_dropped", "  dropped, %", 0), ("pipeline_dropped", "2 threads, 1M spans/s: dropped, %", 0),
+        ("pipeline_paced_cpu", "paced at 100,000 spans/s: CPU", 500), ("pipeline_paced_dropped", "  dropped, %", 0),
+        ("pipeline_dropped", "2 threads, 1M spans/s: dropped, %", 0),
         ("pipeline_5m_dropped", "2 threads, 5M spans/s: dropped, %", None), ("allocations", "heap allocations a span", 0),
         ("start_end_queued", "start + end into a busy queue", None), ("attributes_4_queued", "+ 4 attributes into a busy queue", None),
         ("sampled_out_ratio", "sampled out by ratio, 4 attributes", None), ("extract_inject_default", "extract + inject with baggage's", None),
         ("counter", "one reading of the counter", None), ("clock_gettime", "one clock_gettime", None)]
-SPANS_OF = {"pipeline_flood_dropped": "pipeline_spans", "pipeline_2_threads_dropped": "pipeline_2_threads_spans", "pipeline_paced_dropped": "pipeline_paced_spans", "pipeline_dropped": "pipeline_1m_spans",
+SPANS_OF = {"pipeline_flood_dropped": "pipeline_spans", "pipeline_2_threads_dropped": "pipeline_2_threads_spans",
+            "pipeline_paced_dropped": "pipeline_paced_spans", "pipeline_dropped": "pipeline_1m_spans",
             "pipeline_5m_dropped": "pipeline_5m_spans"}
 # The programs' names of them are those of the scenario.
 NAMES = {"pipeline_dropped": "pipeline_flood_dropped", "pipeline_1m_dropped": "pipeline_dropped"}

@@ -47,6 +47,13 @@ Result<std::vector<StoredTest>> stored_tests(const Plan& plan) {
     return tests;
 }
 
+size_t test_of(const std::vector<StoredTest>& tests, const Expression& condition) {
+    size_t test = 0;
+    while (test < tests.size() && tests[test].filter != &condition)
+        ++test;
+    return test;
+}
+
 StoredFields::StoredFields(store::SearchSegment& segment, const std::vector<StoredTest>& tests)
     : segment_(segment), reader_(segment.reader()), tests_(tests), states_(tests.size()) {}
 

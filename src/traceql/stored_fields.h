@@ -22,6 +22,8 @@ struct StoredTest {
     bool only_roots = false;
 };
 Result<std::vector<StoredTest>> stored_tests(const Plan& plan);
+// Which of them is of this condition; tests.size(): none.
+size_t test_of(const std::vector<StoredTest>& tests, const Expression& condition);
 
 // What the spans of one segment carry, as evaluation asks for it: rows are those of a row group.
 // Filters are tested a row group at a time. One thread; segment and tests outlive it.

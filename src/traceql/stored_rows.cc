@@ -257,9 +257,7 @@ std::span<const int32_t> StoredRows::parents() {
 
 const std::vector<uint8_t>* StoredRows::candidates(const Expression& condition, bool& is_exact) {
     is_exact = false;
-    size_t test = 0;
-    while (test < tests_.size() && tests_[test].filter != &condition)
-        ++test;
+    const size_t test = test_of(tests_, condition);
     if (test == tests_.size()) return nullptr;
     is_exact = tests_[test].is_exact;
     std::vector<uint8_t>& mask = masks_[test];
