@@ -82,12 +82,13 @@ void append_digits(std::string_view digits, std::string& out) {
 }  // namespace
 
 uint32_t TextPatterns::intern(std::string_view pattern, uint32_t numbers) {
+    if (last_ < table_.size() && are_equal_texts(table_.text(last_), pattern)) return last_;
     const uint64_t hash = hash64(pattern);
     const uint32_t found = table_.find(pattern, hash);
-    if (found != TextTable::kNone) return found;
+    if (found != TextTable::kNone) return last_ = found;
     if (table_.size() == kPatternsMax) return TextTable::kNone;
     numbers_.push_back(numbers);
-    return table_.insert(pattern, hash);
+    return last_ = table_.insert(pattern, hash);
 }
 
 // ---- taking apart

@@ -36,6 +36,7 @@ class TextPatterns {
   private:
     TextTable table_;
     std::vector<uint32_t> numbers_;
+    uint32_t last_ = TextTable::kNone;  // most texts have the pattern of the one before
 };
 
 // Texts as their patterns and what these leave out.

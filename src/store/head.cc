@@ -75,7 +75,12 @@ size_t Heads::add(const Batch& batch) {
         if (window_.insert(marks_[i].place, marks_[i].mark)) fresh_.push_back(i);
     const size_t resends = batch.spans.size() - fresh_.size();
     if (fresh_.empty()) return resends;
-    auto [at, is_new] = heads_.try_emplace({batch.tenant, batch.arrival_ns / kNsPerHour}, options_);
+    const Key key{batch.tenant, batch.arrival_ns / kNsPerHour};
+    auto at = heads_.find(key);
+    if (at == heads_.end()) {
+        at = heads_.emplace(key, spare_ ? std::move(*spare_) : SegmentBuilder(options_)).first;
+        spare_.reset();
+    }
     if (resends == 0) {
         at->second.add(batch);
     } else {
@@ -89,7 +94,7 @@ size_t Heads::memory_bytes() const {
     size_t bytes = 0;
     for (const auto& [key, builder] : heads_)
         bytes += builder.memory_bytes();
-    return bytes;
+    return bytes + (spare_ ? spare_->memory_bytes() : 0);
 }
 
 Result<void> Heads::seal_one(const Key& key, SegmentBuilder& builder,
@@ -109,6 +114,7 @@ Result<void> Heads::seal_full(std::vector<SealedHead>& sealed) {
             continue;
         }
         TRY(seal_one(at->first, at->second, sealed));
+        spare_ = std::move(at->second);
         at = heads_.erase(at);
     }
     return {};
@@ -116,8 +122,12 @@ Result<void> Heads::seal_full(std::vector<SealedHead>& sealed) {
 
 Result<void> Heads::seal_all(std::vector<SealedHead>& sealed) {
     has_full_ = false;
+    // What fills slowly needs no memory at the ready.
+    const bool is_slow = heads_.size() != 1 || heads_.begin()->second.spans() < seal_spans_ / 8;
+    if (is_slow) spare_.reset();
     while (!heads_.empty()) {
         TRY(seal_one(heads_.begin()->first, heads_.begin()->second, sealed));
+        if (!is_slow) spare_ = std::move(heads_.begin()->second);
         heads_.erase(heads_.begin());
     }
     return {};

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -76,6 +77,7 @@ class Heads {
     uint32_t seal_spans_;
     ResendWindow window_;
     std::map<Key, SegmentBuilder> heads_;
+    std::optional<SegmentBuilder> spare_;  // empty, with the memory of the last full one
     bool has_full_ = false;
     struct Mark {
         uint64_t place;

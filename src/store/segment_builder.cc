@@ -478,7 +478,9 @@ size_t SegmentBuilder::memory_bytes() const {
 
 Result<Blob> SegmentBuilder::finish() {
     Result<Blob> image = state_->finish();
-    state_ = std::make_unique<State>(state_->options);
+    auto next = std::make_unique<State>(state_->options);
+    next->take_memory(*state_, image ? image->size() : 0);
+    state_ = std::move(next);
     return image;
 }
 

@@ -89,6 +89,20 @@ struct SegmentBuilder::State {
             texts[column].table.intern({});  // code 0: none
     }
 
+    // The memory of rows that are no longer needed: the next ones are as many, mostly, and fresh
+    // memory costs as much as filling it.
+    void take_memory(State& before, size_t image_bytes) {
+        const auto take = [](auto& to, auto& from) {
+            from.clear();
+            to.swap(from);
+        };
+        take(spans, before.spans);
+        take(events, before.events);
+        take(links, before.links);
+        take(cells, before.cells);
+        image.reserve(image_bytes + image_bytes / 8);
+    }
+
     void add_span(const Batch& batch, const SpanRef& ref, uint32_t scope);
     void read_status(std::string_view message, SpanRow& row);
     void add_event(std::string_view message);
