@@ -141,6 +141,59 @@ def read_integers(b, count, expected=()):
     raise ValueError(f"integers of form {form}")
 
 
+class Model:
+    """How often values come in each context: for each (value, first share, shares), the others first."""
+
+    def __init__(self, b):
+        count = b.varint()
+        sizes = integers_of(b.text(), count) if count else []
+        values, shares = (iter(integers_of(b.text(), sum(sizes))) if count else () for _ in range(2))
+        self.contexts = []
+        for size in sizes:
+            entries, at = [], 0
+            for value, share in [(next(values), next(shares)) for _ in range(size)]:
+                entries.append((value, share))
+            at = 1024 - sum(share for _, share in entries)
+            placed = [(None, 0, at)]
+            for value, share in entries:
+                placed.append((value, at, share))
+                at += share
+            self.contexts.append(placed)
+
+    def read(self, b, contexts):
+        """The values of a body of form 9 (after the form), one for each context."""
+        others_count = b.varint()
+        others = iter(integers_of(b.text(), others_count) if others_count else [])
+        states, values = [b.u32(), b.u32()], []
+        for i, context in enumerate(contexts):
+            state = states[i % 2]
+            share = state % 1024
+            entries = self.contexts[context] if context < len(self.contexts) else [(None, 0, 1024)]
+            value, first, shares = next(e for e in entries if e[1] <= share < e[1] + e[2])
+            state = shares * (state >> 10) + share - first
+            if state < 1 << 16:
+                state = state << 16 | struct.unpack("<H", b.take(2))[0]
+            states[i % 2] = state
+            values.append(next(others) if value is None else value)
+        if states != [1 << 16, 1 << 16]:
+            raise ValueError("values of a model are damaged")
+        return values
+
+
+def links_of_steps(steps):
+    links, above = [], []
+    for row, step in enumerate(steps):
+        link = step if step < 2 else step - 64
+        if 2 <= step < 64:
+            at = row - 1
+            for _ in range(step - 2):
+                at = above[at]
+            link = 2 * (row - at)
+        links.append(link)
+        above.append(row - link // 2 if link > 1 and link % 2 == 0 and link // 2 <= row else None)
+    return links
+
+
 def integers_of(text, count):
     return read_integers(Bytes(text), count)
 
@@ -225,16 +278,17 @@ class Segment:
         self.data = data
         trailer = data[-32:]
         offset, size, self.version, checksum = struct.unpack("<QIIQ", trailer[:24])
-        if data[:8] != MAGIC or trailer[24:] != MAGIC or self.version not in (1, 2, 3):
-            raise ValueError("no segment of version 1 to 3")
+        if data[:8] != MAGIC or trailer[24:] != MAGIC or self.version not in (1, 2, 3, 4):
+            raise ValueError("no segment of version 1 to 4")
         footer = data[offset:offset + size]
         if xxh3(trailer[:16], xxh3(footer)) != checksum:
             raise ValueError("the footer is damaged")
         self.read_footer(Bytes(read_part(Bytes(footer))))
 
     def block(self, offset, size):
-        body = self.data[offset:offset + size - 8]
-        if xxh3(body, offset) != struct.unpack("<Q", self.data[offset + size - 8:offset + size])[0]:
+        checksum_size = 4 if self.version >= 4 else 8
+        body = self.data[offset:offset + size - checksum_size]
+        if struct.pack("<Q", xxh3(body, offset))[:checksum_size] != self.data[offset + size - checksum_size:offset + size]:
             raise ValueError(f"the block at {offset} is damaged")
         return Bytes(body)
 
@@ -283,6 +337,11 @@ class Segment:
             offset, size = b.varint(), b.varint()
             if size:
                 self.read_followers(self.block(offset, size))
+        if self.version >= 4:
+            offset, size = b.varint(), b.varint()
+            if size:
+                models = self.block(offset, size)
+                self.parent_model, self.scope_model, self.name_model = Model(models), Model(models), Model(models)
 
     def read_followers(self, b):
         pairs = []
@@ -307,7 +366,7 @@ class Segment:
         names = self.block(*blocks[4])
         if names.u8() != 1:
             return ()
-        codes, families = read_integers(names, count), [0] * count
+        codes, families = self.name_codes(names, blocks, count), [0] * count
         if self.version >= 3 and 13 in blocks:
             families = [self.families[scope] for scope in self.scopes_of(blocks, count)]
         elif self.version >= 3:
@@ -330,6 +389,8 @@ class Segment:
         form, patterns = b.u8(), self.patterns.get(column, ())
         if form == 1:
             dictionary = self.dictionaries[column]
+            if column == 4:
+                return [dictionary[c] for c in self.name_codes(b, self.blocks, count)]
             return [dictionary[c] for c in read_integers(b, count, expected)]
         if form == 2:
             entries = b.varint()
@@ -342,20 +403,49 @@ class Segment:
             return [b"" if kind == "text" else 0] * count
         if column == 13 and self.version >= 3:
             return self.scopes_of(blocks, count)
+        self.blocks = blocks
         b, expected = self.block(*blocks[column]), self.expected(blocks, column, count)
         if kind == "text":
             return self.texts(b, count, column, expected, self.expected(blocks, column, count, None, True))
         return read_integers(b, count, expected)
 
+    def parents_of(self, blocks, count):
+        """Links, steps (where the block has them), and the bytes of the ids that are elsewhere."""
+        if 1 not in blocks:
+            return [0] * count, None, Bytes(b"")
+        b = self.block(*blocks[1])
+        text, steps = Bytes(b.text()), None
+        if text.data[0] == 9:
+            text.u8()
+            steps = self.parent_model.read(text, [0] * count)
+        return links_of_steps(steps) if steps else read_integers(text, count), steps, Bytes(read_part(b))
+
     def scopes_of(self, blocks, count):
+        if 13 not in blocks:
+            return [0] * count
         b = self.block(*blocks[13])
         if b.data[0] != 8:
             return read_integers(b, count)
         b.u8()
-        scopes, parents = read_integers(b, count), integers_of(self.block(*blocks[1]).text(), count)
+        parents, steps, _ = self.parents_of(blocks, count)
+        if b.data[1] == 9:
+            b.u8()
+            scopes = self.scope_model.read(b, [min(step, 15) for step in steps])
+        else:
+            scopes = read_integers(b, count)
         for i, scope in enumerate(scopes):
             scopes[i] = scope - 1 if scope else scopes[i - parents[i] // 2]
         return scopes
+
+    def name_codes(self, b, blocks, count):
+        if b.data[b.at] != 9:
+            return read_integers(b, count)
+        b.u8()
+        parents, scopes, contexts = self.parents_of(blocks, count)[0], self.scopes_of(blocks, count), []
+        for i, (link, scope) in enumerate(zip(parents, scopes)):
+            is_before = link > 1 and link % 2 == 0 and link // 2 <= i
+            contexts.append(2 * min(self.families[scope], 127) + int(is_before and scopes[i - link // 2] == scope))
+        return self.name_model.read(b, contexts)
 
     def read_attributes(self, blocks, table, count, order_column):
         """For each row of a table, its attributes in order: (key, type, value)."""
@@ -395,11 +485,7 @@ class Segment:
                        {"kind": 5, "status": 6, "flags": 8, "dropped_attributes": 10, "dropped_events": 11, "dropped_links": 12, "scope": 13}.items()}
             messages, states = (self.column(blocks, c, rows, "text") for c in (7, 9))
             attributes = self.read_attributes(blocks, 0, rows, 14)
-            parents, foreign = [0] * rows, Bytes(b"")
-            if 1 in blocks:
-                b = self.block(*blocks[1])
-                parents = integers_of(b.text(), rows)
-                foreign = Bytes(read_part(b))
+            parents, _, foreign = self.parents_of(blocks, rows)
             first, before = len(spans), None
             for i in range(rows):
                 while not left:

@@ -22,12 +22,12 @@ Result<Blob> FileSegment::bytes(uint64_t offset, size_t size) const {
 
 Result<Blob> FileSegment::block(const BlockPlace& place) const {
     TRY_ASSIGN(Blob whole, bytes(place.offset, place.bytes));
-    if (whole.size() < kChecksumBytes)
+    const size_t checksum_size = checksum_bytes(footer_.version);
+    if (whole.size() < checksum_size)
         return fail(ErrorCode::kDataLoss, "segment: block at {} is too short", place.offset);
-    Blob body = whole.slice(0, whole.size() - kChecksumBytes);
-    uint64_t checksum = 0;
-    std::memcpy(&checksum, whole.data() + body.size(), sizeof checksum);
-    if (hash64(body.view(), place.offset) != checksum)
+    Blob body = whole.slice(0, whole.size() - checksum_size);
+    const uint64_t checksum = hash64(body.view(), place.offset);
+    if (std::memcmp(whole.data() + body.size(), &checksum, checksum_size) != 0)
         return fail(ErrorCode::kDataLoss, "segment: block at {} has a wrong checksum",
                     place.offset);
     return body;
@@ -61,7 +61,7 @@ Result<void> FileSegment::load() {
     footer_.info.bytes = size();
     dictionaries_.resize(footer_.columns.size());
     patterns_.resize(footer_.columns.size());
-    if (footer_.followers.bytes > 0 && version >= 3) {
+    if ((footer_.followers.bytes > 0 && version >= 3) || footer_.models.bytes > 0) {
         TextTable families;
         for (const StoredScope& scope : footer_.scopes)
             families_.push_back(families.intern(
@@ -337,6 +337,7 @@ Result<void> FileSegment::verify() const {
         TRY(filter_page(page));
     if (footer_.directory.bytes > 0) TRY(places());
     if (footer_.followers.bytes > 0) TRY(followers());
+    if (footer_.models.bytes > 0) TRY(models());
     TRY(rollup());
     return {};
 }

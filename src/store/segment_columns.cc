@@ -70,63 +70,10 @@ Result<void> set_texts(std::shared_ptr<const TextList> texts, std::span<const in
 
 }  // namespace
 
-Result<std::shared_ptr<const FollowerDirectory>> FileSegment::followers() const {
-    {
-        const std::lock_guard lock(mutex_);
-        if (followers_ != nullptr) return followers_;
-    }
-    if (footer_.followers.bytes == 0)
-        return fail(ErrorCode::kDataLoss, "a column follows, but nothing says how");
-    TRY_ASSIGN(const Blob body, block(footer_.followers));
-    TRY_ASSIGN(FollowerDirectory read,
-               FollowerDirectory::parse(body.view(), static_cast<uint32_t>(footer_.columns.size()),
-                                        footer_.version));
-    auto made = std::make_shared<const FollowerDirectory>(std::move(read));
-    const std::lock_guard lock(mutex_);
-    if (followers_ == nullptr) kept_bytes_ += made->memory_bytes();
-    followers_ = made;
-    return made;
-}
-
-// What the values of each row of a group follow.
-Result<std::shared_ptr<const OrderCodes>> FileSegment::follow_keys(uint32_t group) const {
-    {
-        const std::lock_guard lock(mutex_);
-        if (auto kept = follow_keys_.find(group)) return kept;
-    }
-    TRY_ASSIGN(const auto directory, followers());
-    const ColumnPlace* place = footer_.find(kColumnName, group);
-    if (place == nullptr)
-        return fail(ErrorCode::kDataLoss, "the names that others follow are missing");
-    const uint32_t rows = footer_.groups[group].rows;
-    TRY_ASSIGN(const Blob body, block({place->offset, place->bytes}));
-    ByteReader reader(body.view());
-    if (reader.u8() != static_cast<uint8_t>(TextForm::kShared))
-        return fail(ErrorCode::kDataLoss, "the names that others follow have another form");
-    std::vector<int64_t> names;
-    TRY(decode_integers(reader.rest(), rows, names));
-    auto keys = std::make_shared<OrderCodes>(names.begin(), names.end());
-    if (directory->has_families()) {
-        std::vector<int64_t> scopes(rows, 0);
-        if (const ColumnPlace* scope_place = footer_.find(kColumnScope, group)) {
-            TRY_ASSIGN(const Blob scope_body, block({scope_place->offset, scope_place->bytes}));
-            TRY(decode_scopes(group, scope_body.view(), scopes));
-        }
-        for (uint32_t row = 0; row < rows; ++row) {
-            if (static_cast<uint64_t>(scopes[row]) >= families_.size())
-                return fail(ErrorCode::kDataLoss, "a scope is out of range");
-            (*keys)[row] =
-                directory->key(families_[static_cast<size_t>(scopes[row])], (*keys)[row]);
-        }
-    }
-    const std::lock_guard lock(mutex_);
-    follow_keys_.keep(group, keys);
-    return std::shared_ptr<const OrderCodes>(keys);
-}
-
 Result<void> FileSegment::decode_values(uint32_t column, uint32_t group, std::string_view body,
                                         size_t count, std::span<const uint32_t> rows,
                                         std::vector<int64_t>& out, bool is_pattern) const {
+    if (column == kColumnName && is_modelled(body)) return decode_names(group, body, out);
     const bool follows = !body.empty() && static_cast<uint8_t>(body.front()) == kFollowsForm &&
                          footer_.columns[column].table == Table::kSpans;
     if (!follows) return decode_integers(body, count, out);
@@ -201,27 +148,6 @@ Result<void> FileSegment::decode_text(uint32_t column, uint32_t group, Blob body
     return set_texts(std::make_shared<const TextList>(std::move(list)), codes, count, out);
 }
 
-Result<void> FileSegment::decode_scopes(uint32_t group, std::string_view body,
-                                        std::vector<int64_t>& out) const {
-    const uint32_t rows = footer_.groups[group].rows;
-    const bool as_parents = !body.empty() && static_cast<uint8_t>(body.front()) == kAsParentForm;
-    // Before version 3 scopes could follow from names.
-    if (!as_parents && footer_.version < 3)
-        return decode_values(kColumnScope, group, body, rows, {}, out);
-    if (!as_parents) return decode_integers(body, rows, out);
-    TRY(decode_integers(body.substr(1), rows, out));
-    ColumnBlock links;
-    TRY(read_links(group, links));
-    if (links.integers.empty()) links.integers.assign(rows, kParentNone);
-    for (size_t row = 0; row < out.size(); ++row) {
-        const size_t parent = parent_row(links.integers[row], row);
-        if (out[row] == 0 && parent == row)
-            return fail(ErrorCode::kDataLoss, "a scope is that of no parent");
-        out[row] = out[row] == 0 ? out[parent] : out[row] - 1;
-    }
-    return {};
-}
-
 // Trace ids of links: those of fragments of this segment, and others.
 Result<void> FileSegment::decode_link_traces(std::string_view body, size_t count,
                                              ColumnBlock& out) const {
@@ -278,7 +204,6 @@ Result<void> FileSegment::decode(uint32_t column, uint32_t group, const ColumnPl
     TRY_ASSIGN(Blob body, block({place.offset, place.bytes}));
     switch (out.type) {
         case ColumnType::kInt:
-            if (column == kColumnScope) return decode_scopes(group, body.view(), out.integers);
             return decode_values(column, group, body.view(), count, out.rows, out.integers);
         case ColumnType::kDouble:
             return decode_doubles(body.view(), count, out.numbers);
@@ -359,100 +284,6 @@ Result<void> FileSegment::add_starts(uint32_t group, std::vector<int64_t>& value
     return {};
 }
 
-// Parents as they are stored: links, and the ids that follow them; nothing where no row has one.
-Result<void> FileSegment::read_links(uint32_t group, ColumnBlock& out) const {
-    const ColumnPlace* place = footer_.find(kColumnParentId, group);
-    if (place == nullptr) return {};
-    TRY_ASSIGN(const Blob body, block({place->offset, place->bytes}));
-    ByteReader reader(body.view());
-    const std::string_view part = reader.text();
-    if (!reader.ok()) return fail(ErrorCode::kDataLoss, "parents end early");
-    TRY(decode_integers(part, footer_.groups[group].rows, out.integers));
-    TRY_ASSIGN(out.storage, decode_bytes(reader.rest()));
-    out.fixed = out.storage.view();
-    return {};
-}
-
-Result<void> FileSegment::read_parents(uint32_t group, ColumnBlock& out) const {
-    out.dense = false;
-    ColumnBlock stored;
-    TRY(read_links(group, stored));
-    if (stored.integers.empty()) return {};
-    return resolve_parents(group, stored.integers, stored.fixed, out);
-}
-
-Result<std::optional<std::vector<int32_t>>> FileSegment::parent_rows(uint32_t row_group) const {
-    if (row_group >= footer_.groups.size())
-        return fail(ErrorCode::kInvalidArgument, "segment: there is no row group {}", row_group);
-    if (footer_.info.spans > INT32_MAX) return std::nullopt;
-    ColumnBlock stored;
-    if (auto read = read_links(row_group, stored); !read)
-        return located(read.error(), kColumnParentId, row_group);
-    const RowGroup& group = footer_.groups[row_group];
-    std::vector<int32_t> rows(group.rows, kNoParent);
-    for (uint32_t row = 0; row < stored.integers.size(); ++row) {
-        const int64_t link = stored.integers[row];
-        if (link == kParentNone) continue;
-        if (link == kParentElsewhere) {
-            rows[row] = kParentNotHere;
-            continue;
-        }
-        const int64_t own = int64_t{group.first_row} + row;
-        const int64_t parent = (link & 1) != 0 ? own + link / 2 : own - link / 2;
-        if (link < 0 || parent < 0 || parent >= static_cast<int64_t>(footer_.info.spans))
-            return located({ErrorCode::kDataLoss, "a parent is out of range", 0}, kColumnParentId,
-                           row_group);
-        rows[row] = static_cast<int32_t>(parent);
-    }
-    return std::optional(std::move(rows));
-}
-
-Result<void> FileSegment::resolve_parents(uint32_t group, std::span<const int64_t> links,
-                                          std::string_view elsewhere, ColumnBlock& out) const {
-    std::shared_ptr<const ColumnBlock> ids;
-    uint32_t ids_group = UINT32_MAX;
-    size_t count = 0;
-    for (const int64_t link : links)
-        count += link != kParentNone;
-    Blob storage = Blob::allocate(count * 8);
-    uint8_t* to = storage.mutable_data();
-    for (uint32_t row = 0; row < links.size(); ++row) {
-        const int64_t link = links[row];
-        if (link == kParentNone) continue;
-        out.rows.push_back(row);
-        if (link == kParentElsewhere) {
-            if (elsewhere.size() < 8) return fail(ErrorCode::kDataLoss, "parent ids end early");
-            std::memcpy(to, elsewhere.data(), 8);
-            elsewhere.remove_prefix(8);
-            to += 8;
-            continue;
-        }
-        const int64_t distance = link / 2;
-        const int64_t own = int64_t{footer_.groups[group].first_row} + row;
-        const int64_t parent = (link & 1) != 0 ? own + distance : own - distance;
-        if (link < 0 || distance > UINT32_MAX || parent < 0 ||
-            static_cast<uint64_t>(parent) >= footer_.info.spans)
-            return fail(ErrorCode::kDataLoss, "a parent is out of range");
-        const auto at = std::upper_bound(
-            footer_.groups.begin(), footer_.groups.end(), static_cast<uint32_t>(parent),
-            [](uint32_t r, const RowGroup& g) { return r < g.first_row; });
-        const auto holder = static_cast<uint32_t>(at - footer_.groups.begin() - 1);
-        if (holder != ids_group) {
-            TRY_ASSIGN(ids, read(kColumnSpanId, holder));
-            ids_group = holder;
-        }
-        const size_t index = static_cast<uint32_t>(parent) - footer_.groups[holder].first_row;
-        std::memcpy(to, ids->fixed.data() + index * 8, 8);
-        to += 8;
-    }
-    if (!elsewhere.empty()) return fail(ErrorCode::kDataLoss, "too many parent ids");
-    out.storage = storage;
-    out.fixed = storage.view();
-    out.dense = out.rows.size() == links.size();
-    if (out.dense) out.rows = {};
-    return {};
-}
-
 // That what others are found by is in range.
 Result<void> FileSegment::check_fixed(uint32_t column, uint32_t group,
                                       const ColumnBlock& block) const {
@@ -464,27 +295,32 @@ Result<void> FileSegment::check_fixed(uint32_t column, uint32_t group,
             before = owner;
         }
     }
-    if (column == kColumnScope)
-        for (const int64_t scope : block.integers)
-            if (static_cast<uint64_t>(scope) >= footer_.scopes.size())
-                return fail(ErrorCode::kDataLoss, "a scope is out of range");
     if (column == order_column(footer_.columns[column].table) && !block.codes.empty())
         TRY(orders(footer_.columns[column].table));
+    return {};
+}
+
+Result<void> FileSegment::read_scopes(uint32_t group, ColumnBlock& out) const {
+    TRY_ASSIGN(const auto known, scopes(group));
+    out.integers = known->scopes;
     return {};
 }
 
 Result<void> FileSegment::read_fixed_values(uint32_t column, uint32_t group,
                                             ColumnBlock& out) const {
     if (out.type == ColumnType::kFixed) out.width = fixed_width(column);
-    if (column == kColumnParentId) return read_links(group, out);
+    if (column == kColumnParentId) {
+        std::vector<int64_t> steps;
+        return read_links(group, out, steps);
+    }
+    if (column == kColumnScope) return read_scopes(group, out);
     const size_t count = table_rows(footer_.columns[column].table, group);
     const ColumnPlace* place = footer_.find(column, group);
     const bool is_needed = out.type == ColumnType::kFixed && count > 0;
     if (place == nullptr && is_needed) return fail(ErrorCode::kDataLoss, "the ids are missing");
     if (place != nullptr)
         TRY(decode(column, group, *place, count, out));
-    else if (column == kColumnStart || column == kColumnScope || column == kColumnEventOwner ||
-             column == kColumnLinkOwner)
+    else if (column == kColumnStart || column == kColumnEventOwner || column == kColumnLinkOwner)
         out.integers.assign(count, 0);
     if (column == kColumnStart) TRY(add_starts(group, out.integers));
     return check_fixed(column, group, out);
@@ -494,6 +330,7 @@ Result<void> FileSegment::read_fixed_column(uint32_t column, uint32_t group,
                                             ColumnBlock& out) const {
     if (out.type == ColumnType::kFixed) out.width = fixed_width(column);
     if (column == kColumnParentId) return read_parents(group, out);
+    if (column == kColumnScope) return read_scopes(group, out);
     const size_t count = table_rows(footer_.columns[column].table, group);
     const ColumnPlace* place = footer_.find(column, group);
     if (place != nullptr) {

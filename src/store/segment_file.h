@@ -11,14 +11,17 @@
 #include "store/segment_followers.h"
 #include "store/segment_footer.h"
 #include "store/segment_layout.h"
+#include "store/value_model.h"
 
 // The Segment on a file or an image: opening and its tables (segment.cc), columns
-// (segment_columns.cc), where values are (segment_find.cc).
+// (segment_columns.cc), those that tie rows together (segment_structure.cc), where values are
+// (segment_find.cc).
 namespace spanloom::store {
 
 // Decoded pieces that a segment keeps, newest first.
 constexpr size_t kChunksKept = 64;  // of the fragment table, 48 kB each
 constexpr size_t kOrdersKept = 8;   // row groups' attribute orders, 16 kB each
+constexpr size_t kScopesKept = 4;   // row groups' scopes, 36 kB each
 
 struct FragmentChunk {
     std::vector<TraceFragment> fragments;
@@ -34,6 +37,18 @@ struct AttributeOrders {
     std::vector<Use> uses;
 };
 using OrderCodes = std::vector<uint32_t>;
+struct GroupModels {
+    ValueModel parents;
+    ValueModel scopes;
+    ValueModel names;
+};
+struct GroupScopes {
+    std::vector<int64_t> scopes;         // by row, all in range
+    std::vector<uint8_t> name_contexts;  // where there are models
+};
+inline bool is_modelled(std::string_view body) {
+    return !body.empty() && static_cast<uint8_t>(body.front()) == kModelledForm;
+}
 
 template <typename T>
 class RecentPieces {
@@ -124,21 +139,26 @@ class FileSegment final : public Segment {
                         ColumnBlock& out) const;
     Result<void> decode_text(uint32_t column, uint32_t group, Blob body, size_t count,
                              ColumnBlock& out) const;
-    // Integers or codes; those that follow are asked of the names of their rows (empty: all, or
-    // those that the orders say).
-    Result<void> decode_scopes(uint32_t group, std::string_view body,
-                               std::vector<int64_t>& out) const;
+    Result<void> decode_scopes(uint32_t group, std::span<const int64_t> links,
+                               std::span<const int64_t> steps, std::vector<int64_t>& out) const;
+    Result<std::shared_ptr<const GroupScopes>> scopes(uint32_t group) const;
+    Result<void> read_scopes(uint32_t group, ColumnBlock& out) const;
+    Result<void> decode_names(uint32_t group, std::string_view body,
+                              std::vector<int64_t>& out) const;
     Result<void> decode_link_traces(std::string_view body, size_t count, ColumnBlock& out) const;
     Result<void> decode_left_out(uint32_t column, uint32_t group, size_t count,
                                  ColumnBlock& out) const;
+    // Integers or codes; those that follow are asked of the names of their rows (empty: all, or
+    // those that the orders say).
     Result<void> decode_values(uint32_t column, uint32_t group, std::string_view body, size_t count,
                                std::span<const uint32_t> rows, std::vector<int64_t>& out,
                                bool is_pattern = false) const;
     Result<std::shared_ptr<const OrderCodes>> follow_keys(uint32_t group) const;
     Result<void> check_texts(uint32_t column, const TextList& list) const;
     Result<std::shared_ptr<const FollowerDirectory>> followers() const;
+    Result<std::shared_ptr<const GroupModels>> models() const;
     Result<void> add_starts(uint32_t group, std::vector<int64_t>& values) const;
-    Result<void> read_links(uint32_t group, ColumnBlock& out) const;
+    Result<void> read_links(uint32_t group, ColumnBlock& out, std::vector<int64_t>& steps) const;
     Result<void> read_parents(uint32_t group, ColumnBlock& out) const;
     Result<void> resolve_parents(uint32_t group, std::span<const int64_t> links,
                                  std::string_view elsewhere, ColumnBlock& out) const;
@@ -162,7 +182,9 @@ class FileSegment final : public Segment {
     mutable RecentPieces<FragmentChunk> chunks_{kChunksKept};
     mutable RecentPieces<OrderCodes> order_codes_{kOrdersKept};
     mutable RecentPieces<OrderCodes> follow_keys_{kOrdersKept};
+    mutable RecentPieces<GroupScopes> scopes_{kScopesKept};
     mutable std::shared_ptr<const FollowerDirectory> followers_;
+    mutable std::shared_ptr<const GroupModels> models_;
     mutable std::shared_ptr<const TraceIndex> trace_index_;
     mutable std::shared_ptr<const PlacesDirectory> places_;
     mutable std::vector<std::shared_ptr<const TextList>> dictionaries_;

@@ -23,8 +23,9 @@ Result<std::shared_ptr<const PlacesDirectory>> FileSegment::places() const {
 }
 
 Result<Blob> FileSegment::filter_page(uint64_t number) const {
-    constexpr uint32_t kPageBytes = kFilterPageBytes + kChecksumBytes;
-    return block({footer_.filter_offset + number * kPageBytes, kPageBytes});
+    const auto page_bytes =
+        static_cast<uint32_t>(kFilterPageBytes + checksum_bytes(footer_.version));
+    return block({footer_.filter_offset + number * page_bytes, page_bytes});
 }
 
 // A cell of a few bits that begins at this bit of all pages together.

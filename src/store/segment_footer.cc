@@ -137,6 +137,7 @@ Result<void> read_tables(ByteReader& reader, uint64_t end, SegmentFooter& footer
         footer.directory = read_place(reader);
         footer.followers = read_place(reader);
     }
+    if (footer.version >= 4) footer.models = read_place(reader);
     footer.rollup = read_place(reader);
     if (!reader.ok() || !reader.at_end()) return damaged("it has a wrong length");
     for (const BlockPlace& chunk : footer.chunks)
@@ -153,8 +154,10 @@ Result<void> read_tables(ByteReader& reader, uint64_t end, SegmentFooter& footer
         return damaged("the places lie outside the file");
     if (footer.followers.bytes != 0 && !lies_within(footer.followers, end))
         return damaged("the followers lie outside the file");
+    if (footer.models.bytes != 0 && !lies_within(footer.models, end))
+        return damaged("the models lie outside the file");
     if (footer.filter_offset > end ||
-        footer.filter_pages > (end - footer.filter_offset) / kChecksumBytes)
+        footer.filter_pages > (end - footer.filter_offset) / checksum_bytes(footer.version))
         return damaged("the filter lies outside the file");
     return {};
 }

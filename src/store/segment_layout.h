@@ -10,10 +10,14 @@
 namespace spanloom::store {
 
 constexpr std::string_view kSegmentMagic = "SPLMSEG1";
-constexpr uint32_t kSegmentVersion = 3;
+constexpr uint32_t kSegmentVersion = 4;
 constexpr uint32_t kSegmentVersionMin = 1;  // the oldest that can be read
 constexpr size_t kTrailerBytes = 32;
-constexpr size_t kChecksumBytes = 8;
+constexpr size_t kChecksumBytes = 4;  // of a block: the lower half of its hash
+// Before version 4 all of it.
+constexpr size_t checksum_bytes(uint32_t version) {
+    return version >= 4 ? kChecksumBytes : 8;
+}
 
 // Columns that every segment has, by number. Attribute columns follow.
 enum FixedColumn : uint32_t {
@@ -64,7 +68,7 @@ constexpr size_t kTraceIdBytes = 16;
 // Of scopes: 0 that of the parent, which is a row before in the same group; else the scope + 1.
 constexpr uint8_t kAsParentForm = 8;
 
-// Links from a row to its parent, as kColumnParentId keeps them.
+// Links from a row to its parent, as ColumnBlock::integers has those of kColumnParentId.
 constexpr int64_t kParentNone = 0;
 constexpr int64_t kParentElsewhere = 1;  // the id follows
 // The row of the parent, where it is before this one in the same group; else this row itself.

@@ -11,8 +11,11 @@
 namespace spanloom::store {
 namespace {
 
-constexpr size_t kTablePairs = 131'072;  // about so many share a table: it is built in the cache
-constexpr uint32_t kCellBitsMin = 8;
+constexpr size_t kTablePairs = 262'144;  // about so many share a table: more need fewer cells each
+constexpr uint64_t kHashBits = ~uint64_t{0xffff};
+constexpr uint32_t kCellBitsMin = 6;
+constexpr uint32_t kFewGroups = 32;         // segments of fewer row groups
+constexpr uint32_t kFewGroupsCellBits = 8;  // have cells of so many bits
 constexpr uint32_t kCellBitsMax = 20;
 constexpr uint32_t kTriesMax = 64;  // seeds for one table
 constexpr uint32_t kSegmentBitsMax = 18;
@@ -68,14 +71,14 @@ Shape shape_of(size_t pairs) {
 // Solves one table: each pair's three cells together must give its value.
 class TableBuilder {
   public:
-    // Pairs as (hash with 16 bits of value below). False: not with this seed.
-    bool solve(std::span<const uint64_t> hashes, Shape shape, uint64_t seed) {
+    // Entries: a hash with 16 bits of value below. False: not with this seed.
+    bool solve(std::span<const uint64_t> entries, Shape shape, uint64_t seed) {
+        sort(entries, shape, seed);
         const size_t count = shape.cells();
         degree_.assign(count, 0);
         joined_.assign(count, 0);
-        for (uint32_t i = 0; i < hashes.size(); ++i) {
-            const Cells cells =
-                cells_of(mixed(hashes[i], seed), shape.segments, shape.segment_bits);
+        for (uint32_t i = 0; i < pairs_.size(); ++i) {
+            const Cells cells = cells_of(pairs_[i].x, shape.segments, shape.segment_bits);
             for (const uint32_t at : cells.at) {
                 ++degree_[at];
                 joined_[at] ^= i;
@@ -91,43 +94,64 @@ class TableBuilder {
             if (degree_[at] != 1) continue;
             const uint32_t pair = joined_[at];
             order_.push_back({pair, at});
-            const Cells cells =
-                cells_of(mixed(hashes[pair], seed), shape.segments, shape.segment_bits);
+            const Cells cells = cells_of(pairs_[pair].x, shape.segments, shape.segment_bits);
             for (const uint32_t other : cells.at) {
                 joined_[other] ^= pair;
                 if (--degree_[other] == 1) alone_.push_back(other);
             }
         }
-        return order_.size() == hashes.size();
+        return order_.size() == pairs_.size();
     }
 
-    // After solve(): cell values. value(i) is what pair i must give.
+    // After solve(): cell values. value(v) is what a pair with the value v must give.
     template <typename Value>
-    const std::vector<uint32_t>& fill(std::span<const uint64_t> hashes, Shape shape, uint64_t seed,
-                                      uint32_t bits, Value value) {
-        values_.assign(shape.cells(), 0);
+    const std::vector<uint32_t>& fill(Shape shape, uint32_t bits, Value value) {
+        std::vector<uint32_t>& values = joined_;  // of no use any more
+        values.assign(shape.cells(), 0);
         for (size_t i = order_.size(); i > 0; --i) {
-            const auto [pair, at] = order_[i - 1];
-            const uint64_t x = mixed(hashes[pair], seed);
-            const Cells cells = cells_of(x, shape.segments, shape.segment_bits);
-            uint32_t sum = fingerprint_of(x, bits) ^ value(pair);
+            const auto [number, at] = order_[i - 1];
+            const Pair& pair = pairs_[number];
+            const Cells cells = cells_of(pair.x, shape.segments, shape.segment_bits);
+            uint32_t sum = fingerprint_of(pair.x, bits) ^ value(pair.value);
             for (const uint32_t other : cells.at)
-                if (other != at) sum ^= values_[other];
-            values_[at] = sum;
+                if (other != at) sum ^= values[other];
+            values[at] = sum;
         }
-        return values_;
+        return values;
     }
 
   private:
+    struct Pair {
+        uint64_t x;
+        uint32_t value;
+    };
     struct Step {
         uint32_t pair;
         uint32_t at;
     };
+
+    // By their first segments: what is done with neighbours stays in the cache.
+    void sort(std::span<const uint64_t> entries, Shape shape, uint64_t seed) {
+        const auto segment_of = [&](uint64_t x) {
+            return cells_of(x, shape.segments, shape.segment_bits).at[0] >> shape.segment_bits;
+        };
+        std::vector<uint32_t> next(size_t{shape.segments} + 1);
+        for (const uint64_t entry : entries)
+            ++next[segment_of(mixed(entry & kHashBits, seed)) + 1];
+        for (size_t i = 1; i < next.size(); ++i)
+            next[i] += next[i - 1];
+        pairs_.resize(entries.size());
+        for (const uint64_t entry : entries) {
+            const uint64_t x = mixed(entry & kHashBits, seed);
+            pairs_[next[segment_of(x)]++] = {x, static_cast<uint32_t>(entry & ~kHashBits)};
+        }
+    }
+
+    std::vector<Pair> pairs_;
     std::vector<uint8_t> degree_;
     std::vector<uint32_t> joined_;
     std::vector<uint32_t> alone_;
     std::vector<Step> order_;
-    std::vector<uint32_t> values_;
 };
 
 // Appends numbers of some bits each, least significant first.
@@ -155,10 +179,11 @@ class BitWriter {
     uint32_t held_bits_ = 0;
 };
 
-// As many as tell the row groups apart. What is nowhere then seems to be somewhere mostly, which
-// costs a look into that one row group; more bits would cost every pair.
+// As many as tell the row groups apart, where these are many. What is nowhere then seems to be
+// somewhere mostly, which costs a look into that one row group; more bits would cost every pair.
 uint32_t cell_bits_for(uint32_t groups) {
     const auto bits = static_cast<uint32_t>(std::bit_width(std::min(groups, 0xffffU) + 1U));
+    if (groups < kFewGroups) return kFewGroupsCellBits;
     return std::clamp(bits, kCellBitsMin, kCellBitsMax);
 }
 
@@ -221,32 +246,29 @@ PlacesBuilder::Built PlacesBuilder::build(uint32_t groups) {
     directory.varint(tables);
     BitWriter cells(built.cells);
     TableBuilder table;
-    std::vector<uint64_t> hashes;
     size_t first = 0;
     for (size_t number = 0; number < tables; ++number) {
-        hashes.clear();
         size_t end = first;
-        for (; end < entries_.size() && table_of(entries_[end], tables) == number; ++end)
-            hashes.push_back(entries_[end] & kHashMask);
-        Shape shape = shape_of(hashes.size());
+        while (end < entries_.size() && table_of(entries_[end], tables) == number)
+            ++end;
+        const std::span<const uint64_t> pairs(entries_.data() + first, end - first);
+        Shape shape = shape_of(pairs.size());
         uint64_t seed = 0x2545f4914f6cdd1dU * (number + 1);
         uint32_t tries = 0;
-        while (!hashes.empty() && tries < kTriesMax && !table.solve(hashes, shape, seed)) {
+        while (!pairs.empty() && tries < kTriesMax && !table.solve(pairs, shape, seed)) {
             seed = seed * 0xd6e8feb86659fd93U + 1;
             if (++tries % 16 == 0) ++shape.segments;
         }
         const bool is_solved = tries < kTriesMax;
-        if (!is_solved || hashes.empty()) shape.segments = 0;
+        if (!is_solved || pairs.empty()) shape.segments = 0;
         directory.u64(seed);
         // An empty table says no to everything: one cell of its own would not pay.
         directory.varint(shape.segments);
         directory.u8(static_cast<uint8_t>(is_solved ? shape.segment_bits : 0));
         if (shape.segments > 0) {
-            const auto& values =
-                table.fill(hashes, shape, seed, bits, [&](uint32_t pair) -> uint32_t {
-                    const auto group = static_cast<uint32_t>(entries_[first + pair] & kGroupsMax);
-                    return group < std::min(kGroupsMax, groups) ? group + 1 : 0;
-                });
+            const auto& values = table.fill(shape, bits, [&](uint32_t group) -> uint32_t {
+                return group < std::min(kGroupsMax, groups) ? group + 1 : 0;
+            });
             for (const uint32_t value : values)
                 cells.put(value, bits);
         }

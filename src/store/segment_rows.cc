@@ -39,6 +39,71 @@ void link_parents(std::span<const SpanId> ids, std::span<const SpanId> parents,
     }
 }
 
+namespace {
+
+constexpr int64_t kFirstStep = 2;  // to the row before
+
+// The parents of rows that are before them in the group; those of others are the rows themselves.
+std::vector<uint32_t>& rows_above(size_t rows) {
+    thread_local std::vector<uint32_t> above;
+    above.resize(rows);
+    return above;
+}
+
+}  // namespace
+
+void steps_of_links(std::span<const int64_t> links, std::vector<int64_t>& steps) {
+    std::vector<uint32_t>& above = rows_above(links.size());
+    steps.resize(links.size());
+    for (size_t row = 0; row < links.size(); ++row) {
+        const int64_t link = links[row];
+        const size_t parent = parent_row(link, row);
+        above[row] = static_cast<uint32_t>(parent);
+        steps[row] = link == kParentNone || link == kParentElsewhere ? link : kFarParent + link;
+        if (parent == row) continue;
+        size_t at = row - 1;
+        for (int64_t step = kFirstStep; step < kFarParent; ++step) {
+            if (at == parent) {
+                steps[row] = step;
+                break;
+            }
+            if (above[at] == at) break;
+            at = above[at];
+        }
+    }
+}
+
+bool links_of_steps(std::span<const int64_t> steps, std::vector<int64_t>& links) {
+    std::vector<uint32_t>& above = rows_above(steps.size());
+    links.resize(steps.size());
+    for (size_t row = 0; row < steps.size(); ++row) {
+        const int64_t step = steps[row];
+        if (step < 0) return false;
+        if (step < kFirstStep || step >= kFarParent) {
+            links[row] = step < kFirstStep ? step : step - kFarParent;
+            above[row] = static_cast<uint32_t>(parent_row(links[row], row));
+            continue;
+        }
+        if (row == 0) return false;
+        size_t at = row - 1;
+        for (int64_t left = step - kFirstStep; left > 0; --left) {
+            if (above[at] == at) return false;
+            at = above[at];
+        }
+        above[row] = static_cast<uint32_t>(at);
+        links[row] = static_cast<int64_t>(row - at) * 2;
+    }
+    return true;
+}
+
+uint8_t scope_context(int64_t step) {
+    return static_cast<uint8_t>(std::min<int64_t>(step, 15));
+}
+
+uint8_t name_context(uint32_t family, bool is_as_parent) {
+    return static_cast<uint8_t>(std::min<uint32_t>(family, 127) * 2 + (is_as_parent ? 1 : 0));
+}
+
 GroupPlan::GroupPlan(uint32_t group_rows)
     : group_rows_(std::clamp<uint32_t>(group_rows, 1, kGroupRowsMax)) {}
 

@@ -29,6 +29,19 @@ inline bool fragment_before(const TraceFragment& a, const TraceFragment& b) {
 void link_parents(std::span<const SpanId> ids, std::span<const SpanId> parents,
                   std::vector<int64_t>& links);
 
+// Links of a row group in another way: kParentNone, kParentElsewhere, or where the parent is on the
+// way up from the row before: 2 that row, 3 its parent, and so on. What is not there, or too far,
+// is kFarParent + link. Nearly all spans begin below what began just before.
+constexpr int64_t kFarParent = 64;
+void steps_of_links(std::span<const int64_t> links, std::vector<int64_t>& steps);
+// And back. False where there is no such row.
+bool links_of_steps(std::span<const int64_t> steps, std::vector<int64_t>& links);
+
+// What values are modelled by (docs/format/segment.md, "Models"): scopes by the steps to the
+// parents, names by the family of the scope, and whether the parent has the same scope.
+uint8_t scope_context(int64_t step);
+uint8_t name_context(uint32_t family, bool is_as_parent);
+
 // Cuts rows into groups: whole fragments where they fit.
 class GroupPlan {
   public:

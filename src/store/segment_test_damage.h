@@ -23,8 +23,9 @@ inline void seal_block(std::string& image, const BlockPlace& place) {
         place.bytes > image.size() - place.offset)
         return;
     const size_t body = place.bytes - kChecksumBytes;
-    seal_bytes(image, place.offset + body,
-               hash64(std::string_view(image).substr(place.offset, body), place.offset));
+    const uint64_t checksum =
+        hash64(std::string_view(image).substr(place.offset, body), place.offset);
+    std::memcpy(image.data() + place.offset + body, &checksum, kChecksumBytes);
 }
 
 // Makes the checksums of the trailer and of every block that the footer names right.
@@ -59,6 +60,7 @@ inline void seal(std::string& image) {
     seal_block(image, footer->rollup);
     if (footer->directory.bytes > 0) seal_block(image, footer->directory);
     if (footer->followers.bytes > 0) seal_block(image, footer->followers);
+    if (footer->models.bytes > 0) seal_block(image, footer->models);
     const uint32_t page_bytes = kFilterPageBytes + kChecksumBytes;
     for (uint32_t page = 0; page < footer->filter_pages; ++page)
         seal_block(image, {footer->filter_offset + uint64_t{page} * page_bytes, page_bytes});

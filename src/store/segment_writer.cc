@@ -176,7 +176,7 @@ Result<SegmentWriter::Ref> SegmentWriter::put_block(std::string_view body) {
     const Ref ref{offset_, body.size() + kChecksumBytes};
     const uint64_t checksum = hash64(body, offset_);
     TRY(put(body));
-    TRY(put({reinterpret_cast<const char*>(&checksum), sizeof checksum}));
+    TRY(put({reinterpret_cast<const char*>(&checksum), kChecksumBytes}));
     return ref;
 }
 

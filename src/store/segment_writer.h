@@ -16,6 +16,7 @@
 #include "store/segment_layout.h"
 #include "store/segment_places.h"
 #include "store/segment_text_table.h"
+#include "store/value_model.h"
 
 namespace spanloom::store {
 
@@ -143,9 +144,11 @@ class SegmentWriter {
     void place_texts(TextColumn& texts);
     void place_messages();
     void encode_column(uint32_t column, std::span<const Part> parts, std::string& body);
+    void encode_parents(std::string& body);
     void encode_scopes(std::string& body);
     void encode_start(std::span<const Part> parts, std::string& body);
     Result<void> encode_text(uint32_t column, std::string& body);
+    void gather_structure();
     void gather_keys();
     const std::vector<uint32_t>& followed_columns(uint32_t order);
     void encode_values(uint32_t column, std::span<const int64_t> values, std::string& body);
@@ -171,6 +174,7 @@ class SegmentWriter {
         Ref cells;  // of the places, with all their pages
         Ref places;
         Ref followers;
+        Ref models;
         Ref rollup;
     };
     std::string footer(const Tables& tables) const;
@@ -199,9 +203,19 @@ class SegmentWriter {
     FollowerTable followers_;
     std::vector<uint32_t> family_of_scope_;
     TextTable families_;
-    TakenTexts taken_;                   // of the block at hand
-    std::vector<int64_t> parent_links_;  // of the group at hand
-    bool has_keys_ = false;              // the same, below
+    TakenTexts taken_;  // of the block at hand
+    // Of the group at hand, where it is for a disk: how its rows hang together.
+    std::vector<int64_t> parent_links_;
+    std::vector<int64_t> parent_steps_;
+    std::vector<int64_t> scope_codes_;  // 0 as the parent
+    std::vector<uint8_t> scope_contexts_;
+    std::vector<uint8_t> name_contexts_;
+    ModelLearner parent_model_;
+    ModelLearner scope_model_;
+    ModelLearner name_model_;
+    bool has_models_ = false;          // some block needs them
+    bool parents_have_model_ = false;  // those of the group at hand
+    bool has_keys_ = false;            // the same, below
     // What the span of each value is followed by, by column; of all spans with kColumnName.
     std::vector<std::vector<uint32_t>> keys_of_values_;
     std::vector<std::vector<uint32_t>> followed_columns_;  // by order of attributes

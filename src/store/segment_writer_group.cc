@@ -16,8 +16,8 @@ namespace {
 
 // A shared dictionary stays, whatever comes, while it has so few entries; while it has no more than
 // the next number, if not nearly all values are new; then where half of them are repetitions.
-constexpr uint32_t kDictionaryTrial = 512;
-constexpr uint32_t kDictionaryNewTrial = 2048;
+constexpr uint32_t kDictionaryTrial = 256;
+constexpr uint32_t kDictionaryNewTrial = 1024;
 constexpr uint32_t kDictionaryLongTrial = 8192;
 constexpr uint32_t kPatternSample = 256;
 constexpr size_t kMemoryDictionaryBytesMax = 64U << 20;
@@ -281,60 +281,6 @@ void SegmentWriter::encode_local(uint32_t column, std::string& body) {
                     &trials_[column]);
 }
 
-// The columns among an order's that may follow from the span's name and family.
-const std::vector<uint32_t>& SegmentWriter::followed_columns(uint32_t order) {
-    while (followed_columns_.size() <= order) {
-        const auto code = static_cast<uint32_t>(followed_columns_.size());
-        const std::string_view list = texts_[kColumnOrder]->table.text(code);
-        std::vector<uint32_t>& columns = followed_columns_.emplace_back();
-        for (size_t i = 0; i < list.size() / 4; ++i) {
-            uint32_t column = 0;
-            std::memcpy(&column, list.data() + i * 4, 4);
-            const ColumnType type = columns_[column].type;
-            const bool is_text = type == ColumnType::kString;
-            const bool is_likely = followers_.may_follow(follower_of(column, false)) ||
-                                   (is_text && followers_.may_follow(follower_of(column, true)));
-            if (is_likely && (is_text || type == ColumnType::kInt)) columns.push_back(column);
-        }
-    }
-    return followed_columns_[order];
-}
-
-// Which name and family each value of the group's columns goes with, before stages are emptied.
-void SegmentWriter::gather_keys() {
-    const std::vector<uint32_t>& names = stages_[kColumnName].codes;
-    has_keys_ = options_.zstd_level > 0 && !names.empty() && texts_[kColumnName]->is_shared &&
-                !all_empty(kColumnName);
-    if (!has_keys_) return;
-    keys_of_values_.resize(columns_.size());
-    for (auto& column : keys_of_values_)
-        column.clear();
-    const std::vector<int64_t>& scopes = stages_[kColumnScope].integers;
-    std::vector<uint32_t>& keys = keys_of_values_[kColumnName];
-    keys.resize(names.size());
-    for (size_t row = 0; row < names.size(); ++row)
-        keys[row] =
-            followers_.key_of(family_of_scope_[static_cast<size_t>(scopes[row])], names[row]);
-    const std::vector<uint32_t>& orders = stages_[kColumnOrder].codes;
-    followed_columns_.clear();
-    for (size_t row = 0; row < orders.size(); ++row)
-        for (const uint32_t column : followed_columns(orders[row]))
-            keys_of_values_[column].push_back(keys[row]);
-}
-
-bool SegmentWriter::encode_following(uint32_t column, bool is_pattern,
-                                     std::span<const int64_t> values, std::string& body) {
-    // A name that has only the block's own code cannot be followed.
-    if (!has_keys_ || !texts_[kColumnName]->is_shared || column == kColumnName ||
-        column == kColumnDuration || column == kColumnScope ||
-        columns_[column].table != Table::kSpans)
-        return false;
-    const auto& keys = keys_of_values_[column < kFixedColumns ? uint32_t{kColumnName} : column];
-    return followers_.may_follow(follower_of(column, is_pattern)) &&
-           followers_.encode(follower_of(column, is_pattern), keys, values,
-                             column >= kFixedColumns && !is_pattern, options_.zstd_level, body);
-}
-
 // Whether a reader knows the block of an attribute column without it: all values follow.
 bool SegmentWriter::can_be_left_out(uint32_t column, std::string_view body) const {
     if (column < kFixedColumns || columns_[column].table != Table::kSpans) return false;
@@ -342,22 +288,6 @@ bool SegmentWriter::can_be_left_out(uint32_t column, std::string_view body) cons
                                       static_cast<char>(kFollowsForm), 0};
     const std::string_view text(kNoExceptions, sizeof kNoExceptions);
     return columns_[column].type == ColumnType::kInt ? body == text.substr(1) : body == text;
-}
-
-// Most spans are of the scope of their parent.
-void SegmentWriter::encode_scopes(std::string& body) {
-    const std::vector<int64_t>& scopes = stages_[kColumnScope].integers;
-    const bool are_equal = std::all_of(scopes.begin(), scopes.end(),
-                                       [&](int64_t scope) { return scope == scopes.front(); });
-    if (options_.zstd_level <= 0 || are_equal || parent_links_.size() != scopes.size())
-        return encode_integers(scopes, options_.zstd_level, body, &trials_[kColumnScope]);
-    std::vector<int64_t> codes(scopes.size());
-    for (size_t row = 0; row < scopes.size(); ++row) {
-        const size_t parent = parent_row(parent_links_[row], row);
-        codes[row] = parent != row && scopes[parent] == scopes[row] ? 0 : scopes[row] + 1;
-    }
-    ByteWriter(body).u8(kAsParentForm);
-    encode_integers(codes, options_.zstd_level, body, &trials_[kColumnScope]);
 }
 
 // Trace ids of links: most of them are traces of this very segment.
@@ -383,6 +313,14 @@ void SegmentWriter::encode_link_traces(std::string_view ids, std::string& body) 
 void SegmentWriter::encode_values(uint32_t column, std::span<const int64_t> values,
                                   std::string& body) {
     if (encode_following(column, false, values, body)) return;
+    if (column == kColumnName && options_.zstd_level > 0) {
+        const ValueModel* const model = name_model_.model();
+        name_model_.count(name_contexts_, values);
+        if (model != nullptr && model->encode(name_contexts_, values, options_.zstd_level, body)) {
+            has_models_ = true;
+            return;
+        }
+    }
     encode_integers(values, options_.zstd_level, body, &trials_[column]);
 }
 
@@ -419,9 +357,9 @@ Result<void> SegmentWriter::write_group(std::span<const Part> parts) {
     rows_ += group.meta.rows;
     events_ += group.meta.events;
     links_ += group.meta.links;
+    gather_structure();
     gather_keys();
     std::vector<std::string> bodies;
-    parent_links_.clear();
     // Dictionaries given up on the way come first, so that the group's blocks are adjacent.
     std::string body;
     for (uint32_t column = 0; column < columns_.size(); ++column) {
@@ -450,11 +388,7 @@ Result<void> SegmentWriter::write_group(std::span<const Part> parts) {
             case ColumnType::kFixed:
                 if (column == kColumnParentId) {
                     if (zero_max(stage.integers) == 0) break;
-                    parent_links_ = stage.integers;
-                    std::string links;
-                    encode_integers(stage.integers, options_.zstd_level, links, &trials_[column]);
-                    ByteWriter(body).text(links);
-                    encode_bytes(stage.fixed, 0, body);
+                    encode_parents(body);
                 } else if (column == kColumnLinkTraceId && !stage.fixed.empty()) {
                     encode_link_traces(stage.fixed, body);
                 } else if (!stage.fixed.empty()) {

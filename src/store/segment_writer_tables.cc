@@ -176,6 +176,8 @@ std::string SegmentWriter::footer(const Tables& tables) const {
     writer.varint(tables.places.bytes);
     writer.varint(tables.followers.offset);
     writer.varint(tables.followers.bytes);
+    writer.varint(tables.models.offset);
+    writer.varint(tables.models.bytes);
     writer.varint(tables.rollup.offset);
     writer.varint(tables.rollup.bytes);
     return out;
@@ -225,6 +227,15 @@ Result<SegmentInfo> SegmentWriter::finish() {
     const std::string followers = followers_.directory(options_.zstd_level);
     if (!followers.empty()) {
         TRY_ASSIGN(tables.followers, put_block(followers));
+    }
+    if (has_models_) {
+        std::string models;
+        for (ModelLearner* learner : {&parent_model_, &scope_model_, &name_model_}) {
+            const ValueModel* const model = learner->model();
+            model != nullptr ? model->write(options_.zstd_level, models)
+                             : ValueModel().write(options_.zstd_level, models);
+        }
+        TRY_ASSIGN(tables.models, put_block(models));
     }
     if (operations_ != nullptr) {
         const std::string bytes =

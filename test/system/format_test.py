@@ -84,6 +84,34 @@ def test_a_reader_made_from_the_document_gives_every_span_back():
             check_span(one, sent[span_id])
 
 
+def test_parents_scopes_and_names_of_many_spans_come_back():
+    """More than the first row groups, from which the models are learnt."""
+    with Server() as server:
+        sent, services = {}, {f"service-{i}": [] for i in range(5)}
+        for trace in range(1_500):
+            trace_id, rows = RNG.randbytes(16), []
+            for i in range(12):
+                span_id = RNG.randbytes(8)
+                back = 0 if i == 0 else RNG.choice((1, 1, 1, 1, 2, 3, i))  # i: the root
+                parent = rows[i - back] if back and RNG.random() > 0.02 else (RNG.randbytes(8) if back else b"", "")
+                service = parent[1] if parent[1] and RNG.random() < 0.7 else f"service-{RNG.randrange(5)}"
+                name = f"{service} {RNG.choice('aaaaabbbcd')}" if RNG.random() > 0.01 else f"rare {trace}"
+                rows.append((span_id, service))
+                sent[span_id] = (parent[0], service, name)
+                services[service].append(span(trace_id, span_id, name, parent[0], BASE_NS + trace * 10**6 + i * 1000))
+        for service, spans in services.items():
+            assert server.send(request(spans, service=service))[0] == 200
+        assert server.terminate() == 0
+        [path] = glob.glob(server.data + "/recent/default/*.seg")
+        segment = segment_reader.read(path)
+        assert all(model.contexts for model in (segment.parent_model, segment.scope_model, segment.name_model))
+        found = segment.read_spans()
+        assert len(found) == len(sent)
+        for one in found:
+            service = segment_reader.service_of(segment.resources[segment.scopes[one["scope"]][0]][1]).decode()
+            assert (one["parent"], service, one["name"]) == sent[one["span_id"]]
+
+
 def test_the_reader_finds_damage():
     with Server() as server:
         _, spans = odd_spans(50)

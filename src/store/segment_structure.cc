@@ -1,0 +1,263 @@
+#include <algorithm>
+
+#include "store/segment_bytes.h"
+#include "store/segment_file.h"
+#include "store/segment_rows.h"
+
+// What ties the rows of a group together, and so says much about the rest of them: parents, scopes,
+// names, and what follows from these.
+namespace spanloom::store {
+
+Result<std::shared_ptr<const FollowerDirectory>> FileSegment::followers() const {
+    {
+        const std::lock_guard lock(mutex_);
+        if (followers_ != nullptr) return followers_;
+    }
+    if (footer_.followers.bytes == 0)
+        return fail(ErrorCode::kDataLoss, "a column follows, but nothing says how");
+    TRY_ASSIGN(const Blob body, block(footer_.followers));
+    TRY_ASSIGN(FollowerDirectory read,
+               FollowerDirectory::parse(body.view(), static_cast<uint32_t>(footer_.columns.size()),
+                                        footer_.version));
+    auto made = std::make_shared<const FollowerDirectory>(std::move(read));
+    const std::lock_guard lock(mutex_);
+    if (followers_ == nullptr) kept_bytes_ += made->memory_bytes();
+    followers_ = made;
+    return made;
+}
+
+Result<std::shared_ptr<const GroupModels>> FileSegment::models() const {
+    {
+        const std::lock_guard lock(mutex_);
+        if (models_ != nullptr) return models_;
+    }
+    if (footer_.models.bytes == 0)
+        return fail(ErrorCode::kDataLoss, "a column has a model, but there is none");
+    TRY_ASSIGN(const Blob body, block(footer_.models));
+    ByteReader reader(body.view());
+    auto made = std::make_shared<GroupModels>();
+    for (ValueModel* model : {&made->parents, &made->scopes, &made->names}) {
+        TRY_ASSIGN(*model, ValueModel::parse(reader));
+    }
+    if (!reader.at_end()) return fail(ErrorCode::kDataLoss, "segment: the models are broken");
+    const std::lock_guard lock(mutex_);
+    if (models_ == nullptr)
+        kept_bytes_ +=
+            made->parents.memory_bytes() + made->scopes.memory_bytes() + made->names.memory_bytes();
+    models_ = made;
+    return std::shared_ptr<const GroupModels>(made);
+}
+
+// ---- parents
+
+// Parents as links, with the ids of those that are elsewhere; nothing where no row has one. `steps`
+// are those of the links where the block has them, else empty.
+Result<void> FileSegment::read_links(uint32_t group, ColumnBlock& out,
+                                     std::vector<int64_t>& steps) const {
+    steps.clear();
+    const ColumnPlace* place = footer_.find(kColumnParentId, group);
+    if (place == nullptr) return {};
+    TRY_ASSIGN(const Blob body, block({place->offset, place->bytes}));
+    ByteReader reader(body.view());
+    const std::string_view part = reader.text();
+    if (!reader.ok()) return fail(ErrorCode::kDataLoss, "parents end early");
+    const uint32_t rows = footer_.groups[group].rows;
+    if (is_modelled(part)) {
+        TRY_ASSIGN(const auto known, models());
+        const std::vector<uint8_t> contexts(rows);
+        TRY(known->parents.decode(part.substr(1), contexts, steps));
+        if (!links_of_steps(steps, out.integers))
+            return fail(ErrorCode::kDataLoss, "a parent is out of range");
+    } else {
+        TRY(decode_integers(part, rows, out.integers));
+    }
+    TRY_ASSIGN(out.storage, decode_bytes(reader.rest()));
+    out.fixed = out.storage.view();
+    return {};
+}
+
+Result<void> FileSegment::read_parents(uint32_t group, ColumnBlock& out) const {
+    out.dense = false;
+    ColumnBlock stored;
+    std::vector<int64_t> steps;
+    TRY(read_links(group, stored, steps));
+    if (stored.integers.empty()) return {};
+    return resolve_parents(group, stored.integers, stored.fixed, out);
+}
+
+Result<std::optional<std::vector<int32_t>>> FileSegment::parent_rows(uint32_t row_group) const {
+    if (row_group >= footer_.groups.size())
+        return fail(ErrorCode::kInvalidArgument, "segment: there is no row group {}", row_group);
+    if (footer_.info.spans > INT32_MAX) return std::nullopt;
+    ColumnBlock stored;
+    std::vector<int64_t> steps;
+    if (auto read = read_links(row_group, stored, steps); !read)
+        return located(read.error(), kColumnParentId, row_group);
+    const RowGroup& group = footer_.groups[row_group];
+    std::vector<int32_t> rows(group.rows, kNoParent);
+    for (uint32_t row = 0; row < stored.integers.size(); ++row) {
+        const int64_t link = stored.integers[row];
+        if (link == kParentNone) continue;
+        if (link == kParentElsewhere) {
+            rows[row] = kParentNotHere;
+            continue;
+        }
+        const int64_t own = int64_t{group.first_row} + row;
+        const int64_t parent = (link & 1) != 0 ? own + link / 2 : own - link / 2;
+        if (link < 0 || parent < 0 || parent >= static_cast<int64_t>(footer_.info.spans))
+            return located({ErrorCode::kDataLoss, "a parent is out of range", 0}, kColumnParentId,
+                           row_group);
+        rows[row] = static_cast<int32_t>(parent);
+    }
+    return std::optional(std::move(rows));
+}
+
+Result<void> FileSegment::resolve_parents(uint32_t group, std::span<const int64_t> links,
+                                          std::string_view elsewhere, ColumnBlock& out) const {
+    std::shared_ptr<const ColumnBlock> ids;
+    uint32_t ids_group = UINT32_MAX;
+    size_t count = 0;
+    for (const int64_t link : links)
+        count += link != kParentNone;
+    Blob storage = Blob::allocate(count * 8);
+    uint8_t* to = storage.mutable_data();
+    for (uint32_t row = 0; row < links.size(); ++row) {
+        const int64_t link = links[row];
+        if (link == kParentNone) continue;
+        out.rows.push_back(row);
+        if (link == kParentElsewhere) {
+            if (elsewhere.size() < 8) return fail(ErrorCode::kDataLoss, "parent ids end early");
+            std::memcpy(to, elsewhere.data(), 8);
+            elsewhere.remove_prefix(8);
+            to += 8;
+            continue;
+        }
+        const int64_t distance = link / 2;
+        const int64_t own = int64_t{footer_.groups[group].first_row} + row;
+        const int64_t parent = (link & 1) != 0 ? own + distance : own - distance;
+        if (link < 0 || distance > UINT32_MAX || parent < 0 ||
+            static_cast<uint64_t>(parent) >= footer_.info.spans)
+            return fail(ErrorCode::kDataLoss, "a parent is out of range");
+        const auto at = std::upper_bound(
+            footer_.groups.begin(), footer_.groups.end(), static_cast<uint32_t>(parent),
+            [](uint32_t r, const RowGroup& g) { return r < g.first_row; });
+        const auto holder = static_cast<uint32_t>(at - footer_.groups.begin() - 1);
+        if (holder != ids_group) {
+            TRY_ASSIGN(ids, read(kColumnSpanId, holder));
+            ids_group = holder;
+        }
+        const size_t index = static_cast<uint32_t>(parent) - footer_.groups[holder].first_row;
+        std::memcpy(to, ids->fixed.data() + index * 8, 8);
+        to += 8;
+    }
+    if (!elsewhere.empty()) return fail(ErrorCode::kDataLoss, "too many parent ids");
+    out.storage = storage;
+    out.fixed = storage.view();
+    out.dense = out.rows.size() == links.size();
+    if (out.dense) out.rows = {};
+    return {};
+}
+
+// ---- scopes and names
+
+Result<void> FileSegment::decode_scopes(uint32_t group, std::span<const int64_t> links,
+                                        std::span<const int64_t> steps,
+                                        std::vector<int64_t>& out) const {
+    const uint32_t rows = footer_.groups[group].rows;
+    const ColumnPlace* place = footer_.find(kColumnScope, group);
+    out.assign(rows, 0);
+    if (place == nullptr) return {};
+    TRY_ASSIGN(const Blob block_body, block({place->offset, place->bytes}));
+    std::string_view body = block_body.view();
+    const bool as_parents = !body.empty() && static_cast<uint8_t>(body.front()) == kAsParentForm;
+    // Before version 3 scopes could follow from names.
+    if (!as_parents && footer_.version < 3)
+        return decode_values(kColumnScope, group, body, rows, {}, out);
+    if (!as_parents) return decode_integers(body, rows, out);
+    body.remove_prefix(1);
+    if (is_modelled(body)) {
+        if (steps.size() != rows)
+            return fail(ErrorCode::kDataLoss, "scopes have a model, but parents have none");
+        TRY_ASSIGN(const auto known, models());
+        std::vector<uint8_t> contexts(rows);
+        for (uint32_t row = 0; row < rows; ++row)
+            contexts[row] = scope_context(steps[row]);
+        TRY(known->scopes.decode(body.substr(1), contexts, out));
+    } else {
+        TRY(decode_integers(body, rows, out));
+    }
+    for (size_t row = 0; row < out.size(); ++row) {
+        const size_t parent = links.empty() ? row : parent_row(links[row], row);
+        if (out[row] == 0 && parent == row)
+            return fail(ErrorCode::kDataLoss, "a scope is that of no parent");
+        out[row] = out[row] == 0 ? out[parent] : out[row] - 1;
+    }
+    return {};
+}
+
+Result<std::shared_ptr<const GroupScopes>> FileSegment::scopes(uint32_t group) const {
+    {
+        const std::lock_guard lock(mutex_);
+        if (auto kept = scopes_.find(group)) return kept;
+    }
+    auto made = std::make_shared<GroupScopes>();
+    ColumnBlock parents;
+    std::vector<int64_t> steps;
+    const bool needs_parents = footer_.version >= 3;
+    if (needs_parents) TRY(read_links(group, parents, steps));
+    TRY(decode_scopes(group, parents.integers, steps, made->scopes));
+    for (const int64_t scope : made->scopes)
+        if (static_cast<uint64_t>(scope) >= footer_.scopes.size())
+            return fail(ErrorCode::kDataLoss, "a scope is out of range");
+    if (footer_.models.bytes > 0) {
+        const std::vector<int64_t>& scopes = made->scopes;
+        made->name_contexts.resize(scopes.size());
+        for (size_t row = 0; row < scopes.size(); ++row) {
+            const size_t parent =
+                parents.integers.empty() ? row : parent_row(parents.integers[row], row);
+            made->name_contexts[row] = name_context(families_[static_cast<size_t>(scopes[row])],
+                                                    parent != row && scopes[parent] == scopes[row]);
+        }
+    }
+    const std::lock_guard lock(mutex_);
+    scopes_.keep(group, made);
+    return std::shared_ptr<const GroupScopes>(made);
+}
+
+Result<void> FileSegment::decode_names(uint32_t group, std::string_view body,
+                                       std::vector<int64_t>& out) const {
+    if (!is_modelled(body)) return decode_integers(body, footer_.groups[group].rows, out);
+    TRY_ASSIGN(const auto known, models());
+    TRY_ASSIGN(const auto scopes_known, scopes(group));
+    return known->names.decode(body.substr(1), scopes_known->name_contexts, out);
+}
+
+// What the values of each row of a group follow.
+Result<std::shared_ptr<const OrderCodes>> FileSegment::follow_keys(uint32_t group) const {
+    {
+        const std::lock_guard lock(mutex_);
+        if (auto kept = follow_keys_.find(group)) return kept;
+    }
+    TRY_ASSIGN(const auto directory, followers());
+    const ColumnPlace* place = footer_.find(kColumnName, group);
+    if (place == nullptr)
+        return fail(ErrorCode::kDataLoss, "the names that others follow are missing");
+    TRY_ASSIGN(const Blob body, block({place->offset, place->bytes}));
+    ByteReader reader(body.view());
+    if (reader.u8() != static_cast<uint8_t>(TextForm::kShared))
+        return fail(ErrorCode::kDataLoss, "the names that others follow have another form");
+    std::vector<int64_t> names;
+    TRY(decode_names(group, reader.rest(), names));
+    auto keys = std::make_shared<OrderCodes>(names.begin(), names.end());
+    if (directory->has_families()) {
+        TRY_ASSIGN(const auto scopes_known, scopes(group));
+        for (size_t row = 0; row < keys->size(); ++row)
+            (*keys)[row] = directory->key(families_[static_cast<size_t>(scopes_known->scopes[row])],
+                                          (*keys)[row]);
+    }
+    const std::lock_guard lock(mutex_);
+    follow_keys_.keep(group, keys);
+    return std::shared_ptr<const OrderCodes>(keys);
+}
+
+}  // namespace spanloom::store
