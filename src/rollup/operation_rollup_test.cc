@@ -194,6 +194,21 @@ TEST_CASE("a damaged section is refused, whatever byte is hit or missing") {
     CHECK(encode_rollup({}).empty());
 }
 
+TEST_CASE("sections of version 1 are read") {
+    using namespace std::literals;
+    // One service and operation; in minute 3 three spans in buckets 5, 7 and 7, one an error.
+    const auto section = decode_rollup(
+        "\x01\x01\x01s\x01\x00\x02\x01x\x00\x06\x03\x03\x01\0\0\0\0\0\0\x10\x40\x02\x05\x01\x02\x02"sv);
+    REQUIRE(section.has_value());
+    REQUIRE(section->cells.size() == 1);
+    const RollupCell& cell = section->cells.front();
+    CHECK(cell.minute == 3);
+    CHECK(cell.count == 3);
+    CHECK(cell.errors == 1);
+    CHECK(cell.weighted == 4);
+    CHECK(section->buckets == std::vector<std::pair<uint16_t, uint32_t>>{{5, 1}, {7, 2}});
+}
+
 TEST_CASE("steps are whole minutes and not too many") {
     CHECK(OperationRollup({0, kMinute}, 1).step_ns() == kMinute);
     CHECK(OperationRollup({0, 90 * kMinute}, 90'000'000'000).step_ns() == 2 * kMinute);
