@@ -190,7 +190,8 @@ Result<void> FileSegment::decode_scopes(uint32_t group, std::span<const int64_t>
         const size_t parent = links.empty() ? row : parent_row(links[row], row);
         if (out[row] == 0 && parent == row)
             return fail(ErrorCode::kDataLoss, "a scope is that of no parent");
-        out[row] = out[row] == 0 ? out[parent] : out[row] - 1;
+        out[row] = out[row] == 0 ? out[parent]
+                                 : static_cast<int64_t>(static_cast<uint64_t>(out[row]) - 1);
     }
     return {};
 }

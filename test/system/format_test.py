@@ -92,7 +92,7 @@ def test_parents_scopes_and_names_of_many_spans_come_back():
             trace_id, rows = RNG.randbytes(16), []
             for i in range(12):
                 span_id = RNG.randbytes(8)
-                back = 0 if i == 0 else RNG.choice((1, 1, 1, 1, 2, 3, i))  # i: the root
+                back = min(i, RNG.choice((1, 1, 1, 1, 2, 3, i)))  # 0 for the root
                 parent = rows[i - back] if back and RNG.random() > 0.02 else (RNG.randbytes(8) if back else b"", "")
                 service = parent[1] if parent[1] and RNG.random() < 0.7 else f"service-{RNG.randrange(5)}"
                 name = f"{service} {RNG.choice('aaaaabbbcd')}" if RNG.random() > 0.01 else f"rare {trace}"
