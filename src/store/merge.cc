@@ -25,6 +25,8 @@ struct MergeRow {
     uint32_t row = 0;
 };
 
+constexpr uint64_t kGroupTextBytes = 8U << 20;
+
 class Merge {
   public:
     Merge(std::span<const std::shared_ptr<const Segment>> inputs, const SegmentOptions& options,
@@ -54,6 +56,8 @@ class Merge {
     Result<void> collect_rows(const MergeMember& member);
     Result<void> drop_equal_rows(TraceFragment& whole);
     Result<void> write_rows(uint32_t number, const TraceFragment& whole);
+    // A group is decoded whole: few rows with large texts are enough of one.
+    bool is_heavy() const { return writer_.staged_text_bytes() > kGroupTextBytes; }
     Result<void> close_group();
     Result<MergeGroup*> group(uint32_t input, uint32_t number);
     Result<WholeGroup*> whole_group(uint32_t input, uint32_t number);
@@ -449,7 +453,7 @@ Result<void> Merge::write_whole(uint32_t number, const MergeMember& member) {
             add_parent(link, id);
         }
         if (row > first) TRY(emit_run(input, source_number, first, row));
-        if (is_full) TRY(close_group());
+        if (is_full || is_heavy()) TRY(close_group());
         at = row + base;
     }
     return {};
@@ -483,7 +487,7 @@ Result<void> Merge::write_rows(uint32_t number, const TraceFragment& whole) {
             add_parent(links_[i], row.parent_id);
         }
         if (end > first.row) TRY(emit_run(first.input, first.group, first.row, end));
-        if (is_full) TRY(close_group());
+        if (is_full || is_heavy()) TRY(close_group());
     }
     return {};
 }

@@ -5,6 +5,7 @@
 
 #include "store/segment.h"
 #include "store/segment_test_spans.h"
+#include "store/test_spans.h"
 
 namespace spanloom::store {
 namespace {
@@ -105,6 +106,24 @@ TEST_CASE("fragments of a merge are joined, ordered newest first and found by th
         CHECK((*found)->rows == fragment->rows);
     }
     CHECK(!segment->find(TraceId{{1, 2, 3}})->has_value());
+}
+
+TEST_CASE("row groups of large texts have fewer rows, so that reading one takes little memory") {
+    constexpr uint64_t kTraces = 300;
+    std::vector<Batch> batches;
+    for (uint64_t i = 0; i < kTraces; ++i) {
+        std::string name = std::to_string(i);
+        name.resize(64U << 10, static_cast<char>('a' + i % 26));
+        batches.push_back(test_batch(i * 4, 1, 1'000'000'000'000'000, name));
+    }
+    const std::vector<std::shared_ptr<const Segment>> inputs = {segment_of(batches, {})};
+    const auto segment = merged(inputs, {});
+    CHECK(segment->info().spans == kTraces);
+    // 8 MiB of 64 KiB each, and the row that goes beyond.
+    REQUIRE(segment->row_groups().size() == 3);
+    CHECK(segment->row_groups()[0].rows == 129);
+    CHECK(segment->row_groups()[1].rows == 129);
+    CHECK(segment->row_groups()[2].rows == 42);
 }
 
 TEST_CASE("a merge that is told to stop ends as cancelled") {

@@ -142,6 +142,7 @@ uint32_t SegmentWriter::intern(uint32_t column, std::string_view text, uint64_t 
     TextColumn& texts = *texts_[column];
     const uint32_t found = texts.table.find(text, hash);
     if (found != TextTable::kNone) return found;
+    staged_text_bytes_ += text.size();
     return texts.table.insert(text, hash);
 }
 

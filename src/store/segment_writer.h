@@ -86,7 +86,9 @@ class SegmentWriter {
     // blocks have their own dictionaries it is taken without a look whether another gave it.
     uint32_t add_text(uint32_t column, std::string_view text) {
         TextColumn& texts = *texts_[column];
-        return texts.is_shared ? intern(column, text, hash64(text)) : texts.table.append(text);
+        if (texts.is_shared) return intern(column, text, hash64(text));
+        staged_text_bytes_ += text.size();
+        return texts.table.append(text);
     }
     TextColumn& texts(uint32_t column) { return *texts_[column]; }
     bool has_texts(uint32_t column) const { return texts_[column] != nullptr; }
@@ -95,6 +97,8 @@ class SegmentWriter {
     void adopt(uint32_t column, TextTable table, uint64_t values);
 
     // ---- one row group
+    // Of texts that came new with it.
+    uint64_t staged_text_bytes() const { return staged_text_bytes_; }
     // Values in the order of rows; each fixed column has one per row or none at all (all zero, all
     // empty), an attribute column as many as the orders say.
     ColumnStage& stage(uint32_t column) { return stages_[column]; }
@@ -220,6 +224,7 @@ class SegmentWriter {
     std::vector<std::vector<uint32_t>> keys_of_values_;
     std::vector<std::vector<uint32_t>> followed_columns_;  // by order of attributes
     SegmentInfo info_;
+    uint64_t staged_text_bytes_ = 0;
     uint64_t rows_ = 0;
     uint64_t events_ = 0;
     uint64_t links_ = 0;

@@ -351,6 +351,7 @@ Result<void> SegmentWriter::encode_text(uint32_t column, std::string& body) {
 
 Result<void> SegmentWriter::write_group(std::span<const Part> parts) {
     Group group;
+    staged_text_bytes_ = 0;
     group.meta = describe_group();
     group.first_fragment = parts.front().fragment;
     group.continues = parts.front().continued;

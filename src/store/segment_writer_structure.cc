@@ -57,8 +57,7 @@ void SegmentWriter::encode_scopes(std::string& body) {
     ByteWriter(body).u8(kAsParentForm);
     const ValueModel* const model = parents_have_model_ ? scope_model_.model() : nullptr;
     const bool has_model =
-        model != nullptr &&
-        model->encode(scope_contexts_, scope_codes_, options_.zstd_level, body);
+        model != nullptr && model->encode(scope_contexts_, scope_codes_, options_.zstd_level, body);
     if (!has_model)
         encode_integers(scope_codes_, options_.zstd_level, body, &trials_[kColumnScope]);
     scope_model_.count(scope_contexts_, scope_codes_);
