@@ -4,6 +4,7 @@
 usage: bench/run.py ingest [--spans N] [--concurrency N] [--connections N]
        bench/run.py query  [--spans N] [--data DIR [--load-only]]
        bench/run.py large  [--spans N]    query with 100M spans, loaded once into .cache/bench/large
+       bench/run.py copies [--spans N]    how often a byte of a request is copied on its way
        bench/run.py segment|store         runs that micro-benchmark
 
 Load is made by bench/loadgen (seed 1). CPU seconds are the server's own, from /proc, until all is
@@ -25,6 +26,7 @@ import urllib.parse
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, os.path.join(ROOT, "test", "system"))
+from copies import copies  # noqa: E402
 from spanloom_server import Server, varint  # noqa: E402
 
 CACHE = os.path.join(ROOT, ".cache", "bench")
@@ -243,6 +245,18 @@ def load(server, options):
     return json.loads(done.stdout)
 
 
+def start_with_log(server):
+    """Killed just after spans came in: what the log alone holds is read back at the start."""
+    subprocess.run([loadgen(), "-endpoint", f"127.0.0.1:{server.ports['otlp-grpc']}", "-concurrency", "16", "-replay", dump(loadgen(), 250_000),
+                    "-shift-to-now"], check=True, stdout=subprocess.DEVNULL)
+    log_bytes = server.metric("spanloom_store_unflushed_log_bytes")
+    server.kill()
+    started = time.time()
+    server.start()
+    took = time.time() - started
+    return {"start_with_log_s": round(took, 3), "start_log_bytes": int(log_bytes), "start_rss_anon_bytes": memory(server.process.pid)["RssAnon"]}
+
+
 def query(options):
     with tempfile.TemporaryDirectory(prefix="spanloom-bench-") as folder:
         kept = options.data and os.path.abspath(options.data)
@@ -300,18 +314,37 @@ def query(options):
         server.start()
         result["start_after_kill_s"] = round(time.time() - started, 3)
         rows.append(("start to ready after kill -9", f"{result['start_after_kill_s']} s"))
+        if not kept:
+            result.update(start_with_log(server))
+            rows.append(("the same with a log that was not flushed",
+                         f"{result['start_with_log_s']} s, {result['start_log_bytes'] / 1e6:.0f} MB of log, {result['start_rss_anon_bytes'] / 1e6:.0f} MB anonymous"))
         server.terminate()
     print(f"  {options.spans:,} spans, over HTTP with a connection kept open, medians of 20")
     table(rows)
     print(json.dumps(result))
 
 
-def micro(name):
+SPARSE_KEYS = 10_000
+
+
+def store(options):
+    """The store alone, and again where every span has one attribute more with one of very many keys."""
+    program = os.path.join(ROOT, "build", "release", "bench", "store_bench")
+    result, rows = {"spans": options.spans}, []
+    for name, keys in (("plain", 0), (f"{SPARSE_KEYS:,} sparse keys", SPARSE_KEYS)):
+        with tempfile.TemporaryDirectory(prefix="spanloom-bench-") as folder:
+            done = subprocess.run([program, folder, str(options.concurrency), str(options.spans), str(keys)], capture_output=True, text=True, check=True)
+        figures = json.loads(done.stdout)
+        result["sparse_keys" if keys else "plain"] = figures
+        rows.append((name, f"{figures['spans_per_s']:,.0f} spans/s, {figures['cpu_s_per_million']} CPU-s per million spans, {figures['bytes_per_span']} bytes a span"))
+    table(rows)
+    print(json.dumps(result))
+
+
+def segment():
     """The program prints its own table; the last line repeats its figures as JSON."""
-    program = os.path.join(ROOT, "build", "release", "bench", f"{name}_bench")
-    with tempfile.TemporaryDirectory(prefix="spanloom-bench-") as folder:
-        argument = dump(loadgen(), 200_000) if name == "segment" else folder
-        done = subprocess.run([program, argument], capture_output=True, text=True, check=True)
+    program = os.path.join(ROOT, "build", "release", "bench", "segment_bench")
+    done = subprocess.run([program, dump(loadgen(), 200_000)], capture_output=True, text=True, check=True)
     print(done.stdout, end="")
     figures = {}
     for line in done.stdout.splitlines():
@@ -323,7 +356,7 @@ def micro(name):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("name", choices=["ingest", "query", "large", "segment", "store"])
+    parser.add_argument("name", choices=["ingest", "query", "large", "copies", "segment", "store"])
     parser.add_argument("--spans", type=int, default=None)
     parser.add_argument("--data", help="data directory that stays: loaded by the first run, used again by the next ones")
     parser.add_argument("--load-only", action="store_true")
@@ -335,10 +368,14 @@ def main():
     options.spans = options.spans or (100_000_000 if options.name == "large" else 1_000_000)
     if options.name == "ingest":
         ingest(options)
+    elif options.name == "copies":
+        copies(sys.modules[__name__], options)
     elif options.name in ("query", "large"):
         query(options)
+    elif options.name == "store":
+        store(options)
     else:
-        micro(options.name)
+        segment()
 
 
 if __name__ == "__main__":

@@ -1,4 +1,6 @@
-// How fast a store takes requests, durably: ./store_bench DIRECTORY [requests in flight] [spans]
+// How fast a store takes requests, durably:
+// ./store_bench DIRECTORY [requests in flight] [spans] [sparse keys]
+// With sparse keys every span has one attribute more, whose key is one of so many.
 #include <atomic>
 #include <condition_variable>
 #include <cstdio>
@@ -28,8 +30,17 @@ double cpu_seconds() {
     return seconds(usage.ru_utime) + seconds(usage.ru_stime);
 }
 
+void write_attribute(otlp::WireWriter& out, const std::string& key, const std::string& text) {
+    const size_t attribute = out.begin(9);
+    out.bytes_field(1, key);
+    const size_t value = out.begin(2);
+    out.bytes_field(1, text);
+    out.end(value);
+    out.end(attribute);
+}
+
 // 512 spans of about 490 bytes.
-std::string request(uint64_t first) {
+std::string request(uint64_t first, uint64_t sparse_keys) {
     const std::string text(60, 'x');
     std::string bytes;
     otlp::WireWriter out(bytes);
@@ -43,15 +54,13 @@ std::string request(uint64_t first) {
         out.varint_field(6, 2);
         out.fixed64_field(7, 1'700'000'000'000'000'000 + number * 1000);
         out.fixed64_field(8, 1'700'000'000'000'000'000 + number * 1000 + number % 7919 * 100);
-        for (uint64_t i = 0; i < 10; ++i) {
-            const size_t attribute = out.begin(9);
-            out.bytes_field(1, "shop.attribute." + std::to_string(i));
-            const size_t value = out.begin(2);
-            out.bytes_field(1, i == 0 ? std::to_string(number % 100'000)
-                                      : "value-" + std::to_string(number % (i * 3)));
-            out.end(value);
-            out.end(attribute);
-        }
+        for (uint64_t i = 0; i < 10; ++i)
+            write_attribute(out, "shop.attribute." + std::to_string(i),
+                            i == 0 ? std::to_string(number % 100'000)
+                                   : "value-" + std::to_string(number % (i * 3)));
+        if (sparse_keys > 0)
+            write_attribute(out, "sparse." + std::to_string(number * 7919 % sparse_keys),
+                            std::to_string(number % 100));
         out.end(mark);
     }
     out.end(scope_spans);
@@ -62,9 +71,11 @@ std::string request(uint64_t first) {
 }  // namespace
 
 int main(int argc, char** argv) {
-    if (argc < 2) return std::fprintf(stderr, "store_bench DIRECTORY [in flight] [spans]\n"), 2;
+    if (argc < 2)
+        return std::fprintf(stderr, "store_bench DIRECTORY [in flight] [spans] [keys]\n"), 2;
     const uint64_t in_flight_max = argc > 2 ? std::strtoull(argv[2], nullptr, 10) : 64;
     const uint64_t spans = argc > 3 ? std::strtoull(argv[3], nullptr, 10) : 1'000'000;
+    const uint64_t sparse_keys = argc > 4 ? std::strtoull(argv[4], nullptr, 10) : 0;
     auto io = open_posix_io(argv[1]);
     if (!io) return std::fprintf(stderr, "%s\n", io.error().message.c_str()), 1;
     SystemClock clock;
@@ -74,7 +85,7 @@ int main(int argc, char** argv) {
     if (!opened) return std::fprintf(stderr, "%s\n", opened.error().message.c_str()), 1;
     std::vector<Batch> batches;
     for (uint64_t first = 0; first < spans; first += 512)
-        batches.push_back(*otlp::decode(Blob::copy_of(request(first))));
+        batches.push_back(*otlp::decode(Blob::copy_of(request(first, sparse_keys))));
     std::mutex mutex;
     std::condition_variable room;
     uint64_t in_flight = 0;
