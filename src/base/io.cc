@@ -112,6 +112,11 @@ class PosixReadableFile final : public ReadableFile {
         return blob;
     }
 
+    void foresee(uint64_t offset, size_t size) const override {
+        (void)posix_fadvise(fd_.get(), static_cast<off_t>(offset), static_cast<off_t>(size),
+                            POSIX_FADV_WILLNEED);
+    }
+
   private:
     Descriptor fd_;
     uint64_t size_;

@@ -31,6 +31,8 @@ class ReadableFile {
     virtual uint64_t size() const = 0;
     // Exactly `size` bytes from `offset`; fewer is an error.
     virtual Result<Blob> read(uint64_t offset, size_t size) const = 0;
+    // A hint: these bytes are read soon, so that the disk may begin with them now. Does not wait.
+    virtual void foresee(uint64_t /*offset*/, size_t /*size*/) const {}
 };
 
 // Held while the object lives; released by the kernel when the process dies.

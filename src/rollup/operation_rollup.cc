@@ -52,8 +52,8 @@ Result<std::shared_ptr<const RollupSection>> RollupCache::section(
             ++at;
         }
     }
-    TRY_ASSIGN(const std::string_view bytes, segment->rollup());
-    TRY_ASSIGN(RollupSection decoded, decode_rollup(bytes));
+    TRY_ASSIGN(const Blob bytes, segment->rollup());
+    TRY_ASSIGN(RollupSection decoded, decode_rollup(bytes.view()));
     auto section = std::make_shared<const RollupSection>(std::move(decoded));
     const size_t size = section->memory_bytes();
     if (size > bytes_max_) return section;

@@ -234,7 +234,7 @@ class Aggregation {
 
     void run_segment(const std::shared_ptr<const Segment>& segment) {
         if (is_over_) return;
-        SegmentScan scan(segment, predicate_, request_.scope.range);
+        SegmentScan scan(segment, predicate_, request_.scope.range, limits_.memory());
         const Result<bool> opened = scan.open();
         if (!opened) return note(opened.error());
         if (!*opened) {

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <optional>
 
 #include "base/text.h"
 
@@ -61,6 +62,14 @@ std::vector<Value> printed_as(const std::string& text) {
     }
     if (text == "NaN") equal.push_back(Value::of_double(std::nan("")));
     return equal;
+}
+
+// The stored values that a test for equality accepts; nullopt: it is for something else.
+std::optional<std::vector<Value>> accepted(const ValueTest& test) {
+    if (test.comparison() == Comparison::kTextEqual) return printed_as(value_text(test.wanted()));
+    if (test.comparison() != Comparison::kEqual) return std::nullopt;
+    if (test.wanted().is_number()) return equal_numbers(test.wanted());
+    return std::vector<Value>{test.wanted()};
 }
 
 }  // namespace
@@ -163,26 +172,35 @@ AttributeCells::AttributeCells(SegmentReader& reader, Table table, std::string k
       overflow_(reader.column(table, RowField::kOverflow)),
       verdicts_(columns_.size()) {}
 
+Field AttributeCells::field() const {
+    return {scope_of(table_), Intrinsic::kNone, key_};
+}
+
 bool AttributeCells::equality_may_hold(const ValueTest& test) {
-    std::vector<Value> equal;
-    if (test.comparison() == Comparison::kTextEqual) {
-        equal = printed_as(value_text(test.wanted()));
-    } else if (test.comparison() != Comparison::kEqual) {
-        return true;
-    } else if (test.wanted().is_number()) {
-        equal = equal_numbers(test.wanted());
-    } else {
-        equal = {test.wanted()};
-    }
-    const Field field{scope_of(table_), Intrinsic::kNone, key_};
+    const auto equal = accepted(test);
+    if (!equal) return true;
     ValuePlaces places;
-    for (const Value& value : equal) {
-        const ValuePlaces more = reader_.segment().places_of(field, value);
+    for (const Value& value : *equal) {
+        const ValuePlaces more = reader_.segment().places_of(field(), value);
         places.is_anywhere |= more.is_anywhere;
         places.groups.insert(places.groups.end(), more.groups.begin(), more.groups.end());
     }
     places_ = std::move(places);
     return !places_.is_nowhere();
+}
+
+void AttributeCells::foresee(const ValueTest& test) const {
+    if (is_empty()) return;
+    const auto equal = accepted(test);
+    if (!equal) return;
+    for (const Value& value : *equal)
+        reader_.segment().foresee_places_of(field(), value);
+}
+
+void AttributeCells::foresee_in(uint32_t row_group) const {
+    for (const uint32_t column : columns_)
+        reader_.segment().foresee_block(column, row_group);
+    if (overflow_ != kNoColumn) reader_.segment().foresee_block(overflow_, row_group);
 }
 
 bool AttributeCells::may_pass_in(const RowGroup& group) const {

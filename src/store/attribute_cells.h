@@ -50,6 +50,9 @@ class AttributeCells {
     bool is_empty() const { return columns_.empty() && overflow_ == kNoColumn; }
     // False: no value passes, judging by types and by where the segment's values are.
     bool may_pass(const ValueTest& test);
+    // Hints for may_pass() and for find() in a row group.
+    void foresee(const ValueTest& test) const;
+    void foresee_in(uint32_t row_group) const;
     // False: no value of this row group passes the test that may_pass() was asked about last.
     bool may_pass_in(const RowGroup& group) const;
     // Only rows of `among` need be right, where it is given.
@@ -62,6 +65,7 @@ class AttributeCells {
     Result<void> find_overflow(GroupReader& group, const ValueTest* test, Cells& cells);
     Result<uint32_t> winner(GroupReader& group, uint32_t row) const;
     bool equality_may_hold(const ValueTest& test);
+    Field field() const;
 
     SegmentReader& reader_;
     Table table_;

@@ -21,6 +21,14 @@ uint64_t decoded_bytes(const ColumnBlock& block) {
            block.codes.size() * 4 + block.storage.size();
 }
 
+// A dictionary that others hold, too, counts with the segment.
+uint64_t held_bytes(const ColumnBlock& block) {
+    const uint64_t numbers = block.rows.size() * 4 + block.integers.size() * 8 +
+                             block.numbers.size() * 8 + block.codes.size() * 4;
+    if (block.owner.use_count() > 1) return numbers;
+    return numbers + block.strings.size() * sizeof(std::string_view) + block.storage.size();
+}
+
 }  // namespace
 
 std::optional<uint32_t> position_of(const ColumnBlock& block, uint32_t row) {
@@ -30,11 +38,17 @@ std::optional<uint32_t> position_of(const ColumnBlock& block, uint32_t row) {
     return static_cast<uint32_t>(after - block.rows.begin()) - 1;
 }
 
-GroupReader::GroupReader(std::shared_ptr<const Segment> segment, uint32_t group, ReadCounts& counts)
+GroupReader::GroupReader(std::shared_ptr<const Segment> segment, uint32_t group, ReadCounts& counts,
+                         ScanMemory* memory)
     : segment_(std::move(segment)),
       group_(group),
       rows_(segment_->row_groups()[group]),
-      counts_(counts) {}
+      counts_(counts),
+      memory_(memory) {}
+
+GroupReader::~GroupReader() {
+    if (memory_ != nullptr) memory_->give_back(taken_bytes_);
+}
 
 uint32_t GroupReader::table_rows(Table table) const {
     switch (table) {
@@ -57,6 +71,15 @@ Result<const ColumnBlock*> GroupReader::block(uint32_t column) {
             blocks_.erase(column);
             return tl::unexpected<Error>(std::move(read).error());
         }
+        const uint64_t bytes = held_bytes(**read);
+        if (memory_ != nullptr && !memory_->take(bytes)) {
+            blocks_.erase(column);
+            return fail(ErrorCode::kResourceExhausted,
+                        "the query needs more than {} MiB for what it reads at one time; narrow "
+                        "the range or the conditions",
+                        memory_->bytes_max() >> 20);
+        }
+        taken_bytes_ += memory_ != nullptr ? bytes : 0;
         slot = std::move(*read);
         counts_.bytes += decoded_bytes(*slot);
         ++counts_.blocks;
@@ -110,7 +133,7 @@ std::shared_ptr<GroupReader> SegmentReader::group(uint32_t index) {
         groups_.splice(groups_.begin(), groups_, at);
         return groups_.front();
     }
-    groups_.push_front(std::make_shared<GroupReader>(segment_, index, counts_));
+    groups_.push_front(std::make_shared<GroupReader>(segment_, index, counts_, memory_));
     if (groups_.size() > kGroupsKept) groups_.pop_back();
     return groups_.front();
 }

@@ -168,13 +168,23 @@ class HidingSegment final : public Segment {
     ValuePlaces places_of(const Field& field, const Value& value) const override {
         return whole_->places_of(field, value);
     }
-    Result<std::string_view> rollup() const override {
+    void foresee_find() const override { whole_->foresee_find(); }
+    void foresee_places() const override { whole_->foresee_places(); }
+    void foresee_places_of(const Field& field, const Value& value) const override {
+        whole_->foresee_places_of(field, value);
+    }
+    void foresee_block(uint32_t column, uint32_t row_group) const override {
+        whole_->foresee_block(column, row_group);
+    }
+    void foresee_group(uint32_t row_group) const override { whole_->foresee_group(row_group); }
+    Result<Blob> rollup() const override {
         if (!count_) return whole_->rollup();
         const std::lock_guard lock(rollup_mutex_);
         if (!rollup_) {
-            TRY_ASSIGN(rollup_, count_rows(*this, count_));
+            TRY_ASSIGN(const std::string counted, count_rows(*this, count_));
+            rollup_ = Blob::copy_of(counted);
         }
-        return std::string_view(*rollup_);
+        return *rollup_;
     }
     Result<void> verify() const override { return whole_->verify(); }
 
@@ -252,7 +262,7 @@ class HidingSegment final : public Segment {
     std::vector<uint32_t> hidden_;  // indices of fragments, ascending
     RollupFunction count_;          // none: counts are those of the whole
     mutable std::mutex rollup_mutex_;
-    mutable std::optional<std::string> rollup_;  // once it was asked for
+    mutable std::optional<Blob> rollup_;  // once it was asked for
     SegmentInfo info_;
     std::vector<Range> ranges_;
     uint32_t event_owner_ = kGone;

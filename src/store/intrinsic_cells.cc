@@ -82,18 +82,32 @@ bool IntrinsicCells::is_always_there() const {
     }
 }
 
-bool IntrinsicCells::may_pass(const ValueTest& test) const {
-    if (!test.fits(kind_of(intrinsic_))) return false;
-    if (test.comparison() != Comparison::kEqual || test.wanted().text.empty()) return true;
+// Whether segments tell where the values that pass are.
+bool IntrinsicCells::has_places(const ValueTest& test) const {
+    if (test.comparison() != Comparison::kEqual || test.wanted().text.empty()) return false;
     switch (intrinsic_) {
         case Intrinsic::kName:
         case Intrinsic::kStatusMessage:
         case Intrinsic::kEventName:
-            return reader_.segment().may_contain({Scope::kIntrinsic, intrinsic_, {}},
-                                                 test.wanted());
+            return test.fits(kind_of(intrinsic_));
         default:
-            return true;
+            return false;
     }
+}
+
+bool IntrinsicCells::may_pass(const ValueTest& test) const {
+    if (!test.fits(kind_of(intrinsic_))) return false;
+    return !has_places(test) ||
+           reader_.segment().may_contain({Scope::kIntrinsic, intrinsic_, {}}, test.wanted());
+}
+
+void IntrinsicCells::foresee(const ValueTest& test) const {
+    if (has_places(test))
+        reader_.segment().foresee_places_of({Scope::kIntrinsic, intrinsic_, {}}, test.wanted());
+}
+
+void IntrinsicCells::foresee_in(uint32_t row_group) const {
+    if (column_ != kNoColumn) reader_.segment().foresee_block(column_, row_group);
 }
 
 bool IntrinsicCells::may_pass(const ValueTest& test, const RowGroup& group) const {

@@ -16,10 +16,14 @@ class IntrinsicCells {
     bool is_always_there() const;
     bool may_pass(const ValueTest& test) const;
     bool may_pass(const ValueTest& test, const RowGroup& group) const;
+    // Hints for may_pass() and for find() in a row group.
+    void foresee(const ValueTest& test) const;
+    void foresee_in(uint32_t row_group) const;
     Result<Cells> find(GroupReader& group, const ValueTest* test, const RowBitmap* among);
     Result<Value> value(GroupReader& group, uint32_t row);
 
   private:
+    bool has_places(const ValueTest& test) const;
     Result<int64_t> number(GroupReader& group, const ColumnBlock& block, uint32_t row) const;
     void test_enumeration(const ColumnBlock& block, const ValueTest& test, RowBitmap& hit) const;
     Result<void> test_numbers(GroupReader& group, const ColumnBlock& block, const ValueTest& test,

@@ -44,6 +44,9 @@ class BoundPredicate {
     bool is_always() const;  // every span of it
     // False: no span of the group, without reading it.
     bool may_match(const RowGroup& group) const;
+    // Hints: bind() comes soon for this segment; evaluate() for this row group.
+    static void foresee(const CompiledPredicate& predicate, SegmentReader& reader);
+    void foresee(uint32_t row_group) const;
     // Those of `candidates` (span rows of the group) that satisfy it.
     Result<RowBitmap> evaluate(GroupReader& group, const RowBitmap& candidates);
 

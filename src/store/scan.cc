@@ -147,7 +147,7 @@ class BlockScan {
 
     void run_segment(const std::shared_ptr<const Segment>& segment) {
         if (is_stopped()) return;
-        SegmentScan scan(segment, predicate_, request_.scope.range);
+        SegmentScan scan(segment, predicate_, request_.scope.range, limits_.memory());
         const Result<bool> opened = scan.open();
         if (!opened) return note(opened.error());
         if (!*opened) {
@@ -246,7 +246,7 @@ class TopScan {
 
     void run_segment(size_t number) {
         if (limits_.reached()) return note(*limits_.reached());
-        SegmentScan scan(segments_[number], predicate_, request_.scope.range);
+        SegmentScan scan(segments_[number], predicate_, request_.scope.range, limits_.memory());
         const Result<bool> opened = scan.open();
         if (!opened) return note(opened.error());
         if (!*opened) {
@@ -317,6 +317,7 @@ class TopScan {
     void show(const TopPlace& place) {
         TopRow row{place.trace_id, place.span_id, place.order, {}};
         SegmentReader reader(segments_[place.segment]);
+        reader.limit_memory(limits_.memory());
         const auto group = reader.group(reader.group_of_row(place.row));
         for (const Field& field : request_.columns) {
             Result<Value> value =

@@ -29,6 +29,9 @@ struct ScanScope {
     Predicate where;  // of single spans
     std::stop_token cancelled;
     uint64_t deadline_monotonic_ns = 0;  // 0: none; past it the answer is partial
+    // For decoded rows, of all threads together; a row group for which it is too little is left
+    // out, and the answer partial.
+    uint64_t memory_bytes_max = 128U << 20;
     // Segments are shared out among the caller's thread and this many helpers of `executor`; a
     // helper that does not get to run is not waited for.
     Executor* executor = nullptr;

@@ -19,13 +19,14 @@ std::optional<Error> ScanLimits::reached() const {
 }
 
 SegmentScan::SegmentScan(std::shared_ptr<const Segment> segment, const CompiledPredicate& predicate,
-                         TimeRange range)
-    : segment_(std::move(segment)), predicate_(predicate), range_(range) {}
+                         TimeRange range, ScanMemory& memory)
+    : segment_(std::move(segment)), predicate_(predicate), range_(range), memory_(memory) {}
 
 Result<bool> SegmentScan::open() {
     const SegmentInfo& info = segment_->info();
     if (info.spans == 0 || !overlaps(info.start_ns_min, info.end_ns_max, range_)) return false;
     reader_ = std::make_unique<SegmentReader>(segment_);
+    reader_->limit_memory(memory_);
     TRY_ASSIGN(BoundPredicate bound, BoundPredicate::bind(predicate_, *reader_));
     if (bound.is_never()) return false;
     bound_.emplace(std::move(bound));

@@ -17,19 +17,21 @@ namespace spanloom::store {
 // Tells when a scan has to end before its time. Any thread.
 class ScanLimits {
   public:
-    explicit ScanLimits(const ScanScope& scope) : scope_(scope) {}
+    explicit ScanLimits(const ScanScope& scope) : scope_(scope), memory_(scope.memory_bytes_max) {}
     // Why; nullopt: it may go on.
     std::optional<Error> reached() const;
+    ScanMemory& memory() { return memory_; }
 
   private:
     const ScanScope& scope_;
+    ScanMemory memory_;
 };
 
 // The rows of one segment that satisfy a scope, row group by row group. One thread.
 class SegmentScan {
   public:
     SegmentScan(std::shared_ptr<const Segment> segment, const CompiledPredicate& predicate,
-                TimeRange range);
+                TimeRange range, ScanMemory& memory);
 
     // False: no row of the segment can satisfy it. Before anything else.
     Result<bool> open();
@@ -50,6 +52,7 @@ class SegmentScan {
     std::shared_ptr<const Segment> segment_;
     const CompiledPredicate& predicate_;
     TimeRange range_;
+    ScanMemory& memory_;
     std::unique_ptr<SegmentReader> reader_;
     std::optional<BoundPredicate> bound_;
     uint32_t next_group_ = 0;

@@ -263,3 +263,92 @@ TEST_CASE("histogram buckets are ordered as numbers are and a sixteenth wide") {
     CHECK(histogram_quantile(one, 0.99) == doctest::Approx(100).epsilon(0.05));
     CHECK(histogram_quantile({}, 0.5) == 0);
 }
+
+namespace {
+
+constexpr uint64_t kLargeRows = 2'000;  // too many different ones for a dictionary
+
+// Two segments of small rows, and one of large ones.
+std::vector<std::shared_ptr<const Segment>> with_large_rows() {
+    ModelStore model;
+    SeededRandom random(3);
+    model.add_segment(random, 200, 0);
+    model.add_segment(random, 200, 20'000);
+    std::vector<ModelSpan> large;
+    for (uint64_t i = 0; i < kLargeRows; ++i)
+        large.push_back({.trace = 900 + i,
+                         .span = 5000 + i,
+                         .start = 9'000 + i,
+                         .service = "cart",
+                         .name = "large",
+                         .user = std::to_string(i) + std::string(4096, 'x')});
+    SegmentBuilder builder({.row_group_rows = 16, .zstd_level = 1, .rollup = {}});
+    builder.add(batch_of(large));
+    auto image = builder.finish();
+    REQUIRE(image.has_value());
+    auto segment = Segment::open(std::move(*image));
+    REQUIRE(segment.has_value());
+    std::vector<std::shared_ptr<const Segment>> all(model.segments().begin(),
+                                                    model.segments().end());
+    all.push_back(std::move(*segment));
+    return all;
+}
+
+}  // namespace
+
+TEST_CASE("rows for which memory is short are left out, and the answer says so") {
+    const auto segments = with_large_rows();
+    ScanRequest request;
+    request.columns = {kName, kUser};
+    uint64_t rows = 0;
+    uint64_t large = 0;
+    const auto count = [&](const ScanBlock& block) {
+        rows += block.rows;
+        for (size_t row = 0; row < block.rows; ++row)
+            large += block.columns[0].text(row) == "large" ? 1 : 0;
+        return true;
+    };
+    const auto all = scan(segments, request, count);
+    REQUIRE(all.has_value());
+    CHECK_FALSE(all->partial);
+    CHECK(large == kLargeRows);
+    const uint64_t small = rows - large;
+
+    rows = 0;
+    large = 0;
+    request.scope.memory_bytes_max = 48U << 10;  // a group has 16 rows
+    const auto some = scan(segments, request, count);
+    REQUIRE(some.has_value());
+    CHECK(some->partial);
+    CHECK(some->reason.find("needs more than") != std::string::npos);
+    CHECK(large == 0);
+    CHECK(rows == small);
+
+    // What is not read costs nothing.
+    large = 0;
+    request.columns = {kName};
+    const auto names = scan(segments, request, count);
+    REQUIRE(names.has_value());
+    CHECK_FALSE(names->partial);
+    CHECK(large == kLargeRows);
+}
+
+TEST_CASE("a search lets go of row groups when memory is short, and finds the same") {
+    ModelStore model;
+    SeededRandom random(8);
+    for (uint64_t i = 0; i < 30; ++i)
+        model.add_segment(random, 300, i * 10'000);
+    SearchRequest request;
+    request.where = conditions()[2];
+    request.limit = 10'000;
+    const auto all = search(model.segments(), request);
+    REQUIRE(all.has_value());
+    REQUIRE(all->traces.size() > 50);
+    request.memory_bytes_max = 16U << 10;
+    const auto again = search(model.segments(), request);
+    REQUIRE(again.has_value());
+    CHECK_MESSAGE(!again->stats.partial, again->stats.reason);
+    REQUIRE(again->traces.size() == all->traces.size());
+    for (size_t i = 0; i < all->traces.size(); ++i)
+        CHECK(shown(again->traces[i]) == shown(all->traces[i]));
+}

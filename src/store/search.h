@@ -37,7 +37,8 @@ struct SearchRequest {
     uint32_t spans_per_trace = 3;
     std::optional<Cursor> after;
     std::stop_token cancelled;
-    uint64_t deadline_monotonic_ns = 0;  // 0: none; past it the answer is partial
+    uint64_t deadline_monotonic_ns = 0;      // 0: none; past it the answer is partial
+    uint64_t memory_bytes_max = 128U << 20;  // of rows that are held decoded
 };
 
 struct MatchedSpan {

@@ -59,8 +59,6 @@ Result<void> FileSegment::load() {
                     version, kSegmentVersionMin, kSegmentVersion);
     TRY_ASSIGN(footer_, parse_footer(body.view(), offset, version));
     footer_.info.bytes = size();
-    dictionaries_.resize(footer_.columns.size());
-    patterns_.resize(footer_.columns.size());
     if ((footer_.followers.bytes > 0 && version >= 3) || footer_.models.bytes > 0) {
         TextTable families;
         for (const StoredScope& scope : footer_.scopes)
@@ -84,13 +82,12 @@ Result<void> FileSegment::load() {
 }
 
 size_t FileSegment::memory_bytes() const {
-    const std::lock_guard lock(mutex_);
-    return image_.size() + footer_.memory_bytes() + kept_bytes_ + sizeof *this;
+    return image_.size() + footer_.memory_bytes() + sizeof *this;
 }
 
 // ---- fragments
 
-Result<std::shared_ptr<const FragmentChunk>> FileSegment::read_chunk(uint32_t number) const {
+Result<FragmentChunk> FileSegment::read_chunk(uint32_t number) const {
     TRY_ASSIGN(const Blob body, block(footer_.chunks[number]));
     const size_t count = std::min<size_t>(
         kFragmentsPerChunk, footer_.info.traces - size_t{number} * kFragmentsPerChunk);
@@ -109,10 +106,10 @@ Result<std::shared_ptr<const FragmentChunk>> FileSegment::read_chunk(uint32_t nu
         if (!reader.ok()) return broken();
         TRY(decode_integers(part, count, column));
     }
-    auto chunk = std::make_shared<FragmentChunk>();
-    chunk->fragments.resize(count);
+    FragmentChunk chunk;
+    chunk.fragments.resize(count);
     for (size_t i = 0; i < count; ++i) {
-        TraceFragment& fragment = chunk->fragments[i];
+        TraceFragment& fragment = chunk.fragments[i];
         std::memcpy(fragment.trace_id.bytes.data(), ids.data() + i * 16, 16);
         fragment.first_row = static_cast<uint32_t>(row);
         fragment.start_ns = static_cast<uint64_t>(columns[0][i]);
@@ -128,14 +125,7 @@ Result<std::shared_ptr<const FragmentChunk>> FileSegment::read_chunk(uint32_t nu
 }
 
 Result<std::shared_ptr<const FragmentChunk>> FileSegment::chunk(uint32_t number) const {
-    {
-        const std::lock_guard lock(mutex_);
-        if (auto kept = chunks_.find(number)) return kept;
-    }
-    TRY_ASSIGN(auto made, read_chunk(number));
-    const std::lock_guard lock(mutex_);
-    chunks_.keep(number, made);
-    return made;
+    return cached<FragmentChunk>(Piece::kFragments, number, [&] { return read_chunk(number); });
 }
 
 Result<TraceFragment> FileSegment::fragment(uint32_t index) const {
@@ -145,34 +135,31 @@ Result<TraceFragment> FileSegment::fragment(uint32_t index) const {
     return part->fragments[index % kFragmentsPerChunk];
 }
 
-Result<std::shared_ptr<const TraceIndex>> FileSegment::trace_index() const {
-    {
-        const std::lock_guard lock(mutex_);
-        if (trace_index_ != nullptr) return trace_index_;
-    }
+Result<TraceIndex> FileSegment::read_trace_index() const {
     TRY_ASSIGN(const Blob body, block(footer_.trace_index));
     const size_t count = footer_.info.traces;
     ByteReader reader(body.view());
-    const uint32_t bits = footer_.version >= 3 ? reader.u8() : 32;
+    TraceIndex index;
+    index.bits = footer_.version >= 3 ? reader.u8() : 32;
     const std::string_view part = reader.text();
-    if (!reader.ok() || bits == 0 || bits > 32)
+    if (!reader.ok() || index.bits == 0 || index.bits > 32)
         return fail(ErrorCode::kDataLoss, "segment: the trace index ends early");
     std::vector<int64_t> hashes;
     std::vector<int64_t> fragments;
     TRY(decode_integers(part, count, hashes));
     TRY(decode_integers(reader.rest(), count, fragments));
-    auto index = std::make_shared<TraceIndex>();
-    index->bits = bits;
-    index->hashes.assign(hashes.begin(), hashes.end());
+    index.hashes.assign(hashes.begin(), hashes.end());
+    index.fragments.reserve(count);
     for (size_t i = 0; i < count; ++i) {
         if (fragments[i] < 0 || static_cast<uint64_t>(fragments[i]) >= count)
             return fail(ErrorCode::kDataLoss, "segment: the trace index is broken");
-        index->fragments.push_back(static_cast<uint32_t>(fragments[i]));
+        index.fragments.push_back(static_cast<uint32_t>(fragments[i]));
     }
-    const std::lock_guard lock(mutex_);
-    if (trace_index_ == nullptr) kept_bytes_ += count * 8;
-    trace_index_ = index;
-    return std::shared_ptr<const TraceIndex>(index);
+    return index;
+}
+
+Result<std::shared_ptr<const TraceIndex>> FileSegment::trace_index() const {
+    return cached<TraceIndex>(Piece::kTraceIndex, 0, [&] { return read_trace_index(); });
 }
 
 Result<std::optional<TraceFragment>> FileSegment::find(const TraceId& id) const {
@@ -190,52 +177,34 @@ Result<std::optional<TraceFragment>> FileSegment::find(const TraceId& id) const 
 // ---- dictionaries and orders
 
 Result<std::shared_ptr<const TextList>> FileSegment::dictionary(uint32_t column) const {
-    {
-        const std::lock_guard lock(mutex_);
-        if (dictionaries_[column] != nullptr) return dictionaries_[column];
-    }
-    const DictionaryPlace& place = footer_.dictionaries[column];
-    if (place.entries == 0)
-        return fail(ErrorCode::kDataLoss, "segment: column {} has no dictionary", column);
-    TRY_ASSIGN(const Blob body, block(place.block));
-    TRY_ASSIGN(TextList list, decode_texts(body.view(), place.entries, body));
-    TRY(check_texts(column, list));
-    auto made = std::make_shared<const TextList>(std::move(list));
-    const std::lock_guard lock(mutex_);
-    if (dictionaries_[column] != nullptr) return dictionaries_[column];
-    kept_bytes_ += made->storage.size() + made->texts.size() * sizeof(std::string_view);
-    dictionaries_[column] = made;
-    return made;
+    const auto read = [&]() -> Result<TextList> {
+        const DictionaryPlace& place = footer_.dictionaries[column];
+        if (place.entries == 0)
+            return fail(ErrorCode::kDataLoss, "segment: column {} has no dictionary", column);
+        TRY_ASSIGN(const Blob body, block(place.block));
+        TRY_ASSIGN(TextList list, decode_texts(body.view(), place.entries, body));
+        TRY(check_texts(column, list));
+        return list;
+    };
+    return cached<TextList>(Piece::kDictionary, column, read);
 }
 
 // The patterns that texts of a column have, in whichever row group.
 Result<std::shared_ptr<const TextList>> FileSegment::patterns(uint32_t column) const {
-    {
-        const std::lock_guard lock(mutex_);
-        if (patterns_[column] != nullptr) return patterns_[column];
-    }
-    const DictionaryPlace& place = footer_.dictionaries[column];
-    if (place.patterns == 0)
-        return fail(ErrorCode::kDataLoss, "segment: column {} has no patterns", column);
-    TRY_ASSIGN(const Blob body, block(place.patterns_block));
-    TRY_ASSIGN(TextList list, decode_texts(body.view(), place.patterns, body));
-    auto made = std::make_shared<const TextList>(std::move(list));
-    const std::lock_guard lock(mutex_);
-    if (patterns_[column] != nullptr) return patterns_[column];
-    kept_bytes_ += made->storage.size() + made->texts.size() * sizeof(std::string_view);
-    patterns_[column] = made;
-    return made;
+    const auto read = [&]() -> Result<TextList> {
+        const DictionaryPlace& place = footer_.dictionaries[column];
+        if (place.patterns == 0)
+            return fail(ErrorCode::kDataLoss, "segment: column {} has no patterns", column);
+        TRY_ASSIGN(const Blob body, block(place.patterns_block));
+        return decode_texts(body.view(), place.patterns, body);
+    };
+    return cached<TextList>(Piece::kPatterns, column, read);
 }
 
-Result<std::shared_ptr<const AttributeOrders>> FileSegment::orders(Table table) const {
-    const auto slot = static_cast<size_t>(table);
-    {
-        const std::lock_guard lock(mutex_);
-        if (orders_[slot] != nullptr) return orders_[slot];
-    }
-    auto made = std::make_shared<AttributeOrders>();
-    TRY_ASSIGN(made->texts, dictionary(order_column(table)));
-    const auto& texts = made->texts->texts;
+Result<AttributeOrders> FileSegment::read_orders(Table table) const {
+    AttributeOrders made;
+    TRY_ASSIGN(made.texts, dictionary(order_column(table)));
+    const auto& texts = made.texts->texts;
     const size_t columns = footer_.columns.size();
     std::vector<std::pair<uint32_t, uint32_t>> uses;  // column, order
     for (uint32_t order = 0; order < texts.size(); ++order) {
@@ -250,22 +219,23 @@ Result<std::shared_ptr<const AttributeOrders>> FileSegment::orders(Table table) 
         }
     }
     std::sort(uses.begin(), uses.end());
-    made->first_use.assign(columns + 1, 0);
+    made.first_use.assign(columns + 1, 0);
     for (size_t i = 0; i < uses.size(); ++i) {
         if (i > 0 && uses[i] == uses[i - 1]) {
-            ++made->uses.back().times;
+            ++made.uses.back().times;
             continue;
         }
-        made->uses.push_back({uses[i].second, 1});
-        ++made->first_use[uses[i].first + 1];
+        made.uses.push_back({uses[i].second, 1});
+        ++made.first_use[uses[i].first + 1];
     }
     for (size_t c = 0; c < columns; ++c)
-        made->first_use[c + 1] += made->first_use[c];
-    const std::lock_guard lock(mutex_);
-    if (orders_[slot] != nullptr) return orders_[slot];
-    kept_bytes_ += made->uses.size() * sizeof(AttributeOrders::Use) + columns * 4;
-    orders_[slot] = made;
-    return std::shared_ptr<const AttributeOrders>(made);
+        made.first_use[c + 1] += made.first_use[c];
+    return made;
+}
+
+Result<std::shared_ptr<const AttributeOrders>> FileSegment::orders(Table table) const {
+    return cached<AttributeOrders>(Piece::kOrders, static_cast<uint64_t>(table),
+                                   [&] { return read_orders(table); });
 }
 
 uint32_t FileSegment::table_rows(Table table, uint32_t group) const {
@@ -273,52 +243,40 @@ uint32_t FileSegment::table_rows(Table table, uint32_t group) const {
     return table == Table::kSpans ? meta.rows : table == Table::kEvents ? meta.events : meta.links;
 }
 
-// nullptr where no row of the group has attributes.
-Result<std::shared_ptr<const OrderCodes>> FileSegment::order_codes(Table table,
-                                                                   uint32_t group) const {
-    const uint32_t column = order_column(table);
-    const ColumnPlace* place = footer_.find(column, group);
-    if (place == nullptr) return std::shared_ptr<const OrderCodes>();
-    const uint64_t key = uint64_t{column} << 32 | group;
-    {
-        const std::lock_guard lock(mutex_);
-        if (auto kept = order_codes_.find(key)) return kept;
-    }
-    TRY_ASSIGN(const Blob body, block({place->offset, place->bytes}));
+Result<OrderCodes> FileSegment::read_order_codes(Table table, uint32_t group,
+                                                 const ColumnPlace& place) const {
+    TRY_ASSIGN(const Blob body, block({place.offset, place.bytes}));
     ByteReader reader(body.view());
     if (reader.u8() != static_cast<uint8_t>(TextForm::kShared))
         return fail(ErrorCode::kDataLoss, "segment: attribute orders have an unknown form");
     std::vector<int64_t> decoded;
-    TRY(decode_values(column, group, reader.rest(), table_rows(table, group), {}, decoded));
+    TRY(decode_values(order_column(table), group, reader.rest(), table_rows(table, group), {},
+                      decoded));
     TRY_ASSIGN(const auto known, orders(table));
-    auto codes = std::make_shared<OrderCodes>(decoded.size());
+    OrderCodes codes(decoded.size());
     for (size_t row = 0; row < decoded.size(); ++row) {
         if (static_cast<uint64_t>(decoded[row]) >= known->texts->texts.size())
             return fail(ErrorCode::kDataLoss, "segment: an attribute order is out of range");
-        (*codes)[row] = static_cast<uint32_t>(decoded[row]);
+        codes[row] = static_cast<uint32_t>(decoded[row]);
     }
-    const std::lock_guard lock(mutex_);
-    order_codes_.keep(key, codes);
-    return std::shared_ptr<const OrderCodes>(codes);
+    return codes;
+}
+
+// nullptr where no row of the group has attributes.
+Result<std::shared_ptr<const OrderCodes>> FileSegment::order_codes(Table table,
+                                                                   uint32_t group) const {
+    const ColumnPlace* place = footer_.find(order_column(table), group);
+    if (place == nullptr) return std::shared_ptr<const OrderCodes>();
+    return cached<OrderCodes>(Piece::kOrderCodes, uint64_t{order_column(table)} << 32 | group,
+                              [&] { return read_order_codes(table, group, *place); });
 }
 
 // ---- the rest
 
-Result<std::string_view> FileSegment::rollup() const {
-    if (footer_.rollup.bytes == 0) return std::string_view();
-    {
-        const std::lock_guard lock(mutex_);
-        if (rollup_read_) return rollup_.view();
-    }
+Result<Blob> FileSegment::rollup() const {
+    if (footer_.rollup.bytes == 0) return Blob();
     TRY_ASSIGN(const Blob body, block(footer_.rollup));
-    TRY_ASSIGN(Blob bytes, decode_bytes(body.view()));
-    const std::lock_guard lock(mutex_);
-    if (!rollup_read_) {
-        kept_bytes_ += bytes.size();
-        rollup_ = std::move(bytes);
-        rollup_read_ = true;
-    }
-    return rollup_.view();
+    return decode_bytes(body.view());
 }
 
 Result<void> FileSegment::verify() const {
@@ -344,21 +302,27 @@ Result<void> FileSegment::verify() const {
 
 namespace {
 
-Result<std::shared_ptr<const Segment>> load_segment(Blob image,
-                                                    std::unique_ptr<ReadableFile> file) {
-    auto segment = std::make_shared<FileSegment>(std::move(image), std::move(file));
+constexpr size_t kOwnCacheBytes = 16U << 20;  // of a segment that shares none
+
+Result<std::shared_ptr<const Segment>> load_segment(Blob image, std::unique_ptr<ReadableFile> file,
+                                                    std::shared_ptr<SegmentCache> cache) {
+    if (cache == nullptr) cache = std::make_shared<SegmentCache>(kOwnCacheBytes);
+    auto segment =
+        std::make_shared<FileSegment>(std::move(image), std::move(file), std::move(cache));
     TRY(segment->load());
     return std::shared_ptr<const Segment>(std::move(segment));
 }
 
 }  // namespace
 
-Result<std::shared_ptr<const Segment>> Segment::open(Blob image) {
-    return load_segment(std::move(image), nullptr);
+Result<std::shared_ptr<const Segment>> Segment::open(Blob image,
+                                                     std::shared_ptr<SegmentCache> cache) {
+    return load_segment(std::move(image), nullptr, std::move(cache));
 }
 
-Result<std::shared_ptr<const Segment>> Segment::open(std::unique_ptr<ReadableFile> file) {
-    return load_segment({}, std::move(file));
+Result<std::shared_ptr<const Segment>> Segment::open(std::unique_ptr<ReadableFile> file,
+                                                     std::shared_ptr<SegmentCache> cache) {
+    return load_segment({}, std::move(file), std::move(cache));
 }
 
 std::vector<OverflowAttribute> overflow_attributes(std::string_view value) {

@@ -18,6 +18,8 @@
 
 namespace spanloom::store {
 
+class SegmentCache;
+
 // What the manifest and the metrics know of a segment without reading its blocks.
 struct SegmentInfo {
     uint64_t spans = 0;
@@ -212,8 +214,12 @@ class SegmentBuilder {
 // answered by the view of hiding_segment.cc as well.
 class Segment {
   public:
-    static Result<std::shared_ptr<const Segment>> open(Blob image);
-    static Result<std::shared_ptr<const Segment>> open(std::unique_ptr<ReadableFile> file);
+    // What it decodes for several readers is kept in `cache`; without one in a small one of its
+    // own.
+    static Result<std::shared_ptr<const Segment>> open(
+        Blob image, std::shared_ptr<SegmentCache> cache = nullptr);
+    static Result<std::shared_ptr<const Segment>> open(
+        std::unique_ptr<ReadableFile> file, std::shared_ptr<SegmentCache> cache = nullptr);
     virtual ~Segment() = default;
 
     virtual const SegmentInfo& info() const = 0;
@@ -254,11 +260,19 @@ class Segment {
 
     // Which row groups may have a span that has this field with an equal value.
     virtual ValuePlaces places_of(const Field& field, const Value& value) const = 0;
+    // Hints: these will be asked soon, so that a cold disk reads for several segments at once.
+    // Nothing waits for them but foresee_places_of(), which first reads the directory of the
+    // places; foresee_places() is the hint for that.
+    virtual void foresee_find() const {}
+    virtual void foresee_places() const {}
+    virtual void foresee_places_of(const Field&, const Value&) const {}
+    virtual void foresee_block(uint32_t /*column*/, uint32_t /*row_group*/) const {}
+    virtual void foresee_group(uint32_t /*row_group*/) const {}  // all its columns
     // False: no span has this field with an equal value. True: perhaps.
     bool may_contain(const Field& field, const Value& value) const {
         return !places_of(field, value).is_nowhere();
     }
-    virtual Result<std::string_view> rollup() const = 0;
+    virtual Result<Blob> rollup() const = 0;  // read anew each time
     // Reads every block and checks every checksum; the first damage found.
     virtual Result<void> verify() const = 0;
 };

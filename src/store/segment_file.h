@@ -8,6 +8,7 @@
 
 #include "store/column.h"
 #include "store/segment.h"
+#include "store/segment_cache.h"
 #include "store/segment_followers.h"
 #include "store/segment_footer.h"
 #include "store/segment_layout.h"
@@ -17,11 +18,6 @@
 // (segment_columns.cc), those that tie rows together (segment_structure.cc), where values are
 // (segment_find.cc).
 namespace spanloom::store {
-
-// Decoded pieces that a segment keeps, newest first.
-constexpr size_t kChunksKept = 64;  // of the fragment table, 48 kB each
-constexpr size_t kOrdersKept = 8;   // row groups' attribute orders, 16 kB each
-constexpr size_t kScopesKept = 4;   // row groups' scopes, 36 kB each
 
 struct FragmentChunk {
     std::vector<TraceFragment> fragments;
@@ -50,29 +46,44 @@ inline bool is_modelled(std::string_view body) {
     return !body.empty() && static_cast<uint8_t>(body.front()) == kModelledForm;
 }
 
+// What a piece takes in the cache.
+inline size_t memory_bytes_of(const FragmentChunk& chunk) {
+    return chunk.fragments.size() * sizeof(TraceFragment);
+}
+inline size_t memory_bytes_of(const AttributeOrders& orders) {
+    return orders.uses.size() * sizeof(AttributeOrders::Use) + orders.first_use.size() * 4;
+}
+inline size_t memory_bytes_of(const OrderCodes& codes) {
+    return codes.size() * 4;
+}
+inline size_t memory_bytes_of(const TraceIndex& index) {
+    return (index.hashes.size() + index.fragments.size()) * 4;
+}
+inline size_t memory_bytes_of(const GroupModels& models) {
+    return models.parents.memory_bytes() + models.scopes.memory_bytes() +
+           models.names.memory_bytes();
+}
+inline size_t memory_bytes_of(const GroupScopes& scopes) {
+    return scopes.scopes.size() * 8 + scopes.name_contexts.size();
+}
+inline size_t memory_bytes_of(const TextList& list) {
+    return list.storage.size() + list.texts.size() * sizeof(std::string_view);
+}
 template <typename T>
-class RecentPieces {
-  public:
-    explicit RecentPieces(size_t limit) : limit_(limit) {}
-    std::shared_ptr<const T> find(uint64_t key) {
-        for (auto& entry : entries_)
-            if (entry.first == key) return entry.second;
-        return nullptr;
-    }
-    void keep(uint64_t key, std::shared_ptr<const T> value) {
-        if (entries_.size() == limit_) entries_.erase(entries_.begin());
-        entries_.emplace_back(key, std::move(value));
-    }
-
-  private:
-    size_t limit_;
-    std::vector<std::pair<uint64_t, std::shared_ptr<const T>>> entries_;
-};
+size_t memory_bytes_of(const T& piece) {
+    return piece.memory_bytes();
+}
 
 class FileSegment final : public Segment {
   public:
-    FileSegment(Blob image, std::unique_ptr<ReadableFile> file)
-        : image_(std::move(image)), file_(std::move(file)) {}
+    FileSegment(Blob image, std::unique_ptr<ReadableFile> file, std::shared_ptr<SegmentCache> cache)
+        : image_(std::move(image)),
+          file_(std::move(file)),
+          cache_(std::move(cache)),
+          cache_number_(cache_->new_segment()) {}
+    ~FileSegment() override { cache_->forget(cache_number_); }
+    FileSegment(const FileSegment&) = delete;
+    FileSegment& operator=(const FileSegment&) = delete;
 
     Result<void> load();
 
@@ -108,7 +119,12 @@ class FileSegment final : public Segment {
         return footer_.scopes[index].resource;
     }
     ValuePlaces places_of(const Field& field, const Value& value) const override;
-    Result<std::string_view> rollup() const override;
+    void foresee_find() const override;
+    void foresee_places() const override;
+    void foresee_places_of(const Field& field, const Value& value) const override;
+    void foresee_block(uint32_t column, uint32_t row_group) const override;
+    void foresee_group(uint32_t row_group) const override;
+    Result<Blob> rollup() const override;
     Result<void> verify() const override;
     // For a merge, which knows the rows by the orders: values alone, in the order of rows. Of an
     // attribute column there must be `count`. A fixed column has one per row, or none where all are
@@ -118,11 +134,32 @@ class FileSegment final : public Segment {
                                                            size_t count) const;
 
   private:
+    using Piece = SegmentCache::Piece;
+    SegmentCache::Key cache_key(Piece piece, uint64_t number = 0) const {
+        return {cache_number_, piece, number};
+    }
+    // The piece from the cache; else make() gives a Result of what is kept there.
+    template <typename T, typename Make>
+    Result<std::shared_ptr<const T>> cached(Piece piece, uint64_t number, Make make) const {
+        const SegmentCache::Key key = cache_key(piece, number);
+        if (auto kept = cache_->find(key)) return std::static_pointer_cast<const T>(kept);
+        TRY_ASSIGN(T made, make());
+        auto shared = std::make_shared<const T>(std::move(made));
+        const size_t bytes = memory_bytes_of(*shared);
+        return std::static_pointer_cast<const T>(cache_->keep(key, std::move(shared), bytes));
+    }
+
     uint64_t size() const { return file_ != nullptr ? file_->size() : image_.size(); }
     Result<Blob> bytes(uint64_t offset, size_t size) const;
     Result<Blob> block(const BlockPlace& place) const;
     Result<std::shared_ptr<const FragmentChunk>> chunk(uint32_t number) const;
-    Result<std::shared_ptr<const FragmentChunk>> read_chunk(uint32_t number) const;
+    Result<FragmentChunk> read_chunk(uint32_t number) const;
+    Result<TraceIndex> read_trace_index() const;
+    Result<AttributeOrders> read_orders(Table table) const;
+    Result<OrderCodes> read_order_codes(Table table, uint32_t group,
+                                        const ColumnPlace& place) const;
+    Result<OrderCodes> read_follow_keys(uint32_t group) const;
+    Result<GroupScopes> read_scopes(uint32_t group) const;
     Result<std::shared_ptr<const TextList>> dictionary(uint32_t column) const;
     Result<std::shared_ptr<const TextList>> patterns(uint32_t column) const;
     Result<std::shared_ptr<const AttributeOrders>> orders(Table table) const;
@@ -163,13 +200,21 @@ class FileSegment final : public Segment {
     Result<void> resolve_parents(uint32_t group, std::span<const int64_t> links,
                                  std::string_view elsewhere, ColumnBlock& out) const;
 
+    // What is done with the hash of a pair: asking where it is, or a hint of that.
+    using AskPair = std::function<PairPlace(uint64_t hash)>;
     Result<std::shared_ptr<const PlacesDirectory>> places() const;
+    BlockPlace filter_page_place(uint64_t number) const;
     Result<Blob> filter_page(uint64_t number) const;
     Result<uint32_t> cell(uint64_t bit, uint32_t bits) const;
     Result<PairPlace> read_place_of(uint64_t hash) const;
     PairPlace place_of(uint64_t hash) const;
-    PairPlace column_place(const ColumnKey& key, const Value& value) const;
-    PairPlace message_place(Scope scope, const std::string& key, const Value& value) const;
+    void foresee_place_of(uint64_t hash) const;
+    PairPlace column_place(const ColumnKey& key, const Value& value, const AskPair& ask) const;
+    PairPlace message_place(Scope scope, const std::string& key, const Value& value,
+                            const AskPair& ask) const;
+    ValuePlaces ask_places(const Field& field, const Value& value, const AskPair& ask) const;
+    void foresee(const BlockPlace& place) const;
+    void foresee_texts(uint32_t column) const;
 
     Blob image_;
     std::unique_ptr<ReadableFile> file_;
@@ -178,21 +223,8 @@ class FileSegment final : public Segment {
     std::vector<bool> has_values_;    // by column
     std::vector<uint32_t> families_;  // by scope
 
-    mutable std::mutex mutex_;
-    mutable RecentPieces<FragmentChunk> chunks_{kChunksKept};
-    mutable RecentPieces<OrderCodes> order_codes_{kOrdersKept};
-    mutable RecentPieces<OrderCodes> follow_keys_{kOrdersKept};
-    mutable RecentPieces<GroupScopes> scopes_{kScopesKept};
-    mutable std::shared_ptr<const FollowerDirectory> followers_;
-    mutable std::shared_ptr<const GroupModels> models_;
-    mutable std::shared_ptr<const TraceIndex> trace_index_;
-    mutable std::shared_ptr<const PlacesDirectory> places_;
-    mutable std::vector<std::shared_ptr<const TextList>> dictionaries_;
-    mutable std::vector<std::shared_ptr<const TextList>> patterns_;
-    mutable std::array<std::shared_ptr<const AttributeOrders>, 3> orders_;
-    mutable Blob rollup_;
-    mutable bool rollup_read_ = false;
-    mutable size_t kept_bytes_ = 0;
+    const std::shared_ptr<SegmentCache> cache_;
+    const uint64_t cache_number_;
 };
 
 }  // namespace spanloom::store

@@ -9,23 +9,21 @@
 namespace spanloom::store {
 
 Result<std::shared_ptr<const PlacesDirectory>> FileSegment::places() const {
-    {
-        const std::lock_guard lock(mutex_);
-        if (places_ != nullptr) return places_;
-    }
-    TRY_ASSIGN(const Blob body, block(footer_.directory));
-    TRY_ASSIGN(PlacesDirectory read, PlacesDirectory::parse(body.view(), footer_.filter_pages));
-    auto made = std::make_shared<const PlacesDirectory>(std::move(read));
-    const std::lock_guard lock(mutex_);
-    if (places_ == nullptr) kept_bytes_ += made->memory_bytes();
-    places_ = made;
-    return made;
+    const auto read = [&]() -> Result<PlacesDirectory> {
+        TRY_ASSIGN(const Blob body, block(footer_.directory));
+        return PlacesDirectory::parse(body.view(), footer_.filter_pages);
+    };
+    return cached<PlacesDirectory>(Piece::kPlaces, 0, read);
+}
+
+BlockPlace FileSegment::filter_page_place(uint64_t number) const {
+    const auto page_bytes =
+        static_cast<uint32_t>(kFilterPageBytes + checksum_bytes(footer_.version));
+    return {footer_.filter_offset + number * page_bytes, page_bytes};
 }
 
 Result<Blob> FileSegment::filter_page(uint64_t number) const {
-    const auto page_bytes =
-        static_cast<uint32_t>(kFilterPageBytes + checksum_bytes(footer_.version));
-    return block({footer_.filter_offset + number * page_bytes, page_bytes});
+    return block(filter_page_place(number));
 }
 
 // A cell of a few bits that begins at this bit of all pages together.
@@ -88,9 +86,10 @@ constexpr PairPlace kNowhere{PairPlace::Kind::kNowhere, 0};
 
 }  // namespace
 
-PairPlace FileSegment::column_place(const ColumnKey& key, const Value& value) const {
+PairPlace FileSegment::column_place(const ColumnKey& key, const Value& value,
+                                    const AskPair& ask) const {
     const auto place = [&](ValueKind kind, uint64_t hash) {
-        return place_of(filter_hash(filter_seed(key.scope, key.intrinsic, key.key, kind), hash));
+        return ask(filter_hash(filter_seed(key.scope, key.intrinsic, key.key, kind), hash));
     };
     if (key.type == ColumnType::kValue) return kAnywhere;
     switch (value.kind) {
@@ -117,10 +116,10 @@ PairPlace FileSegment::column_place(const ColumnKey& key, const Value& value) co
     }
 }
 
-PairPlace FileSegment::message_place(Scope scope, const std::string& key,
-                                     const Value& value) const {
+PairPlace FileSegment::message_place(Scope scope, const std::string& key, const Value& value,
+                                     const AskPair& ask) const {
     const auto place = [&](ValueKind kind, uint64_t hash) {
-        return place_of(filter_hash(filter_seed(scope, Intrinsic::kNone, key, kind), hash));
+        return ask(filter_hash(filter_seed(scope, Intrinsic::kNone, key, kind), hash));
     };
     if (place(ValueKind::kOther, 0).kind != PairPlace::Kind::kNowhere) return kAnywhere;
     switch (value.kind) {
@@ -142,6 +141,11 @@ PairPlace FileSegment::message_place(Scope scope, const std::string& key,
 }
 
 ValuePlaces FileSegment::places_of(const Field& field, const Value& value) const {
+    return ask_places(field, value, [this](uint64_t hash) { return place_of(hash); });
+}
+
+ValuePlaces FileSegment::ask_places(const Field& field, const Value& value,
+                                    const AskPair& ask) const {
     ValuePlaces found;
     if (field.scope == Scope::kIntrinsic) {
         const bool is_kept = field.intrinsic == Intrinsic::kName ||
@@ -152,7 +156,7 @@ ValuePlaces FileSegment::places_of(const Field& field, const Value& value) const
         const bool is_askable = is_kept && value.kind == ValueKind::kString && !value.text.empty();
         const uint64_t seed =
             filter_seed(Scope::kIntrinsic, field.intrinsic, {}, ValueKind::kString);
-        found.add(is_askable ? place_of(filter_hash(seed, hash64(value.text))) : kAnywhere);
+        found.add(is_askable ? ask(filter_hash(seed, hash64(value.text))) : kAnywhere);
         return found;
     }
     const auto wants = [&](Scope scope) {
@@ -164,10 +168,11 @@ ValuePlaces FileSegment::places_of(const Field& field, const Value& value) const
     for (size_t column = kFixedColumns; column < footer_.columns.size(); ++column) {
         const ColumnKey& key = footer_.columns[column];
         if (found.is_anywhere) return found;
-        if (wants(key.scope) && key.key == field.key) found.add(column_place(key, value));
+        if (wants(key.scope) && key.key == field.key) found.add(column_place(key, value, ask));
     }
     for (const Scope scope : {Scope::kResource, Scope::kInstrumentation})
-        if (wants(scope) && !found.is_anywhere) found.add(message_place(scope, field.key, value));
+        if (wants(scope) && !found.is_anywhere)
+            found.add(message_place(scope, field.key, value, ask));
     return found;
 }
 

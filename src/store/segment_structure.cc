@@ -9,43 +9,30 @@
 namespace spanloom::store {
 
 Result<std::shared_ptr<const FollowerDirectory>> FileSegment::followers() const {
-    {
-        const std::lock_guard lock(mutex_);
-        if (followers_ != nullptr) return followers_;
-    }
-    if (footer_.followers.bytes == 0)
-        return fail(ErrorCode::kDataLoss, "a column follows, but nothing says how");
-    TRY_ASSIGN(const Blob body, block(footer_.followers));
-    TRY_ASSIGN(FollowerDirectory read,
-               FollowerDirectory::parse(body.view(), static_cast<uint32_t>(footer_.columns.size()),
-                                        footer_.version));
-    auto made = std::make_shared<const FollowerDirectory>(std::move(read));
-    const std::lock_guard lock(mutex_);
-    if (followers_ == nullptr) kept_bytes_ += made->memory_bytes();
-    followers_ = made;
-    return made;
+    const auto read = [&]() -> Result<FollowerDirectory> {
+        if (footer_.followers.bytes == 0)
+            return fail(ErrorCode::kDataLoss, "a column follows, but nothing says how");
+        TRY_ASSIGN(const Blob body, block(footer_.followers));
+        return FollowerDirectory::parse(body.view(), static_cast<uint32_t>(footer_.columns.size()),
+                                        footer_.version);
+    };
+    return cached<FollowerDirectory>(Piece::kFollowers, 0, read);
 }
 
 Result<std::shared_ptr<const GroupModels>> FileSegment::models() const {
-    {
-        const std::lock_guard lock(mutex_);
-        if (models_ != nullptr) return models_;
-    }
-    if (footer_.models.bytes == 0)
-        return fail(ErrorCode::kDataLoss, "a column has a model, but there is none");
-    TRY_ASSIGN(const Blob body, block(footer_.models));
-    ByteReader reader(body.view());
-    auto made = std::make_shared<GroupModels>();
-    for (ValueModel* model : {&made->parents, &made->scopes, &made->names}) {
-        TRY_ASSIGN(*model, ValueModel::parse(reader));
-    }
-    if (!reader.at_end()) return fail(ErrorCode::kDataLoss, "segment: the models are broken");
-    const std::lock_guard lock(mutex_);
-    if (models_ == nullptr)
-        kept_bytes_ +=
-            made->parents.memory_bytes() + made->scopes.memory_bytes() + made->names.memory_bytes();
-    models_ = made;
-    return std::shared_ptr<const GroupModels>(made);
+    const auto read = [&]() -> Result<GroupModels> {
+        if (footer_.models.bytes == 0)
+            return fail(ErrorCode::kDataLoss, "a column has a model, but there is none");
+        TRY_ASSIGN(const Blob body, block(footer_.models));
+        ByteReader reader(body.view());
+        GroupModels models;
+        for (ValueModel* model : {&models.parents, &models.scopes, &models.names}) {
+            TRY_ASSIGN(*model, ValueModel::parse(reader));
+        }
+        if (!reader.at_end()) return fail(ErrorCode::kDataLoss, "segment: the models are broken");
+        return models;
+    };
+    return cached<GroupModels>(Piece::kModels, 0, read);
 }
 
 // ---- parents
@@ -190,39 +177,36 @@ Result<void> FileSegment::decode_scopes(uint32_t group, std::span<const int64_t>
         const size_t parent = links.empty() ? row : parent_row(links[row], row);
         if (out[row] == 0 && parent == row)
             return fail(ErrorCode::kDataLoss, "a scope is that of no parent");
-        out[row] = out[row] == 0 ? out[parent]
-                                 : static_cast<int64_t>(static_cast<uint64_t>(out[row]) - 1);
+        out[row] =
+            out[row] == 0 ? out[parent] : static_cast<int64_t>(static_cast<uint64_t>(out[row]) - 1);
     }
     return {};
 }
 
-Result<std::shared_ptr<const GroupScopes>> FileSegment::scopes(uint32_t group) const {
-    {
-        const std::lock_guard lock(mutex_);
-        if (auto kept = scopes_.find(group)) return kept;
-    }
-    auto made = std::make_shared<GroupScopes>();
+Result<GroupScopes> FileSegment::read_scopes(uint32_t group) const {
+    GroupScopes made;
     ColumnBlock parents;
     std::vector<int64_t> steps;
     const bool needs_parents = footer_.version >= 3;
     if (needs_parents) TRY(read_links(group, parents, steps));
-    TRY(decode_scopes(group, parents.integers, steps, made->scopes));
-    for (const int64_t scope : made->scopes)
+    TRY(decode_scopes(group, parents.integers, steps, made.scopes));
+    for (const int64_t scope : made.scopes)
         if (static_cast<uint64_t>(scope) >= footer_.scopes.size())
             return fail(ErrorCode::kDataLoss, "a scope is out of range");
-    if (footer_.models.bytes > 0) {
-        const std::vector<int64_t>& scopes = made->scopes;
-        made->name_contexts.resize(scopes.size());
-        for (size_t row = 0; row < scopes.size(); ++row) {
-            const size_t parent =
-                parents.integers.empty() ? row : parent_row(parents.integers[row], row);
-            made->name_contexts[row] = name_context(families_[static_cast<size_t>(scopes[row])],
-                                                    parent != row && scopes[parent] == scopes[row]);
-        }
+    if (footer_.models.bytes == 0) return made;
+    made.name_contexts.resize(made.scopes.size());
+    for (size_t row = 0; row < made.scopes.size(); ++row) {
+        const size_t parent =
+            parents.integers.empty() ? row : parent_row(parents.integers[row], row);
+        made.name_contexts[row] =
+            name_context(families_[static_cast<size_t>(made.scopes[row])],
+                         parent != row && made.scopes[parent] == made.scopes[row]);
     }
-    const std::lock_guard lock(mutex_);
-    scopes_.keep(group, made);
-    return std::shared_ptr<const GroupScopes>(made);
+    return made;
+}
+
+Result<std::shared_ptr<const GroupScopes>> FileSegment::scopes(uint32_t group) const {
+    return cached<GroupScopes>(Piece::kScopes, group, [&] { return read_scopes(group); });
 }
 
 Result<void> FileSegment::decode_names(uint32_t group, std::string_view body,
@@ -233,12 +217,7 @@ Result<void> FileSegment::decode_names(uint32_t group, std::string_view body,
     return known->names.decode(body.substr(1), scopes_known->name_contexts, out);
 }
 
-// What the values of each row of a group follow.
-Result<std::shared_ptr<const OrderCodes>> FileSegment::follow_keys(uint32_t group) const {
-    {
-        const std::lock_guard lock(mutex_);
-        if (auto kept = follow_keys_.find(group)) return kept;
-    }
+Result<OrderCodes> FileSegment::read_follow_keys(uint32_t group) const {
     TRY_ASSIGN(const auto directory, followers());
     const ColumnPlace* place = footer_.find(kColumnName, group);
     if (place == nullptr)
@@ -249,16 +228,18 @@ Result<std::shared_ptr<const OrderCodes>> FileSegment::follow_keys(uint32_t grou
         return fail(ErrorCode::kDataLoss, "the names that others follow have another form");
     std::vector<int64_t> names;
     TRY(decode_names(group, reader.rest(), names));
-    auto keys = std::make_shared<OrderCodes>(names.begin(), names.end());
-    if (directory->has_families()) {
-        TRY_ASSIGN(const auto scopes_known, scopes(group));
-        for (size_t row = 0; row < keys->size(); ++row)
-            (*keys)[row] = directory->key(families_[static_cast<size_t>(scopes_known->scopes[row])],
-                                          (*keys)[row]);
-    }
-    const std::lock_guard lock(mutex_);
-    follow_keys_.keep(group, keys);
-    return std::shared_ptr<const OrderCodes>(keys);
+    OrderCodes keys(names.begin(), names.end());
+    if (!directory->has_families()) return keys;
+    TRY_ASSIGN(const auto scopes_known, scopes(group));
+    for (size_t row = 0; row < keys.size(); ++row)
+        keys[row] =
+            directory->key(families_[static_cast<size_t>(scopes_known->scopes[row])], keys[row]);
+    return keys;
+}
+
+// What the values of each row of a group follow.
+Result<std::shared_ptr<const OrderCodes>> FileSegment::follow_keys(uint32_t group) const {
+    return cached<OrderCodes>(Piece::kFollowKeys, group, [&] { return read_follow_keys(group); });
 }
 
 }  // namespace spanloom::store

@@ -150,7 +150,7 @@ TEST_CASE("deleted spans are no longer counted, before they are erased and after
         for (const auto& segment : f.store->snapshot("default")) {
             const auto rollup = segment->rollup();
             REQUIRE(rollup.has_value());
-            const auto bytes = std::string(*rollup);
+            const auto bytes = std::string(rollup->view());
             text += bytes;
         }
         return text;

@@ -197,6 +197,8 @@ class Assembly {
 Result<StoredTrace> read_trace(Segments segments, const TraceId& id) {
     Assembly assembly(id);
     bool found = false;
+    for (const auto& segment : segments)
+        segment->foresee_find();
     for (const auto& segment : segments) {
         const auto fragment = segment->find(id);
         if (!fragment) {
@@ -206,6 +208,7 @@ Result<StoredTrace> read_trace(Segments segments, const TraceId& id) {
         if (!*fragment) continue;
         found = true;
         SegmentReader reader(segment);
+        segment->foresee_group(reader.group_of_row((*fragment)->first_row));
         if (auto added = assembly.add_fragment(reader, **fragment); !added) {
             assembly.note(added.error().message);
         }

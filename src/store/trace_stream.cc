@@ -1,6 +1,7 @@
 #include "store/trace_stream.h"
 
 #include <algorithm>
+#include <span>
 
 #include "base/clock.h"
 
@@ -9,21 +10,36 @@ namespace {
 
 // Traces that wait for their turn in one search: about 64 bytes each.
 constexpr size_t kWaitingTracesMax = 2'000'000;
+// Segments that are foreseen together grow in number as long as the search goes on.
+constexpr size_t kForeseeGrowth = 4;
+constexpr size_t kForeseeMax = 16;
 
 }  // namespace
 
 TraceStream::TraceStream(Segments segments, const SearchRequest& request,
                          const CompiledPredicate& predicate)
-    : request_(request), near_(with_margin(request.range)) {
+    : request_(request),
+      memory_(request.memory_bytes_max, [this] { forget_groups(); }),
+      near_(with_margin(request.range)) {
     opened_.reserve(segments.size());
     for (const auto& segment : segments) {
-        opened_.push_back(std::make_unique<SearchSegment>(segment, predicate, request));
+        opened_.push_back(std::make_unique<SearchSegment>(segment, predicate, request, &memory_));
         const SegmentInfo& info = segment->info();
         if (info.spans == 0 || !overlaps(info.start_ns_min, info.end_ns_max, near_)) continue;
         scans_.push({opened_.back().get(), 0, info.trace_start_ns_max, false});
+        to_begin_.push_back(opened_.back().get());
     }
+    std::stable_sort(to_begin_.begin(), to_begin_.end(), [](const auto* a, const auto* b) {
+        return a->segment().info().trace_start_ns_max > b->segment().info().trace_start_ns_max;
+    });
     stats_.segments = static_cast<uint32_t>(segments.size());
     stats_.segments_skipped = static_cast<uint32_t>(segments.size());
+}
+
+// Row groups stay with their segments for the traces that come next, but not at any price.
+void TraceStream::forget_groups() {
+    for (const auto& segment : opened_)
+        if (segment->is_open()) segment->reader().forget_groups();
 }
 
 std::optional<FoundTrace> TraceStream::next() {
@@ -90,6 +106,8 @@ bool TraceStream::is_interrupted() {
 bool TraceStream::look_up(FoundTrace& candidate) {
     auto places = std::make_shared<std::vector<FragmentPlace>>();
     uint64_t start_ns = UINT64_MAX;
+    for (const auto& segment : opened_)
+        segment->segment().foresee_find();
     for (const auto& segment : opened_) {
         const auto fragment = segment->segment().find(candidate.trace_id);
         if (!fragment) {
@@ -101,6 +119,9 @@ bool TraceStream::look_up(FoundTrace& candidate) {
         places->push_back({segment.get(), **fragment});
     }
     if (places->empty()) return false;
+    for (const FragmentPlace& place : *places)
+        place.segment->segment().foresee_group(
+            place.segment->reader().group_of_row(place.fragment.first_row));
     candidate.start_ns = start_ns;
     if (request_.after) {
         const Cursor& after = *request_.after;
@@ -114,14 +135,35 @@ bool TraceStream::look_up(FoundTrace& candidate) {
     return true;
 }
 
+// Before one segment is begun the disk is told of it and of some that come next: of the places'
+// directories, then of their pages, then of the first group of each that is to be read.
+void TraceStream::foresee_next() {
+    if (begun_++ < foreseen_) return;
+    const size_t end = std::min(foreseen_ + foresee_count_, to_begin_.size());
+    const std::span<SearchSegment*> some(to_begin_.data() + foreseen_, end - foreseen_);
+    for (SearchSegment* segment : some)
+        segment->segment().foresee_places();
+    for (SearchSegment* segment : some)
+        segment->foresee_predicate();
+    for (SearchSegment* segment : some) {
+        const Result<BoundPredicate*> bound = segment->predicate();
+        if (!bound || (*bound)->is_never()) continue;
+        const uint32_t group = next_group(segment->segment(), **bound, 0);
+        if (group < segment->segment().row_groups().size()) (*bound)->foresee(group);
+    }
+    foreseen_ = end;
+    foresee_count_ = std::min(foresee_count_ * kForeseeGrowth, kForeseeMax);
+}
+
 // Evaluates the scan's next group, then puts it back behind those that are newer now.
 Result<void> TraceStream::step(Scan& scan) {
+    if (!scan.is_started) foresee_next();
     TRY_ASSIGN(BoundPredicate * predicate, scan.segment->predicate());
     if (predicate->is_never()) return {};
     if (!scan.is_started) {
         scan.is_started = true;
         --stats_.segments_skipped;
-        skip_groups(scan, *predicate);
+        scan.next_group = next_group(scan.segment->segment(), *predicate, scan.next_group);
         // Groups that were skipped may have lowered the bound below another segment's.
         if (scan.next_group != 0) {
             continue_at(scan);
@@ -134,23 +176,22 @@ Result<void> TraceStream::step(Scan& scan) {
     return {};
 }
 
-void TraceStream::skip_groups(Scan& scan, const BoundPredicate& predicate) const {
-    const auto groups = scan.segment->segment().row_groups();
-    while (scan.next_group < groups.size()) {
-        const RowGroup& group = groups[scan.next_group];
-        if (overlaps(group.start_ns_min, group.end_ns_max, near_) && predicate.may_match(group)) {
-            return;
-        }
-        ++scan.next_group;
-    }
+// The first group at or after `from` that may have what is looked for; else how many there are.
+uint32_t TraceStream::next_group(const Segment& segment, const BoundPredicate& predicate,
+                                 uint32_t from) const {
+    const auto groups = segment.row_groups();
+    while (from < groups.size() &&
+           (!overlaps(groups[from].start_ns_min, groups[from].end_ns_max, near_) ||
+            !predicate.may_match(groups[from])))
+        ++from;
+    return from;
 }
 
 void TraceStream::continue_at(Scan& scan) {
     const auto predicate = scan.segment->predicate();
     if (!predicate || (*predicate)->is_never()) return;
-    skip_groups(scan, **predicate);
-    const auto groups = scan.segment->segment().row_groups();
-    if (scan.next_group >= groups.size()) return;
+    scan.next_group = next_group(scan.segment->segment(), **predicate, scan.next_group);
+    if (scan.next_group >= scan.segment->segment().row_groups().size()) return;
     const auto bound = bound_of(scan);
     if (!bound) note(bound.error());
     if (bound) scan.bound_ns = std::min(scan.bound_ns, *bound);

@@ -66,20 +66,29 @@ class TraceStream {
         bool operator()(const Scan& a, const Scan& b) const { return a.bound_ns < b.bound_ns; }
     };
 
+    void forget_groups();
     std::optional<FoundTrace> deliver();
     bool look_up(FoundTrace& candidate);
+    void foresee_next();
     Result<void> step(Scan& scan);
-    void skip_groups(Scan& scan, const BoundPredicate& predicate) const;
+    uint32_t next_group(const Segment& segment, const BoundPredicate& predicate,
+                        uint32_t from) const;
     void continue_at(Scan& scan);
     static Result<uint64_t> bound_of(const Scan& scan);
     Result<void> evaluate(const Scan& scan);
 
     const SearchRequest& request_;
+    ScanMemory memory_;
     TimeRange near_;
     std::vector<std::unique_ptr<SearchSegment>> opened_;
     std::priority_queue<Scan, std::vector<Scan>, BoundIsLower> scans_;
     std::priority_queue<FoundTrace, std::vector<FoundTrace>, ComesLater> waiting_;
     std::unordered_set<TraceId> seen_;
+    // Segments in the order in which they are begun, and how many of them were foreseen.
+    std::vector<SearchSegment*> to_begin_;
+    size_t begun_ = 0;
+    size_t foreseen_ = 0;
+    size_t foresee_count_ = 1;
     ScanStats stats_;
 };
 

@@ -299,11 +299,14 @@ Result<bool> fragment_in_range(const FragmentPlace& place, TimeRange range) {
 }  // namespace
 
 SearchSegment::SearchSegment(std::shared_ptr<const Segment> segment,
-                             const CompiledPredicate& predicate, const SearchRequest& request)
-    : segment_(std::move(segment)), compiled_(predicate), request_(request) {}
+                             const CompiledPredicate& predicate, const SearchRequest& request,
+                             ScanMemory* memory)
+    : segment_(std::move(segment)), compiled_(predicate), request_(request), memory_(memory) {}
 
 SegmentReader& SearchSegment::reader() {
-    if (reader_ == nullptr) reader_ = std::make_unique<SegmentReader>(segment_);
+    if (reader_ != nullptr) return *reader_;
+    reader_ = std::make_unique<SegmentReader>(segment_);
+    if (memory_ != nullptr) reader_->limit_memory(*memory_);
     return *reader_;
 }
 

@@ -17,14 +17,17 @@ namespace spanloom::store {
 // One segment during one search; opened (columns looked up, predicate bound) when first needed.
 class SearchSegment {
   public:
+    // `memory` (none: without limit) outlives it, as the others do.
     SearchSegment(std::shared_ptr<const Segment> segment, const CompiledPredicate& predicate,
-                  const SearchRequest& request);
+                  const SearchRequest& request, ScanMemory* memory = nullptr);
 
     const Segment& segment() const { return *segment_; }
     bool is_open() const { return reader_ != nullptr; }
     // It was found out that no span satisfies the predicate.
     bool is_never() const { return bound_ && bound_->is_never(); }
     SegmentReader& reader();
+    // A hint for predicate().
+    void foresee_predicate() { BoundPredicate::foresee(compiled_, reader()); }
     SpanWriter& writer();
     Result<BoundPredicate*> predicate();
     FieldReader& wanted(size_t index);
@@ -38,6 +41,7 @@ class SearchSegment {
     std::shared_ptr<const Segment> segment_;
     const CompiledPredicate& compiled_;
     const SearchRequest& request_;
+    ScanMemory* memory_;
     std::unique_ptr<SegmentReader> reader_;
     std::unique_ptr<SpanWriter> writer_;
     std::optional<BoundPredicate> bound_;
