@@ -7,7 +7,8 @@
 #include <vector>
 
 #include <pthread.h>
-#include <sys/resource.h>
+
+#include "base/priority.h"
 
 namespace spanloom {
 namespace {
@@ -17,9 +18,7 @@ class ThreadPool final : public Executor {
     ThreadPool(size_t threads, const char* name, int niceness) {
         for (size_t i = 0; i < threads; ++i) {
             threads_.emplace_back([this, niceness] {
-                // Of this thread alone, as Linux does it. Where it fails it is not worse than
-                // before.
-                if (niceness > 0) (void)::setpriority(PRIO_PROCESS, 0, niceness);
+                if (niceness > 0) step_back(niceness);
                 run();
             });
             pthread_setname_np(threads_.back().native_handle(), name);

@@ -41,8 +41,10 @@ struct Config {
     uint64_t value_bytes_max = 64U << 10;
 
     uint64_t store_memory_bytes = 96U << 20;
+    uint64_t store_shards = 0;
     uint64_t log_bytes_max = 128U << 20;
     uint64_t flush_after_ns = 30'000'000'000;
+    uint64_t merge_bytes_per_s = 64U << 20;
 
     uint64_t retention_ns = 0;
     uint64_t retention_bytes = 0;
@@ -52,6 +54,7 @@ struct Config {
 
     uint64_t query_threads = 4;
     uint64_t query_memory_bytes = 64U << 20;
+    uint64_t query_cache_bytes = 128U << 20;
     uint64_t query_timeout_ns = 30'000'000'000;
     uint64_t shutdown_ns = 10'000'000'000;
 };

@@ -61,12 +61,22 @@ void prepare_process() {
     mallopt(M_MMAP_THRESHOLD, 1 << 20);
 }
 
+// The other half of the cores receives, logs, flushes and answers.
+uint32_t shards_of(const Config& config) {
+    constexpr uint32_t kShardsMax = 8;
+    if (config.store_shards > 0) return static_cast<uint32_t>(config.store_shards);
+    return std::clamp(std::thread::hardware_concurrency() / 2, 1U, kShardsMax);
+}
+
 store::StoreOptions store_options(const Config& config) {
     store::StoreOptions options;
     options.memory_bytes_max = config.store_memory_bytes;
+    options.shards = shards_of(config);
     options.flush_bytes = config.store_memory_bytes / 2;
+    options.cache_bytes_max = config.query_cache_bytes;
     options.flush_after_ms = config.flush_after_ns / kNsPerMs;
     options.log_bytes_max = config.log_bytes_max;
+    options.merge_bytes_per_s = config.merge_bytes_per_s;
     options.retention_ms = config.retention_ns / kNsPerMs;
     options.retention_bytes = config.retention_bytes;
     options.disk_used_max = config.disk_used_max;

@@ -1,26 +1,29 @@
 #include "store/head.h"
 
+#include <bit>
 #include <cstdlib>
 #include <new>
 
-#include "base/hash.h"
 #include "store/store_paths.h"
 
 namespace spanloom::store {
 
-ResendWindow::ResendWindow(uint64_t seed)
-    : seed_(seed), now_(make_generation()), before_(make_generation()) {}
+ResendWindow::ResendWindow(uint64_t seed, uint32_t shards)
+    : seed_(seed),
+      mask_(std::max<size_t>(std::bit_floor(kSlots / shards), 1024) - 1),
+      now_(make_generation()),
+      before_(make_generation()) {}
 
-ResendWindow::Generation ResendWindow::make_generation() {
+ResendWindow::Generation ResendWindow::make_generation() const {
     // calloc: pages that nothing was written to take no memory.
-    void* slots = std::calloc(kSlots, sizeof(uint64_t));
+    void* slots = std::calloc(mask_ + 1, sizeof(uint64_t));
     if (slots == nullptr) throw std::bad_alloc();
     return {static_cast<uint64_t*>(slots), std::free};
 }
 
-bool ResendWindow::has(const Generation& generation, uint64_t place, uint64_t mark) {
+bool ResendWindow::has(const Generation& generation, uint64_t place, uint64_t mark) const {
     for (size_t i = 0; i < kProbes; ++i) {
-        const uint64_t found = generation[(place + i) % kSlots];
+        const uint64_t found = generation[(place + i) & mask_];
         if (found == mark) return true;
         if (found == 0) return false;
     }
@@ -30,24 +33,29 @@ bool ResendWindow::has(const Generation& generation, uint64_t place, uint64_t ma
 bool ResendWindow::insert(uint64_t place, uint64_t mark) {
     if (mark == 0) mark = 1;  // 0 is a free slot
     if (has(now_, place, mark) || has(before_, place, mark)) return false;
-    if (count_ >= kFullAt) {
+    if (count_ >= (mask_ + 1) / 4 * 3) {
         before_ = std::move(now_);
         now_ = make_generation();
         count_ = 0;
     }
     for (size_t i = 0; i < kProbes; ++i) {
-        uint64_t& slot = now_[(place + i) % kSlots];
+        uint64_t& slot = now_[(place + i) & mask_];
         if (slot != 0) continue;
         slot = mark;
         ++count_;
         return true;
     }
-    now_[place % kSlots] = mark;
+    now_[place & mask_] = mark;
     return true;
 }
 
-Heads::Heads(SegmentOptions options, uint32_t seal_spans, uint64_t seed)
-    : options_(std::move(options)), seal_spans_(seal_spans), window_(seed) {}
+Heads::Heads(SegmentOptions options, uint32_t seal_spans, uint64_t seed, HeadShare share,
+             std::shared_ptr<SegmentCache> cache)
+    : options_(std::move(options)),
+      seal_spans_(seal_spans),
+      share_(share),
+      cache_(std::move(cache)),
+      window_(seed, share.count) {}
 
 size_t Heads::add(const Batch& batch) {
     if (batch.spans.empty()) return 0;
@@ -63,17 +71,19 @@ size_t Heads::add(const Batch& batch) {
     }
     // All hashes first: by the time the window is asked, its memory has come.
     marks_.clear();
-    for (const SpanRef& span : batch.spans) {
+    for (uint32_t i = 0; i < batch.spans.size(); ++i) {
+        const SpanRef& span = batch.spans[i];
+        if (!share_.has(span.trace_id)) continue;
         const std::string_view message = batch.at(span.message);
         const XXH128_hash_t hash =
             XXH3_128bits_withSeed(message.data(), message.size(), scope_seeds_[span.scope]);
         window_.foresee(hash.high64);
-        marks_.push_back({hash.high64, hash.low64});
+        marks_.push_back({hash.high64, hash.low64, i});
     }
     fresh_.clear();
-    for (uint32_t i = 0; i < marks_.size(); ++i)
-        if (window_.insert(marks_[i].place, marks_[i].mark)) fresh_.push_back(i);
-    const size_t resends = batch.spans.size() - fresh_.size();
+    for (const Mark& mark : marks_)
+        if (window_.insert(mark.place, mark.mark)) fresh_.push_back(mark.span);
+    const size_t resends = marks_.size() - fresh_.size();
     if (fresh_.empty()) return resends;
     const Key key{batch.tenant, batch.arrival_ns / kNsPerHour};
     auto at = heads_.find(key);
@@ -81,7 +91,7 @@ size_t Heads::add(const Batch& batch) {
         at = heads_.emplace(key, spare_ ? std::move(*spare_) : SegmentBuilder(options_)).first;
         spare_.reset();
     }
-    if (resends == 0) {
+    if (fresh_.size() == batch.spans.size()) {
         at->second.add(batch);
     } else {
         at->second.add(batch, fresh_);
@@ -100,7 +110,7 @@ size_t Heads::memory_bytes() const {
 Result<void> Heads::seal_one(const Key& key, SegmentBuilder& builder,
                              std::vector<SealedHead>& sealed) {
     TRY_ASSIGN(Blob image, builder.finish());
-    TRY_ASSIGN(auto segment, Segment::open(std::move(image)));
+    TRY_ASSIGN(auto segment, Segment::open(std::move(image), cache_));
     sealed.push_back({key.first, key.second, std::move(segment)});
     return {};
 }

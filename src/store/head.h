@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/hash.h"
 #include "base/result.h"
 #include "otlp/batch.h"
 #include "store/segment.h"
@@ -21,24 +22,25 @@ class ResendWindow {
   public:
     static constexpr size_t kSlots = 1 << 19;  // a generation: 4 MiB, touched as it fills
 
-    explicit ResendWindow(uint64_t seed);
+    // Of one of `shards` that share the memory.
+    explicit ResendWindow(uint64_t seed, uint32_t shards = 1);
     // False: it was there. Otherwise it is now.
     bool insert(uint64_t place, uint64_t mark);
     // Asks for the memory that an insert at this place will look at.
     void foresee(uint64_t place) const {
-        __builtin_prefetch(&now_[place % kSlots]);
-        __builtin_prefetch(&before_[place % kSlots]);
+        __builtin_prefetch(&now_[place & mask_]);
+        __builtin_prefetch(&before_[place & mask_]);
     }
     uint64_t seed() const { return seed_; }
 
   private:
     static constexpr size_t kProbes = 8;
-    static constexpr size_t kFullAt = kSlots / 4 * 3;
     using Generation = std::unique_ptr<uint64_t[], void (*)(void*)>;
-    static Generation make_generation();
-    static bool has(const Generation& generation, uint64_t place, uint64_t mark);
+    Generation make_generation() const;
+    bool has(const Generation& generation, uint64_t place, uint64_t mark) const;
 
     uint64_t seed_;
+    uint64_t mask_;  // slots - 1
     Generation now_;
     Generation before_;
     size_t count_ = 0;
@@ -51,12 +53,22 @@ struct SealedHead {
     std::shared_ptr<const Segment> segment;
 };
 
+// Which traces are whose, where heads share them out.
+struct HeadShare {
+    uint32_t index = 0;
+    uint32_t count = 1;
+
+    bool has(const TraceId& id) const { return count == 1 || hash64(id.view()) % count == index; }
+};
+
 // The segments being filled: one for each tenant and hour of arrival. One thread at a time.
 class Heads {
   public:
-    Heads(SegmentOptions options, uint32_t seal_spans, uint64_t seed);
+    // Sealed segments share `cache`.
+    Heads(SegmentOptions options, uint32_t seal_spans, uint64_t seed, HeadShare share = {},
+          std::shared_ptr<SegmentCache> cache = nullptr);
 
-    // Adds the spans that are not resends; what is returned are those that are.
+    // Adds the spans of its share that are not resends; what is returned are those that are.
     size_t add(const Batch& batch);
     bool empty() const { return heads_.empty(); }
     bool has_full() const { return has_full_; }
@@ -75,6 +87,8 @@ class Heads {
 
     SegmentOptions options_;
     uint32_t seal_spans_;
+    HeadShare share_;
+    std::shared_ptr<SegmentCache> cache_;
     ResendWindow window_;
     std::map<Key, SegmentBuilder> heads_;
     std::optional<SegmentBuilder> spare_;  // empty, with the memory of the last full one
@@ -82,6 +96,7 @@ class Heads {
     struct Mark {
         uint64_t place;
         uint64_t mark;
+        uint32_t span;
     };
     std::vector<uint64_t> scope_seeds_;  // of one batch
     std::vector<Mark> marks_;

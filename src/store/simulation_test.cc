@@ -62,6 +62,7 @@ class Life {
         f_.options.merge_segments_min = 2;
         f_.options.log_file_bytes = 9'000;
         f_.options.seal_spans = 16;
+        f_.options.shards = static_cast<uint32_t>(1 + seed / 3 % 3);
         f_.options.disk_used_max = 1;
         f_.options.segment_spans_max = 200;
         f_.options.flush_bytes = seed % 3 == 0 ? 1 : 1U << 20;

@@ -28,7 +28,9 @@ struct StoreOptions {
     StoreBackground background = StoreBackground::kThreads;
     uint64_t seal_after_ms = 500;            // a head becomes searchable by then
     uint32_t seal_spans = 65'536;            // or with this many spans
+    uint32_t shards = 1;                     // of heads by trace, each with a thread
     uint64_t memory_bytes_max = 96U << 20;   // heads and in-memory segments before writers wait
+    uint64_t cache_bytes_max = 128U << 20;   // decoded pieces of segments that queries share
     uint64_t flush_bytes = 48U << 20;        // in-memory segments are merged to disk beyond this
     uint64_t flush_after_ms = 30'000;        // or when the oldest is this old
     uint64_t log_bytes_max = 128U << 20;     // unflushed log before a flush is forced
@@ -45,7 +47,9 @@ struct StoreOptions {
     uint64_t log_queue_bytes_max = 64U << 20;      // requests that wait for their sync
     uint64_t builder_queue_bytes_max = 16U << 20;  // durable requests that wait for the head
     uint32_t merge_segments_min = 8;               // of similar size, before they are merged
-    uint64_t shutdown_ms = 5'000;                  // what the destructor may take for its flush
+    // What merging, ageing and erasing may write in a second, of the store's own thread; 0: all.
+    uint64_t merge_bytes_per_s = 0;
+    uint64_t shutdown_ms = 5'000;  // what the destructor may take for its flush
     RollupFunction rollup;
 };
 

@@ -4,11 +4,11 @@
 #include <utility>
 
 #include <pthread.h>
-#include <sys/resource.h>
-#include <unistd.h>
 
 #include "base/log.h"
+#include "base/priority.h"
 #include "base/text.h"
+#include "store/paced_file.h"
 #include "store/store_engine.h"
 #include "store/store_paths.h"
 
@@ -23,9 +23,6 @@ constexpr auto kMaintenanceRetry = std::chrono::milliseconds(10'000);
 
 // What can wait takes a tenth of a core where others want all of them. Best effort.
 constexpr int kMaintenanceNiceness = 10;
-void step_back() {
-    (void)setpriority(PRIO_PROCESS, static_cast<id_t>(::gettid()), kMaintenanceNiceness);
-}
 
 ManifestSegment entry_of(const LiveSegment& live) {
     const SegmentInfo& info = live.segment->info();
@@ -41,12 +38,11 @@ SegmentFacts facts_of(const LiveSegment& live) {
 }
 
 void StoreEngine::start_threads() {
-    builder_ = std::thread([this] { run_builder(); });
-    pthread_setname_np(builder_.native_handle(), "builder");
+    shards_->start();
     flusher_ = std::thread([this] { run_flusher(); });
     pthread_setname_np(flusher_.native_handle(), "flush");
     maintenance_ = std::thread([this] {
-        step_back();
+        step_back(kMaintenanceNiceness);
         run_maintenance();
     });
     pthread_setname_np(maintenance_.native_handle(), "maintenance");
@@ -130,12 +126,10 @@ Result<void> StoreEngine::flush_now(const std::function<bool()>& stop) {
         }
         LogPosition end;
         std::vector<LiveSegments::Pointer> inputs;
-        {
-            std::lock_guard lock(heads_mutex_);
-            TRY(seal_heads_locked());
-            end = built_end_;
+        TRY(shards_->seal(HeadShards::Extent::kBegun, [&](LogPosition sealed_end) {
+            end = sealed_end;
             inputs = live_.in_memory();
-        }
+        }));
         std::map<std::pair<std::string, uint64_t>, std::vector<LiveSegments::Pointer>> partitions;
         for (const LiveSegments::Pointer& one : inputs)
             partitions[{one->tenant, one->hour}].push_back(one);
@@ -143,8 +137,8 @@ Result<void> StoreEngine::flush_now(const std::function<bool()>& stop) {
         change.log_position = end;
         std::vector<Written> written;
         for (const auto& [key, segments] : partitions) {
-            Result<std::optional<Written>> one =
-                write_segment({key.first, key.second, std::nullopt}, segments, nullptr, stop);
+            Result<std::optional<Written>> one = write_segment(
+                {key.first, key.second, std::nullopt}, segments, nullptr, Pacing::kNone, stop);
             if (!one) {
                 remove_written(written);
                 return tl::unexpected(std::move(one).error());
@@ -176,19 +170,30 @@ Result<void> StoreEngine::flush_now(const std::function<bool()>& stop) {
         flush_failure_ = result.error().message;
     }
     update_gauges();
+    shards_->notice_room();
     {
         std::lock_guard lock(wake_mutex_);
-        memory_room_.notify_all();
         maintenance_wake_.notify_one();
     }
     return result;
 }
 
+void StoreEngine::pause_maintenance(uint64_t written_bytes) {
+    const uint64_t wait_ns = merge_pace_.wait_ns(written_bytes, clock_.monotonic_ns());
+    if (wait_ns == 0) return;
+    std::unique_lock lock(wake_mutex_);
+    maintenance_wake_.wait_for(lock, std::chrono::nanoseconds(wait_ns),
+                               [this] { return stopping_.load(); });
+}
+
 Result<uint64_t> StoreEngine::write_temporary(const std::string& path, const std::string& tenant,
                                               const std::vector<LiveSegments::Pointer>& inputs,
-                                              const TraceFilter& keeps,
+                                              const TraceFilter& keeps, Pacing pacing,
                                               const std::function<bool()>& stop) {
-    TRY_ASSIGN(auto file, io_.create(path));
+    TRY_ASSIGN(std::unique_ptr<WritableFile> file, io_.create(path));
+    if (pacing == Pacing::kMaintenance)
+        file = std::make_unique<PacedFile>(std::move(file),
+                                           [this](uint64_t bytes) { pause_maintenance(bytes); });
     std::vector<std::shared_ptr<const Segment>> segments;
     for (const LiveSegments::Pointer& one : inputs)
         segments.push_back(one->segment);
@@ -207,7 +212,7 @@ Result<uint64_t> StoreEngine::write_temporary(const std::string& path, const std
 // None: no trace is left to write.
 Result<std::optional<StoreEngine::Written>> StoreEngine::write_segment(
     const Place& place, const std::vector<LiveSegments::Pointer>& inputs, const TraceFilter& keeps,
-    const std::function<bool()>& stop) {
+    Pacing pacing, const std::function<bool()>& stop) {
     const Area area = place.kept ? Area::kKept : Area::kRecent;
     const std::string directory = tenant_directory(area, place.tenant);
     uint64_t id = 0;
@@ -225,7 +230,7 @@ Result<std::optional<StoreEngine::Written>> StoreEngine::write_segment(
     const std::string temporary = path + ".tmp";
     const auto write = [&]() -> Result<std::shared_ptr<const Segment>> {
         TRY_ASSIGN(const uint64_t spans,
-                   write_temporary(temporary, place.tenant, inputs, keeps, stop));
+                   write_temporary(temporary, place.tenant, inputs, keeps, pacing, stop));
         if (spans == 0) {
             TRY(io_.remove(temporary));
             return nullptr;
@@ -233,7 +238,7 @@ Result<std::optional<StoreEngine::Written>> StoreEngine::write_segment(
         TRY(io_.rename(temporary, path));
         TRY(io_.sync_directory(directory));
         TRY_ASSIGN(auto file, io_.open(path));
-        return Segment::open(std::move(file));
+        return Segment::open(std::move(file), cache_);
     };
     Result<std::shared_ptr<const Segment>> segment = write();
     if (!segment) {
@@ -378,7 +383,7 @@ Result<bool> StoreEngine::rewrite(const std::vector<Output>& outputs,
     std::vector<Written> written;
     for (const Output& output : outputs) {
         Result<std::optional<Written>> one =
-            write_segment(output.place, inputs, output.keeps, stop);
+            write_segment(output.place, inputs, output.keeps, Pacing::kMaintenance, stop);
         if (!one) {
             remove_written(written);
             if (one.error().code == ErrorCode::kCancelled) return false;

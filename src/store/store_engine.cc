@@ -1,10 +1,7 @@
 #include "store/store_engine.h"
 
 #include <algorithm>
-#include <chrono>
 #include <utility>
-
-#include <pthread.h>
 
 #include "base/hash.h"
 #include "base/log.h"
@@ -21,9 +18,6 @@ constexpr uint64_t kLogOverrun = 2;  // times log_bytes_max: then segments do no
 Error refused(std::string text, uint32_t retry_after_s) {
     return Error{ErrorCode::kUnavailable, std::move(text), retry_after_s};
 }
-
-// How long durable requests may wait for room before others are told to come later.
-constexpr auto kStallLook = std::chrono::milliseconds(2000);
 
 Error stalled() {
     return refused("more arrives than is written to disk", kRetryBusy_s);
@@ -89,14 +83,25 @@ StoreEngine::StoreEngine(StoreOptions options, Io& io, const Clock& clock, Rando
       io_(io),
       clock_(clock),
       counters_(metrics),
+      cache_(std::make_shared<SegmentCache>(options_.cache_bytes_max)),
       deletions_(io),
       documents_(io),
-      live_(deletions_, options_.rollup) {
+      live_(deletions_, options_.rollup),
+      merge_pace_(options_.merge_bytes_per_s) {
     SegmentOptions in_memory;
     in_memory.zstd_level = 0;
     in_memory.has_places = false;  // soon merged, and small enough to look at
     in_memory.rollup = options_.rollup;
-    heads_ = std::make_unique<Heads>(std::move(in_memory), options_.seal_spans, random.next());
+    HeadShardsOptions shards;
+    shards.segments = std::move(in_memory);
+    shards.cache = cache_;
+    shards.shards = options_.shards;
+    shards.seal_spans = options_.seal_spans;
+    shards.seal_after_ms = options_.seal_after_ms;
+    shards.queue_bytes_max = options_.builder_queue_bytes_max;
+    shards.seed = random.next();
+    shards_ = std::make_unique<HeadShards>(std::move(shards), shards_owner(), clock,
+                                           counters_.duplicate_spans, gauges_->builder_queue_bytes);
     opened_wall_ns_ = clock.wall_ns();
     opened_monotonic_ns_ = clock.monotonic_ns();
 }
@@ -120,25 +125,18 @@ Result<std::unique_ptr<StoreEngine>> StoreEngine::open(StoreOptions options, Io&
 StoreEngine::~StoreEngine() {
     stop_deadline_ns_ = clock_.monotonic_ns() + options_.shutdown_ms * 1'000'000;
     {
-        // Under both locks, so that nobody misses it between a look and a wait.
+        // Under the lock, so that nobody misses it between a look and a wait.
         std::lock_guard wake_lock(wake_mutex_);
-        std::lock_guard builder_lock(builder_mutex_);
         stopping_ = true;
     }
     flush_wake_.notify_all();
     maintenance_wake_.notify_all();
-    memory_room_.notify_all();
-    builder_room_.notify_all();
+    shards_->let_go();
     if (maintenance_.joinable()) maintenance_.join();
     if (flusher_.joinable()) flusher_.join();
     if (log_ == nullptr || lock_ == nullptr) return;
     log_->stop();
-    {
-        std::lock_guard lock(builder_mutex_);
-        builder_stops_ = true;
-    }
-    builder_wake_.notify_all();
-    if (builder_.joinable()) builder_.join();
+    shards_->stop();
     const Result<void> flushed =
         flush_now([this] { return clock_.monotonic_ns() > stop_deadline_ns_; });
     if (!flushed)
@@ -149,11 +147,11 @@ StoreEngine::~StoreEngine() {
 }
 
 uint64_t StoreEngine::memory_bytes() const {
-    return heads_bytes_.load() + live_.totals().memory_bytes + gauges_->builder_queue_bytes.load();
+    return shards_->memory_bytes() + live_.totals().memory_bytes + shards_->queue_bytes();
 }
 
 bool StoreEngine::has_memory_room() const {
-    return heads_bytes_ + live_.totals().memory_bytes < options_.memory_bytes_max;
+    return shards_->memory_bytes() + live_.totals().memory_bytes < options_.memory_bytes_max;
 }
 
 std::optional<Error> StoreEngine::refusal() const {
@@ -180,7 +178,7 @@ std::optional<Error> StoreEngine::refusal() const {
         std::lock_guard lock(failure_mutex_);
         return refused("segments cannot be written: " + flush_failure_, kRetryDisk_s);
     }
-    if (is_stalled_) {
+    if (shards_->is_stalled()) {
         counters_.refused_memory.add();
         return stalled();
     }
@@ -234,47 +232,23 @@ void StoreEngine::became_durable(Batch batch, LogPosition end) {
     counters_.accepted_spans.add(batch.spans.size());
     gauges_->received_bytes += batch.bytes.size();
     gauges_->written_bytes += batch.bytes.size();
-    if (options_.background == StoreBackground::kCaller) return build({std::move(batch), end});
-    const uint64_t bytes = batch.bytes.size();
-    {
-        std::unique_lock lock(builder_mutex_);
-        // The log waits with its next group: what is acknowledged is soon searchable.
-        const auto has_room = [&] {
-            return stopping_ || gauges_->builder_queue_bytes < options_.builder_queue_bytes_max;
-        };
-        while (!builder_room_.wait_for(lock, kStallLook, has_room)) {
-            // Those behind get an answer, too.
-            is_stalled_ = true;
-            lock.unlock();
-            log_->refuse_queued(stalled());
-            lock.lock();
-        }
-        is_stalled_ = false;
-        gauges_->builder_queue_bytes += bytes;
-        ++queued_;
-        builder_queue_.push_back({std::move(batch), end});
-    }
-    builder_wake_.notify_one();
+    shards_->add(std::move(batch), end);
 }
 
-void StoreEngine::build(const Durable& durable) {
-    std::lock_guard lock(heads_mutex_);
-    if (head_since_ns_ == 0) head_since_ns_ = clock_.monotonic_ns();
-    counters_.duplicate_spans.add(heads_->add(durable.batch));
-    built_end_ = durable.end;
-    heads_bytes_ = heads_->memory_bytes();
-    if (!heads_->has_full()) return;
-    std::vector<SealedHead> sealed;
-    const Result<void> result = heads_->seal_full(sealed);
-    add_sealed_locked(std::move(sealed));
-    heads_bytes_ = heads_->memory_bytes();
-    if (result) return;
-    std::lock_guard failure_lock(failure_mutex_);
-    failure_ = "a segment could not be built: " + result.error().message;
+HeadShardsOwner StoreEngine::shards_owner() {
+    HeadShardsOwner owner;
+    owner.take_sealed = [this](std::vector<SealedHead> sealed) { add_sealed(std::move(sealed)); };
+    owner.has_memory = [this] { return has_memory_room(); };
+    owner.wants_memory = [this] { flush_wake_.notify_one(); };
+    owner.is_stalled = [this] { log_->refuse_queued(stalled()); };
+    owner.failed = [this](const Error& error) {
+        const std::lock_guard lock(failure_mutex_);
+        failure_ = "a segment could not be built: " + error.message;
+    };
+    return owner;
 }
 
-void StoreEngine::add_sealed_locked(std::vector<SealedHead> sealed) {
-    if (sealed.empty()) return;
+void StoreEngine::add_sealed(std::vector<SealedHead> sealed) {
     counters_.seals.add(sealed.size());
     std::vector<LiveSegment> come;
     for (SealedHead& one : sealed) {
@@ -288,73 +262,13 @@ void StoreEngine::add_sealed_locked(std::vector<SealedHead> sealed) {
     }
     live_.replace({}, std::move(come));
     update_gauges();
-    if (live_.totals().memory_bytes >= options_.flush_bytes) {
-        std::lock_guard lock(wake_mutex_);
-        flush_wake_.notify_one();
-    }
-}
-
-Result<void> StoreEngine::seal_heads_locked() {
-    std::vector<SealedHead> sealed;
-    Result<void> result = heads_->seal_all(sealed);
-    add_sealed_locked(std::move(sealed));
-    heads_bytes_ = heads_->memory_bytes();
-    head_since_ns_ = 0;
-    if (result) return result;
-    std::lock_guard lock(failure_mutex_);
-    failure_ = "a segment could not be built: " + result.error().message;
-    return result;
-}
-
-void StoreEngine::run_builder() {
-    const uint64_t seal_after_ns = options_.seal_after_ms * 1'000'000;
-    while (true) {
-        std::optional<Durable> next;
-        {
-            std::unique_lock lock(builder_mutex_);
-            const auto has_work = [this] { return builder_stops_ || !builder_queue_.empty(); };
-            if (!has_work())
-                builder_wake_.wait_for(
-                    lock, std::chrono::milliseconds(options_.seal_after_ms / 4 + 1), has_work);
-            if (!builder_queue_.empty()) {
-                next = std::move(builder_queue_.front());
-                builder_queue_.pop_front();
-            } else if (builder_stops_) {
-                return;
-            }
-        }
-        if (next) {
-            // Memory is full: wait for the flush. What is sealed stays searchable meanwhile.
-            {
-                std::unique_lock lock(wake_mutex_);
-                if (!has_memory_room()) flush_wake_.notify_one();
-                memory_room_.wait(lock, [this] { return stopping_ || has_memory_room(); });
-            }
-            const uint64_t bytes = next->batch.bytes.size();
-            build(*next);
-            next.reset();
-            std::lock_guard lock(builder_mutex_);
-            gauges_->builder_queue_bytes -= bytes;
-            ++built_;
-            builder_room_.notify_one();
-            builder_done_.notify_all();
-        }
-        std::lock_guard lock(heads_mutex_);
-        const bool is_due =
-            head_since_ns_ != 0 && clock_.monotonic_ns() - head_since_ns_ >= seal_after_ns;
-        // A failure is kept where accept() sees it.
-        if (is_due) (void)seal_heads_locked();
-    }
+    if (live_.totals().memory_bytes < options_.flush_bytes) return;
+    std::lock_guard lock(wake_mutex_);
+    flush_wake_.notify_one();
 }
 
 Result<void> StoreEngine::seal() {
-    if (options_.background == StoreBackground::kThreads) {
-        std::unique_lock lock(builder_mutex_);
-        const uint64_t wanted = queued_;
-        builder_done_.wait(lock, [&] { return stopping_ || built_ >= wanted; });
-    }
-    std::lock_guard lock(heads_mutex_);
-    return seal_heads_locked();
+    return shards_->seal(HeadShards::Extent::kAdded);
 }
 
 Result<void> StoreEngine::flush() {
@@ -372,7 +286,7 @@ void StoreEngine::update_gauges() {
     gauges_->segments = totals.segments;
     gauges_->segments_in_memory = totals.segments_in_memory;
     gauges_->disk_bytes = totals.disk_bytes;
-    gauges_->memory_bytes = totals.memory_bytes + heads_bytes_;
+    gauges_->memory_bytes = totals.memory_bytes + shards_->memory_bytes();
     gauges_->index_bytes = totals.index_bytes;
     const uint64_t end = log_->state().end.value;
     gauges_->unflushed_log_bytes = end > flushed_end_ ? end - flushed_end_ : 0;

@@ -3,7 +3,6 @@
 #include <array>
 #include <atomic>
 #include <condition_variable>
-#include <deque>
 #include <functional>
 #include <memory>
 #include <mutex>
@@ -15,9 +14,11 @@
 
 #include "store/deletions.h"
 #include "store/documents.h"
-#include "store/head.h"
+#include "store/head_shards.h"
 #include "store/log_file.h"
 #include "store/manifest.h"
+#include "store/paced_file.h"
+#include "store/segment_cache.h"
 #include "store/store.h"
 #include "store/store_live.h"
 
@@ -81,7 +82,7 @@ class RecentRequests {
     std::array<std::unordered_set<uint64_t>, 2> generations_;
 };
 
-// The Store on one directory. Three threads of its own (builder, flush, maintenance) and the
+// The Store on one directory. Threads of its own (flush, maintenance), those of its heads and the
 // log's. A request goes: accept() -> log, synced -> builder's queue, acknowledged -> head ->
 // segment in memory -> flush -> segment on disk -> merges -> retention.
 class StoreEngine final : public Store {
@@ -106,11 +107,6 @@ class StoreEngine final : public Store {
     StoreState state() const override;
 
   private:
-    // A durable request on its way into the head.
-    struct Durable {
-        Batch batch;
-        LogPosition end;
-    };
     struct Written {
         ManifestSegment entry;
         LiveSegment live;
@@ -122,6 +118,8 @@ class StoreEngine final : public Store {
         uint64_t hour = 0;
         std::optional<Keeping> kept;
     };
+    // Whether writing a segment leaves the disk to others in between.
+    enum class Pacing : uint8_t { kNone, kMaintenance };
     // What a segment is to hold of its inputs; no filter: all of it.
     struct Output {
         Place place;
@@ -142,10 +140,8 @@ class StoreEngine final : public Store {
     // ---- ingest (store_engine.cc)
     std::optional<Error> refusal() const;
     void became_durable(Batch batch, LogPosition end);
-    void build(const Durable& durable);
-    void run_builder();
-    Result<void> seal_heads_locked();
-    void add_sealed_locked(std::vector<SealedHead> sealed);
+    HeadShardsOwner shards_owner();
+    void add_sealed(std::vector<SealedHead> sealed);
     /// Whether heads and segments in memory are below their limit.
     bool has_memory_room() const;
     uint64_t memory_bytes() const;
@@ -159,11 +155,13 @@ class StoreEngine final : public Store {
     Result<void> flush_now(const std::function<bool()>& stop);
     Result<std::optional<Written>> write_segment(const Place& place,
                                                  const std::vector<LiveSegments::Pointer>& inputs,
-                                                 const TraceFilter& keeps,
+                                                 const TraceFilter& keeps, Pacing pacing,
                                                  const std::function<bool()>& stop);
+    void pause_maintenance(uint64_t written_bytes);
     Result<uint64_t> write_temporary(const std::string& path, const std::string& tenant,
                                      const std::vector<LiveSegments::Pointer>& inputs,
-                                     const TraceFilter& keeps, const std::function<bool()>& stop);
+                                     const TraceFilter& keeps, Pacing pacing,
+                                     const std::function<bool()>& stop);
     Result<void> commit_written(const ManifestChange& change, std::vector<Written> written,
                                 const std::vector<uint64_t>& gone);
     void remove_written(const std::vector<Written>& written);
@@ -198,6 +196,7 @@ class StoreEngine final : public Store {
     RecentRequests recent_;
     std::unordered_set<uint64_t> poison_;  // requests that are refused; set while opening
     bool has_reserve_ = false;             // of the maintenance
+    const std::shared_ptr<SegmentCache> cache_;
     Deletions deletions_;
     Documents documents_;
     LiveSegments live_;
@@ -210,32 +209,18 @@ class StoreEngine final : public Store {
     std::vector<std::string> orphans_;  // written, but perhaps named by the manifest on disk
     std::unordered_set<std::string> directories_;
 
-    std::mutex heads_mutex_;  // heads_, built_end_, head_since_ns_
-    std::unique_ptr<Heads> heads_;
-    LogPosition built_end_;
-    uint64_t head_since_ns_ = 0;  // monotonic; 0: nothing unsealed
-    std::atomic<uint64_t> heads_bytes_ = 0;
-
-    std::mutex builder_mutex_;  // builder_queue_, built_, queued_, builder_stops_
-    std::condition_variable builder_wake_;
-    std::condition_variable builder_room_;
-    std::condition_variable builder_done_;
-    std::deque<Durable> builder_queue_;
-    uint64_t queued_ = 0;  // requests ever given to the builder
-    uint64_t built_ = 0;   // of them, in a head
-    bool builder_stops_ = false;
+    std::unique_ptr<HeadShards> shards_;
 
     std::mutex flush_mutex_;        // one flush at a time
-    std::mutex maintenance_mutex_;  // one merge or retention at a time
+    std::mutex maintenance_mutex_;  // one merge or retention at a time; merge_pace_
+    Pace merge_pace_;
     std::mutex wake_mutex_;
     std::condition_variable flush_wake_;
     std::condition_variable maintenance_wake_;
-    std::condition_variable memory_room_;
     std::atomic<bool> stopping_ = false;
     std::atomic<uint64_t> stop_deadline_ns_ = UINT64_MAX;  // monotonic
     std::atomic<uint64_t> flushed_end_ = 0;
     std::atomic<bool> flush_fails_ = false;
-    std::atomic<bool> is_stalled_ = false;   // durable requests have waited long for the head
     std::atomic<bool> erase_flush_ = false;  // something deleted is still in memory or in the log
 
     mutable std::mutex ageing_mutex_;
@@ -245,7 +230,6 @@ class StoreEngine final : public Store {
     std::string failure_;  // why nothing is accepted, for good; "" while all is well
     std::string flush_failure_;
 
-    std::thread builder_;
     std::thread flusher_;
     std::thread maintenance_;
 };

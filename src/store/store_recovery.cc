@@ -47,7 +47,7 @@ Result<void> StoreEngine::recover(Random& random, MetricsRegistry& metrics) {
     TRY_ASSIGN(manifest_, Manifest::open(io_, reading));
     report(reading.damage, reading.notes);
     flushed_end_ = manifest_->state().log_position.value;
-    built_end_ = manifest_->state().log_position;
+    shards_->start_at(manifest_->state().log_position);
     FileLogOptions log_options;
     log_options.thread =
         options_.background == StoreBackground::kThreads ? LogThread::kOwn : LogThread::kCaller;
@@ -87,7 +87,7 @@ Result<void> StoreEngine::open_segments(ManifestChange& change) {
             gauges_->quarantined += 1;
             continue;
         }
-        Result<std::shared_ptr<const Segment>> segment = Segment::open(std::move(*file));
+        Result<std::shared_ptr<const Segment>> segment = Segment::open(std::move(*file), cache_);
         if (segment) {
             come.push_back(live_of(entry, std::move(*segment)));
             continue;
@@ -145,7 +145,8 @@ Result<void> StoreEngine::take_in_files(Area area, bool adopt, ManifestChange& c
             if (area == Area::kKept) entry.kept.emplace();
             Result<std::unique_ptr<ReadableFile>> opened = io_.open(directory + file);
             if (!opened) continue;
-            Result<std::shared_ptr<const Segment>> segment = Segment::open(std::move(*opened));
+            Result<std::shared_ptr<const Segment>> segment =
+                Segment::open(std::move(*opened), cache_);
             if (!segment) {
                 quarantine(entry, segment.error().message);
                 continue;
@@ -174,7 +175,7 @@ Result<void> StoreEngine::replay_log() {
         }
         counters_.recovered_spans.add(batch.spans.size());
         recent_.insert(hash);
-        build({std::move(batch), end});
+        shards_->add(std::move(batch), end);
         // Without room on the disk it stays in memory: the log has a limit of its own.
         if (memory_bytes() >= options_.flush_bytes && !flush_fails_) (void)flush_now(never);
         return {};
@@ -184,10 +185,7 @@ Result<void> StoreEngine::replay_log() {
     if (found.records > 0)
         log::info("read {} spans of {} requests ({}) back from the log", found.spans, found.records,
                   format_bytes(found.bytes));
-    {
-        std::lock_guard lock(heads_mutex_);
-        TRY(seal_heads_locked());
-    }
+    TRY(shards_->seal(HeadShards::Extent::kAdded));
     poison_ = marks.set_aside();
     marks.finish();
     update_gauges();
@@ -212,6 +210,14 @@ void StoreEngine::register_gauges(MetricsRegistry& metrics) {
     add("store_memory_bytes", "Bytes of heads and segments in memory.", &StoreGauges::memory_bytes);
     add("store_index_bytes", "What is kept in memory of segments on disk.",
         &StoreGauges::index_bytes);
+    metrics.gauge("store_cache_bytes", "Decoded pieces of segments that queries share.",
+                  [cache = cache_] { return static_cast<double>(cache->bytes()); });
+    add_limit("store_cache_limit_bytes", "Limit of store_cache_bytes.",
+              static_cast<double>(options_.cache_bytes_max));
+    metrics.gauge("store_cache_misses", "Pieces that had to be decoded, since the start.",
+                  [cache = cache_] { return static_cast<double>(cache->misses()); });
+    metrics.gauge("store_cache_hits", "Pieces that were there, since the start.",
+                  [cache = cache_] { return static_cast<double>(cache->hits()); });
     add_limit("store_memory_limit_bytes", "Limit of store_memory_bytes.",
               static_cast<double>(options_.memory_bytes_max));
     add("store_builder_queue_bytes", "Bytes of durable requests that wait for the head.",

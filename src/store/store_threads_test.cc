@@ -49,8 +49,11 @@ struct Threaded {
 
 }  // namespace
 
-TEST_CASE("many senders, flushes, merges and readers at once lose and double nothing") {
+namespace {
+
+void check_many_at_once(uint32_t shards) {
     Threaded t;
+    t.options.shards = shards;
     t.options.seal_after_ms = 5;
     t.options.seal_spans = 300;
     t.options.flush_after_ms = 20;
@@ -93,6 +96,16 @@ TEST_CASE("many senders, flushes, merges and readers at once lose and double not
     CHECK(t.stored() == range(0, kSenders * kRequests * 20));
 }
 
+}  // namespace
+
+TEST_CASE("many senders, flushes, merges and readers at once lose and double nothing") {
+    check_many_at_once(1);
+}
+
+TEST_CASE("the same where spans are shared out among threads by trace") {
+    check_many_at_once(3);
+}
+
 TEST_CASE("what is acknowledged becomes searchable by itself") {
     Threaded t;
     t.options.seal_after_ms = 20;
@@ -125,6 +138,7 @@ TEST_CASE("merging and retention step back where others want the cores") {
 
 TEST_CASE("heads alone beyond the memory limit are flushed, and what waits behind them comes in") {
     Threaded t;
+    t.options.shards = 2;
     t.options.seal_after_ms = 3'600'000;
     t.options.seal_spans = 1'000'000;
     t.options.flush_after_ms = 3'600'000;

@@ -1,0 +1,224 @@
+#include "store/head_shards.h"
+
+#include <algorithm>
+#include <chrono>
+#include <utility>
+
+#include <pthread.h>
+
+namespace spanloom::store {
+namespace {
+
+// How long durable requests may wait for room before others are told to come later.
+constexpr auto kStallLook = std::chrono::milliseconds(2000);
+constexpr uint32_t kSealSpansMin = 4096;
+
+}  // namespace
+
+HeadShards::Shard::Shard(const HeadShardsOptions& options, HeadShare share)
+    : heads(options.segments,
+            std::max(options.seal_spans / share.count, std::min(kSealSpansMin, options.seal_spans)),
+            options.seed, share, options.cache) {}
+
+HeadShards::HeadShards(HeadShardsOptions options, HeadShardsOwner owner, const Clock& clock,
+                       Counter& resends, std::atomic<uint64_t>& queue_bytes)
+    : options_(std::move(options)),
+      owner_(std::move(owner)),
+      clock_(clock),
+      resends_(resends),
+      queue_bytes_(queue_bytes) {
+    const uint32_t count = std::max<uint32_t>(options_.shards, 1);
+    for (uint32_t i = 0; i < count; ++i)
+        shards_.push_back(std::make_unique<Shard>(options_, HeadShare{i, count}));
+}
+
+HeadShards::~HeadShards() {
+    let_go();
+    stop();
+}
+
+void HeadShards::start() {
+    has_threads_ = true;
+    for (const auto& shard : shards_) {
+        shard->thread = std::thread([this, &shard = *shard] { run(shard); });
+        pthread_setname_np(shard->thread.native_handle(), "builder");
+    }
+}
+
+void HeadShards::let_go() {
+    const std::lock_guard lock(mutex_);
+    is_let_go_ = true;
+    queue_room_.notify_all();
+    memory_room_.notify_all();
+}
+
+void HeadShards::stop() {
+    {
+        const std::lock_guard lock(mutex_);
+        stops_ = true;
+        for (const auto& shard : shards_)
+            shard->wake.notify_one();
+    }
+    for (const auto& shard : shards_)
+        if (shard->thread.joinable()) shard->thread.join();
+    has_threads_ = false;
+}
+
+void HeadShards::start_at(LogPosition position) {
+    const std::lock_guard lock(mutex_);
+    added_end_ = position;
+    begun_end_ = position;
+}
+
+void HeadShards::notice_room() {
+    const std::lock_guard lock(mutex_);
+    memory_room_.notify_all();
+}
+
+uint64_t HeadShards::memory_bytes() const {
+    uint64_t bytes = 0;
+    for (const auto& shard : shards_)
+        bytes += shard->memory_bytes;
+    return bytes;
+}
+
+void HeadShards::add(Batch batch, LogPosition end) {
+    if (!has_threads_) {
+        for (const auto& shard : shards_)
+            build(*shard, batch);
+        start_at(end);
+        return;
+    }
+    const uint64_t bytes = batch.bytes.size();
+    auto request = std::make_shared<Request>();
+    request->batch = std::move(batch);
+    request->end = end;
+    request->shards_left = static_cast<uint32_t>(shards_.size());
+    std::unique_lock lock(mutex_);
+    // The log waits with its next group: what is acknowledged is soon searchable.
+    const auto has_room = [&] { return is_let_go_ || queue_bytes_ < options_.queue_bytes_max; };
+    while (!queue_room_.wait_for(lock, kStallLook, has_room)) {
+        // Those behind get an answer, too.
+        is_stalled_ = true;
+        lock.unlock();
+        owner_.is_stalled();
+        lock.lock();
+    }
+    is_stalled_ = false;
+    queue_bytes_ += bytes;
+    added_end_ = end;
+    for (const auto& shard : shards_) {
+        shard->queue.push_back(request);
+        shard->wake.notify_one();
+    }
+}
+
+void HeadShards::run(Shard& shard) {
+    const auto look = std::chrono::milliseconds(options_.seal_after_ms / 4 + 1);
+    const uint64_t seal_after_ns = options_.seal_after_ms * 1'000'000;
+    std::unique_lock lock(mutex_);
+    while (true) {
+        shard.wake.wait_for(lock, look,
+                            [&] { return stops_ || shard.is_to_seal || may_take(shard); });
+        if (may_take(shard)) {
+            take_one(shard, lock);
+        } else if (stops_ && shard.queue.empty() && !shard.is_to_seal) {
+            return;
+        }
+        const bool is_due =
+            shard.since_ns != 0 && clock_.monotonic_ns() - shard.since_ns >= seal_after_ns;
+        const bool is_asked = shard.is_to_seal && !may_take(shard);
+        if (!is_due && !is_asked) continue;
+        lock.unlock();
+        Result<void> sealed = seal_shard(shard);
+        lock.lock();
+        if (!is_asked) continue;
+        shard.is_to_seal = false;
+        shard.sealed = std::move(sealed);
+        sealed_.notify_all();
+    }
+}
+
+bool HeadShards::may_take(const Shard& shard) const {
+    return !shard.queue.empty() && (!is_sealing_ || shard.queue.front()->end <= seal_end_);
+}
+
+// The next request of the queue, once there is memory for it: what is sealed stays searchable
+// meanwhile.
+void HeadShards::take_one(Shard& shard, std::unique_lock<std::mutex>& lock) {
+    const auto may_go = [&] { return is_let_go_ || is_sealing_ || owner_.has_memory(); };
+    if (!may_go()) {
+        owner_.wants_memory();
+        memory_room_.wait(lock, may_go);
+        if (!may_take(shard)) return;
+    }
+    RequestRef request = std::move(shard.queue.front());
+    shard.queue.pop_front();
+    begun_end_ = std::max(begun_end_, request->end);
+    lock.unlock();
+    build(shard, request->batch);
+    const uint64_t bytes = request->batch.bytes.size();
+    const bool is_last = --request->shards_left == 0;
+    request.reset();
+    lock.lock();
+    if (!is_last) return;
+    queue_bytes_ -= bytes;
+    queue_room_.notify_one();
+}
+
+void HeadShards::build(Shard& shard, const Batch& batch) {
+    if (shard.since_ns == 0) shard.since_ns = clock_.monotonic_ns();
+    resends_.add(shard.heads.add(batch));
+    shard.memory_bytes = shard.heads.memory_bytes();
+    if (!shard.heads.has_full()) return;
+    std::vector<SealedHead> sealed;
+    Result<void> result = shard.heads.seal_full(sealed);
+    (void)hand_over(shard, std::move(result), std::move(sealed));
+}
+
+Result<void> HeadShards::seal_shard(Shard& shard) {
+    std::vector<SealedHead> sealed;
+    Result<void> result = shard.heads.seal_all(sealed);
+    shard.since_ns = 0;
+    return hand_over(shard, std::move(result), std::move(sealed));
+}
+
+Result<void> HeadShards::hand_over(Shard& shard, Result<void> result,
+                                   std::vector<SealedHead> sealed) {
+    if (!sealed.empty()) owner_.take_sealed(std::move(sealed));
+    shard.memory_bytes = shard.heads.memory_bytes();
+    if (!result) owner_.failed(result.error());
+    return result;
+}
+
+Result<void> HeadShards::seal(Extent extent, const std::function<void(LogPosition)>& while_sealed) {
+    const std::lock_guard one_at_a_time(seal_mutex_);
+    Result<void> outcome;
+    if (!has_threads_) {
+        for (const auto& shard : shards_)
+            if (Result<void> sealed = seal_shard(*shard); !sealed) outcome = std::move(sealed);
+        if (while_sealed) while_sealed(added_end_);
+        return outcome;
+    }
+    std::unique_lock lock(mutex_);
+    is_sealing_ = true;
+    seal_end_ = extent == Extent::kAdded ? added_end_ : begun_end_;
+    memory_room_.notify_all();
+    for (const auto& shard : shards_) {
+        shard->is_to_seal = true;
+        shard->wake.notify_one();
+    }
+    sealed_.wait(lock, [&] {
+        return std::none_of(shards_.begin(), shards_.end(),
+                            [](const auto& shard) { return shard->is_to_seal; });
+    });
+    for (const auto& shard : shards_)
+        if (!shard->sealed) outcome = shard->sealed;
+    if (while_sealed) while_sealed(seal_end_);
+    is_sealing_ = false;
+    for (const auto& shard : shards_)
+        shard->wake.notify_one();
+    return outcome;
+}
+
+}  // namespace spanloom::store

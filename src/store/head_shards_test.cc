@@ -1,0 +1,142 @@
+#include "store/head_shards.h"
+
+#include <algorithm>
+#include <mutex>
+#include <thread>
+
+#include <doctest/doctest.h>
+
+#include "store/engine_fixture.h"
+
+namespace spanloom::store {
+namespace {
+
+constexpr uint64_t kSpans = 20;  // of each request
+
+// Shards whose sealed segments are gathered. Request i has spans from i * kSpans on and ends at
+// position i + 1.
+struct Gathered {
+    SystemClock clock;
+    MetricsRegistry metrics;
+    Counter& resends = metrics.counter("resends", "Resends.");
+    std::atomic<uint64_t> queue_bytes = 0;
+    std::atomic<bool> has_memory = true;
+    std::atomic<uint64_t> memory_wishes = 0;
+    std::mutex mutex;
+    std::vector<std::shared_ptr<const Segment>> segments;
+    HeadShards shards;
+
+    Gathered(uint32_t count, uint32_t seal_spans, uint64_t queue_bytes_max = 1U << 20)
+        : shards(options(count, seal_spans, queue_bytes_max), owner(), clock, resends,
+                 queue_bytes) {}
+
+    static HeadShardsOptions options(uint32_t count, uint32_t seal_spans,
+                                     uint64_t queue_bytes_max) {
+        HeadShardsOptions options;
+        options.segments.zstd_level = 0;
+        options.segments.has_places = false;
+        options.shards = count;
+        options.seal_spans = seal_spans;
+        options.queue_bytes_max = queue_bytes_max;
+        options.seed = 7;
+        return options;
+    }
+    HeadShardsOwner owner() {
+        HeadShardsOwner owner;
+        owner.take_sealed = [this](std::vector<SealedHead> sealed) {
+            const std::lock_guard lock(mutex);
+            for (SealedHead& one : sealed)
+                segments.push_back(std::move(one.segment));
+        };
+        owner.has_memory = [this] { return has_memory.load(); };
+        owner.wants_memory = [this] { ++memory_wishes; };
+        owner.is_stalled = [] {};
+        owner.failed = [](const Error& error) { FAIL(error.message); };
+        return owner;
+    }
+    void add(uint64_t request) { add(request, request + 1); }
+    void add(uint64_t request, uint64_t end) {
+        shards.add(test_batch(request * kSpans, kSpans), {end});
+    }
+    Numbers numbers() {
+        const std::lock_guard lock(mutex);
+        const Result<Numbers> found = numbers_in(segments);
+        REQUIRE(found.has_value());
+        return *found;
+    }
+};
+
+}  // namespace
+
+TEST_CASE("every span is in one segment, with any number of shards, with threads and without") {
+    for (const uint32_t count : {1U, 2U, 5U}) {
+        for (const bool has_threads : {false, true}) {
+            CAPTURE(count);
+            CAPTURE(has_threads);
+            Gathered all(count, 64);
+            if (has_threads) all.shards.start();
+            for (uint64_t request = 0; request < 60; ++request)
+                all.add(request);
+            all.add(7, 61);  // again
+            CHECK(all.shards.seal(HeadShards::Extent::kAdded).has_value());
+            CHECK(all.numbers() == range(0, 60 * kSpans));
+            CHECK(all.resends.value() == kSpans);
+            CHECK(all.queue_bytes == 0);
+        }
+    }
+}
+
+TEST_CASE("while they are sealed nothing later is in a segment") {
+    for (const uint32_t count : {1U, 3U}) {
+        Gathered all(count, 48, 4096);
+        all.shards.start();
+        constexpr uint64_t kRequests = 400;
+        std::thread sender([&] {
+            for (uint64_t request = 0; request < kRequests; ++request)
+                all.add(request);
+        });
+        uint64_t sealed = 0;
+        while (sealed < kRequests) {
+            const auto look = [&](LogPosition end) {
+                sealed = end.value;
+                CHECK(all.numbers() == range(0, sealed * kSpans));
+            };
+            REQUIRE(all.shards.seal(HeadShards::Extent::kBegun, look).has_value());
+        }
+        sender.join();
+    }
+}
+
+TEST_CASE("what is in a head is sealed while others wait for memory") {
+    Gathered all(2, 1'000'000);
+    all.shards.start();
+    all.add(0);
+    CHECK(all.shards.seal(HeadShards::Extent::kAdded).has_value());
+    all.has_memory = false;
+    all.add(1);
+    while (all.memory_wishes < 2)
+        std::this_thread::yield();
+    uint64_t sealed = 0;
+    CHECK(all.shards.seal(HeadShards::Extent::kBegun, [&](LogPosition end) { sealed = end.value; })
+              .has_value());
+    CHECK(sealed == 1);
+    CHECK(all.numbers() == range(0, kSpans));
+    all.has_memory = true;
+    all.shards.notice_room();
+    CHECK(all.shards.seal(HeadShards::Extent::kAdded).has_value());
+    CHECK(all.numbers() == range(0, 2 * kSpans));
+}
+
+TEST_CASE("what is queued is built before the shards stop, though there is no memory") {
+    Gathered all(2, 1'000'000);
+    all.has_memory = false;
+    all.shards.start();
+    for (uint64_t request = 0; request < 10; ++request)
+        all.add(request);
+    all.shards.let_go();
+    all.shards.stop();
+    CHECK(all.shards.seal(HeadShards::Extent::kAdded).has_value());
+    CHECK(all.numbers() == range(0, 10 * kSpans));
+}
+
+}  // namespace spanloom::store
