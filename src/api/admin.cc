@@ -19,6 +19,7 @@ namespace {
 
 constexpr const char* kTenant = "default";
 constexpr uint32_t kTracesAtOnce = 1000;
+constexpr size_t kListedBodiesMax = 200;
 
 bool is_loopback(std::string_view peer) {
     return peer.starts_with("127.") || peer.starts_with("[::1]") || peer.starts_with("::1");
@@ -299,15 +300,26 @@ http::Response version_conflict(const Error& error) {
     return json_reply(std::move(out), 412);
 }
 
+// With bodies=true the newest first, each with its body, as many as kListedBodiesMax.
 Result<http::Response> list_documents(Call& call) {
-    TRY_ASSIGN(const auto found,
-               call.context.options.store.documents().list(kTenant, call.captures[0]));
+    TRY_ASSIGN(const bool wants_bodies, flag_parameter("bodies", call.query.get("bodies")));
+    store::Documents& documents = call.context.options.store.documents();
+    TRY_ASSIGN(auto found, documents.list(kTenant, call.captures[0]));
+    if (wants_bodies)
+        std::stable_sort(found.begin(), found.end(),
+                         [](const auto& a, const auto& b) { return a.changed_ns > b.changed_ns; });
     std::string out;
     JsonWriter json(out);
     json.begin_object().key("documents").begin_array();
-    for (const store::Document& document : found) {
+    for (size_t i = 0; i < found.size() && !(wants_bodies && i == kListedBodiesMax); ++i) {
+        const store::Document& document = found[i];
         json.begin_object().field("name", document.name).field("version", document.version);
-        json.key("changed").quoted(document.changed_ns).end_object();
+        json.key("changed").quoted(document.changed_ns);
+        if (wants_bodies) {
+            const auto whole = documents.get(kTenant, call.captures[0], document.name);
+            json.key("body").raw(whole ? std::string_view(whole->body) : "null");
+        }
+        json.end_object();
     }
     json.end_array().end_object();
     return json_reply(std::move(out));

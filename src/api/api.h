@@ -9,6 +9,7 @@
 #include "api/static_files.h"
 #include "base/clock.h"
 #include "base/executor.h"
+#include "base/io.h"
 #include "base/metrics.h"
 #include "base/result.h"
 #include "http/message.h"
@@ -30,6 +31,14 @@ struct BootInfo {
     std::string otlp_http;
 };
 
+// A setting in force, for people to read.
+struct SettingInForce {
+    std::string key;    // "retention.for"
+    std::string value;  // as it would be written in a configuration
+    std::string text;   // what it does
+    bool is_default = true;
+};
+
 struct QueryLimits {
     uint32_t deadline_ms = 30'000;           // past it an answer is partial
     size_t memory_bytes_max = 64U << 20;     // what one query may gather
@@ -38,7 +47,8 @@ struct QueryLimits {
     uint32_t traces_max = 10'000;            // the largest `limit` of a search that is taken
     uint32_t ui_traces_max = 1'000;          // the same in the UI
     uint64_t trace_cache_bytes = 64U << 20;  // traces kept for the next question: one of 100k spans
-    uint64_t body_bytes_max = 16U << 20;     // of a question, after decompression
+    uint64_t large_trace_bytes = 768U << 20;  // one beyond that, while it is asked for
+    uint64_t body_bytes_max = 16U << 20;      // of a question, after decompression
 };
 
 struct ApiOptions {
@@ -59,6 +69,9 @@ struct ApiOptions {
     Face face = Face::kAll;
     // Names, beside localhost and addresses, under which browsers may reach this server.
     std::vector<std::string> host_names = {};
+    std::vector<SettingInForce> settings = {};
+    // Of the disk that the data lies on.
+    std::function<Result<DiskSpace>()> disk_space = {};
 };
 
 // Answers everything asked over HTTP. What `options` refers to must outlive the handler and every

@@ -11,7 +11,7 @@ namespace spanloom::api {
 Context::Context(ApiOptions given)
     : options(std::move(given)),
       files(options.files),
-      traces(options.limits.trace_cache_bytes),
+      traces(options.limits.trace_cache_bytes, options.limits.large_trace_bytes),
       asked(options.metrics.counter("queries_total", "Questions answered by the query APIs.")),
       refused(options.metrics.counter("queries_refused_total",
                                       "Questions refused because too many were waiting.")),
@@ -141,7 +141,8 @@ Result<std::shared_ptr<const CachedTrace>> read_trace(const Call& call, const Tr
         holders.push_back(std::move(segment));
     }
     if (holders.empty()) return fail(ErrorCode::kNotFound, "trace {} not found", id.hex());
-    if (auto kept = call.context.traces.find(id, version)) return kept;
+    const uint64_t now_ns = call.context.options.clock.monotonic_ns();
+    if (auto kept = call.context.traces.find(id, version, now_ns)) return kept;
     TRY_ASSIGN(const store::StoredTrace stored, store::read_trace(holders, id));
     auto cached = std::make_shared<CachedTrace>();
     TRY_ASSIGN(cached->trace, traceql::Trace::read(stored));
@@ -149,7 +150,7 @@ Result<std::shared_ptr<const CachedTrace>> read_trace(const Call& call, const Tr
     constexpr size_t kRowBytes = sizeof(otlp::SpanView) + sizeof(SpanRef) + 24;
     cached->memory_bytes = stored.traces_data.size() + cached->trace.spans.size() * kRowBytes + 256;
     std::shared_ptr<const CachedTrace> shared = std::move(cached);
-    call.context.traces.put(id, shared);
+    call.context.traces.put(id, shared, now_ns);
     return shared;
 }
 

@@ -24,7 +24,9 @@ TEST_CASE("addresses outside the tables are 404, never the page") {
 
 TEST_CASE("every page's address gives the page under a strict policy") {
     TestServer server({});
-    for (const char* path : {"/", "/search", "/trace/abc", "/welcome", "/search?q=%7B%7D"}) {
+    for (const char* path :
+         {"/", "/search", "/trace/abc", "/welcome", "/search?q=%7B%7D", "/service/a%20b", "/errors",
+          "/databases", "/file", "/sampling", "/settings", "/compare", "/live", "/map"}) {
         CAPTURE(path);
         const Reply reply = server.get(path);
         CHECK(reply.status == 200);

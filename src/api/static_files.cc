@@ -13,8 +13,9 @@ constexpr std::string_view kPolicy =
     "frame-ancestors 'none'; form-action 'self'";
 
 // First parts of the addresses that are pages of the UI.
-constexpr std::array<std::string_view, 10> kPages = {
-    "", "search", "trace", "welcome", "map", "compare", "doctor", "sampling", "live", "settings"};
+constexpr std::array<std::string_view, 14> kPages = {
+    "",        "search", "trace",     "welcome", "map",      "compare", "doctor",
+    "service", "errors", "databases", "file",    "sampling", "live",    "settings"};
 
 bool is_page(std::string_view path) {
     const size_t end = path.find('/', 1);

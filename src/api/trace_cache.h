@@ -20,14 +20,21 @@ struct CachedTrace {
 };
 
 // The traces that were asked for last, up to a number of bytes: the UI asks for one trace many
-// times. Thread-safe.
+// times. One that is larger than that, up to another number, is kept alone and only while it is
+// asked for: putting a million spans together takes seconds, and a page that shows them asks for
+// rows at every step. Thread-safe.
 class TraceCache {
   public:
-    explicit TraceCache(size_t bytes_max) : bytes_max_(bytes_max) {}
+    static constexpr uint64_t kLargeKeptNs = 60'000'000'000;
 
-    // The trace where it is kept and still of this version.
-    std::shared_ptr<const CachedTrace> find(const TraceId& id, uint64_t version);
-    void put(const TraceId& id, std::shared_ptr<const CachedTrace> trace);
+    explicit TraceCache(size_t bytes_max, size_t large_bytes_max = 0)
+        : bytes_max_(bytes_max), large_bytes_max_(large_bytes_max) {}
+
+    // The trace where it is kept and still of this version. `now_ns`: monotonic, as below.
+    std::shared_ptr<const CachedTrace> find(const TraceId& id, uint64_t version, uint64_t now_ns);
+    void put(const TraceId& id, std::shared_ptr<const CachedTrace> trace, uint64_t now_ns);
+    // Lets the large one go where nobody asked for it lately.
+    void forget_unused(uint64_t now_ns);
     size_t bytes() const;
 
   private:
@@ -36,10 +43,14 @@ class TraceCache {
         std::shared_ptr<const CachedTrace> trace;
     };
     void drop(std::list<Entry>::iterator entry);
+    void forget_unused_locked(uint64_t now_ns);
 
     const size_t bytes_max_;
+    const size_t large_bytes_max_;
     mutable std::mutex mutex_;
     size_t bytes_ = 0;
+    Entry large_;  // none where it has no trace
+    uint64_t large_used_ns_ = 0;
     std::list<Entry> newest_first_;
     std::unordered_map<TraceId, std::list<Entry>::iterator> by_id_;
 };

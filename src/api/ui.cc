@@ -120,6 +120,7 @@ class SpanRate {
 Answer health() {
     return [rate = std::make_shared<SpanRate>()](Call& call) -> Result<http::Response> {
         const ApiOptions& options = call.context.options;
+        call.context.traces.forget_unused(options.clock.monotonic_ns());
         const store::StoreState state = options.store.state();
         std::string out;
         JsonWriter json(out);
@@ -426,6 +427,8 @@ void add_ui(Router& router) {
     router.add(Family::kUi, "GET", "/api/ui/v1/keys", keys);
     router.add(Family::kUi, "GET", "/api/ui/v1/values", values);
     add_ui_services(router);
+    add_ui_state(router);
+    add_ui_trace_questions(router);
     add_ui_trace(router);
 }
 

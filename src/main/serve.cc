@@ -87,6 +87,18 @@ store::StoreOptions store_options(const Config& config) {
     return options;
 }
 
+std::vector<api::SettingInForce> settings_in_force(const Config& config) {
+    const std::vector<SettingText> defaults = describe_settings(Config());
+    std::vector<SettingText> now = describe_settings(config);
+    std::vector<api::SettingInForce> out;
+    for (size_t i = 0; i < now.size(); ++i) {
+        const bool is_default = now[i].value == defaults[i].value;
+        out.push_back(
+            {std::move(now[i].key), std::move(now[i].value), std::move(now[i].text), is_default});
+    }
+    return out;
+}
+
 // One port: which flag names it, where it is, what it does.
 struct Port {
     const char* name;
@@ -261,7 +273,9 @@ Result<void> Program::start() {
             .spans_rejected = [this] { return metrics_.total("rejected_spans_total"); },
             .limits = {},
             .face = face,
-            .host_names = config_.host_names};
+            .host_names = config_.host_names,
+            .settings = settings_in_force(config_),
+            .disk_space = [this] { return io_->space(); }};
         options.limits.helpers = static_cast<uint32_t>(cores - 1);
         options.limits.memory_bytes_max = config_.query_memory_bytes;
         options.limits.deadline_ms = static_cast<uint32_t>(config_.query_timeout_ns / kNsPerMs);
