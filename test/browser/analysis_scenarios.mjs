@@ -53,9 +53,37 @@ export const analysis_scenarios = {
     await tab.waitForSelector('.facets .facet');
     await tab.click('.facets >> text=payment');
     await tab.waitForFunction(() => new URLSearchParams(location.search).get('q') === '{ resource.service.name = "payment" }');
-    await tab.click('.segmented >> text=List only');
+    await tab.click('.segmented >> text=No picture');
     await tab.waitForFunction(() => !document.querySelector('.heat-area') && location.search.includes('v=list'));
     await tab.waitForSelector('.result');
+  },
+
+  'search: results as a table, with chosen columns, sorted, in the URL': async ({ page, url }) => {
+    const tab = await page();
+    await tab.goto(`${url}/search?v=list`);
+    await tab.waitForSelector('.result');
+    await tab.click('.segmented >> text=Table');
+    await tab.waitForSelector('.result-table tbody tr');
+    await tab.click('.result-table .sort >> text=Duration');
+    await tab.waitForFunction(() => new URLSearchParams(location.search).get('sort') === '-duration');
+    await tab.click('text=Columns');
+    await tab.uncheck('.columns-choice >> text=Services');
+    await tab.check('.columns-choice >> text=Trace id');
+    await check_accessibility(tab, 'results as a table');
+    await shot(tab, 'search-table-light');
+    await tab.reload();
+    await tab.waitForSelector('.result-table tbody tr');
+    assert.deepEqual(await tab.$$eval('.result-table thead th', (all) => all.map((th) => th.textContent)), ['Start', 'Service', 'Root', 'Duration', 'Spans', 'Errors', 'Trace id']);
+    assert.match(await tab.textContent('.result-head .note'), /newest, which are loaded/);
+    const spans = await tab.$$eval('.result-table tbody td:nth-child(4)', (cells) => cells.map((cell) => (cell.textContent.endsWith(' s') ? 1000 : cell.textContent.endsWith('µs') ? 0.001 : 1) * parseFloat(cell.textContent)));
+    for (let i = 1; i < 10; i++) assert.ok(spans[i] <= spans[i - 1] + 1, `${spans}`);
+    await tab.keyboard.press('j');
+    await tab.keyboard.press('Enter');
+    await tab.waitForSelector('.wf-row.selected');
+    const phone = await page({ width: 320, height: 700 });
+    await phone.goto(`${url}/search?rows=table`);
+    await phone.waitForSelector('.result-table tbody tr');
+    await check_no_overflow(phone, 'results as a table');
   },
 
   'search: the analysis stays within 320 pixels': async ({ page, url }) => {

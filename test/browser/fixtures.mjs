@@ -84,7 +84,7 @@ export class TraceFixture {
     const received = !root.orphan;
     return {
       id: this.id, root_service: received ? root.service : null, root_name: received ? root.name : null,
-      start_ns: String(this.t0), duration_ns: String(this.duration), spans: this.rows.length,
+      start_ns: String(this.t0), duration_ns: String(Math.round(this.duration)), spans: this.rows.length,
       errors: services.reduce((sum, s) => sum + s.errors, 0), services, matched: this.rows.length, matched_spans: [], root_received: received,
     };
   }

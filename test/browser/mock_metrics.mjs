@@ -3,7 +3,8 @@
 const ms = 1e6;
 
 function spans_of(traces) {
-  return traces.flatMap((trace) => trace.spans.map(({ span, parent }) => ({ ...span, parent_service: parent >= 0 ? trace.spans[parent].span.service : undefined, at_ms: Number(trace.t0 / 1000000n) + span.start / ms })));
+  const first_ms = Math.min(...traces.map((trace) => Number(trace.t0 / 1000000n)));
+  return traces.flatMap((trace) => trace.spans.map(({ span, parent }) => ({ ...span, first_ms, trace_id: trace.id, parent_service: parent >= 0 ? trace.spans[parent].span.service : undefined, at_ms: Number(trace.t0 / 1000000n) + span.start / ms })));
 }
 
 export function value_of(span, key) {
@@ -11,7 +12,8 @@ export function value_of(span, key) {
   if (key === 'name' || key === 'kind') return span[key] ?? 'internal';
   if (key === 'resource.service.name') return span.service;
   if (key === 'parent.resource.service.name') return span.parent_service ?? 'nil';
-  if (key === 'resource.service.version') return span.at_ms % 2 < 1 ? '2.14.0' : '2.15.0';
+  if (key === 'resource.service.version') return span.at_ms < span.first_ms + 1_800_000 ? '2.14.0' : '2.15.0';
+  if (key === 'event.exception.stacktrace') return span.events?.find((event) => event.name === 'exception')?.attributes[key.slice(6)] ?? 'nil';
   if (key === 'event.exception.type') return span.events?.find((event) => event.name === 'exception')?.attributes['exception.type'] ?? 'nil';
   const found = span.attributes?.[key.replace(/^span\./, '')];
   return found === undefined ? 'nil' : found;
@@ -34,7 +36,7 @@ function series_of(spans, from, step, n, group, reduce) {
   return [...found.values()].map(({ labels, steps }) => ({
     labels: labels_of(labels),
     samples: steps.map((list, i) => ({ timestampMs: String(Math.round(from + i * step)), value: reduce(list) })).filter((sample) => sample.value !== null),
-    exemplars: [],
+    exemplars: steps.flat().slice(0, 6).map((span) => ({ labels: labels_of({ 'trace:id': span.trace_id }), timestampMs: String(Math.round(span.at_ms)), value: span.dur / 1e9 })),
   }));
 }
 
@@ -75,10 +77,12 @@ export function answer_metrics(traces, params, span_test) {
   const to = Number(params.get('end')) / ms;
   const step = Number(params.get('step')) * 1000;
   const n = Math.max(1, Math.ceil((to - from) / step));
-  const spans = spans_of(traces).filter(span_test(query)).filter((span) => span.at_ms >= from && span.at_ms < to);
+  const either = /^\{ \((.*)\) \|\| \((.*)\) \}$/.exec(query);
+  const wanted = either ? (span) => span_test(either[1])(span) || span_test(either[2])(span) : span_test(query);
+  const spans = spans_of(traces).filter(wanted).filter((span) => span.at_ms >= from && span.at_ms < to);
   const by = /by\(([^)]+)\)/.exec(call)?.[1];
-  const chosen = /^compare\(\{(.*)\}, \d+, (\d+), (\d+)\)$/.exec(call);
-  if (chosen) return { series: compare(spans, span_test(chosen[1]), Number(chosen[2]) / ms, Number(chosen[3]) / ms, step, from), metrics: {} };
+  const chosen = /^compare\(\{(.*)\}, \d+(?:, (\d+), (\d+))?\)$/.exec(call);
+  if (chosen) return { series: compare(spans, span_test(chosen[1]), chosen[2] ? Number(chosen[2]) / ms : 0, chosen[3] ? Number(chosen[3]) / ms : Infinity, step, from), metrics: {} };
   if (call.startsWith('histogram_over_time')) {
     return { series: series_of(spans, from, step, n, (span) => ({ __bucket: 2 ** Math.ceil(Math.log2(Math.max(1, span.dur))) / 1e9 }), (list) => list.length), metrics: {} };
   }

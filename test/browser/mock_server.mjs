@@ -15,14 +15,20 @@ const policy = "default-src 'self'; img-src 'self' data:; object-src 'none'; bas
 const types = { '.html': 'text/html; charset=utf-8', '.js': 'text/javascript', '.css': 'text/css', '.svg': 'image/svg+xml' };
 
 export class MockServer {
-  constructor() {
-    this.now_ms = Date.now();
+  constructor(clock_ms = null) {
+    this.clock_ms = clock_ms;
+    this.now_ms = this.now();
     this.fixtures = make_fixtures(this.now_ms);
     this.empty = false;
     this.failing = null; // {path, status, body}: makes matching calls fail
     this.dead = false;
     this.skeletons = new Map();
     this.documents = new Map(); // path: {body, version}
+  }
+
+  /** Milliseconds; stands still where `clock_ms` is given. */
+  now() {
+    return this.clock_ms ?? Date.now();
   }
 
   start(port = 0) {
@@ -58,6 +64,14 @@ export class MockServer {
 
   async document(request, url, response) {
     const path = url.pathname.slice('/api/documents/'.length);
+    if (!path.includes('/')) {
+      const documents = [...this.documents].filter(([name]) => name.startsWith(`${path}/`)).reverse();
+      return this.json(response, { documents: documents.map(([name, one]) => ({ name, version: one.version, body: JSON.parse(one.body) })) });
+    }
+    if (request.method === 'DELETE') {
+      this.documents.delete(path);
+      return this.json(response, {});
+    }
     const known = this.documents.get(path) ?? { body: 'null', version: 0 };
     if (request.method === 'GET') {
       response.writeHead(200, { 'content-type': 'application/json', etag: `"${known.version}"` });
@@ -104,7 +118,7 @@ export class MockServer {
   }
 
   api(path, params, body, response) {
-    const now = `${Date.now()}000000`;
+    const now = `${this.now()}000000`;
     if (path === 'boot') {
       return this.json(response, {
         version: '0.1.0', features: ['search', 'trace', 'metrics'], services: this.services(), now_ns: now,
@@ -123,10 +137,16 @@ export class MockServer {
       return this.json(response, { keys: params.get('scope') === 'resource' ? ['service.name', 'service.version', 'host.name'] : ['http.request.method', 'http.response.status_code', 'user.id', 'db.query.text'] });
     }
     if (path === 'values') return this.json(response, { values: this.services().map((value) => ({ type: 'string', value })) });
+    if (path === 'settings') return this.json(response, this.settings());
+    if (path === 'sampling') {
+      return this.json(response, { services: this.services().map((name, i) => ({ name, spans: 1000 * (i + 1), weighted: name === 'catalog' ? 40000 : 1000 * (i + 1) })), rules: [], partial: false, reason: '' });
+    }
     if (path === 'parse') return this.json(response, parse(body.q));
-    const match = /^trace\/([0-9a-f]{32})\/(skeleton|rows)$/.exec(path);
+    const match = /^trace\/([0-9a-f]{32})\/(skeleton|rows|baseline|find)$/.exec(path);
     const trace = match && this.trace(match[1]);
     if (!trace) return this.not_found(response);
+    if (match[2] === 'baseline') return this.json(response, { operations: this.usual(trace) });
+    if (match[2] === 'find') return this.json(response, { rows: this.rows_with(trace, params.get('q').toLowerCase()) });
     return match[2] === 'skeleton' ? this.skeleton(trace, params.get('span'), response) : this.rows(trace, params.get('rows'), response);
   }
 
@@ -147,16 +167,53 @@ export class MockServer {
     this.json(response, { rows });
   }
 
+  /** Of every operation, as long as its first span in the trace, but that failed ones are usually quicker. */
+  usual(trace) {
+    const found = new Map();
+    for (const { span } of trace.spans.slice(0, 5000)) {
+      const key = `${span.service} ${span.name}`;
+      const p50 = Math.round(span.error ? span.dur / 9 : span.dur * 0.9);
+      if (!found.has(key)) found.set(key, { service: span.service, name: span.name, kind: span.kind ?? 'internal', count: 1204, errors: 3, p50_ns: p50, p95_ns: Math.round(p50 * 1.6) });
+    }
+    return [...found.values()];
+  }
+
+  rows_with(trace, text) {
+    const rows = [];
+    trace.spans.slice(0, 5000).forEach(({ span }, row) => {
+      if (JSON.stringify([span.name, span.attributes, span.events]).toLowerCase().includes(text)) rows.push(row, row + 1);
+    });
+    return rows;
+  }
+
+  settings() {
+    const one = (key, value, text, is_default = true) => ({ key, value, text, is_default });
+    return {
+      version: '0.1.0',
+      settings: [
+        one('data', '"./spanloom-data"', 'where everything is kept'), one('listen.http', '"127.0.0.1:16686"', 'web UI and query APIs'), one('retention.for', '336h', 'how long spans are kept, by arrival', false),
+        one('retention.bytes', '0', 'most bytes of segments; 0 means no limit'), one('retention.disk_used_max', '0.8', 'share of the disk in use at which the oldest hour goes (0 to 1)'), one('auth.token', '(hidden)', 'what clients send', false),
+      ],
+      storage: {
+        spans: '1284031', segments: 14, disk_bytes: '48213000', kept_bytes: '0', log_bytes: '1200000', oldest_ns: `${this.now_ms - 86400000 * 3}000000`, quarantined: 0, duplicates: 17,
+        disk: { total_bytes: '500000000000', free_bytes: '210000000000' }, state: 'ok', reason: '',
+      },
+    };
+  }
+
   service_series(params) {
     const from = BigInt(params.get('from'));
     const to = BigInt(params.get('to'));
     const step = BigInt(params.get('step'));
     const n = Number((to - from) / step);
     const shape = { payment: [118, 0.042, 31, 840], checkout: [119, 0.031, 88, 910], frontend: [402, 0.011, 64, 930], cart: [121, 0, 52, 96], auth: [403, 0.0004, 9, 17], catalog: [281, 0, 14, 38], recommend: [280, 0, 21, 61], shipping: [109, 0, 41, 72], fraud: [118, 0, 2.9, 5.2] };
+    const is_before = Number(to / 1000000n) < this.now() - 43_200_000;
     let state = 1;
     const noise = () => ((state = (state * 1103515245 + 12345) % 2147483648) / 2147483648);
     const services = this.services().map((name) => {
-      const [rate, share, p50, p95] = shape[name];
+      const [rate, share_now, p50, p95_now] = shape[name];
+      const share = is_before && name === 'payment' ? 0.003 : share_now;
+      const p95 = is_before && name === 'checkout' ? 410 : p95_now;
       const bump = (i) => (share > 0.005 && i > n * 0.72 ? 1 : 0);
       const rates = Array.from({ length: n }, (_, i) => rate * (0.85 + 0.15 * Math.sin(i / 7) + noise() * 0.12));
       return {
@@ -191,7 +248,7 @@ const ms = 1e6;
 /** Just enough of TraceQL for the fixtures: conditions joined by &&. */
 /** A test of one span for a query. */
 function span_of(q) {
-  const conditions = [...q.matchAll(/([\w.:]+)\s*(>=|<=|!=|=|>|<)\s*("(?:[^"\\]|\\.)*"|[\w.µ]+)/g)];
+  const conditions = [...q.replace('(kind = server || kind = consumer)', '').replace('nestedSetParent < 0', '').matchAll(/([\w.:]+)\s*(>=|<=|!=|=|>|<)\s*("(?:[^"\\]|\\.)*"|[\w.µ]+)/g)];
   const value_of = (span, name) => {
     if (name === 'status') return span.error ? 'error' : 'unset';
     if (name === 'name') return span.name;
@@ -207,7 +264,8 @@ function span_of(q) {
     const duration = /^([\d.]+)(ns|us|ms|s|m)$/.exec(text);
     return duration ? Number(duration[1]) * units[duration[2]] : Number.isNaN(Number(text)) ? text : Number(text);
   };
-  return (span) => conditions.every(([, name, op, right]) => {
+  const entries = q.includes('(kind = server || kind = consumer)');
+  return (span) => (!entries || ['server', 'consumer'].includes(span.kind)) && conditions.every(([, name, op, right]) => {
     const a = value_of(span, name);
     const b = literal(right);
     if (right === 'nil') return (a === undefined) === (op === '=');

@@ -10,6 +10,8 @@ const row_texts = (tab, selector) => tab.$$eval(selector, (rows) => rows.map((ro
 const places = [
   ['service', '/service/payment', '.sums tbody tr'], ['map', '/map', '.graph .node'], ['errors', '/errors', '.sums tbody tr'],
   ['databases', '/databases', '.sums tbody tr'], ['compare', `/compare?a=${named_id('shop')}&b=${named_id('broken')}`, '.sums tbody tr'], ['live', '/live', 'text=Following'],
+  ['settings', '/settings', '.in-force tbody tr'], ['sampling', '/sampling', '.sums tbody tr'], ['compare-groups', `/compare?${new URLSearchParams({ a: '{ status = error }', b: '{ status != error }' })}`, '.explain tbody tr'],
+  ['compare-usual', `/compare?${new URLSearchParams({ a: named_id('shop'), b: '{ }' })}`, '.sums tbody tr'],
 ];
 
 export const page_scenarios = {
@@ -50,10 +52,11 @@ export const page_scenarios = {
     const tab = await page();
     await tab.goto(`${url}/service/payment`);
     await tab.waitForSelector('.sums tbody tr');
-    assert.match(await tab.textContent('.versions'), /2\.1[45]\.0, then 2\.1[45]\.0/);
+    assert.deepEqual((await row_texts(tab, '.versions tbody tr')).map(([version]) => version), ['2.14.0', '2.15.0']);
+    assert.ok((await tab.$$('.lines .version')).length === 1 && (await tab.$$('.lines a')).length > 0, 'the change and traces are marked');
     assert.ok((await row_texts(tab, '[aria-label="Called by"] tbody tr')).some(([service]) => service === 'checkout'));
     assert.ok((await row_texts(tab, '[aria-label="Calls"] tbody tr')).some(([service]) => service === 'fraud'));
-    await tab.click('.sums tbody a >> nth=0');
+    await tab.click('[aria-labelledby=operations-title] tbody a >> nth=0');
     await tab.waitForURL('**/search?q=*');
     await tab.waitForSelector('.result');
   },
@@ -64,6 +67,10 @@ export const page_scenarios = {
     await tab.waitForSelector('.sums tbody tr');
     const rows = await row_texts(tab, '.sums tbody tr');
     assert.ok(rows.some(([type, where]) => type === 'java.net.SocketTimeoutException' && /payment\s*POST bank\/authorize/.test(where)));
+    await tab.click('.places >> text=Where?');
+    await tab.waitForSelector('.places li >> text=BankClient.authorize');
+    await check_accessibility(tab, 'errors with places');
+    await shot(tab, 'errors-places-light');
     await tab.click('text=java.net.SocketTimeoutException');
     await tab.waitForURL('**/search?q=*');
     await tab.waitForSelector('.result');

@@ -101,8 +101,8 @@ function value_of(value) {
 const attributes_of = (object = {}) => Object.entries(object).map(([key, value]) => ({ key, value: value_of(value) }));
 const kinds = { internal: 1, server: 2, client: 3, producer: 4, consumer: 5 };
 
-/** A TraceFixture as OTLP JSON, one resource per service. */
-export function otlp_of(fixture) {
+/** A TraceFixture as OTLP JSON, one resource per service. `more`: further attributes of a service's resource. */
+export function otlp_of(fixture, more = () => ({})) {
   const by_service = new Map();
   fixture.spans.forEach(({ span, parent }, row) => {
     const start = fixture.t0 + BigInt(Math.round(span.start));
@@ -118,7 +118,7 @@ export function otlp_of(fixture) {
   });
   return {
     resourceSpans: [...by_service].map(([service, { spans }]) => ({
-      resource: { attributes: attributes_of({ 'service.name': service, 'service.version': '2.14.0', 'host.name': `${service}-7d9f` }) },
+      resource: { attributes: attributes_of({ 'service.name': service, 'service.version': '2.14.0', 'host.name': `${service}-7d9f`, ...more(service) }) },
       scopeSpans: [{ scope: { name: 'shop/handlers', version: '0.4.1' }, spans }],
     })),
   };

@@ -1,6 +1,7 @@
 // Browser tests of the UI.
 //   node test/browser/run.mjs                          against the mock server
 //   node test/browser/run.mjs --server PATH|URL        also against a server: a binary to start, or the address of an empty running one
+//   --renew makes the pictures of test/browser/pictures anew.
 //   --only TEXT runs the scenarios whose name contains the text; --skip-mock leaves the mock server's out.
 // The last line is 'N passed, N failed'; the exit code is 1 when one failed.
 
@@ -12,20 +13,25 @@ import { Browser, root, shot, shots } from './lib.mjs';
 import { mock_scenarios } from './mock_scenarios.mjs';
 import { MockServer } from './mock_server.mjs';
 import { RealServer } from './real_server.mjs';
+import { kPictureClockMs, picture_scenarios } from './picture_scenarios.mjs';
 import { page_scenarios } from './page_scenarios.mjs';
+import { story_scenarios } from './story_scenarios.mjs';
 import { server_scenarios } from './server_scenarios.mjs';
+import { task_scenarios, task_table } from './task_scenarios.mjs';
 import { view_scenarios } from './view_scenarios.mjs';
 
 const kScenarioTimeoutMs = 120_000;
+const kBeside = 2;
 
 function options(args) {
-  const out = { server: '', only: '', mock: true };
+  const out = { server: '', only: '', mock: true, renew: false };
   for (let i = 0; i < args.length; i++) {
     if (args[i] === '--server' || args[i] === '--binary') out.server = args[++i] ?? '';
     else if (args[i] === '--only') out.only = args[++i] ?? '';
     else if (args[i] === '--skip-mock') out.mock = false;
+    else if (args[i] === '--renew') out.renew = true;
     else {
-      console.error(`unknown argument ${args[i]}: use --server PATH|URL, --only TEXT, --skip-mock`);
+      console.error(`unknown argument ${args[i]}: use --server PATH|URL, --only TEXT, --skip-mock, --renew`);
       process.exit(2);
     }
   }
@@ -46,34 +52,46 @@ async function within(milliseconds, work) {
 
 const counts = { passed: 0, failed: 0 };
 
-async function run(scenarios, only, make) {
-  for (const [name, scenario] of Object.entries(scenarios)) {
-    if (only && !name.includes(only)) continue;
-    const began = performance.now();
-    const world = await make();
-    const pages = [];
-    const open = world.browser.page.bind(world.browser);
-    const scenario_world = { ...world, page: async (more) => {
-      const page = await open(world.url, more);
-      pages.push(page);
-      return page;
-    } };
-    try {
-      await within(kScenarioTimeoutMs, scenario(scenario_world));
-      for (const page of pages) await page.finish();
-      counts.passed++;
-      console.log(`ok    ${name} (${((performance.now() - began) / 1000).toFixed(1)} s)`);
-    } catch (error) {
-      counts.failed++;
-      console.log(`FAIL  ${name}\n      ${(error.stack ?? String(error)).split('\n').slice(0, 14).join('\n      ')}`);
-      for (const page of pages) {
-        if (page.problems.length) console.log(`      ${page.problems.slice(0, 5).join('\n      ')}`);
-        await shot(page, `failed-${name.replace(/\W+/g, '-').slice(0, 60)}`).catch(() => undefined);
-        await page.context().close().catch(() => undefined);
-      }
+/** What is measured, and what shares the clipboard, runs without another one beside it. */
+const kAlone = /100,000|first paint|clipboard|share it|every row by keyboard|copied/;
+
+async function run_one(name, scenario, make) {
+  const began = performance.now();
+  const world = await make();
+  const pages = [];
+  const open = world.browser.page.bind(world.browser);
+  const scenario_world = { ...world, page: async (more) => {
+    const page = await open(world.url, more);
+    pages.push(page);
+    return page;
+  } };
+  try {
+    await within(kScenarioTimeoutMs, scenario(scenario_world));
+    for (const page of pages) await page.finish();
+    counts.passed++;
+    console.log(`ok    ${name} (${((performance.now() - began) / 1000).toFixed(1)} s)`);
+  } catch (error) {
+    counts.failed++;
+    console.log(`FAIL  ${name}\n      ${(error.stack ?? String(error)).split('\n').slice(0, 14).join('\n      ')}`);
+    for (const page of pages) {
+      if (page.problems.length) console.log(`      ${page.problems.slice(0, 5).join('\n      ')}`);
+      await shot(page, `failed-${name.replace(/\W+/g, '-').slice(0, 60)}`).catch(() => undefined);
+      await page.context().close().catch(() => undefined);
     }
-    await world.done?.();
   }
+  await world.done?.();
+}
+
+/** `beside`: how many may run at once. */
+async function run(scenarios, only, make, beside = 1) {
+  const wanted = Object.entries(scenarios).filter(([name]) => !only || name.includes(only));
+  const alone = wanted.filter(([name]) => beside === 1 || kAlone.test(name));
+  const others = wanted.filter((entry) => !alone.includes(entry));
+  const work = async () => {
+    for (let next = others.shift(); next; next = others.shift()) await run_one(...next, make);
+  };
+  await Promise.all(Array.from({ length: beside }, work));
+  for (const [name, scenario] of alone) await run_one(name, scenario, make);
 }
 
 const chosen = options(process.argv.slice(2));
@@ -85,20 +103,33 @@ const browser = new Browser();
 await browser.start();
 try {
   if (chosen.mock) {
-    await run({ ...mock_scenarios, ...view_scenarios, ...analysis_scenarios, ...page_scenarios, ...kept_scenarios }, chosen.only, async () => {
+    await run({ ...mock_scenarios, ...view_scenarios, ...analysis_scenarios, ...page_scenarios, ...kept_scenarios, ...story_scenarios }, chosen.only, async () => {
       const mock = new MockServer();
       const url = await mock.start();
       return { browser, mock, url, done: () => mock.stop() };
-    });
+    }, kBeside);
+  }
+  if (chosen.mock) {
+    const still = new MockServer(kPictureClockMs);
+    const url = await still.start();
+    try {
+      await run(picture_scenarios(chosen.renew), chosen.only, async () => ({ browser, url }), kBeside);
+    } finally {
+      await still.stop();
+    }
   }
   if (chosen.server) {
-    const server = new RealServer(chosen.server);
-    await server.start();
-    try {
-      await run(server_scenarios, chosen.only, async () => ({ browser, server, url: server.url }));
-    } finally {
-      await server.stop();
+    // Each begins with an empty server.
+    for (const scenarios of [server_scenarios, task_scenarios]) {
+      const server = new RealServer(chosen.server);
+      await server.start();
+      try {
+        await run(scenarios, chosen.only, async () => ({ browser, server, url: server.url }), scenarios === task_scenarios ? kBeside : 1);
+      } finally {
+        await server.stop();
+      }
     }
+    if (task_table()) console.log(`      interactions of the tasks:\n${task_table()}`);
   }
 } catch (error) {
   counts.failed++;

@@ -100,6 +100,69 @@ export const server_scenarios = {
     assert.ok(values.some((v) => v.includes('http.response.status_code') && v.includes('502')));
   },
 
+  'server: a link is found from its other end, text inside attributes, what is usual': async ({ page, server, url }) => {
+    const linking_id = '5eed5eed5eed5eed5eed5eed5eed5eed';
+    const charge = shop.spans.findIndex(({ span }) => span.name === 'Charge');
+    const linking = new TraceFixture(linking_id, Date.now() - 1000, { service: 'refund', name: 'Refund', kind: 'consumer', start: 0, dur: 5 * ms, links: [{ trace_id: shop_id, span_id: shop.span_id(charge), attributes: {} }] });
+    await server.send(otlp_of(linking));
+    await server.seen(linking_id);
+    const tab = await page();
+    await open_trace(tab, `${url}/trace/${shop_id}?span=${shop.span_id(charge)}`);
+    await tab.click('text=Which spans link to this one?');
+    await tab.waitForSelector('.linked-from a >> text=Refund');
+    await tab.waitForSelector('.usual >> text=/p50 .* p95/');
+    await tab.keyboard.press('/');
+    await tab.keyboard.type('java.net.sockettimeout');
+    await tab.waitForSelector('.find-count >> text=/ 3');
+    await tab.click('.linked-from a');
+    await tab.waitForURL(`**/trace/${linking_id}?span=*`);
+    await tab.waitForSelector(`.links a[href="/trace/${shop_id}?span=${shop.span_id(charge)}"]`);
+  },
+
+  'server: pins, settings, sampling; every page after a reload': async ({ page, url }) => {
+    const tab = await page();
+    await open_trace(tab, `${url}/trace/${shop_id}`);
+    await tab.click('.pin-button');
+    await tab.waitForSelector('.pin-button[aria-pressed=true]');
+    await tab.goto(url);
+    await tab.click('section[aria-labelledby=pinned-title] a');
+    await tab.waitForSelector('.pin-button[aria-pressed=true]');
+    await tab.click('.pin-button');
+    await tab.waitForSelector('.pin-button[aria-pressed=false]');
+    await tab.goto(`${url}/settings`);
+    await tab.waitForSelector('.in-force tbody tr');
+    const rows = await tab.$$eval('.in-force tbody tr', (all) => all.map((row) => row.textContent));
+    assert.ok(rows.some((text) => text.includes('listen.http') && text.includes('127.0.0.1:') && text.includes('set')));
+    assert.ok(rows.some((text) => text.includes('retention.disk_used_max') && text.includes('0.8')));
+    await tab.waitForSelector('.meter');
+    await check_accessibility(tab, 'settings');
+    await shot(tab, 'server-settings-light');
+    await tab.goto(`${url}/sampling`);
+    await tab.waitForSelector('text=Because everything is.');
+    await shot(tab, 'server-sampling-light');
+    for (const [path, ready] of [['/service/payment', '.lines a'], ['/map', '.graph .node'], ['/errors', '.sums tbody tr'], ['/databases', '.statements tbody tr'], ['/file', 'text=Choose a file'], ['/compare', '.choose'], ['/live', 'text=Following']]) {
+      await tab.goto(url + path);
+      await tab.reload();
+      await tab.waitForSelector(ready);
+      await shot(tab, `server${path.replaceAll('/', '-')}-light`);
+    }
+  },
+
+  'server: groups beside each other, a trace beside its endpoint': async ({ page, url }) => {
+    const tab = await page();
+    await tab.goto(`${url}/compare?${new URLSearchParams({ a: '{ name = "Charge" && status != error }', b: '{ name = "Charge" && status = error }' })}`);
+    await tab.waitForSelector('[aria-label="More frequent in the second"] tbody tr');
+    assert.match(await tab.textContent('[aria-label="More frequent in the second"] tbody'), /status\s*=\s*error/);
+    await check_accessibility(tab, 'groups');
+    await shot(tab, 'server-compare-groups-light');
+    await open_trace(tab, `${url}/trace/${shop_id}`);
+    await tab.click('text=With its usual');
+    await tab.waitForSelector('.sums tbody tr');
+    assert.match(await tab.textContent('.sides'), /\d+ traces with a root/);
+    await check_accessibility(tab, 'beside its endpoint');
+    await shot(tab, 'server-compare-usual-light');
+  },
+
   'server: a query error is shown with its place': async ({ page, url }) => {
     const tab = await page({ allow: [/status of 400/] });
     await tab.goto(`${url}/search?q=${encodeURIComponent('{ duration > }')}`);

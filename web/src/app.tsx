@@ -1,6 +1,6 @@
 import type { ComponentChildren } from 'preact';
 import { useEffect } from 'preact/hooks';
-import { announcement, boot, boot_error, dark, load_boot, next_theme, open_dialog, page_link } from './state/app.ts';
+import { announcement, boot, boot_error, dark, load_boot, next_theme, open_dialog, page_link, utc } from './state/app.ts';
 import { push_keys } from './state/keys.ts';
 import { go, path } from './state/router.ts';
 import { can_analyse } from './state/analysis.ts';
@@ -11,8 +11,10 @@ import { FilePage } from './views/file/file_page.tsx';
 import { HomePage } from './views/home/home_page.tsx';
 import { LivePage } from './views/live/live_page.tsx';
 import { MapPage } from './views/map/map_page.tsx';
+import { SamplingPage } from './views/sampling/sampling_page.tsx';
 import { SearchPage } from './views/search/search_page.tsx';
 import { ServicePage } from './views/services/service_page.tsx';
+import { SettingsPage } from './views/settings/settings_page.tsx';
 import { TracePage } from './views/trace/trace_page.tsx';
 import { WelcomePage } from './views/welcome/welcome_page.tsx';
 import { Failure, Icon, kIcons, Loading } from './widgets/bits.tsx';
@@ -20,12 +22,11 @@ import { Help } from './widgets/help.tsx';
 import { Palette } from './widgets/palette.tsx';
 import { TimePicker } from './widgets/time_picker.tsx';
 
-const kGoTimeoutMs = 1200;
 /** Pages of what is counted over a time range. */
 const kCounted = new Set(['/map', '/errors', '/databases']);
 
 function has_range(here: string): boolean {
-  return here === '/' || here === '/search' || kCounted.has(here) || here.startsWith('/service/');
+  return here === '/' || here === '/search' || here === '/sampling' || here === '/compare' || kCounted.has(here) || here.startsWith('/service/');
 }
 
 export function App() {
@@ -36,7 +37,7 @@ export function App() {
         Skip to the content
       </a>
       <TopBar />
-      <Page />
+      <Page key={path.value === '/settings' ? 'settings' : String(utc.value)} />
       <div class="visually-hidden" aria-live="polite" role="status">
         {announcement.value}
       </div>
@@ -70,6 +71,8 @@ function Page() {
   if (here === '/compare') return <ComparePage />;
   if (here === '/live') return <LivePage />;
   if (here === '/file') return <FilePage />;
+  if (here === '/settings') return <SettingsPage />;
+  if (here === '/sampling') return <SamplingPage />;
   const service = /^\/service\/([^/]+)$/.exec(here);
   if (service || kCounted.has(here)) {
     if (!can_analyse()) return <NotHere />;
@@ -128,9 +131,12 @@ function TopBar() {
             </NavLink>
           </>
         )}
-        <a href="/compare" aria-current={here === '/compare' ? 'page' : undefined}>
+        <NavLink to="/compare" here={here}>
           Compare
-        </a>
+        </NavLink>
+        <NavLink to="/sampling" here={here}>
+          Sampling
+        </NavLink>
         <a href="/live" aria-current={here === '/live' ? 'page' : undefined}>
           Live
         </a>
@@ -148,6 +154,9 @@ function TopBar() {
         <button type="button" class="quiet" onClick={next_theme} aria-label={dark.value ? 'Use the light theme' : 'Use the dark theme'} title="Light or dark (t)">
           <Icon d={dark.value ? kIcons.sun : kIcons.moon} />
         </button>
+        <a class="quiet settings-link" href="/settings" aria-current={here === '/settings' ? 'page' : undefined} aria-label="Settings" title="Settings (g o)">
+          <Icon d={kIcons.gear} />
+        </a>
         <button type="button" class="quiet help-button" onClick={() => (open_dialog.value = 'help')} aria-label="Keys and help" title="Keys (?)">
           ?
         </button>
@@ -176,30 +185,15 @@ function Logo() {
 }
 
 function global_keys(): Record<string, (event: KeyboardEvent) => void> {
-  let waiting = 0;
-  const within = (action: () => void) => (): boolean => {
-    if (performance.now() - waiting > kGoTimeoutMs) return false;
-    waiting = 0;
-    action();
-    return true;
+  const to = (link: () => string) => (event: KeyboardEvent): void => {
+    event.preventDefault();
+    go(link());
   };
-  const home = within(() => go(page_link('/')));
-  const search = within(() => go(page_link('/search')));
-  const map = within(() => go(page_link('/map')));
-  const errors = within(() => go(page_link('/errors')));
-  const databases = within(() => go(page_link('/databases')));
-  const compare = within(() => go('/compare'));
-  const live = within(() => go('/live'));
+  const page = (path: string) => to(() => page_link(path));
   return {
     '?': () => (open_dialog.value = 'help'),
     t: () => next_theme(),
-    g: () => (waiting = performance.now()),
-    h: () => void home(),
-    s: () => void search(),
-    m: () => void map(),
-    e: () => void errors(),
-    d: () => void databases(),
-    c: () => void compare(),
-    l: () => void live(),
+    'g h': page('/'), 'g s': page('/search'), 'g m': page('/map'), 'g e': page('/errors'), 'g d': page('/databases'), 'g c': page('/compare'), 'g p': page('/sampling'),
+    'g l': to(() => '/live'), 'g o': to(() => '/settings'),
   };
 }

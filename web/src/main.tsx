@@ -13,4 +13,7 @@ start_keys();
 start_file_drop();
 void load_boot();
 const root = document.getElementById('app');
-if (root) render(<App />, root);
+if (root) {
+  root.textContent = ''; // what was painted before this script came
+  render(<App />, root);
+}

@@ -16,14 +16,14 @@ test('every search state survives its URL', () => {
   for (const q of odd) {
     for (const from of ['now-1h', 'now-7d', '1763830000000000000']) {
       for (const view of ['list', 'scatter', 'heat'] as const) {
-        const state = { q, from, to: 'now', view, box: view === 'heat' ? { t0: 1763830000000, t1: 1763830060000, d0: 0, d1: 2 ** 30 } : null };
+        const state = { q, from, to: 'now', view, box: view === 'heat' ? { t0: 1763830000000, t1: 1763830060000, d0: 0, d1: 2 ** 30 } : null, table: view === 'list', columns: view === 'list' ? 'start,id' : '', sort: view === 'list' ? '-duration' : '' };
         assert.deepEqual(read_search(new URLSearchParams(write_search(state).toString())), state);
       }
     }
   }
 });
 
-const plain = { span: '', window: null, find: '', view: 'waterfall', reduce: 'all', gaps: true, merged: false, by: 'operation' } as const;
+const plain = { span: '', window: null, find: '', view: 'waterfall', reduce: 'all', gaps: true, merged: false, by: 'operation', clocks: false } as const;
 
 test('every trace state survives its URL, and unknown parameters are kept', () => {
   for (const find of odd) {
@@ -37,7 +37,7 @@ test('every trace state survives its URL, and unknown parameters are kept', () =
 });
 
 test('defaults are left out of the URL, malformed values are ignored', () => {
-  assert.equal(write_search({ q: '', from: 'now-1h', to: 'now', view: 'heat', box: null }).toString(), '');
+  assert.equal(write_search({ q: '', from: 'now-1h', to: 'now', view: 'heat', box: null, table: false, columns: '', sort: '' }).toString(), '');
   assert.equal(write_trace(plain).toString(), '');
   assert.deepEqual(read_trace(new URLSearchParams('span=xyz&t=9-1')), plain);
 });

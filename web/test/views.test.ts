@@ -159,7 +159,7 @@ test('the graph: one node per service, or per operation where opened, and the ca
 
 test('the state of a trace goes into the URL and comes back', () => {
   for (const view of kTraceViews) {
-    const state = { span: '00f067aa0ba902b7', window: [5, 900] as [number, number], find: 'a b', view, reduce: 'errors' as const, gaps: false, merged: true, by: 'http.route' };
+    const state = { span: '00f067aa0ba902b7', window: [5, 900] as [number, number], find: 'a b', view, reduce: 'errors' as const, gaps: false, merged: true, by: 'http.route', clocks: true };
     assert.deepEqual(read_trace(write_trace(state)), state);
   }
   assert.equal(write_trace(read_trace(new URLSearchParams())).toString(), '');

@@ -1,4 +1,4 @@
-import type { Boot, Health, ParseAnswer, SearchEnd, ServicesAnswer, SpanRow, TraceSummary } from './types.ts';
+import type { Boot, Health, ParseAnswer, SamplingAnswer, SearchEnd, SettingsAnswer, ServicesAnswer, SpanRow, TraceSummary } from './types.ts';
 
 const kPrefix = '/api/ui/v1/';
 
@@ -58,7 +58,8 @@ function post(path: string, body: unknown, signal?: AbortSignal): Promise<Respon
   return request(path, { method: 'POST', signal, headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) });
 }
 
-export const fetch_boot = (signal?: AbortSignal): Promise<Boot> => get('boot', signal);
+/** Without headers of its own, so that it takes what the page's head has asked for already. */
+export const fetch_boot = async (signal?: AbortSignal): Promise<Boot> => (await (await request('boot', { signal })).json()) as Boot;
 export const fetch_health = (signal?: AbortSignal): Promise<Health> => get('health', signal);
 
 export function fetch_services(from: bigint, to: bigint, step: bigint, signal?: AbortSignal): Promise<ServicesAnswer> {
@@ -123,6 +124,29 @@ async function* lines_of(response: Response): AsyncGenerator<string> {
   }
   if (rest.trim()) yield rest;
 }
+
+/** What an operation of a trace usually is: over the day that ends with the trace. */
+export interface UsualOperation {
+  service: string;
+  name: string;
+  kind: string;
+  count: number;
+  errors: number;
+  p50_ns: number;
+  p95_ns: number;
+}
+
+export async function fetch_baseline(id: string, signal?: AbortSignal): Promise<UsualOperation[]> {
+  return (await get<{ operations: UsualOperation[] }>(`trace/${id}/baseline`, signal)).operations;
+}
+
+/** Rows that hold a text anywhere: pairs of the first row and the one after the last. */
+export async function find_rows(id: string, text: string, signal?: AbortSignal): Promise<number[]> {
+  return (await get<{ rows: number[] }>(`trace/${id}/find?q=${encodeURIComponent(text)}`, signal)).rows;
+}
+
+export const fetch_settings = (signal?: AbortSignal): Promise<SettingsAnswer> => get('settings', signal);
+export const fetch_sampling = (from: bigint, to: bigint, signal?: AbortSignal): Promise<SamplingAnswer> => get(`sampling?from=${from}&to=${to}`, signal);
 
 export async function fetch_skeleton(id: string, span: string, signal?: AbortSignal): Promise<ArrayBuffer> {
   const response = await request(`trace/${id}/skeleton${span ? `?span=${span}` : ''}`, { signal });

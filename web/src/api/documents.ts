@@ -34,6 +34,19 @@ export async function save_document<T>(path: string, document: Document<T>): Pro
   return { body: document.body, version: version_of(response) };
 }
 
+/** The bodies of all documents of a kind, changed last first. */
+export async function list_documents(kind: string): Promise<unknown[]> {
+  const response = await call(`${kind}?bodies=true`, { headers: { accept: 'application/json' } });
+  if (!response.ok) throw await error_of(response);
+  return ((await response.json()) as { documents: { body: unknown }[] }).documents.map((one) => one.body);
+}
+
+/** Where it is gone or changed meanwhile, nothing is removed. */
+export async function remove_document(path: string, version: number): Promise<void> {
+  const response = await call(path, { method: 'DELETE', headers: { 'if-match': `"${version}"` } });
+  if (!response.ok && response.status !== 404 && response.status !== 412) throw await error_of(response);
+}
+
 const kTries = 5;
 
 /** Loads it, changes it and saves it, again where others are at it. */

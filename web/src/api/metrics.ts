@@ -41,7 +41,8 @@ export async function query_range(q: string, from: bigint, to: bigint, step: big
   if (!response.ok) throw new ApiError(response.status, (await response.text().catch(() => '')).trim() || `the server answered ${response.status}`);
   const body = (await response.json()) as { series?: WireSeries[]; status?: string; message?: string };
   const partial = body.status === 'PARTIAL' ? body.message || 'not everything was looked at' : '';
-  return { series: (body.series ?? []).map(read_series), partial };
+  const keys = keys_of(q);
+  return { series: (body.series ?? []).map((wire) => read_series(wire, keys)), partial };
 }
 
 function text_of(value: WireValue | undefined): string {
@@ -49,10 +50,18 @@ function text_of(value: WireValue | undefined): string {
   return found === undefined ? '' : String(found);
 }
 
-function read_series(wire: WireSeries): Series {
+/** What a query groups by: its labels come in this order, under names that do not always tell a parent's attribute from the span's. */
+export function keys_of(q: string): string[] {
+  const found = /\bby\s*\(([^()]*)\)\s*$/.exec(q);
+  return found ? found[1].split(',').map((key) => key.trim()) : [];
+}
+
+export function read_series(wire: WireSeries, keys: readonly string[] = []): Series {
   const samples = wire.samples ?? [];
+  const labels = wire.labels ?? [];
+  const named = labels.map((label, i): [string, string] => [keys[i] ?? label.key, text_of(label.value)]);
   return {
-    labels: Object.fromEntries((wire.labels ?? []).map((label) => [label.key, text_of(label.value)])),
+    labels: Object.fromEntries(named),
     times: samples.map((sample) => Number(sample.timestampMs)),
     values: samples.map((sample) => sample.value ?? 0),
     exemplars: (wire.exemplars ?? []).map((e) => ({

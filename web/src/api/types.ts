@@ -21,6 +21,31 @@ export interface Health {
   reason: string;
 }
 
+export interface SettingsAnswer {
+  version: string;
+  settings: { key: string; value: string; text: string; is_default: boolean }[];
+  storage: {
+    spans: string;
+    segments: number;
+    disk_bytes: string;
+    kept_bytes: string;
+    log_bytes: string;
+    oldest_ns: string | null;
+    quarantined: number;
+    duplicates: number;
+    disk: { total_bytes: string; free_bytes: string } | null;
+    state: string;
+    reason: string;
+  };
+}
+
+export interface SamplingAnswer {
+  services: { name: string; spans: number; weighted: number }[];
+  rules: unknown[];
+  partial: boolean;
+  reason: string;
+}
+
 export interface ServiceSeries {
   name: string;
   rate: number[];

@@ -58,6 +58,12 @@ export function explain(series: readonly Series[]): Explanation {
   return { differences, inside_total, outside_total };
 }
 
+/** The same comparison seen from the other side. */
+export function swapped(series: readonly Series[]): Series[] {
+  const other: Record<Kind, Kind> = { selection: 'baseline', baseline: 'selection', selection_total: 'baseline_total', baseline_total: 'selection_total' };
+  return series.map((line) => ({ ...line, labels: { ...line.labels, __meta_type: other[line.labels.__meta_type as Kind] ?? line.labels.__meta_type } }));
+}
+
 function score(difference: Difference): number {
   return difference.inside - difference.outside;
 }

@@ -72,14 +72,27 @@ export function plural(value: number, one: string, many = `${one}s`): string {
 
 const pad = (value: number, width = 2): string => String(value).padStart(width, '0');
 
-export function clock(ms: number): string {
+let in_utc = false;
+
+/** Times are written in UTC, or in the time of this computer. */
+export function write_times_in_utc(on: boolean): void {
+  in_utc = on;
+}
+
+/** The moment moved so that the UTC parts of a Date are those to be shown. */
+function shown(ms: number): Date {
   const date = new Date(ms);
-  return `${pad(date.getHours())}:${pad(date.getMinutes())}:${pad(date.getSeconds())}`;
+  return in_utc || Number.isNaN(ms) ? date : new Date(ms - date.getTimezoneOffset() * 60_000);
+}
+
+export function clock(ms: number): string {
+  const date = shown(ms);
+  return `${pad(date.getUTCHours())}:${pad(date.getUTCMinutes())}:${pad(date.getUTCSeconds())}`;
 }
 
 export function day_and_clock(ms: number): string {
-  const date = new Date(ms);
-  return `${date.getFullYear()}-${pad(date.getMonth() + 1)}-${pad(date.getDate())} ${clock(ms)}`;
+  const date = shown(ms);
+  return `${date.getUTCFullYear()}-${pad(date.getUTCMonth() + 1)}-${pad(date.getUTCDate())} ${clock(ms)}`;
 }
 
 /** The exact time, with its nanoseconds. */

@@ -9,16 +9,34 @@ export interface Gap {
 /** Shorter than this share of the trace, a pause is drawn as it is. */
 const kGapShare = 0.05;
 
+/** Parts of the trace's time that are looked at each as a whole; a gap that counts is many of them long. */
+const kParts = 4096;
+
 /** The times inside the trace in which no span runs, longest ones only, in order. */
 export function idle_gaps(trace: Trace): Gap[] {
-  const order = Uint32Array.from({ length: trace.n }, (_, row) => row).sort((a, b) => trace.start[a] - trace.start[b]);
-  const gaps: Gap[] = [];
-  let reach = Infinity;
-  for (const row of order) {
+  const part = Math.max(1, trace.duration) / (kParts - 1);
+  const at = (ns: number): number => Math.max(0, Math.min(kParts - 1, Math.floor((ns - trace.first) / part)));
+  // How many spans begin in a part less those that have ended before it; where spans begin and end in it.
+  const change = new Int32Array(kParts + 1);
+  const earliest = new Float64Array(kParts).fill(Infinity);
+  const latest = new Float64Array(kParts).fill(-Infinity);
+  for (let row = 0; row < trace.n; row++) {
     const start = trace.start[row];
-    if (start - reach > trace.duration * kGapShare) gaps.push({ from: reach, to: start });
     const stop = start + trace.dur[row];
-    if (reach === Infinity || stop > reach) reach = stop;
+    const [first, last] = [at(start), at(stop)];
+    change[first]++;
+    change[last + 1]--;
+    if (start < earliest[first]) earliest[first] = start;
+    if (stop > latest[last]) latest[last] = stop;
+  }
+  const gaps: Gap[] = [];
+  let running = 0;
+  let reach = -Infinity;
+  for (let i = 0; i < kParts; i++) {
+    const was = running;
+    running += change[i];
+    if (running > 0 && was === 0 && earliest[i] - reach > trace.duration * kGapShare && reach > -Infinity) gaps.push({ from: reach, to: earliest[i] });
+    if (latest[i] > reach) reach = latest[i];
   }
   return gaps;
 }

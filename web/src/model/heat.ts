@@ -24,18 +24,38 @@ export interface Box {
 /** Upper edge of bucket `power`, in ns. */
 const edge_ns = (power: number): number => 2 ** power;
 
+/** Rows below this share of all spans are drawn as one: a few odd ones would make the picture of the others small. */
+const kFewShare = 0.005;
+
+function lowest_power(series: readonly Series[], powers: readonly number[]): number {
+  const counts = new Map<number, number>();
+  let total = 0;
+  series.forEach((line, i) => {
+    const sum = line.values.reduce((all, value) => all + (value > 0 ? value : 0), 0);
+    total += sum;
+    if (Number.isFinite(powers[i])) counts.set(powers[i], (counts.get(powers[i]) ?? 0) + sum);
+  });
+  const sorted = [...counts.keys()].sort((a, b) => a - b);
+  let below = 0;
+  for (const power of sorted) {
+    below += counts.get(power) ?? 0;
+    if (below > kFewShare * total) return power;
+  }
+  return sorted[0];
+}
+
 /** From the series of `histogram_over_time(duration)`, whose `__bucket` is the upper edge in seconds. */
 export function heat_of(series: readonly Series[], from_ms: number, to_ms: number, step_ms: number): Heat | null {
   const columns = Math.max(1, Math.ceil((to_ms - from_ms) / step_ms));
   const powers = series.map((line) => Math.round(Math.log2(Number(line.labels.__bucket) * 1e9)));
   const known = powers.filter((power) => Number.isFinite(power));
   if (known.length === 0) return null;
-  const low = Math.min(...known) - 1;
+  const low = lowest_power(series, powers) - 1;
   const rows = Math.max(...known) - low;
   const heat: Heat = { columns, rows, counts: new Float64Array(columns * rows), t0: from_ms, step: step_ms, first_power: low, most: 0, total: 0 };
   series.forEach((line, i) => {
     if (!Number.isFinite(powers[i])) return;
-    const row = powers[i] - low - 1;
+    const row = Math.max(0, powers[i] - low - 1);
     line.times.forEach((ms, at) => {
       const column = Math.min(columns - 1, Math.max(0, Math.floor((ms - from_ms) / step_ms)));
       const value = line.values[at];

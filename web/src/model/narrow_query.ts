@@ -2,7 +2,7 @@ import { lex } from './lexer.ts';
 import { attribute, quote } from './url.ts';
 
 /** The text between the braces of a query that is one pair of braces and nothing else; null for any other. */
-function inside_braces(q: string): string | null {
+export function inside_braces(q: string): string | null {
   const text = q.trim();
   if (text === '') return '';
   const tokens = lex(text);

@@ -60,8 +60,8 @@ export function join_totals(series: TotalSeries, keys: readonly string[]): Total
 export function statement_shape(text: string): string {
   return text
     .replace(/'(?:[^']|'')*'/g, '?')
+    .replace(/\$\d+|(?<!:):\w+\b|@\w+\b/g, '?')
     .replace(/\b0x[0-9a-f]+\b|\b\d+(?:\.\d+)?\b/gi, '?')
-    .replace(/\$\d+|:\w+\b|@\w+\b/g, '?')
     .replace(/\(\s*\?(?:\s*,\s*\?)*\s*\)/g, '(?)')
     .replace(/\s+/g, ' ')
     .trim();

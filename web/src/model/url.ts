@@ -13,6 +13,10 @@ export interface SearchState {
   view: SearchView;
   /** The part of the heatmap that is chosen. */
   box: Box | null;
+  /** Whether results are lines of a table, with which columns, sorted by which (with - before it: the largest first). */
+  table: boolean;
+  columns: string;
+  sort: string;
 }
 
 export const kTraceViews = ['waterfall', 'flame', 'graph', 'table', 'log'] as const;
@@ -31,6 +35,8 @@ export interface TraceState {
   merged: boolean;
   /** What the table groups by. */
   by: string;
+  /** Whether times are shown with the clocks of the processes set right. */
+  clocks: boolean;
 }
 
 export function read_search(params: URLSearchParams): SearchState {
@@ -40,6 +46,9 @@ export function read_search(params: URLSearchParams): SearchState {
     to: params.get('to') ?? 'now',
     view: one_of(kSearchViews, params.get('v'), 'heat'),
     box: read_box(params.get('box')),
+    table: params.get('rows') === 'table',
+    columns: params.get('cols') ?? '',
+    sort: params.get('sort') ?? '',
   };
 }
 
@@ -56,6 +65,9 @@ export function write_search(state: SearchState, before = new URLSearchParams())
   set(params, 'to', state.to, 'now');
   set(params, 'v', state.view, 'heat');
   set(params, 'box', write_box(state.box), '');
+  set(params, 'rows', state.table ? 'table' : '', '');
+  set(params, 'cols', state.columns, '');
+  set(params, 'sort', state.sort, '');
   return params;
 }
 
@@ -88,6 +100,7 @@ export function read_trace(params: URLSearchParams): TraceState {
     gaps: params.get('gaps') !== '0',
     merged: params.get('flame') === 'merged',
     by: params.get('by') ?? 'operation',
+    clocks: params.get('clocks') === 'corrected',
   };
 }
 
@@ -102,6 +115,7 @@ export function write_trace(state: TraceState, before = new URLSearchParams()): 
   set(params, 'gaps', state.gaps ? '1' : '0', '1');
   set(params, 'flame', state.merged ? 'merged' : '', '');
   set(params, 'by', state.by, 'operation');
+  set(params, 'clocks', state.clocks ? 'corrected' : '', '');
   return params;
 }
 

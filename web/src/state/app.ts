@@ -1,6 +1,7 @@
 import { computed, effect, signal } from '@preact/signals';
 import { as_api_error, type ApiError, fetch_boot } from '../api/client.ts';
 import type { Boot } from '../api/types.ts';
+import { write_times_in_utc } from '../model/format.ts';
 import { kDefaultRange, type TimeRange } from '../model/time_range.ts';
 import { place, replace } from './router.ts';
 import { with_query } from '../model/url.ts';
@@ -85,12 +86,31 @@ const system_dark = signal(prefers_dark.matches);
 prefers_dark.addEventListener('change', () => (system_dark.value = prefers_dark.matches));
 export const dark = computed(() => (theme.value === 'auto' ? system_dark.value : theme.value === 'dark'));
 
+export type Contrast = 'auto' | 'normal' | 'high';
+const contrast_now = stored('contrast');
+export const contrast = signal<Contrast>(contrast_now === 'normal' || contrast_now === 'high' ? contrast_now : 'auto');
+const prefers_contrast = matchMedia('(prefers-contrast: more)');
+const system_contrast = signal(prefers_contrast.matches);
+prefers_contrast.addEventListener('change', () => (system_contrast.value = prefers_contrast.matches));
+export const high_contrast = computed(() => (contrast.value === 'auto' ? system_contrast.value : contrast.value === 'high'));
+
+/** Changes with everything that colours depend on: for what draws on a canvas. */
+export const look = computed(() => ({ dark: dark.value, high_contrast: high_contrast.value }));
+
+export const utc = signal(stored('utc') === 'on');
+
 export const letter_keys = signal(stored('letter-keys') !== 'off');
 
 effect(() => {
   document.documentElement.dataset.theme = dark.value ? 'dark' : 'light';
 });
+effect(() => {
+  document.documentElement.dataset.contrast = high_contrast.value ? 'high' : 'normal';
+});
+effect(() => write_times_in_utc(utc.value));
 effect(() => store('theme', theme.value));
+effect(() => store('contrast', contrast.value));
+effect(() => store('utc', utc.value ? 'on' : 'off'));
 effect(() => store('letter-keys', letter_keys.value ? 'on' : 'off'));
 
 export function next_theme(): void {
@@ -103,6 +123,14 @@ export function announce(text: string): void {
   // The same words twice in a row are read again only when they differ.
   announcement.value = announcement.value === text ? `${text} ` : text;
 }
+
+// ---- what can be done on the page that is shown, for Ctrl+K ----
+export interface Command {
+  label: string;
+  note: string;
+  run: () => void;
+}
+export const page_commands = signal<readonly Command[]>([]);
 
 // ---- dialogs ----
 export const open_dialog = signal<'none' | 'help' | 'palette'>('none');

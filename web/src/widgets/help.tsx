@@ -5,11 +5,11 @@ import { Dialog } from './dialog.tsx';
 const kGroups: { title: string; keys: [string, string][] }[] = [
   {
     title: 'Everywhere',
-    keys: [['Ctrl+K', 'Go to a page, a service or a trace id'], ['g h', 'Home'], ['g s', 'Search'], ['g m', 'Map'], ['g e', 'Errors'], ['g d', 'Databases'], ['g c', 'Compare'], ['g l', 'Live'], ['t', 'Light or dark'], ['?', 'This help'], ['Esc', 'One step back out']],
+    keys: [['Ctrl+K', 'Go to a page, a service or a trace id'], ['g h', 'Home'], ['g s', 'Search'], ['g m', 'Map'], ['g e', 'Errors'], ['g d', 'Databases'], ['g c', 'Compare'], ['g p', 'Sampling'], ['g l', 'Live'], ['g o', 'Settings'], ['t', 'Light or dark'], ['?', 'This help'], ['Esc', 'One step back out']],
   },
   {
     title: 'Search',
-    keys: [['/', 'To the query line'], ['Enter', 'Search'], ['j k', 'Next, previous result']],
+    keys: [['/', 'To the query line'], ['Enter', 'Search'], ['j k', 'Next, previous result'], ['b', 'To the heatmap: Enter chooses the slow part, arrows move it']],
   },
   {
     title: 'Rows of a trace',

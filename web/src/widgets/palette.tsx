@@ -1,17 +1,13 @@
 import { useSignal } from '@preact/signals';
 import { useEffect } from 'preact/hooks';
+import { duration } from '../model/format.ts';
 import { quote, trace_id_in } from '../model/url.ts';
 import { can_analyse } from '../state/analysis.ts';
-import { boot, next_theme, open_dialog, page_link } from '../state/app.ts';
+import { boot, type Command, contrast, high_contrast, next_theme, open_dialog, page_commands, page_link, utc } from '../state/app.ts';
 import { load_saved, recent, saved } from '../state/kept.ts';
+import { load_pins, pins } from '../state/pins.ts';
 import { go } from '../state/router.ts';
 import { Dialog } from './dialog.tsx';
-
-interface Command {
-  label: string;
-  note: string;
-  run: () => void;
-}
 
 const kMost = 12;
 
@@ -26,21 +22,26 @@ function commands(text: string): Command[] {
     { label: 'Map', note: 'page', run: () => go(page_link('/map')) },
     { label: 'Errors', note: 'page', run: () => go(page_link('/errors')) },
     { label: 'Databases', note: 'page', run: () => go(page_link('/databases')) },
-    { label: 'Compare two traces', note: 'page', run: () => go('/compare') },
+    { label: 'Compare traces or groups', note: 'page', run: () => go(page_link('/compare')) },
+    { label: 'Sampling: what is kept and why', note: 'page', run: () => go(page_link('/sampling')) },
+    { label: 'Settings', note: 'page', run: () => go('/settings') },
     { label: 'Open a trace file', note: 'page', run: () => go('/file') },
     { label: 'Live', note: 'page', run: () => go('/live') },
     { label: 'Traces with errors', note: 'search', run: () => go(page_link('/search', { q: '{ status = error }' })) },
     { label: 'Slow traces, over one second', note: 'search', run: () => go(page_link('/search', { q: '{ duration > 1s }' })) },
     { label: 'Send data', note: 'page', run: () => go('/welcome') },
     { label: 'Light or dark', note: 'theme', run: next_theme },
+    { label: high_contrast.value ? 'Normal contrast' : 'High contrast', note: 'theme', run: () => (contrast.value = high_contrast.value ? 'normal' : 'high') },
+    { label: utc.value ? 'Times of this computer' : 'Times in UTC', note: 'theme', run: () => (utc.value = !utc.value) },
     { label: 'Keys', note: 'help', run: () => (open_dialog.value = 'help') },
   ];
+  const pinned = pins.value.map((pin) => ({ label: `${pin.service} ${pin.name} ${duration(pin.duration_ns)}`, note: 'pinned trace', run: () => go(`/trace/${pin.trace}`) }));
   const kept = saved.value.map(({ name, q }) => ({ label: name, note: 'saved search', run: () => go(page_link('/search', { q })) }));
   const last = recent.value.map((q) => ({ label: q, note: 'recent search', run: () => go(page_link('/search', { q })) }));
   const services = (boot.value?.services ?? []).map((name) => ({
     label: name, note: 'service', run: () => go(can_analyse() ? page_link(`/service/${encodeURIComponent(name)}`) : page_link('/search', { q: `{ resource.service.name = ${quote(name)} }` })),
   }));
-  const found = [...pages, ...kept, ...services, ...last].filter(fits).slice(0, kMost);
+  const found = [...page_commands.value, ...pages, ...pinned, ...kept, ...services, ...last].filter(fits).slice(0, kMost);
   const plain = text.trim();
   if (plain.startsWith('{')) found.unshift({ label: `Search ${plain}`, note: 'TraceQL', run: () => go(page_link('/search', { q: plain })) });
   return found;
@@ -49,7 +50,10 @@ function commands(text: string): Command[] {
 export function Palette() {
   const text = useSignal('');
   const at = useSignal(0);
-  useEffect(() => void load_saved(), []);
+  useEffect(() => {
+    void load_saved();
+    void load_pins();
+  }, []);
   const list = commands(text.value);
   const chosen = Math.min(at.value, list.length - 1);
   const close = (): void => {

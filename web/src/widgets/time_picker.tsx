@@ -2,7 +2,7 @@ import { useSignal } from '@preact/signals';
 import { useEffect, useRef } from 'preact/hooks';
 import { day_and_clock } from '../model/format.ts';
 import { kPresets, range_label, resolve_range, resolve_time } from '../model/time_range.ts';
-import { now_ns, range, set_range } from '../state/app.ts';
+import { now_ns, range, set_range, utc } from '../state/app.ts';
 import { Icon, kIcons } from './bits.tsx';
 
 /** Local time as datetime-local wants it. */
@@ -32,8 +32,10 @@ export function TimePicker() {
   const submit = (event: SubmitEvent): void => {
     event.preventDefault();
     const data = new FormData(event.currentTarget as HTMLFormElement);
-    const from = resolve_time(String(data.get('from')), now_ns());
-    const to = resolve_time(String(data.get('to')), now_ns());
+    // The fields hold no zone: they mean what the page writes times in.
+    const zone = utc.value ? 'Z' : '';
+    const from = resolve_time(`${data.get('from')}${zone}`, now_ns());
+    const to = resolve_time(`${data.get('to')}${zone}`, now_ns());
     if (from === null || to === null || from >= to) {
       wrong.value = 'The start must be before the end.';
       return;
@@ -56,6 +58,7 @@ export function TimePicker() {
       <button type="button" ref={button} aria-expanded={open.value} aria-haspopup="dialog" onClick={() => (open.value = !open.value)}>
         <span class="visually-hidden">Time range: </span>
         {range_label(range.value, day_and_clock)}
+        {utc.value && <span class="muted">UTC</span>}
         <Icon d={kIcons.down} size={12} />
       </button>
       {open.value && (

@@ -6,47 +6,78 @@ import { count, duration, plural } from '../../model/format.ts';
 import { decode_skeleton } from '../../model/slt1.ts';
 import { Trace } from '../../model/trace.ts';
 import { compare_traces, type OperationDiff } from '../../model/trace_diff.ts';
+import { read_side, type Side } from '../../model/groups.ts';
 import { trace_id_in, with_query } from '../../model/url.ts';
 import { use_answer } from '../../state/answer.ts';
 import { go, place } from '../../state/router.ts';
 import { Failure, Loading, Service } from '../../widgets/bits.tsx';
+import { Groups } from './groups.tsx';
+import { BesidePopulation } from './population.tsx';
 
-/** Two traces side by side, operation by operation: what is new, gone, more often, slower. */
+/** What differs: between two traces, between a trace and a population, between two groups of spans. */
 export function ComparePage() {
-  const a = trace_id_in(place.value.params.get('a') ?? '');
-  const b = trace_id_in(place.value.params.get('b') ?? '');
+  const params = place.value.params;
+  const [a_text, b_text] = [params.get('a') ?? '', params.get('b') ?? ''];
+  const a = read_side(a_text);
+  const b = read_side(b_text);
   useEffect(() => {
     document.title = 'Compare · spanloom';
   }, []);
   return (
     <main class="page" id="main" tabIndex={-1}>
-      <h1>Compare two traces</h1>
-      <Choose key={`${a} ${b}`} a={a ?? ''} b={b ?? ''} />
-      {a && b ? <Comparison a={a} b={b} /> : <p class="muted">Paste two trace ids, or links to traces. On the page of a trace, <em>Compare</em> fills in the first.</p>}
+      <h1>Compare</h1>
+      <Choose key={`${a_text} ${b_text}`} a={a_text} b={b_text} />
+      <Chosen a={a} b={b} />
     </main>
+  );
+}
+
+function Chosen(props: { a: Side; b: Side }) {
+  const { a, b } = props;
+  if (a.kind === 'trace' && b.kind === 'trace') return <Comparison a={a.id} b={b.id} />;
+  if (a.kind === 'query' && b.kind === 'query') return <Groups a={a} b={b} />;
+  if (a.kind === 'trace' && b.kind === 'query') return <BesidePopulation id={a.id} q={b.q} />;
+  if (a.kind === 'query' && b.kind === 'trace') return <BesidePopulation id={b.id} q={a.q} />;
+  return (
+    <div class="prose">
+      <p>Paste two traces (ids or links), two groups of spans as queries, or a trace and a query:</p>
+      <ul>
+        <li><strong>two traces</strong>: which operations are new, gone, more frequent or slower. On the page of a trace, <em>Compare</em> fills in the first.</li>
+        <li><strong>a trace and a query</strong>: what this trace did unlike the others; <em>With its usual</em> on its page takes all traces of its endpoint.</li>
+        <li>
+          <strong>two queries</strong>, like <code>{'{ status = error }'}</code> and <code>{'{ status != error }'}</code>: which values of attributes are more frequent in one than in the other.
+        </li>
+      </ul>
+    </div>
   );
 }
 
 function Choose(props: { a: string; b: string }) {
   const a = useSignal(props.a);
   const b = useSignal(props.b);
-  const bad = (text: string): boolean => text.trim() !== '' && trace_id_in(text) === null;
+  const problem = (text: string): string => {
+    const side = read_side(text);
+    return side.kind === 'wrong' ? side.problem : '';
+  };
   const to = (one: string, other: string): void => {
-    const params = new URLSearchParams();
-    params.set('a', trace_id_in(one) ?? '');
-    params.set('b', trace_id_in(other) ?? '');
+    const clean = (text: string): string => trace_id_in(text) ?? text.trim();
+    const params = new URLSearchParams(place.peek().params);
+    params.set('a', clean(one));
+    params.set('b', clean(other));
     go(with_query('/compare', params));
   };
-  const ready = trace_id_in(a.value) !== null && trace_id_in(b.value) !== null;
+  const ready = [a.value, b.value].every((text) => text.trim() !== '' && problem(text) === '');
+  const said = problem(a.value) || problem(b.value);
   return (
     <form class="choose card" onSubmit={(e) => {
       e.preventDefault();
       if (ready) to(a.value, b.value);
     }}>
-      <label>First <input type="text" class="mono" value={a.value} aria-invalid={bad(a.value)} onInput={(e) => (a.value = e.currentTarget.value)} /></label>
-      <label>Second <input type="text" class="mono" value={b.value} aria-invalid={bad(b.value)} onInput={(e) => (b.value = e.currentTarget.value)} /></label>
+      <label>First <input type="text" class="mono" spellcheck={false} value={a.value} aria-invalid={problem(a.value) !== ''} onInput={(e) => (a.value = e.currentTarget.value)} /></label>
+      <label>Second <input type="text" class="mono" spellcheck={false} value={b.value} aria-invalid={problem(b.value) !== ''} onInput={(e) => (b.value = e.currentTarget.value)} /></label>
       <button type="submit" class="primary" disabled={!ready}>Compare</button>
       <button type="button" disabled={!ready} onClick={() => to(b.value, a.value)}>Swap</button>
+      {said && <p class="error-text" role="status">{said}</p>}
     </form>
   );
 }
@@ -66,8 +97,8 @@ function Comparison(props: { a: string; b: string }) {
   return (
     <section class="card" aria-label="Operations of both traces">
       <dl class="sides">
-        <Side name="First" id={props.a} trace={found.a} />
-        <Side name="Second" id={props.b} trace={found.b} />
+        <TraceSide name="First" id={props.a} trace={found.a} />
+        <TraceSide name="Second" id={props.b} trace={found.b} />
       </dl>
       <div class="table-scroll">
         <table class="sums">
@@ -90,7 +121,7 @@ function Comparison(props: { a: string; b: string }) {
   );
 }
 
-function Side(props: { name: string; id: string; trace: Trace }) {
+function TraceSide(props: { name: string; id: string; trace: Trace }) {
   const { trace } = props;
   return (
     <div>

@@ -41,7 +41,7 @@ export function DatabasesPage() {
         <section class={`card${answer.loading ? ' stale' : ''}`} aria-label="Statements">
           <div class="table-scroll">
             <table class="sums statements">
-              <thead><tr><th scope="col">Statement</th><th scope="col">Service</th><th scope="col">Calls/s</th><th scope="col">Mean</th><th scope="col">Errors</th><th scope="col">Share of the time</th></tr></thead>
+              <thead><tr><th scope="col">Statement</th><th scope="col" class="text">Service</th><th scope="col">Calls/s</th><th scope="col">Mean</th><th scope="col">Errors</th><th scope="col">Share of the time</th></tr></thead>
               <tbody>
                 {found.statements.slice(0, kShown).map((s) => (
                   <tr key={`${s.service} ${s.system} ${s.shape}`}>

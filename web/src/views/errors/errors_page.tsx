@@ -1,6 +1,8 @@
+import { useSignal } from '@preact/signals';
 import { useEffect } from 'preact/hooks';
 import { query_range, type Series } from '../../api/metrics.ts';
 import { ago, count, day_and_clock, plural } from '../../model/format.ts';
+import { type Place, places_of } from '../../model/frames.ts';
 import { resolve_range, step_for } from '../../model/time_range.ts';
 import { quote } from '../../model/url.ts';
 import { use_answer } from '../../state/answer.ts';
@@ -39,11 +41,14 @@ export function ErrorsPage() {
         <section class={`card${answer.loading ? ' stale' : ''}`} aria-label="Errors">
           <div class="table-scroll">
             <table class="sums">
-              <thead><tr><th scope="col">Error</th><th scope="col">Service and operation</th><th scope="col">Count</th><th scope="col">Over time</th><th scope="col">First</th><th scope="col">Last</th></tr></thead>
+              <thead><tr><th scope="col">Error</th><th scope="col" class="text">Service and operation</th><th scope="col">Count</th><th scope="col">Over time</th><th scope="col">First</th><th scope="col">Last</th></tr></thead>
               <tbody>
                 {answer.value.map((group) => (
                   <tr key={`${group.type} ${group.service} ${group.name}`}>
-                    <th scope="row"><a class="error-text" href={page_link('/search', { q: query_of(group) })}>{group.type || 'failed, without an exception'}</a></th>
+                    <th scope="row">
+                      <a class="error-text" href={page_link('/search', { q: query_of(group) })}>{group.type || 'failed, without an exception'}</a>
+                      {group.type && <Places group={group} />}
+                    </th>
                     <td class="text"><strong>{group.service}</strong> {group.name}</td>
                     <td>{count(group.count)}</td>
                     <td><Sparkline values={group.line} tone="error" /></td>
@@ -58,6 +63,40 @@ export function ErrorsPage() {
         </section>
       )}
     </main>
+  );
+}
+
+const kStack = 'event.exception.stacktrace';
+
+/** Where in the code the exceptions came from, by their innermost frames: asked for when it is opened. */
+function Places(props: { group: ErrorGroup }) {
+  const open = useSignal(false);
+  const places = useSignal<Place[] | null>(null);
+  const problem = useSignal('');
+  const toggle = (): void => {
+    open.value = !open.value;
+    if (!open.value || places.value) return;
+    const { from, to } = resolve_range(range.peek(), now_ns());
+    query_range(`${query_of(props.group)} | count_over_time() by(${kStack})`, from, to, to - from)
+      .then((answer) => {
+        places.value = places_of(answer.series.map((line) => ({ stack: line.labels[kStack] ?? '', count: line.values.reduce((sum, v) => sum + v, 0) })));
+      })
+      .catch((error: Error) => (problem.value = error.message));
+  };
+  return (
+    <div class="places">
+      <button type="button" class="link small" aria-expanded={open.value} onClick={toggle}>Where?</button>
+      {open.value && problem.value && <span class="error-text" role="alert">{problem.value}</span>}
+      {open.value && places.value && (
+        <ol>
+          {places.value.map((place) => (
+            <li key={place.frames.join(' ')}>
+              <span class="muted">{count(place.count)} ×</span> {place.frames.length ? <code>{place.frames.join(' ← ')}</code> : <span class="muted">without a stack trace</span>}
+            </li>
+          ))}
+        </ol>
+      )}
+    </div>
   );
 }
 

@@ -1,7 +1,8 @@
 import { useSignal } from '@preact/signals';
 import { useEffect, useMemo } from 'preact/hooks';
 import { duration, plural } from '../../model/format.ts';
-import { Trace } from '../../model/trace.ts';
+import { read_trace } from '../../model/url.ts';
+import { place } from '../../state/router.ts';
 import { open_error, open_file, opened } from '../../state/opened_file.ts';
 import { Body } from '../trace/body.tsx';
 import { Findings, Head } from '../trace/head.tsx';
@@ -16,12 +17,13 @@ export function FilePage() {
     at.value = 0;
   }, [file]);
   const chosen = file?.traces[Math.min(at.value, file.traces.length - 1)] ?? null;
+  const clocks = read_trace(place.value.params).clocks;
   const view = useMemo(() => {
     if (!chosen) return null;
-    const state = new ViewState(chosen.id, new Trace(chosen.skeleton), (rows) => Promise.resolve(rows.map((row) => chosen.rows[row])), false);
+    const state = new ViewState(chosen.id, chosen.skeleton, (rows) => Promise.resolve(rows.map((row) => chosen.rows[row])), false);
     state.panel.value = window.innerWidth >= 1180;
     return state;
-  }, [chosen]);
+  }, [chosen, clocks]);
   useEffect(() => () => view?.destroy(), [view]);
 
   if (!file || !view) return <Choose />;
@@ -46,7 +48,7 @@ export function FilePage() {
       </p>
       <Head view={view} />
       <Findings view={view} />
-      <Body key={view.id} view={view} />
+      <Body key={`${view.id} ${view.is_corrected}`} view={view} />
     </main>
   );
 }

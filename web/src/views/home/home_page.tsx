@@ -2,12 +2,15 @@ import { computed, signal, useSignal } from '@preact/signals';
 import { useEffect } from 'preact/hooks';
 import { type ApiError, as_api_error, fetch_health, fetch_services, is_abort, search_traces } from '../../api/client.ts';
 import type { Health, ServicesAnswer, ServiceSeries, TraceSummary } from '../../api/types.ts';
+import { type Change, change_of } from '../../model/change.ts';
 import { assign_slots } from '../../model/colors.ts';
 import { ago, bytes, count_short, duration, percent, plural, rate } from '../../model/format.ts';
 import { range_label, resolve_range, step_for } from '../../model/time_range.ts';
 import { day_and_clock } from '../../model/format.ts';
 import { quote } from '../../model/url.ts';
+import { can_analyse } from '../../state/analysis.ts';
 import { now_ns, page_link, range } from '../../state/app.ts';
+import { load_pins, type Pin, pins } from '../../state/pins.ts';
 import { Failure, Loading, Service } from '../../widgets/bits.tsx';
 import { Sparkline } from '../../widgets/sparkline.tsx';
 
@@ -15,18 +18,23 @@ const kRefreshMs = 10_000;
 const kPoints = 60;
 const kNewestErrors = 8;
 
-type SortKey = 'attention' | 'name' | 'rate' | 'errors' | 'p50' | 'p95';
+type SortKey = 'change' | 'name' | 'rate' | 'errors' | 'p50' | 'p95';
 
 /** Kept between visits, so that coming back shows the last known state at once. */
 const answer = signal<ServicesAnswer | null>(null);
 const health = signal<Health | null>(null);
 const newest_errors = signal<TraceSummary[] | null>(null);
-const sort = signal<SortKey>('attention');
+const sort = signal<SortKey>('change');
+/** The same services at the same time of the day before; null where nothing is known of it. */
+const yesterday = signal<Map<string, ServiceSeries> | null>(null);
+
+const kDayNs = 86_400_000_000_000n;
+const change_of_service = (s: ServiceSeries): Change => change_of(s.total, yesterday.value === null ? null : yesterday.value.get(s.name)?.total);
 
 const error_share = (s: ServiceSeries): number => (s.total.count > 0 ? s.total.errors / s.total.count : 0);
 
 const kOrders: Record<SortKey, (a: ServiceSeries, b: ServiceSeries) => number> = {
-  attention: (a, b) => error_share(b) - error_share(a) || (b.total.p95_ns ?? 0) - (a.total.p95_ns ?? 0),
+  change: (a, b) => change_of_service(b).score - change_of_service(a).score || error_share(b) - error_share(a) || (b.total.p95_ns ?? 0) - (a.total.p95_ns ?? 0),
   name: (a, b) => (a.name < b.name ? -1 : 1),
   rate: (a, b) => b.total.rate - a.total.rate,
   errors: (a, b) => error_share(b) - error_share(a),
@@ -43,6 +51,7 @@ export function HomePage() {
 
   useEffect(() => {
     document.title = 'Home · spanloom';
+    void load_pins();
     const stop = new AbortController();
     let timer = 0;
     const load = async (): Promise<void> => {
@@ -72,7 +81,10 @@ export function HomePage() {
       {(answer.value || newest_errors.value) && (
         <div class="home-grid">
           {!answer.value ? <div /> : services.length > 0 ? <Services services={services} /> : <NoServices />}
-          {newest_errors.value && <NewestErrors />}
+          <div class="home-side">
+            {newest_errors.value && <NewestErrors />}
+            {pins.value.length > 0 && <Pinned list={pins.value} />}
+          </div>
         </div>
       )}
       <HealthLine />
@@ -87,6 +99,9 @@ async function load_all(signal: AbortSignal): Promise<void> {
   // Each part is shown as soon as it is there; one that fails leaves the others alone.
   const parts = await Promise.allSettled([
     fetch_services(from, to, step_for(from, to, kPoints), signal).then((services) => (answer.value = services)),
+    fetch_services(from - kDayNs, to - kDayNs, to - from, signal).then((before) => {
+      yesterday.value = before.services.length ? new Map(before.services.map((one) => [one.name, one])) : null;
+    }),
     fetch_health(signal).then((state) => (health.value = state)),
     search_traces(ask, (trace) => errors.push(trace), signal).then(() => (newest_errors.value = errors.slice(0, kNewestErrors))),
   ]);
@@ -95,6 +110,7 @@ async function load_all(signal: AbortSignal): Promise<void> {
 
 function Summary(props: { services: ServiceSeries[] }) {
   const failing = props.services.filter((s) => error_share(s) >= 0.01 && s.total.errors >= 3);
+  const worse = props.services.filter((s) => change_of_service(s).tone === 'worse' && !failing.includes(s));
   const worst = [...failing].sort(kOrders.errors)[0];
   const total = props.services.reduce((sum, s) => sum + s.total.rate, 0);
   const where = range_label(range.value, day_and_clock).toLowerCase();
@@ -115,6 +131,7 @@ function Summary(props: { services: ServiceSeries[] }) {
           <strong>{props.services.length > 0 ? 'No service fails more than 1 % of its requests' : 'Nothing was received'}</strong>
           <span class="muted">
             {plural(props.services.length, 'service')}, {rate(total)} requests/s in the {where}
+            {worse.length > 0 && `; worse than yesterday: ${worse.slice(0, 3).map((s) => `${s.name} (${change_of_service(s).text})`).join(', ')}`}
           </span>
         </p>
       )}
@@ -139,24 +156,25 @@ const kColumns: { key: SortKey; label: string; numeric: boolean }[] = [
   { key: 'errors', label: 'Errors', numeric: true },
   { key: 'p50', label: 'p50', numeric: true },
   { key: 'p95', label: 'p95', numeric: true },
+  { key: 'change', label: 'Change', numeric: true },
 ];
 
 function Services(props: { services: ServiceSeries[] }) {
   const names = props.services.map((s) => s.name);
   const slots = assign_slots(names);
   const toggle = (key: SortKey): void => {
-    sort.value = sort.value === key ? 'attention' : key;
+    sort.value = sort.value === key ? 'change' : key;
   };
   return (
     <section class="card services" aria-label="Services">
       <div class="table-scroll">
         <table class="services-table">
-          <caption class="visually-hidden">Services, {sort.value === 'attention' ? 'most errors and slowest first' : `sorted by ${sort.value}`}</caption>
+          <caption class="visually-hidden">Services, {sort.value === 'change' ? 'those that got worst since yesterday first' : `sorted by ${sort.value}`}</caption>
           <thead>
             <tr>
               {kColumns.map((column) => (
                 <th key={column.key} scope="col" class={column.numeric ? 'numeric' : ''} aria-sort={sort.value === column.key ? (column.numeric ? 'descending' : 'ascending') : undefined}>
-                  <button type="button" class="sort" onClick={() => toggle(column.key)}>
+                  <button type="button" class="sort" title={column.key === 'change' ? 'Beside the same time yesterday' : undefined} onClick={() => toggle(column.key)}>
                     {column.label}
                     {sort.value === column.key && <span aria-hidden="true"> {column.numeric ? '↓' : '↑'}</span>}
                   </button>
@@ -181,10 +199,11 @@ function ServiceLine(props: { service: ServiceSeries; slot: number }) {
   const q = `{ resource.service.name = ${quote(service.name)} }`;
   const slow = total.p95_ns === null ? q : `{ resource.service.name = ${quote(service.name)} && duration >= ${Math.floor(total.p95_ns)}ns }`;
   const failing = error_share(service) >= 0.01;
+  const change = change_of_service(service);
   return (
     <tr class={failing ? 'failing' : ''}>
       <th scope="row">
-        <a href={page_link('/search', { q })}>
+        <a href={can_analyse() ? page_link(`/service/${encodeURIComponent(service.name)}`) : page_link('/search', { q })}>
           <Service name={service.name} slot={props.slot} />
         </a>
         <span class="muted small operations">{plural(service.operations, 'operation')}</span>
@@ -224,6 +243,12 @@ function ServiceLine(props: { service: ServiceSeries; slot: number }) {
             </a>
           )}
         </span>
+      </td>
+      <td class={`numeric since ${change.tone}`} title={change.detail}>
+        {change.tone === 'worse' && <span aria-hidden="true">▲ </span>}
+        {change.tone === 'better' && <span aria-hidden="true">▼ </span>}
+        {change.text}
+        <span class="visually-hidden">, {change.detail}</span>
       </td>
     </tr>
   );
@@ -272,6 +297,35 @@ function ErrorLine(props: { trace: TraceSummary; now: number }) {
         </span>
       </a>
     </li>
+  );
+}
+
+const kPinsShown = 8;
+
+function Pinned(props: { list: Pin[] }) {
+  const now = Number(now_ns() / 1000000n);
+  return (
+    <section class="card newest-errors" aria-labelledby="pinned-title">
+      <h2 id="pinned-title">Pinned traces</h2>
+      <ol class="plain">
+        {props.list.slice(0, kPinsShown).map((pin) => (
+          <li key={pin.trace}>
+            <a href={`/trace/${pin.trace}`}>
+              <span class="error-line">
+                <Service name={pin.service || 'root not received'} slot={assign_slots([pin.service])[0]} />
+                <span class="error-name">{pin.name}</span>
+              </span>
+              <span class="error-sub">
+                <span>{duration(pin.duration_ns)}</span>
+                {pin.errors > 0 && <span class="error-text">{plural(pin.errors, 'error')}</span>}
+                <span class="muted when">{ago(now - pin.start_ms)}</span>
+              </span>
+            </a>
+          </li>
+        ))}
+      </ol>
+      {props.list.length > kPinsShown && <p class="muted small">and {props.list.length - kPinsShown} more, in Ctrl+K</p>}
+    </section>
   );
 }
 

@@ -160,7 +160,7 @@ function Table(props: { edges: Edge[]; seconds: number }) {
     <section class="card" aria-label="Calls between services">
       <div class="table-scroll">
         <table class="sums">
-          <thead><tr><th scope="col">From</th><th scope="col">To</th><th scope="col">Calls/s</th><th scope="col">Errors</th><th scope="col">p50</th><th scope="col">p95</th></tr></thead>
+          <thead><tr><th scope="col">From</th><th scope="col" class="text">To</th><th scope="col">Calls/s</th><th scope="col">Errors</th><th scope="col">p50</th><th scope="col">p95</th></tr></thead>
           <tbody>
             {props.edges.map(({ from, to, total }) => (
               <tr key={`${from} ${to}`}>

@@ -3,6 +3,7 @@ import { count, count_short, duration, percent, rate } from '../../model/format.
 import { type Box, count_in } from '../../model/heat.ts';
 import { equals, narrow_query } from '../../model/narrow_query.ts';
 import { analyse, analysis_error, analysis_note, explain_box, explaining, explanation, facets, forget_explanation, heat, query_of_box, red } from '../../state/analysis.ts';
+import { page_link } from '../../state/app.ts';
 import { Loading } from '../../widgets/bits.tsx';
 import { Sparkline } from '../../widgets/sparkline.tsx';
 import { box_label, Heatmap } from './heatmap.tsx';
@@ -87,6 +88,7 @@ function Explain(props: Ask & { box: Box }) {
                 <td class="actions">
                   <button type="button" class="link" onClick={() => props.run(narrow_query(q, equals(d.attribute, d.value)))}>Filter</button>
                   <button type="button" class="link" onClick={() => props.run(narrow_query(q, equals(d.attribute, d.value, true)))}>Exclude</button>
+                  <a href={page_link('/compare', { a: narrow_query(q, equals(d.attribute, d.value)), b: narrow_query(q, equals(d.attribute, d.value, true)) })} title="Compare the spans with this value to the others">Compare</a>
                 </td>
               </tr>
             ))}

@@ -114,6 +114,12 @@ export function QueryLine(props: { value: string; change: (q: string) => void; r
         return;
       }
     }
+    if (event.key === 'Escape') {
+      // Out of the line, so that letters are keys again.
+      event.preventDefault();
+      document.getElementById('main')?.focus();
+      return;
+    }
     if (event.key === 'Enter' && !event.shiftKey) {
       event.preventDefault();
       run();

@@ -3,7 +3,7 @@ import { useEffect, useRef } from 'preact/hooks';
 import type { TraceSummary } from '../../api/types.ts';
 import { clock, day_and_clock, duration } from '../../model/format.ts';
 import { ticks } from '../../model/ticks.ts';
-import { dark } from '../../state/app.ts';
+import { look } from '../../state/app.ts';
 import { go } from '../../state/router.ts';
 import { read_paint } from '../trace/paint.ts';
 
@@ -30,7 +30,7 @@ export function Scatter(props: { traces: TraceSummary[]; from: bigint; to: bigin
   const points = useRef<Point[]>([]);
   const width = useSignal(0);
   const hover = useSignal<Point | null>(null);
-  const is_dark = dark.value;
+  const { dark: is_dark } = look.value;
 
   useEffect(() => {
     if (!host.current) return;
@@ -41,7 +41,7 @@ export function Scatter(props: { traces: TraceSummary[]; from: bigint; to: bigin
 
   useEffect(() => {
     if (canvas.current && width.value > 80) points.current = draw(canvas.current, width.value, props.traces, props.from, props.to, is_dark);
-  }, [props.traces, props.from, props.to, width.value, is_dark]);
+  }, [props.traces, props.from, props.to, width.value, look.value]);
 
   const nearest = (event: MouseEvent): Point | null => {
     const box = (event.currentTarget as HTMLElement).getBoundingClientRect();

@@ -17,6 +17,7 @@ import { Analysis, Facets } from './analysis.tsx';
 import { Builder } from './form.tsx';
 import { KeptSearches, SaveSearch } from './kept.tsx';
 import { QueryLine } from './query_line.tsx';
+import { ResultTable } from './result_table.tsx';
 import { Scatter } from './scatter.tsx';
 
 const kExamples: [string, string][] = [
@@ -56,6 +57,12 @@ export function SearchPage() {
   useEffect(() => push_keys({ '/': (e) => {
     e.preventDefault();
     document.querySelector<HTMLTextAreaElement>('.query-field')?.focus();
+  }, b: (e) => {
+    const area = document.querySelector<HTMLElement>('.heat-area');
+    if (!area) return;
+    e.preventDefault();
+    area.focus();
+    area.scrollIntoView({ block: 'nearest' });
   }, ...list_keys() }), []);
 
   const search_now = (): Promise<void> => {
@@ -124,7 +131,7 @@ interface Shown {
   run: (q: string, box?: Box) => void;
 }
 
-const kViewNames: Record<SearchView, string> = { heat: 'Heatmap', scatter: 'Traces as points', list: 'List only' };
+const kViewNames: Record<SearchView, string> = { heat: 'Heatmap', scatter: 'Traces as points', list: 'No picture' };
 
 function Outcome(props: Shown & { retry: () => void }) {
   const found = results.value;
@@ -141,8 +148,8 @@ function Outcome(props: Shown & { retry: () => void }) {
       <div class="with-facets">
         {analysed && <Facets q={found.q} run={props.run} />}
         <div class="found">
-          <ResultHead />
-          <ResultList traces={found.traces} />
+          <ResultHead state={props.state} show={props.show} />
+          {props.state.table ? <ResultTable traces={found.traces} has_more={found.cursor !== null} state={props.state} show={props.show} /> : <ResultList traces={found.traces} />}
           <More />
         </div>
       </div>
@@ -176,7 +183,7 @@ function Picture(props: Shown & { found: NonNullable<typeof results.value> }) {
   );
 }
 
-function ResultHead() {
+function ResultHead(props: Pick<Shown, 'state' | 'show'>) {
   const found = results.value;
   if (!found) return null;
   const { stats } = found;
@@ -195,6 +202,10 @@ function ResultHead() {
           Not everything was looked at{stats.reason ? `: ${stats.reason}` : ''}. There may be more.
         </span>
       )}
+      <div class="segmented result-tools" role="group" aria-label="Results as">
+        <button type="button" aria-pressed={!props.state.table} onClick={() => props.show({ table: false })}>List</button>
+        <button type="button" aria-pressed={props.state.table} onClick={() => props.show({ table: true })}>Table</button>
+      </div>
     </div>
   );
 }

@@ -1,23 +1,29 @@
 import { useEffect } from 'preact/hooks';
 import { query_range, type Series } from '../../api/metrics.ts';
-import { day_and_clock, duration, percent, plural, rate } from '../../model/format.ts';
+import { count, day_and_clock, duration, percent, plural, rate } from '../../model/format.ts';
 import { resolve_range, step_for } from '../../model/time_range.ts';
 import { join_totals, type Total } from '../../model/totals.ts';
 import { quote } from '../../model/url.ts';
 import { use_answer } from '../../state/answer.ts';
 import { now_ns, page_link, range } from '../../state/app.ts';
 import { Failure, Loading } from '../../widgets/bits.tsx';
+import { Latency, type LatencyAnswer, latency_of } from './latency.tsx';
 import { Sparkline } from '../../widgets/sparkline.tsx';
 
 const kPoints = 60;
+const kExamples = 30;
+
+/** Spans that are requests to the service. */
+const entry_condition = (name: string): string => `resource.service.name = ${quote(name)} && (kind = server || kind = consumer)`;
 
 interface ServiceAnswer {
   seconds: number;
   whole: Total | undefined;
   operations: Total[];
-  versions: { version: string; first_ms: number; count: number }[];
+  versions: { version: string; first_ms: number; count: number; errors: number; p95: number }[];
   calls: Total[];
   callers: Total[];
+  latency: LatencyAnswer;
 }
 
 /** One service: its operations, who calls it and whom it calls, its versions over time. */
@@ -47,7 +53,8 @@ export function ServicePage(props: { name: string }) {
             <strong>{duration(found.whole.p50)}</strong> · p95 <strong>{duration(found.whole.p95)}</strong>
             <Sparkline values={found.whole.line} tone="plain" width={240} />
           </p>
-          <Versions versions={found.versions} />
+          <Versions service={name} versions={found.versions} />
+          <Latency answer={found.latency} versions={found.versions} search={(more) => `{ ${entry_condition(name)}${more} }`} />
           <Operations service={name} operations={found.operations} seconds={found.seconds} />
           <div class="two-columns">
             <Neighbours title="Called by" name="parent.resource.service.name" edges={found.callers} seconds={found.seconds} />
@@ -65,44 +72,71 @@ async function ask(name: string, signal: AbortSignal): Promise<ServiceAnswer> {
   const mine = `resource.service.name = ${quote(name)}`;
   const get = (query: string, every = step): Promise<Series[]> => query_range(query, from, to, every, signal).then((a) => a.series);
   const totals = async (condition: string, by: string, keys: string[], every = to - from): Promise<Total[]> => {
-    const [count, errors, quantiles] = await Promise.all([
+    const [number, errors, quantiles] = await Promise.all([
       get(`{ ${condition} } | count_over_time()${by}`, every), get(`{ ${condition} && status = error } | count_over_time()${by}`, every),
       get(`{ ${condition} } | quantile_over_time(duration, .5, .95)${by}`, to - from),
     ]);
-    return join_totals({ count, errors, quantiles }, keys);
+    return join_totals({ count: number, errors, quantiles }, keys);
   };
   const parent = 'parent.resource.service.name';
-  const [whole, operations, versions, callers, calls] = await Promise.all([
-    totals(mine, '', [], step), totals(`${mine} && kind != internal`, ' by(name, kind)', ['name', 'kind']), get(`{ ${mine} } | count_over_time() by(resource.service.version)`),
+  const entries = entry_condition(name);
+  const [quantiles, histogram, whole, operations, versions, callers, calls] = await Promise.all([
+    query_range(`{ ${entries} } | quantile_over_time(duration, .5, .95)`, from, to, step, signal, kExamples).then((a) => a.series), get(`{ ${entries} } | histogram_over_time(duration)`, to - from),
+    totals(mine, '', [], step), totals(`${mine} && kind != internal`, ' by(name, kind)', ['name', 'kind']), Promise.all([get(`{ ${mine} } | count_over_time() by(${kVersion})`), totals(entries, ` by(${kVersion})`, [kVersion])]).then(([line, all]) => versions_of(line, all)),
     totals(`${mine} && ${parent} != nil && ${parent} != ${quote(name)}`, ` by(${parent})`, [parent]),
     totals(`${parent} = ${quote(name)} && resource.service.name != ${quote(name)}`, ' by(resource.service.name)', ['resource.service.name']),
   ]);
-  return { seconds: Number(to - from) / 1e9, whole: whole[0], operations, versions: versions_of(versions), callers, calls };
+  const latency = latency_of(quantiles, histogram, Number(from / 1000000n), Number(to / 1000000n));
+  return { seconds: Number(to - from) / 1e9, whole: whole[0], operations, versions, callers, calls, latency };
 }
 
+const kVersion = 'resource.service.version';
+
 /** Versions by when they were first seen in the range. */
-function versions_of(series: Series[]): ServiceAnswer['versions'] {
+function versions_of(series: Series[], totals: readonly Total[]): ServiceAnswer['versions'] {
   return series
     .map((line) => {
       const first = line.values.findIndex((value) => value > 0);
-      return { version: line.labels['resource.service.version'] ?? '', first_ms: first < 0 ? Infinity : line.times[first], count: line.values.reduce((sum, v) => sum + v, 0) };
+      const version = line.labels[kVersion] ?? '';
+      const total = totals.find((one) => one.labels[kVersion] === version);
+      return { version, first_ms: first < 0 ? Infinity : line.times[first], count: total?.count ?? 0, errors: total?.errors ?? 0, p95: total?.p95 ?? NaN };
     })
-    .filter((entry) => entry.version !== '' && entry.version !== 'nil' && entry.count > 0)
+    .filter((entry) => entry.version !== '' && entry.version !== 'nil' && Number.isFinite(entry.first_ms))
     .sort((a, b) => a.first_ms - b.first_ms);
 }
 
-function Versions(props: { versions: ServiceAnswer['versions'] }) {
-  if (props.versions.length === 0) return null;
-  const [first, ...later] = props.versions;
+/** A version this much slower than the one before it is marked. */
+const kSlower = 1.3;
+
+function Versions(props: { service: string; versions: ServiceAnswer['versions'] }) {
+  const { versions } = props;
+  if (versions.length === 0) return null;
+  if (versions.length === 1) return <p class="versions">Version <strong>{versions[0].version}</strong>, the only one in this time range</p>;
   return (
-    <p class="versions">
-      Version <strong>{first.version}</strong>
-      {later.map((entry) => (
-        <span key={entry.version}>
-          {', then '}<strong>{entry.version}</strong> <span class="muted">from {day_and_clock(entry.first_ms)}</span>
-        </span>
-      ))}
-    </p>
+    <section class="card versions" aria-labelledby="versions-title">
+      <h2 id="versions-title">Versions</h2>
+      <div class="table-scroll">
+        <table class="sums">
+          <thead><tr><th scope="col">Version</th><th scope="col">First seen</th><th scope="col">Requests</th><th scope="col">Errors</th><th scope="col">p95</th><th scope="col">Beside the one before</th></tr></thead>
+          <tbody>
+            {versions.map((entry, i) => {
+              const before = versions[i - 1];
+              const factor = before && before.p95 > 0 ? entry.p95 / before.p95 : NaN;
+              return (
+                <tr key={entry.version}>
+                  <th scope="row"><a href={page_link('/search', { q: `{ ${entry_condition(props.service)} && ${kVersion} = ${quote(entry.version)} }` })}>{entry.version}</a></th>
+                  <td>{day_and_clock(entry.first_ms)}</td>
+                  <td>{count(entry.count)}</td>
+                  <td class={entry.errors ? 'error-text' : 'muted'}>{percent(entry.errors, entry.count)}</td>
+                  <td>{duration(entry.p95)}</td>
+                  <td class={factor >= kSlower ? 'error-text' : 'muted'}>{factor >= kSlower ? `▲ p95 × ${factor.toFixed(1)}` : factor <= 1 / kSlower ? `▼ p95 ÷ ${(1 / factor).toFixed(1)}` : before ? 'about the same' : ''}</td>
+                </tr>
+              );
+            })}
+          </tbody>
+        </table>
+      </div>
+    </section>
   );
 }
 

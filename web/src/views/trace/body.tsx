@@ -1,6 +1,7 @@
 import { effect, useSignal } from '@preact/signals';
 import { useEffect, useRef } from 'preact/hooks';
-import { dark, load_stored, store } from '../../state/app.ts';
+import { dark, load_stored, look, store } from '../../state/app.ts';
+import { duration } from '../../model/format.ts';
 import { push_keys } from '../../state/keys.ts';
 import { Detail } from './detail.tsx';
 import { FlameView } from './flame_view.tsx';
@@ -64,7 +65,7 @@ function MinimapLine(props: { view: ViewState; whole: boolean }) {
     const stops = [
       effect(() => map.set_window(view.window.value[0], view.window.value[1])),
       effect(() => {
-        const is_dark = dark.value;
+        const is_dark = look.value.dark;
         queueMicrotask(() => map.set_theme(is_dark));
       }),
     ];
@@ -75,7 +76,9 @@ function MinimapLine(props: { view: ViewState; whole: boolean }) {
   }, [view]);
   return (
     <div class={`minimap-line${props.whole ? ' whole' : ''}`}>
-      <div class="minimap-note" aria-hidden="true">whole trace</div>
+      <div class="minimap-note">
+        {view.full.value ? 'whole trace' : <span class="window-label">{duration(view.window.value[0])} – {duration(view.window.value[1])}</span>}
+      </div>
       <div class="minimap" ref={host} title="Drag to choose a time window, double click for all of it" />
     </div>
   );

@@ -1,8 +1,16 @@
 import { useSignal } from '@preact/signals';
-import type { Attribute, SpanRow } from '../../api/types.ts';
-import { duration, exact_time } from '../../model/format.ts';
+import { useEffect } from 'preact/hooks';
+import { search_traces } from '../../api/client.ts';
+import type { Attribute, SpanRow, TraceSummary } from '../../api/types.ts';
+import { count, count_short, duration, exact_time, percent, plural } from '../../model/format.ts';
+import { fill } from '../../model/links_out.ts';
+import { narrow_query } from '../../model/narrow_query.ts';
+import { kFlagSkewMoved } from '../../model/trace.ts';
 import { attribute, quote } from '../../model/url.ts';
-import { page_link } from '../../state/app.ts';
+import { beside_usual } from '../../model/usual.ts';
+import { announce, now_ns, page_link } from '../../state/app.ts';
+import { links_out, load_links } from '../../state/links_out.ts';
+import { results } from '../../state/results.ts';
 import { color_of, Icon, kIcons } from '../../widgets/bits.tsx';
 import { Copy } from '../../widgets/copy.tsx';
 import type { ViewState } from './view_state.ts';
@@ -15,12 +23,12 @@ function text_of(item: Attribute): string {
   return typeof item.value === 'object' ? JSON.stringify(item.value, null, 2) : String(item.value);
 }
 
-/** TraceQL that finds spans with the same value; null for values the language cannot compare. */
-function query_of(scope: string, item: Attribute): string | null {
+/** The TraceQL condition of having this value, or another one; null for values the language cannot compare. */
+function condition_of(scope: string, item: Attribute, operator: '=' | '!='): string | null {
   const name = attribute(scope, item.key);
   if (item.value === null || item.value === undefined) return null;
-  if (item.type === 'string') return item.cut ? null : `{ ${name} = ${quote(String(item.value))} }`;
-  if (item.type === 'bool' || item.type === 'int' || item.type === 'double') return `{ ${name} = ${String(item.value)} }`;
+  if (item.type === 'string') return item.cut ? null : `${name} ${operator} ${quote(String(item.value))}`;
+  if (item.type === 'bool' || item.type === 'int' || item.type === 'double') return `${name} ${operator} ${String(item.value)}`;
   return null;
 }
 
@@ -55,7 +63,7 @@ export function Detail(props: { view: ViewState; close: () => void }) {
       )}
       {detail && (
         <div class={`detail-body${fresh ? '' : ' stale'}`} aria-busy={!fresh}>
-          <Sections detail={detail} t0={BigInt(trace.header.t0)} />
+          <Sections view={view} detail={detail} />
         </div>
       )}
     </aside>
@@ -86,6 +94,15 @@ function Facts(props: { view: ViewState; row: number; detail: SpanRow | null }) 
         <dt>Kind</dt>
         <dd>{trace.kind_of(row)}</dd>
       </div>
+      <UsualFacts view={props.view} row={row} />
+      {trace.has(row, kFlagSkewMoved) && detail && (
+        <div class="wide">
+          <dt>Clock</dt>
+          <dd class="warn-text">
+            shown {duration(Math.abs(shift_of(props.view, row, detail)))} {shift_of(props.view, row, detail) < 0 ? 'earlier' : 'later'} than it was sent
+          </dd>
+        </div>
+      )}
       {detail && (
         <div class="wide">
           <dt>Span id</dt>
@@ -98,8 +115,98 @@ function Facts(props: { view: ViewState; row: number; detail: SpanRow | null }) 
   );
 }
 
-function Sections(props: { detail: SpanRow; t0: bigint }) {
-  const { detail } = props;
+/** How far the shown start is from the one that was sent, in ns. */
+function shift_of(view: ViewState, row: number, detail: SpanRow): number {
+  return view.trace.start[row] - Number(BigInt(detail.start_ns) - BigInt(view.trace.header.t0));
+}
+
+/** What spans of this operation usually take, counted by the server over the day that ends with the trace. */
+function UsualFacts(props: { view: ViewState; row: number }) {
+  const { trace, usual } = props.view;
+  const { row } = props;
+  const found = usual.value?.of(trace.service_of(row), trace.name_of(row), trace.kind_of(row));
+  if (!usual.value) return null;
+  if (!found) return <div class="wide"><dt>Usual</dt><dd class="muted">too few calls in the day before to say</dd></div>;
+  const words = beside_usual(trace.dur[row], found);
+  return (
+    <div class="wide usual" title={`${count(found.count)} calls of this operation in the day that ends with this trace; ${percent(found.errors, found.count)} failed`}>
+      <dt>Usual</dt>
+      <dd>
+        p50 {duration(found.p50_ns)} · p95 {duration(found.p95_ns)} <span class="muted">of {count_short(found.count)}</span>
+        {words && <span class={trace.dur[row] > found.p95_ns ? 'warn-text' : 'muted'}>{words}</span>}
+      </dd>
+    </div>
+  );
+}
+
+/** Traces with spans that link to this trace, and which of them link to this span. */
+function LinkedFrom(props: { view: ViewState; detail: SpanRow }) {
+  const { view, detail } = props;
+  const asked = useSignal(false);
+  const list = useSignal<TraceSummary[] | null>(null);
+  const problem = useSignal('');
+  useEffect(() => {
+    asked.value = false;
+    list.value = null;
+    problem.value = '';
+  }, [detail.span_id]);
+  const start = BigInt(view.trace.header.t0);
+  const day = 86_400_000_000_000n;
+  const ask = (): void => {
+    asked.value = true;
+    const q = `{ link:traceID = "${view.id}" && link:spanID = "${detail.span_id}" }`;
+    const found: TraceSummary[] = [];
+    search_traces({ q, from: start > day ? start - day : 0n, to: now_ns() + day, limit: 20, cursor: null }, (trace) => found.push(trace))
+      .then(() => {
+        list.value = found;
+        announce(plural(found.length, 'linking trace'));
+      })
+      .catch((error: Error) => (problem.value = error.message));
+  };
+  return (
+    <p class="linked-from">
+      {!asked.value && <button type="button" class="link" onClick={ask}>Which spans link to this one?</button>}
+      {asked.value && !list.value && !problem.value && <span class="muted">Looking…</span>}
+      {problem.value && <span class="error-text" role="alert">{problem.value}</span>}
+      {list.value?.length === 0 && <span class="muted">No stored span links to this one.</span>}
+      {list.value?.map((trace) => (
+        <a key={trace.id} href={`/trace/${trace.id}?span=${trace.matched_spans[0]?.id ?? ''}`}>
+          ← {trace.matched_spans[0]?.name ?? trace.root_name ?? trace.id} <span class="muted">{trace.root_service ?? ''}</span>
+        </a>
+      ))}
+    </p>
+  );
+}
+
+/** Links to other systems that this span has everything for. */
+function LinksOut(props: { view: ViewState; detail: SpanRow }) {
+  const { view, detail } = props;
+  useEffect(() => void load_links(), []);
+  const ms = (ns: string): string => String(BigInt(ns) / 1000000n);
+  const known: Record<string, string> = {
+    trace: view.id, span: detail.span_id, service: detail.service, operation: detail.name, start_ms: ms(detail.start_ns), end_ms: ms(detail.end_ns), start_ns: detail.start_ns, end_ns: detail.end_ns,
+  };
+  const value_of = (name: string): string | null => {
+    if (Object.hasOwn(known, name)) return known[name];
+    const item = detail.attributes.find((one) => one.key === name) ?? detail.resource.attributes.find((one) => one.key === name);
+    return item ? text_of(item) : null;
+  };
+  const shown = links_out.value.map((link) => ({ name: link.name, href: fill(link.url, value_of) })).filter((link) => link.href !== null);
+  if (shown.length === 0) return null;
+  return (
+    <section class="links-out">
+      <h3>Elsewhere</h3>
+      {shown.map((link) => (
+        <a key={link.name} href={link.href ?? undefined} target="_blank" rel="noopener noreferrer">
+          {link.name} <Icon d={kIcons.out} size={12} />
+        </a>
+      ))}
+    </section>
+  );
+}
+
+function Sections(props: { view: ViewState; detail: SpanRow }) {
+  const { detail, view } = props;
   const filter = useSignal('');
   const start = BigInt(detail.start_ns);
   const dropped = detail.dropped;
@@ -148,10 +255,11 @@ function Sections(props: { detail: SpanRow; t0: bigint }) {
           </ol>
         </section>
       )}
-      {detail.links.length > 0 && (
+      {view.is_stored && <LinksOut view={view} detail={detail} />}
+      {(detail.links.length > 0 || view.is_stored) && (
         <section>
           <h3>
-            Links <span class="badge">{detail.links.length}</span>
+            Links {detail.links.length > 0 && <span class="badge">{detail.links.length}</span>}
           </h3>
           <ul class="links">
             {detail.links.map((link, i) => (
@@ -164,6 +272,7 @@ function Sections(props: { detail: SpanRow; t0: bigint }) {
               </li>
             ))}
           </ul>
+          {view.is_stored && <LinkedFrom view={view} detail={detail} />}
         </section>
       )}
       <section>
@@ -225,7 +334,10 @@ function AttributeLine(props: { item: Attribute; scope: string }) {
   const open = useSignal(false);
   const text = text_of(item);
   const long = text.length > kLongValue;
-  const query = query_of(props.scope, item);
+  // The last search, and of it only what has this value, or has it not.
+  const searched = results.value?.q ?? '';
+  const same = condition_of(props.scope, item, '=');
+  const other = condition_of(props.scope, item, '!=');
   return (
     <tr>
       <th scope="row">{breakable(item.key)}</th>
@@ -240,9 +352,14 @@ function AttributeLine(props: { item: Attribute; scope: string }) {
       </td>
       <td class="tools">
         <span class="tool-box">
-        {query && (
-          <a class="quiet" href={page_link('/search', { q: query })} title="Find traces with this value" aria-label={`Find traces where ${item.key} has this value`}>
+        {same && (
+          <a class="quiet" href={page_link('/search', { q: narrow_query(searched, same) })} title="Find traces with this value" aria-label={`Find traces where ${item.key} has this value`}>
             <Icon d={kIcons.search} size={13} />
+          </a>
+        )}
+        {other && (
+          <a class="quiet" href={page_link('/search', { q: narrow_query(searched, other) })} title="Find traces without this value" aria-label={`Find traces where ${item.key} has another value`}>
+            <Icon d={kIcons.exclude} size={13} />
           </a>
         )}
         <Copy text={text} what={`value of ${item.key}`} />

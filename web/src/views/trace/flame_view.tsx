@@ -1,6 +1,6 @@
 import { effect } from '@preact/signals';
 import { useEffect, useRef } from 'preact/hooks';
-import { dark } from '../../state/app.ts';
+import { dark, look } from '../../state/app.ts';
 import { push_keys } from '../../state/keys.ts';
 import { Flame } from './flame.ts';
 import type { Zoomable } from './keys.ts';
@@ -28,7 +28,7 @@ export function FlameView(props: { view: ViewState; zoomable: { current: Zoomabl
       effect(() => flame.set_matches(view.match_mask.value)),
       effect(() => flame.set_selected(view.selected.value)),
       effect(() => {
-        const is_dark = dark.value;
+        const is_dark = look.value.dark;
         queueMicrotask(() => flame.set_theme(is_dark));
       }),
     ];

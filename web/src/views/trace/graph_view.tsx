@@ -116,7 +116,7 @@ function Edges(props: { graph: TraceGraph; view: ViewState }) {
   return (
     <table class="sums">
       <thead>
-        <tr><th scope="col">From</th><th scope="col">To</th><th scope="col">Calls</th><th scope="col">Errors</th><th scope="col">Total</th><th scope="col">Mean</th></tr>
+        <tr><th scope="col">From</th><th scope="col" class="text">To</th><th scope="col">Calls</th><th scope="col">Errors</th><th scope="col">Total</th><th scope="col">Mean</th></tr>
       </thead>
       <tbody>
         {sorted.map((edge) => (

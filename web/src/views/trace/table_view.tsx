@@ -3,6 +3,7 @@ import { useEffect, useMemo } from 'preact/hooks';
 import type { SpanRow } from '../../api/types.ts';
 import { count, duration, percent } from '../../model/format.ts';
 import { type Group, type GroupBy, group_spans } from '../../model/operations.ts';
+import { beside_usual, type UsualDurations } from '../../model/usual.ts';
 import { Service } from '../../widgets/bits.tsx';
 import type { ViewState } from './view_state.ts';
 
@@ -14,12 +15,13 @@ const kShownFirst = 200;
 const kAttributeRowsMax = 20_000;
 const kRowsPerCall = 500;
 
-type Column = 'name' | 'count' | 'errors' | 'total' | 'self' | 'critical' | 'p50' | 'p95' | 'max';
+type Column = 'name' | 'count' | 'errors' | 'total' | 'self' | 'critical' | 'p50' | 'p95' | 'max' | 'usual';
 const kColumns: [Column, string, string][] = [
   ['name', 'Operation', ''], ['count', 'Spans', ''], ['errors', 'Errors', ''],
   ['total', 'Total', 'Sum of the durations; spans that run side by side add up to more than the trace'],
   ['self', 'Self', 'Time that no child accounts for'], ['critical', 'Critical path', 'Share of the critical path that runs in these spans themselves'],
   ['p50', 'p50', 'Half of the spans are not longer'], ['p95', 'p95', '95 % of the spans are not longer'], ['max', 'Longest', ''],
+  ['usual', 'Usual p50 · p95', 'Of this operation in the day that ends with this trace. Sorted by how far the longest span is above the usual p95'],
 ];
 
 /** The spans of the trace added up per operation, or by anything else. Follows the search: what does not match is left out. */
@@ -51,7 +53,10 @@ export function TableView(props: { view: ViewState }) {
     if (known) return group_spans(trace, by as GroupBy, mask);
     return labels.value?.key === by ? group_spans(trace, 'name', mask, labels.value.values) : [];
   }, [trace, by, mask, labels.value]);
-  const sorted = useMemo(() => order(groups, sort.value), [groups, sort.value]);
+  const usual = by === 'operation' ? view.usual.value : null;
+  const usual_of = (group: Group): UsualDurations | null => usual?.of(group.service_name, group.name, trace.kind_of(group.longest)) ?? null;
+  const columns = usual ? kColumns : kColumns.filter(([column]) => column !== 'usual');
+  const sorted = useMemo(() => order(groups, sort.value, usual_of), [groups, sort.value, usual]);
   const critical = groups.reduce((sum, group) => sum + group.critical, 0);
   const shown = all.value ? sorted : sorted.slice(0, kShownFirst);
   return (
@@ -62,7 +67,7 @@ export function TableView(props: { view: ViewState }) {
       <table class="sums">
         <thead>
           <tr>
-            {kColumns.map(([column, title, hint]) => (
+            {columns.map(([column, title, hint]) => (
               <th key={column} scope="col" aria-sort={sort.value[0] === column ? (sort.value[1] === 1 ? 'ascending' : 'descending') : undefined}>
                 <button type="button" class="sort" title={hint} onClick={() => {
                   sort.value = [column, sort.value[0] === column ? (sort.value[1] === 1 ? -1 : 1) : column === 'name' ? 1 : -1];
@@ -75,7 +80,7 @@ export function TableView(props: { view: ViewState }) {
         </thead>
         <tbody>
           {shown.map((group) => (
-            <Line key={group.key} group={group} view={view} critical={critical} />
+            <Line key={group.key} group={group} view={view} critical={critical} usual={usual ? usual_of(group) : undefined} />
           ))}
         </tbody>
       </table>
@@ -114,8 +119,9 @@ function GroupBy(props: { by: string; known: boolean; choose: (by: string) => vo
   );
 }
 
-function Line(props: { group: Group; view: ViewState; critical: number }) {
-  const { group, view, critical } = props;
+/** `usual`: undefined where that is not shown, null where it is not known. */
+function Line(props: { group: Group; view: ViewState; critical: number; usual: UsualDurations | null | undefined }) {
+  const { group, view, critical, usual } = props;
   const chosen = group.rows.length === 1 ? view.selected.value === group.rows[0] : view.selected.value === group.longest;
   return (
     <tr class={chosen ? 'selected' : ''}>
@@ -135,16 +141,25 @@ function Line(props: { group: Group; view: ViewState; critical: number }) {
       <td>{duration(group.p50)}</td>
       <td>{duration(group.p95)}</td>
       <td>{duration(group.max)}</td>
+      {usual === null && <td class="muted">–</td>}
+      {usual && (
+        <td class={group.max > usual.p95_ns * 1.1 ? 'warn-text' : 'muted'} title={beside_usual(group.max, usual) && `the longest: ${beside_usual(group.max, usual)}`}>
+          {duration(usual.p50_ns)} · {duration(usual.p95_ns)}
+        </td>
+      )}
     </tr>
   );
 }
 
-function order(groups: Group[], [column, direction]: [Column, 1 | -1]): Group[] {
+function order(groups: Group[], [column, direction]: [Column, 1 | -1], usual_of: (group: Group) => UsualDurations | null): Group[] {
   const text = (group: Group): string => `${group.service_name} ${group.name}`;
-  return [...groups].sort((a, b) => {
-    const by_value = column === 'name' ? (text(a) < text(b) ? -1 : 1) : a[column] - b[column];
-    return direction * by_value;
-  });
+  const value = (group: Group): number => {
+    if (column === 'name') return 0;
+    if (column !== 'usual') return group[column];
+    const usual = usual_of(group);
+    return usual && usual.p95_ns > 0 ? group.max / usual.p95_ns : 0;
+  };
+  return [...groups].sort((a, b) => direction * (column === 'name' ? (text(a) < text(b) ? -1 : 1) : value(a) - value(b)));
 }
 
 /** The value of an attribute in every span, as text: of the span itself, else of its resource. '' where it has none. */

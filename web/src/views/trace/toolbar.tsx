@@ -28,7 +28,7 @@ export function Toolbar(props: { view: ViewState; field: { current: HTMLInputEle
       <div class="find">
         <Icon d={kIcons.search} size={14} />
         <input
-          type="search" ref={props.field} value={view.find.value} placeholder="Find in the trace  ( / )" aria-label="Find in the trace"
+          type="search" ref={props.field} value={view.find.value} placeholder="Find (/)" aria-label="Find in the trace"
           onInput={(e) => view.set_find(e.currentTarget.value)}
           onKeyDown={(e) => {
             if (e.key === 'Enter') {
@@ -80,7 +80,7 @@ function Zoom(props: { view: ViewState; zoom: (factor: number) => void }) {
   const { view, zoom } = props;
   return (
       <>
-        {!view.full.value && (
+        {!view.full.value && view.view.value !== 'waterfall' && (
           <span class="window-label">
             {duration(view.window.value[0])} – {duration(view.window.value[1])}
           </span>
@@ -139,7 +139,7 @@ function Folding(props: { view: ViewState }) {
           ))}
         </select>
       </label>
-      {!all_open && <span class="muted small">{count(rows)} of {count(view.trace.n)} rows</span>}
+      {!all_open && <span class="muted small fold-count">{count(rows)} of {count(view.trace.n)} rows</span>}
     </div>
   );
 }

@@ -2,8 +2,8 @@ import { useSignal } from '@preact/signals';
 import { useEffect } from 'preact/hooks';
 import { ApiError, as_api_error, fetch_rows, fetch_skeleton, is_abort } from '../../api/client.ts';
 import { duration, plural } from '../../model/format.ts';
-import { decode_skeleton } from '../../model/slt1.ts';
-import { Trace } from '../../model/trace.ts';
+import { decode_skeleton, type Skeleton } from '../../model/slt1.ts';
+import type { Trace } from '../../model/trace.ts';
 import { read_trace } from '../../model/url.ts';
 import { load_stored, now_ns, page_link } from '../../state/app.ts';
 import { place } from '../../state/router.ts';
@@ -24,12 +24,24 @@ export function TracePage(props: { id: string }) {
   const attempt = useSignal(0);
 
   const adopt = (bytes: ArrayBuffer): void => {
-    const next = new ViewState(props.id, new Trace(decode_skeleton(bytes)), (rows, signal) => fetch_rows(props.id, rows, signal));
-    next.panel.value = view.value ? view.value.panel.value : next.trace.header.sel >= 0 || wide_enough();
-    view.value?.destroy();
-    view.value = next;
+    show(decode_skeleton(bytes));
     grown.value = null;
   };
+  const show = (skeleton: Skeleton): void => {
+    const next = new ViewState(props.id, skeleton, (rows, signal) => fetch_rows(props.id, rows, signal));
+    const before = view.value;
+    next.panel.value = before ? before.panel.value : next.trace.header.sel >= 0 || wide_enough();
+    if (before && before.skeleton === skeleton) next.take_over(before);
+    before?.destroy();
+    view.value = next;
+    next.load_usual();
+  };
+  // The same rows with other times: a new state of the same page.
+  const clocks = read_trace(place.value.params).clocks;
+  useEffect(() => {
+    const now = view.value;
+    if (now && now.clocks.length > 0 && now.is_corrected !== clocks) show(now.skeleton);
+  }, [clocks]);
 
   useEffect(() => {
     const stop = new AbortController();
@@ -77,7 +89,7 @@ export function TracePage(props: { id: string }) {
           </button>
         </p>
       )}
-      <Body key={`${props.id} ${view.value.trace.n}`} view={view.value} />
+      <Body key={`${props.id} ${view.value.trace.n} ${view.value.is_corrected}`} view={view.value} />
     </main>
   );
 }

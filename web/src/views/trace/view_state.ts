@@ -1,6 +1,10 @@
 import { batch, computed, signal } from '@preact/signals';
+import { fetch_baseline, find_rows } from '../../api/client.ts';
 import type { SpanRow } from '../../api/types.ts';
-import { collapse_below, first_folds, position_of, reveal, type Trace, visible_rows } from '../../model/trace.ts';
+import { type ClockShift, correct_clocks } from '../../model/skew.ts';
+import type { Skeleton } from '../../model/slt1.ts';
+import { collapse_below, first_folds, position_of, reveal, Trace, visible_rows } from '../../model/trace.ts';
+import { Usual } from '../../model/usual.ts';
 import { idle_gaps } from '../../model/gaps.ts';
 import { kept_rows, type Reduce } from '../../model/reduce.ts';
 import { read_trace, type TraceView, with_query, write_trace } from '../../model/url.ts';
@@ -11,11 +15,32 @@ import { count, plural } from '../../model/format.ts';
 const kDetailCache = 500;
 const kDetailDelayMs = 60;
 const kUrlDelayMs = 160;
+const kFindDelayMs = 200;
+const kFindInsideMin = 2;
+
+/** Sorted rows, and those of the ranges. `n`: how many there are. */
+function with_ranges(n: number, rows: Uint32Array, ranges: number[]): Uint32Array {
+  if (ranges.length === 0) return rows;
+  const mask = new Uint8Array(n);
+  for (const row of rows) mask[row] = 1;
+  for (let i = 0; i < ranges.length; i += 2) mask.fill(1, ranges[i], ranges[i + 1]);
+  const out = new Uint32Array(n);
+  let count = 0;
+  for (let row = 0; row < n; row++) if (mask[row]) out[count++] = row;
+  return out.subarray(0, count);
+}
 
 /** What the trace page shows of one trace: selection, window, folds and matches. Every part of it is shared by all views and in the URL. */
 export class ViewState {
   readonly trace: Trace;
   readonly id: string;
+  readonly skeleton: Skeleton;
+  /** Clocks that are off, as far as the spans tell. */
+  readonly clocks: ClockShift[];
+  /** Whether `trace` has them set right. */
+  readonly is_corrected: boolean;
+  /** What the operations of the trace usually take; null until it is known. */
+  readonly usual = signal<Usual | null>(null);
   /** Whether the server has it; else it is from a file. */
   readonly is_stored: boolean;
   readonly read: (rows: number[], signal?: AbortSignal) => Promise<SpanRow[]>;
@@ -40,7 +65,12 @@ export class ViewState {
     const kept = this.kept.value;
     return kept ? rows.filter((row) => kept[row] === 1) : rows;
   });
-  readonly matches = computed(() => this.trace.find(this.find.value));
+  /** Rows that hold the text in what only the server has: attributes, events, ids. */
+  readonly found_inside = signal<{ text: string; ranges: number[] }>({ text: '', ranges: [] });
+  readonly matches = computed(() => {
+    const { text, ranges } = this.found_inside.value;
+    return with_ranges(this.trace.n, this.trace.find(this.find.value), text === this.find.value.trim() ? ranges : []);
+  });
   readonly match_mask = computed(() => {
     if (!this.find.value.trim()) return null;
     const mask = new Uint8Array(this.trace.n);
@@ -54,15 +84,23 @@ export class ViewState {
   private readonly details = new Map<number, SpanRow>();
   private detail_timer = 0;
   private url_timer = 0;
+  private find_timer = 0;
+  private finding: AbortController | null = null;
   private span_id = '';
   private fetching: AbortController | null = null;
 
   /** `read`: the whole spans of some rows, from the server or from a file. */
-  constructor(id: string, trace: Trace, read: (rows: number[], signal?: AbortSignal) => Promise<SpanRow[]>, is_stored = true) {
+  constructor(id: string, skeleton: Skeleton, read: (rows: number[], signal?: AbortSignal) => Promise<SpanRow[]>, is_stored = true) {
     this.id = id;
-    this.trace = trace;
+    this.skeleton = skeleton;
     this.read = read;
     this.is_stored = is_stored;
+    const raw = new Trace(skeleton);
+    const corrected = skeleton.header.signed ? correct_clocks(skeleton, raw) : null;
+    this.clocks = corrected?.shifts ?? [];
+    this.is_corrected = corrected !== null && read_trace(place.value.params).clocks;
+    const trace = corrected && this.is_corrected ? new Trace(corrected.skeleton) : raw;
+    this.trace = trace;
     const state = read_trace(place.value.params);
     const low = trace.first;
     const high = low + trace.duration;
@@ -81,12 +119,28 @@ export class ViewState {
     this.selected.value = row;
     if (trace.header.sel >= 0) this.span_id = state.span;
     this.load_detail();
+    if (this.find.value) this.find_inside();
+  }
+
+  /** Selection, folds and details of a state of the same rows. */
+  take_over(before: ViewState): void {
+    batch(() => {
+      this.collapsed.value = before.collapsed.value;
+      this.selected.value = before.selected.value;
+      this.detail.value = before.detail.value;
+      this.usual.value = before.usual.value;
+      this.found_inside.value = before.found_inside.value;
+    });
+    this.span_id = before.span_id;
+    this.load_detail();
   }
 
   destroy(): void {
     clearTimeout(this.detail_timer);
     clearTimeout(this.url_timer);
+    clearTimeout(this.find_timer);
     this.fetching?.abort();
+    this.finding?.abort();
   }
 
   // ---- selection ----
@@ -141,7 +195,28 @@ export class ViewState {
       this.match_at.value = -1;
     });
     if (text.trim()) announce(plural(this.matches.value.length, 'match', 'matches'));
+    this.find_inside();
     this.write_url();
+  }
+
+  /** Asks the server for what the columns do not hold. Without an answer the names are still searched. */
+  private find_inside(): void {
+    clearTimeout(this.find_timer);
+    this.finding?.abort();
+    const text = this.find.value.trim();
+    if (!this.is_stored || text.length < kFindInsideMin || this.found_inside.value.text === text) return;
+    const finding = new AbortController();
+    this.finding = finding;
+    this.find_timer = window.setTimeout(() => {
+      find_rows(this.id, text, finding.signal)
+        .then((ranges) => {
+          if (finding.signal.aborted) return;
+          const before = this.matches.value.length;
+          this.found_inside.value = { text, ranges };
+          if (this.matches.value.length !== before) announce(plural(this.matches.value.length, 'match', 'matches'));
+        })
+        .catch(() => undefined);
+    }, kFindDelayMs);
   }
 
   // ---- folding ----
@@ -299,9 +374,15 @@ export class ViewState {
     const window = this.full.value ? null : this.window.value;
     const params = write_trace({
       span: this.span_id, window, find: this.find.value, view: this.view.value, reduce: this.reduce.value, gaps: this.short_gaps.value,
-      merged: this.merged.value, by: this.group_by.value,
+      merged: this.merged.value, by: this.group_by.value, clocks: this.is_corrected,
     }, place.value.params);
     return with_query(`/trace/${this.id}`, params);
+  }
+
+  /** Asks once what is usual; a trace is worth showing without it. */
+  load_usual(): void {
+    if (this.usual.value || !this.is_stored) return;
+    fetch_baseline(this.id).then((list) => (this.usual.value = new Usual(list))).catch(() => undefined);
   }
 
   link_to_span(): string {

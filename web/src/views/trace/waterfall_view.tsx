@@ -1,6 +1,6 @@
 import { effect } from '@preact/signals';
 import { useEffect, useRef } from 'preact/hooks';
-import { dark, narrow } from '../../state/app.ts';
+import { dark, look, narrow } from '../../state/app.ts';
 import type { Zoomable } from './keys.ts';
 import type { ViewState } from './view_state.ts';
 import { Waterfall } from './waterfall.ts';
@@ -36,7 +36,7 @@ export function WaterfallView(props: { view: ViewState; zoomable: { current: Zoo
       }),
       effect(() => fall.set_window(view.window.value[0], view.window.value[1])),
       effect(() => {
-        const is_dark = dark.value;
+        const is_dark = look.value.dark;
         // The tokens of the new theme are in force after the attribute has been written.
         queueMicrotask(() => fall.set_theme(is_dark));
       }),

@@ -1,0 +1,109 @@
+import { query_range } from '../../api/metrics.ts';
+import { type Difference, explain, swapped } from '../../model/explain.ts';
+import { count, duration, percent } from '../../model/format.ts';
+import { compare_query } from '../../model/groups.ts';
+import { equals, narrow_query } from '../../model/narrow_query.ts';
+import { resolve_range } from '../../model/time_range.ts';
+import { join_totals, type Total } from '../../model/totals.ts';
+import { use_answer } from '../../state/answer.ts';
+import { now_ns, page_link, range } from '../../state/app.ts';
+import { Failure, Loading } from '../../widgets/bits.tsx';
+
+interface Group {
+  q: string;
+  condition: string;
+}
+
+const kValues = 10;
+const kShown = 15;
+
+interface GroupsAnswer {
+  a: Total | undefined;
+  b: Total | undefined;
+  more_in_a: Difference[];
+  more_in_b: Difference[];
+  partial: string;
+}
+
+/** Two groups of spans: how each does, and which values are more frequent in one than in the other. */
+export function Groups(props: { a: Group; b: Group }) {
+  const { a, b } = props;
+  const answer = use_answer(`${a.q}|${b.q}|${range.value.from} ${range.value.to}`, (signal) => ask(a, b, signal));
+  const found = answer.value;
+  if (answer.error) return <Failure error={answer.error} retry={answer.retry} />;
+  if (!found) return <Loading what="Comparing" />;
+  return (
+    <div class={answer.loading ? 'stale' : ''}>
+      <section class="card" aria-label="Both groups">
+        <table class="sums">
+          <thead><tr><th scope="col">Group</th><th scope="col">Spans</th><th scope="col">Errors</th><th scope="col">p50</th><th scope="col">p95</th></tr></thead>
+          <tbody>
+            <Line name="First" group={a} total={found.a} />
+            <Line name="Second" group={b} total={found.b} />
+          </tbody>
+        </table>
+        {found.partial && <p class="note">{found.partial}: counts are lower bounds.</p>}
+      </section>
+      <div class="two-columns">
+        <Differences title="More frequent in the first" mine="First" other="Second" q={a.q} list={found.more_in_a} />
+        <Differences title="More frequent in the second" mine="Second" other="First" q={b.q} list={found.more_in_b} />
+      </div>
+      <p class="muted small">A span that is in both groups counts in the second.</p>
+    </div>
+  );
+}
+
+async function ask(a: Group, b: Group, signal: AbortSignal): Promise<GroupsAnswer> {
+  const { from, to } = resolve_range(range.peek(), now_ns());
+  let partial = '';
+  const get = (query: string) => query_range(query, from, to, to - from, signal).then((answer) => {
+    partial ||= answer.partial;
+    return answer.series;
+  });
+  const total = async (q: string): Promise<Total | undefined> => {
+    const [number, errors, quantiles] = await Promise.all([
+      get(`${q} | count_over_time()`), get(`${narrow_query(q, 'status = error')} | count_over_time()`), get(`${q} | quantile_over_time(duration, .5, .95)`),
+    ]);
+    return join_totals({ count: number, errors, quantiles }, [])[0];
+  };
+  const [total_a, total_b, series] = await Promise.all([total(a.q), total(b.q), get(compare_query(a.condition, b.condition, kValues))]);
+  return { a: total_a, b: total_b, more_in_b: explain(series).differences, more_in_a: explain(swapped(series)).differences, partial };
+}
+
+function Line(props: { name: string; group: Group; total: Total | undefined }) {
+  const { total, group } = props;
+  return (
+    <tr>
+      <th scope="row">{props.name} <a class="mono" href={page_link('/search', { q: group.q })}>{group.q}</a></th>
+      <td>{count(total?.count ?? 0)}</td>
+      <td class={total?.errors ? 'error-text' : 'muted'}>{percent(total?.errors ?? 0, total?.count ?? 0)}</td>
+      <td>{duration(total?.p50 ?? NaN)}</td>
+      <td>{duration(total?.p95 ?? NaN)}</td>
+    </tr>
+  );
+}
+
+function Differences(props: { title: string; mine: string; other: string; q: string; list: Difference[] }) {
+  return (
+    <section class="card explain" aria-label={props.title}>
+      <h2>{props.title}</h2>
+      {props.list.length === 0 && <p class="muted">Nothing.</p>}
+      {props.list.length > 0 && (
+        <table>
+          <thead><tr><th scope="col">Attribute and value</th><th scope="col">{props.mine}</th><th scope="col">{props.other}</th><th scope="col"><span class="visually-hidden">Shares</span></th></tr></thead>
+          <tbody>
+            {props.list.slice(0, kShown).map((d) => (
+              <tr key={d.attribute}>
+                <th scope="row"><a href={page_link('/search', { q: narrow_query(props.q, equals(d.attribute, d.value)) })} title="Search for these"><span class="muted">{d.attribute}</span> = <span class="mono">{d.value}</span></a></th>
+                <td>{percent(d.inside, 1)}</td>
+                <td>{percent(d.outside, 1)}</td>
+                <td class="bars" aria-hidden="true"><span class="in" style={{ width: `${100 * d.inside}%` }} /><span class="out" style={{ width: `${100 * d.outside}%` }} /></td>
+              </tr>
+            ))}
+          </tbody>
+        </table>
+      )}
+      {props.list.length > kShown && <p class="muted small">and {props.list.length - kShown} more attributes</p>}
+    </section>
+  );
+}

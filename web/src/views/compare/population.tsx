@@ -1,0 +1,75 @@
+import { useMemo } from 'preact/hooks';
+import { fetch_skeleton } from '../../api/client.ts';
+import { query_range } from '../../api/metrics.ts';
+import { assign_slots } from '../../model/colors.ts';
+import { count, count_short, duration, plural } from '../../model/format.ts';
+import { narrow_query } from '../../model/narrow_query.ts';
+import { beside_population, type Beside } from '../../model/population.ts';
+import { decode_skeleton } from '../../model/slt1.ts';
+import { resolve_range } from '../../model/time_range.ts';
+import { join_totals } from '../../model/totals.ts';
+import { Trace } from '../../model/trace.ts';
+import { use_answer } from '../../state/answer.ts';
+import { now_ns, page_link, range } from '../../state/app.ts';
+import { Failure, Loading, Service } from '../../widgets/bits.tsx';
+
+const kService = 'resource.service.name';
+
+/** One trace beside all that a query finds: per operation, how often and how long here and there. */
+export function BesidePopulation(props: { id: string; q: string }) {
+  const { id, q } = props;
+  const answer = use_answer(`${id} ${q} ${range.value.from} ${range.value.to}`, (signal) => ask(id, q, signal));
+  const found = answer.value;
+  const rows = useMemo(() => (found ? beside_population(found.trace, found.operations, found.traces) : []), [found]);
+  if (answer.error) return <Failure error={answer.error} retry={answer.retry} />;
+  if (!found) return <Loading what="Counting" />;
+  const names = [...new Set(rows.map((row) => row.service))].sort();
+  const slots = assign_slots(names);
+  return (
+    <section class={`card${answer.loading ? ' stale' : ''}`} aria-label="The trace beside the others">
+      <dl class="sides">
+        <div>
+          <dt>This trace</dt>
+          <dd><a href={`/trace/${id}`}>{found.trace.n ? `${found.trace.service_of(0)} ${found.trace.name_of(0)}` : id}</a> <strong>{duration(found.trace.duration)}</strong>, {plural(found.trace.n, 'span')}</dd>
+        </div>
+        <div>
+          <dt>The others</dt>
+          <dd><a class="mono" href={page_link('/search', { q })}>{q}</a> {plural(found.traces, 'trace')} with a root</dd>
+        </div>
+      </dl>
+      {found.traces === 0 && <p class="muted">No root span is in this time range: choose a longer one above.</p>}
+      <div class="table-scroll">
+        <table class="sums">
+          <thead><tr><th scope="col">Operation</th><th scope="col">Spans here</th><th scope="col">Usual per trace</th><th scope="col">Longest here</th><th scope="col">Usual p50</th><th scope="col">Usual p95</th><th scope="col">What is unlike</th></tr></thead>
+          <tbody>
+            {rows.map((row) => (
+              <tr key={JSON.stringify([row.service, row.name])}>
+                <th scope="row"><Service name={row.service} slot={slots[names.indexOf(row.service)]} /> {row.name}</th>
+                <td>{row.here ? count(row.here) : '–'}</td>
+                <td>{row.usual_count === null ? '–' : row.usual_count < 0.05 ? '< 0.1' : row.usual_count < 10 ? row.usual_count.toFixed(1) : count_short(row.usual_count)}</td>
+                <td>{row.here ? duration(row.longest) : '–'}</td>
+                <td>{duration(row.p50)}</td>
+                <td>{duration(row.p95)}</td>
+                <td class={row.score > 0 ? 'warn-text' : 'muted'}>{row.words}</td>
+              </tr>
+            ))}
+          </tbody>
+        </table>
+      </div>
+    </section>
+  );
+}
+
+async function ask(id: string, q: string, signal: AbortSignal): Promise<{ trace: Trace; operations: Beside[]; traces: number }> {
+  const { from, to } = resolve_range(range.peek(), now_ns());
+  const get = (query: string) => query_range(query, from, to, to - from, signal).then((answer) => answer.series);
+  const by = `by(${kService}, name)`;
+  const [bytes, number, quantiles, roots] = await Promise.all([
+    fetch_skeleton(id, '', signal), get(`${q} | count_over_time() ${by}`), get(`${q} | quantile_over_time(duration, .5, .95) ${by}`), get(`${narrow_query(q, 'nestedSetParent < 0')} | count_over_time()`),
+  ]);
+  const operations = join_totals({ count: number, quantiles }, [kService, 'name']).map((total) => ({
+    service: total.labels[kService], name: total.labels.name, count: total.count, p50: total.p50, p95: total.p95,
+  }));
+  const traces = roots.reduce((sum, line) => sum + line.values.reduce((all, value) => all + (Number.isFinite(value) ? value : 0), 0), 0);
+  return { trace: new Trace(decode_skeleton(bytes)), operations, traces };
+}
