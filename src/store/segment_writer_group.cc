@@ -249,6 +249,31 @@ bool SegmentWriter::encode_by_patterns(uint32_t column, std::span<const std::str
     return true;
 }
 
+namespace {
+
+// Each text once; a merge takes one that came from several inputs several times.
+void join_equal(std::vector<std::string_view>& entries, std::vector<uint32_t>& numbers) {
+    std::vector<uint32_t> slots(std::bit_ceil(entries.size() * 2), TextTable::kNone);
+    std::vector<uint32_t> places(entries.size());
+    uint32_t count = 0;
+    for (size_t i = 0; i < entries.size(); ++i) {
+        size_t slot = hash64(entries[i]) & (slots.size() - 1);
+        while (slots[slot] != TextTable::kNone && entries[slots[slot]] != entries[i])
+            slot = (slot + 1) & (slots.size() - 1);
+        if (slots[slot] == TextTable::kNone) {
+            entries[count] = entries[i];
+            slots[slot] = count++;
+        }
+        places[i] = slots[slot];
+    }
+    if (count == entries.size()) return;
+    entries.resize(count);
+    for (uint32_t& number : numbers)
+        number = places[number];
+}
+
+}  // namespace
+
 // The block's own dictionary, in the order of first use; plain texts where few repeat.
 void SegmentWriter::encode_local(uint32_t column, std::string& body) {
     TextColumn& texts = *texts_[column];
@@ -266,6 +291,8 @@ void SegmentWriter::encode_local(uint32_t column, std::string& body) {
     }
     for (const uint32_t code : codes)
         texts.local[code] = TextTable::kNone;
+    // Where nothing repeats within an input, nothing does across them, mostly.
+    if (options_.zstd_level > 0 && entries.size() < codes.size()) join_equal(entries, numbers);
     if (encode_by_patterns(column, entries, numbers, body)) return;
     ByteWriter writer(body);
     if (entries.size() == codes.size()) {
