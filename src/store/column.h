@@ -70,6 +70,8 @@ struct PatternSource {
     std::function<Result<std::shared_ptr<const TextList>>()> patterns;
     // The patterns' numbers, from a body of integers.
     std::function<Result<void>(std::string_view body, std::vector<int64_t>& codes)> codes;
+    // By position, which texts must be put together; the others may be empty. Empty: all must.
+    std::span<const uint8_t> wanted;
 };
 // Each text at its own place. `owner` of the body is kept instead of a copy, where that is enough.
 Result<TextList> decode_texts(std::string_view body, size_t count, const Blob& owner = {},

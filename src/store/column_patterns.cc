@@ -234,7 +234,8 @@ class PatternReader {
           patterns_(list_->texts),
           marks_(marks == PatternMarks::kOld ? kOldMarks : kMarks) {}
 
-    Result<TextList> read(ByteReader& reader, std::span<const int64_t> codes);
+    Result<TextList> read(ByteReader& reader, std::span<const int64_t> codes,
+                          std::span<const uint8_t> wanted);
 
   private:
     struct Column {
@@ -245,6 +246,7 @@ class PatternReader {
     bool is_mark(char c) const { return static_cast<uint8_t>(c) < marks_ && c != 0; }
     Result<void> read_numbers(ByteReader& reader, std::span<const int64_t> codes);
     bool append(uint32_t pattern);
+    bool skip(uint32_t pattern);
     bool append_hex(size_t bytes);
     bool append_uuid(std::string_view bytes);
     bool append_random_uuid(int64_t number);
@@ -254,6 +256,7 @@ class PatternReader {
     size_t marks_;
     std::vector<uint32_t> first_column_;  // by pattern
     std::vector<uint8_t> varies_;         // by pattern: its texts may differ
+    std::vector<uint32_t> digits_bytes_;  // by pattern: of one text
     std::vector<Column> columns_;
     std::string_view digits_;
     std::string joined_;
@@ -328,6 +331,17 @@ bool PatternReader::append(uint32_t number) {
     return true;
 }
 
+// What a text of the pattern takes, without putting it together.
+bool PatternReader::skip(uint32_t number) {
+    if (digits_.size() < digits_bytes_[number]) return false;
+    digits_.remove_prefix(digits_bytes_[number]);
+    const size_t end =
+        number + 1 < first_column_.size() ? first_column_[number + 1] : columns_.size();
+    for (size_t column = first_column_[number]; column < end; ++column)
+        ++columns_[column].next;
+    return true;
+}
+
 // The patterns that some text has, ascending; each with a column of numbers for each mark.
 Result<void> PatternReader::read_numbers(ByteReader& reader, std::span<const int64_t> codes) {
     std::vector<size_t> times(patterns_.size());
@@ -338,6 +352,7 @@ Result<void> PatternReader::read_numbers(ByteReader& reader, std::span<const int
     }
     first_column_.resize(patterns_.size());
     varies_.resize(patterns_.size());
+    digits_bytes_.resize(patterns_.size());
     for (size_t p = 0; p < patterns_.size(); ++p) {
         first_column_[p] = static_cast<uint32_t>(columns_.size());
         if (times[p] == 0 && marks_ != kOldMarks) continue;
@@ -346,7 +361,14 @@ Result<void> PatternReader::read_numbers(ByteReader& reader, std::span<const int
             const char c = pattern[i];
             if (!is_mark(c)) continue;
             if (c != kNumberMark) varies_[p] = 1;
-            if (c == kHexMark) ++i;  // a length comes next, whatever it looks like
+            if (c == kUuidMark) digits_bytes_[p] += kUuidBytes;
+            if (c == kRandomUuidMark) digits_bytes_[p] += kRandomUuidBytes;
+            if (c == kHexMark && ++i < pattern.size()) {
+                // A length comes next, whatever it looks like.
+                if (static_cast<uint8_t>(pattern[i]) < marks_)
+                    return damaged("a pattern is broken");
+                digits_bytes_[p] += static_cast<uint8_t>(pattern[i]) - marks_;
+            }
             if (c != kNumberMark && c != kRandomUuidMark) continue;
             const std::string_view body = reader.text();
             if (!reader.ok()) return damaged("numbers of texts end early");
@@ -362,7 +384,8 @@ Result<void> PatternReader::read_numbers(ByteReader& reader, std::span<const int
     return {};
 }
 
-Result<TextList> PatternReader::read(ByteReader& reader, std::span<const int64_t> codes) {
+Result<TextList> PatternReader::read(ByteReader& reader, std::span<const int64_t> codes,
+                                     std::span<const uint8_t> wanted) {
     TRY(read_numbers(reader, codes));
     TRY_ASSIGN(const Part part, read_part(reader));
     if (!reader.at_end()) return damaged("texts are followed by something else");
@@ -371,8 +394,15 @@ Result<TextList> PatternReader::read(ByteReader& reader, std::span<const int64_t
     std::vector<size_t> ends;
     std::vector<uint32_t> known(patterns_.size(), TextTable::kNone);  // of those all texts share
     out.codes.reserve(codes.size());
-    for (const int64_t code : codes) {
-        const auto p = static_cast<uint32_t>(code);
+    if (!wanted.empty()) ends.push_back(0);  // the text of those that are not
+    for (size_t i = 0; i < codes.size(); ++i) {
+        const auto p = static_cast<uint32_t>(codes[i]);
+        if (!wanted.empty() && wanted[i] == 0) {
+            if (known[p] == TextTable::kNone && !skip(p))
+                return damaged("hexadecimal digits end early");
+            out.codes.push_back(0);
+            continue;
+        }
         if (known[p] != TextTable::kNone) {
             out.codes.push_back(known[p]);
             continue;
@@ -398,8 +428,9 @@ Result<TextList> PatternReader::read(ByteReader& reader, std::span<const int64_t
 }  // namespace
 
 Result<TextList> read_taken(ByteReader& reader, std::shared_ptr<const TextList> patterns,
-                            std::span<const int64_t> codes, PatternMarks marks) {
-    return PatternReader(std::move(patterns), marks).read(reader, codes);
+                            std::span<const int64_t> codes, PatternMarks marks,
+                            std::span<const uint8_t> wanted) {
+    return PatternReader(std::move(patterns), marks).read(reader, codes, wanted);
 }
 
 }  // namespace spanloom::store

@@ -86,8 +86,10 @@ class TakenTexts {
 // How marks are written: lists of version 1 and 2, lists of today.
 enum class PatternMarks : uint8_t { kOld, kNew };
 
-// Puts texts together again. Texts that are the same for all of a pattern are there once.
+// Puts texts together again. Texts that are the same for all of a pattern are there once; those
+// that are not wanted (by position, where that is given) may be empty.
 Result<TextList> read_taken(ByteReader& reader, std::shared_ptr<const TextList> patterns,
-                            std::span<const int64_t> codes, PatternMarks marks);
+                            std::span<const int64_t> codes, PatternMarks marks,
+                            std::span<const uint8_t> wanted = {});
 
 }  // namespace spanloom::store

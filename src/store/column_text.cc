@@ -71,7 +71,8 @@ Result<TextList> decode_joined(ByteReader& reader, size_t count, const Blob& own
 }
 
 // Patterns that stand in the list itself.
-Result<TextList> decode_patterns(ByteReader& reader, size_t count, PatternMarks marks) {
+Result<TextList> decode_patterns(ByteReader& reader, size_t count, PatternMarks marks,
+                                 std::span<const uint8_t> wanted) {
     const uint64_t patterns = reader.varint_max(kPatternsMax);
     const std::string_view list_body = reader.text();
     const std::string_view codes_body = reader.text();
@@ -82,7 +83,8 @@ Result<TextList> decode_patterns(ByteReader& reader, size_t count, PatternMarks 
     TRY_ASSIGN(TextList list, decode_joined(list_reader, patterns, {}));
     std::vector<int64_t> codes;
     TRY(decode_integers(codes_body, count, codes));
-    return read_taken(reader, std::make_shared<const TextList>(std::move(list)), codes, marks);
+    return read_taken(reader, std::make_shared<const TextList>(std::move(list)), codes, marks,
+                      wanted);
 }
 
 Result<TextList> decode_column_patterns(ByteReader& reader, size_t count,
@@ -94,7 +96,7 @@ Result<TextList> decode_column_patterns(ByteReader& reader, size_t count,
     std::vector<int64_t> codes;
     TRY(source->codes(codes_body, codes));
     if (codes.size() != count) return damaged("texts and patterns do not fit");
-    return read_taken(reader, std::move(patterns), codes, PatternMarks::kNew);
+    return read_taken(reader, std::move(patterns), codes, PatternMarks::kNew, source->wanted);
 }
 
 }  // namespace
@@ -135,11 +137,12 @@ Result<TextList> decode_coded_texts(std::string_view body, size_t count, const B
         case ListForm::kJoined:
             return decode_joined(reader, count, owner);
         case ListForm::kOldPatterns:
-            return decode_patterns(reader, count, PatternMarks::kOld);
+            return decode_patterns(reader, count, PatternMarks::kOld, {});
         case ListForm::kColumnPatterns:
             return decode_column_patterns(reader, count, source);
         case ListForm::kPatterns:
-            return decode_patterns(reader, count, PatternMarks::kNew);
+            return decode_patterns(reader, count, PatternMarks::kNew,
+                                   source != nullptr ? source->wanted : std::span<const uint8_t>());
         default:
             return damaged("texts have an unknown form");
     }

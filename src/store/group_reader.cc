@@ -87,6 +87,16 @@ Result<const ColumnBlock*> GroupReader::block(uint32_t column) {
     return slot.get();
 }
 
+Result<std::shared_ptr<const ColumnBlock>> GroupReader::some(uint32_t column,
+                                                             const RowBitmap& rows) {
+    const auto known = blocks_.find(column);
+    if (known != blocks_.end()) return known->second;
+    TRY_ASSIGN(auto read, segment_->read_some(column, group_, rows));
+    counts_.bytes += decoded_bytes(*read);
+    ++counts_.blocks;
+    return read;
+}
+
 static_assert(static_cast<size_t>(Intrinsic::kNestedSetRight) < 32);
 static_assert(static_cast<size_t>(RowField::kOverflow) < 16);
 

@@ -68,6 +68,8 @@ class GroupReader {
     uint32_t table_rows(Table table) const;
     // kNoColumn gives a block without rows. kResourceExhausted where there is no memory for it.
     Result<const ColumnBlock*> block(uint32_t column);
+    // For these rows alone: texts of others may be empty. Not kept.
+    Result<std::shared_ptr<const ColumnBlock>> some(uint32_t column, const RowBitmap& rows);
 
   private:
     std::shared_ptr<const Segment> segment_;

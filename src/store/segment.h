@@ -18,6 +18,7 @@
 
 namespace spanloom::store {
 
+class RowBitmap;
 class SegmentCache;
 
 // What the manifest and the metrics know of a segment without reading its blocks.
@@ -240,6 +241,20 @@ class Segment {
     // Any column of any group: where a group has no value of it, an empty block that is not dense.
     virtual Result<std::shared_ptr<const ColumnBlock>> read(uint32_t column,
                                                             uint32_t row_group) const = 0;
+
+    // As read(), for these rows alone: texts of others may be empty.
+    virtual Result<std::shared_ptr<const ColumnBlock>> read_some(uint32_t column,
+                                                                 uint32_t row_group,
+                                                                 const RowBitmap&) const {
+        return read(column, row_group);
+    }
+
+    // What each row of a group is (its name, service and instrumentation), as a number. Rows of one
+    // kind that have the same attributes in the same order have equal values in the columns that
+    // follow kinds there. nullptr: the segment cannot tell.
+    using RowKinds = std::vector<uint32_t>;
+    virtual Result<std::shared_ptr<const RowKinds>> row_kinds(uint32_t) const { return nullptr; }
+    virtual bool follows_row_kinds(uint32_t, uint32_t) const { return false; }
 
     // Where the parent of each row of a group is: its row in the segment, the first with that id,
     // or one of the following. nullopt: the segment cannot tell, ids must be compared.

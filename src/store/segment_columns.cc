@@ -108,12 +108,13 @@ Result<void> FileSegment::check_texts(uint32_t column, const TextList& list) con
 }
 
 Result<void> FileSegment::decode_text(uint32_t column, uint32_t group, Blob body, size_t count,
-                                      ColumnBlock& out) const {
+                                      ColumnBlock& out, std::span<const uint8_t> wanted) const {
     ByteReader reader(body.view());
     const auto form = static_cast<TextForm>(reader.u8());
     if (form == TextForm::kShared) {
         TRY_ASSIGN(const auto texts, dictionary(column));
-        std::vector<int64_t> codes;
+        thread_local std::vector<int64_t> codes;
+        codes.clear();
         TRY(decode_values(column, group, reader.rest(), count, out.rows, codes));
         return set_texts(texts, codes, count, out);
     }
@@ -131,6 +132,7 @@ Result<void> FileSegment::decode_text(uint32_t column, uint32_t group, Blob body
         TRY_ASSIGN(list, decode_texts(part, entries, body, &source));
         TRY(decode_integers(reader.rest(), count, codes));
     } else if (form == TextForm::kPlain) {
+        source.wanted = wanted;
         source.codes = [&](std::string_view numbers, std::vector<int64_t>& to) {
             return decode_values(column, group, numbers, count, out.rows, to, true);
         };
@@ -194,13 +196,15 @@ Result<void> FileSegment::decode_left_out(uint32_t column, uint32_t group, size_
     if (out.type != ColumnType::kString)
         return fail(ErrorCode::kDataLoss, "attribute orders and values do not fit");
     TRY_ASSIGN(const auto texts, dictionary(column));
-    std::vector<int64_t> codes;
+    thread_local std::vector<int64_t> codes;
+    codes.clear();
     TRY(decode_values(column, group, body, count, out.rows, codes));
     return set_texts(texts, codes, count, out);
 }
 
 Result<void> FileSegment::decode(uint32_t column, uint32_t group, const ColumnPlace& place,
-                                 size_t count, ColumnBlock& out) const {
+                                 size_t count, ColumnBlock& out,
+                                 std::span<const uint8_t> wanted) const {
     TRY_ASSIGN(Blob body, block({place.offset, place.bytes}));
     switch (out.type) {
         case ColumnType::kInt:
@@ -218,7 +222,7 @@ Result<void> FileSegment::decode(uint32_t column, uint32_t group, const ColumnPl
             return {};
         }
         default:
-            return decode_text(column, group, std::move(body), count, out);
+            return decode_text(column, group, std::move(body), count, out, wanted);
     }
 }
 
@@ -233,32 +237,37 @@ Result<void> FileSegment::find_rows(uint32_t column, uint32_t group, ColumnBlock
     TRY_ASSIGN(const auto known, orders(table));
     thread_local std::vector<uint32_t> times;
     times.assign(known->texts->texts.size(), 0);
-    for (uint32_t i = known->first_use[column]; i < known->first_use[column + 1]; ++i)
-        times[known->uses[i].order] = known->uses[i].times;
     uint32_t most = 0;
-    size_t all = 0;
-    for (const uint32_t code : *codes) {
-        most = std::max(most, times[code]);
-        all += times[code];
+    for (uint32_t i = known->first_use[column]; i < known->first_use[column + 1]; ++i) {
+        times[known->uses[i].order] = known->uses[i].times;
+        most = std::max(most, known->uses[i].times);
     }
-    // A few bytes of order may name a column often: what they ask for must fit a block.
-    if (all > kBlockBytesMax / 16)
-        return fail(ErrorCode::kDataLoss, "attribute orders ask for too many values");
-    count = all;
-    out.dense = most == 1 && all == codes->size();
-    if (out.dense) return {};
-    out.rows.resize(all + 1);
-    uint32_t* to = out.rows.data();
-    for (uint32_t row = 0; row < codes->size(); ++row) {
-        const uint32_t here = times[(*codes)[row]];
-        *to = row;  // without a branch where each row has at most one
-        if (most <= 1)
-            to += here;
-        else
-            for (uint32_t i = 0; i < here; ++i)
-                *to++ = row;
+    if (most <= 1) {
+        // Without a branch.
+        out.rows.resize(codes->size() + 1);
+        uint32_t* to = out.rows.data();
+        for (uint32_t row = 0; row < codes->size(); ++row) {
+            *to = row;
+            to += times[(*codes)[row]];
+        }
+        count = static_cast<size_t>(to - out.rows.data());
+    } else {
+        for (const uint32_t code : *codes)
+            count += times[code];
+        // A few bytes of order may name a column often: what they ask for must fit a block.
+        if (count > kBlockBytesMax / 16)
+            return fail(ErrorCode::kDataLoss, "attribute orders ask for too many values");
+        out.rows.reserve(count);
+        most = 0;
+        for (uint32_t row = 0; row < codes->size(); ++row) {
+            const uint32_t here = times[(*codes)[row]];
+            most = std::max(most, here);
+            out.rows.insert(out.rows.end(), here, row);
+        }
     }
-    out.rows.resize(all);
+    out.rows.resize(count);
+    out.dense = most == 1 && count == codes->size();
+    if (out.dense) out.rows.clear();
     return {};
 }
 

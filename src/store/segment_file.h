@@ -15,8 +15,8 @@
 #include "store/value_model.h"
 
 // The Segment on a file or an image: opening and its tables (segment.cc), columns
-// (segment_columns.cc), those that tie rows together (segment_structure.cc), where values are
-// (segment_find.cc).
+// (segment_columns.cc) and parts of them (segment_some_rows.cc), those that tie rows together
+// (segment_structure.cc), where values are (segment_find.cc).
 namespace spanloom::store {
 
 struct FragmentChunk {
@@ -96,6 +96,10 @@ class FileSegment final : public Segment {
     std::span<const ColumnKey> columns() const override { return footer_.columns; }
     Result<std::shared_ptr<const ColumnBlock>> read(uint32_t column,
                                                     uint32_t row_group) const override;
+    Result<std::shared_ptr<const ColumnBlock>> read_some(uint32_t column, uint32_t row_group,
+                                                         const RowBitmap& rows) const override;
+    Result<std::shared_ptr<const RowKinds>> row_kinds(uint32_t row_group) const override;
+    bool follows_row_kinds(uint32_t column, uint32_t row_group) const override;
     bool has_values(uint32_t column) const override { return has_values_[column]; }
     Result<std::optional<std::vector<int32_t>>> parent_rows(uint32_t row_group) const override;
     Result<std::shared_ptr<const TraceIndex>> trace_index() const override;
@@ -159,7 +163,7 @@ class FileSegment final : public Segment {
     Result<OrderCodes> read_order_codes(Table table, uint32_t group,
                                         const ColumnPlace& place) const;
     Result<OrderCodes> read_follow_keys(uint32_t group) const;
-    Result<GroupScopes> read_scopes(uint32_t group) const;
+    Result<GroupScopes> read_group_scopes(uint32_t group) const;
     Result<std::shared_ptr<const TextList>> dictionary(uint32_t column) const;
     Result<std::shared_ptr<const TextList>> patterns(uint32_t column) const;
     Result<std::shared_ptr<const AttributeOrders>> orders(Table table) const;
@@ -172,10 +176,11 @@ class FileSegment final : public Segment {
     Result<void> read_fixed_values(uint32_t column, uint32_t group, ColumnBlock& out) const;
     Result<void> check_fixed(uint32_t column, uint32_t group, const ColumnBlock& block) const;
     Result<void> find_rows(uint32_t column, uint32_t group, ColumnBlock& out, size_t& count) const;
+    // `wanted`, by position: the only texts that must be put together; none given: all.
     Result<void> decode(uint32_t column, uint32_t group, const ColumnPlace& place, size_t count,
-                        ColumnBlock& out) const;
+                        ColumnBlock& out, std::span<const uint8_t> wanted = {}) const;
     Result<void> decode_text(uint32_t column, uint32_t group, Blob body, size_t count,
-                             ColumnBlock& out) const;
+                             ColumnBlock& out, std::span<const uint8_t> wanted) const;
     Result<void> decode_scopes(uint32_t group, std::span<const int64_t> links,
                                std::span<const int64_t> steps, std::vector<int64_t>& out) const;
     Result<std::shared_ptr<const GroupScopes>> scopes(uint32_t group) const;

@@ -183,7 +183,7 @@ Result<void> FileSegment::decode_scopes(uint32_t group, std::span<const int64_t>
     return {};
 }
 
-Result<GroupScopes> FileSegment::read_scopes(uint32_t group) const {
+Result<GroupScopes> FileSegment::read_group_scopes(uint32_t group) const {
     GroupScopes made;
     ColumnBlock parents;
     std::vector<int64_t> steps;
@@ -206,7 +206,7 @@ Result<GroupScopes> FileSegment::read_scopes(uint32_t group) const {
 }
 
 Result<std::shared_ptr<const GroupScopes>> FileSegment::scopes(uint32_t group) const {
-    return cached<GroupScopes>(Piece::kScopes, group, [&] { return read_scopes(group); });
+    return cached<GroupScopes>(Piece::kScopes, group, [&] { return read_group_scopes(group); });
 }
 
 Result<void> FileSegment::decode_names(uint32_t group, std::string_view body,
