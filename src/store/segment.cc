@@ -162,10 +162,35 @@ Result<std::shared_ptr<const TraceIndex>> FileSegment::trace_index() const {
     return cached<TraceIndex>(Piece::kTraceIndex, 0, [&] { return read_trace_index(); });
 }
 
+// The place of the first hash that is not below this one. Hashes are spread evenly, so that it is
+// near where it would be if they were exactly so.
+static size_t first_of(const TraceIndex& index, uint32_t hash) {
+    const std::vector<uint32_t>& hashes = index.hashes;
+    const size_t count = hashes.size();
+    size_t first = std::min<size_t>(count, uint64_t{hash} * count >> index.bits);
+    size_t last = first;
+    size_t step = 16;
+    if (first < count && hashes[first] < hash) {
+        for (; last < count && hashes[last] < hash; step *= 2) {
+            first = last;
+            last += step;
+        }
+    } else {
+        for (; first > 0 && hashes[first - 1] >= hash; step *= 2) {
+            last = first;
+            first -= std::min(first, step);
+        }
+    }
+    const auto begin = hashes.begin();
+    const auto at = std::lower_bound(begin + static_cast<ptrdiff_t>(first),
+                                     begin + static_cast<ptrdiff_t>(std::min(last, count)), hash);
+    return static_cast<size_t>(at - begin);
+}
+
 Result<std::optional<TraceFragment>> FileSegment::find(const TraceId& id) const {
     TRY_ASSIGN(const auto index, trace_index());
     const auto hash = static_cast<uint32_t>(hash64(id.view()) >> (64 - index->bits));
-    auto at = std::lower_bound(index->hashes.begin(), index->hashes.end(), hash);
+    auto at = index->hashes.begin() + static_cast<ptrdiff_t>(first_of(*index, hash));
     for (; at != index->hashes.end() && *at == hash; ++at) {
         TRY_ASSIGN(const TraceFragment found,
                    fragment(index->fragments[static_cast<size_t>(at - index->hashes.begin())]));
