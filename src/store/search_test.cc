@@ -4,7 +4,9 @@
 #include <thread>
 
 #include <doctest/doctest.h>
+#include <fmt/format.h>
 
+#include "otlp/json.h"
 #include "store/search_test_model.h"
 #include "store/segment_test_spans.h"
 #include "store/values.h"
@@ -287,6 +289,45 @@ TEST_CASE("keys and values of a field are listed, sorted") {
     CHECK(texts(service, {}, {800, 1000}, 10) == "cart ");
     CHECK(texts(user, {}, {}, 10) == "u1 u2 ");
     CHECK(texts({Scope::kIntrinsic, Intrinsic::kStatus, {}}, {}, {}, 10) == "unset ");
+}
+
+TEST_CASE("values of an attribute are listed whatever their types are") {
+    std::string spans;
+    int number = 0;
+    for (const char* attributes :
+         {R"({"key":"x","value":{"intValue":"1"}})", R"({"key":"x","value":{"boolValue":true}})",
+          R"({"key":"x","value":{"stringValue":"b"}})",
+          R"({"key":"x","value":{"doubleValue":0.5}})",
+          R"({"key":"x","value":{"stringValue":"a"}},{"key":"x","value":{"stringValue":"c"}})",
+          R"({"key":"x","value":{"intValue":"7"}},{"key":"x","value":{"stringValue":"d"}})",
+          R"({"key":"x","value":{"intValue":"1"}})", R"({"key":"y","value":{"intValue":"3"}})"}) {
+        ++number;
+        spans += fmt::format(
+            R"({}{{"traceId":"{:032x}","spanId":"{:016x}","startTimeUnixNano":"{}",)"
+            R"("endTimeUnixNano":"{}","attributes":[{}]}})",
+            number > 1 ? "," : "", number, number, 100 + number, 200 + number, attributes);
+    }
+    const auto bytes =
+        otlp::json_to_protobuf(R"({"resourceSpans":[{"scopeSpans":[{"spans":[)" + spans + "]}]}]}");
+    REQUIRE(bytes.has_value());
+    const auto batch = otlp::decode(*bytes);
+    REQUIRE(batch.has_value());
+    for (const uint32_t rows : {1U, 3U, 100U}) {
+        CAPTURE(rows);
+        SegmentBuilder builder({.row_group_rows = rows, .zstd_level = 1, .rollup = {}});
+        builder.add(*batch);
+        auto image = builder.finish();
+        REQUIRE(image.has_value());
+        auto segment = Segment::open(std::move(*image));
+        REQUIRE(segment.has_value());
+        const auto values = field_values({&*segment, 1}, {Scope::kSpan, Intrinsic::kNone, "x"}, {},
+                                         Predicate::everything(), 100);
+        REQUIRE(values.has_value());
+        std::string out;
+        for (const Value& value : *values)
+            out += value_text(value) + " ";
+        CHECK(out == "b c d 1 0.5 true ");
+    }
 }
 
 TEST_CASE("edges come trace by trace, each span once") {

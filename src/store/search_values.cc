@@ -1,7 +1,9 @@
 #include <algorithm>
 #include <cstring>
+#include <optional>
 #include <set>
 #include <unordered_set>
+#include <utility>
 
 #include "store/predicate_node.h"
 #include "store/search.h"
@@ -60,6 +62,7 @@ class ValueScan {
           predicate_(predicate),
           values_(values),
           fields_(reader_, shown_field(field)),
+          columns_(reader_.attribute_columns(Table::kSpans, field.key)),
           scope_is_known_(segment->scope_count(), 0) {}
 
     Result<void> run() {
@@ -112,6 +115,10 @@ class ValueScan {
             return add_names(*group, chosen);
         }
         if (shown.intrinsic == Intrinsic::kTraceId) return add_trace_ids(rows, chosen);
+        if (whole && shown.scope == Scope::kSpan) {
+            TRY_ASSIGN(const bool is_done, add_column(*group));
+            if (is_done) return {};
+        }
         return add_rows(*group, chosen);
     }
 
@@ -179,6 +186,41 @@ class ValueScan {
         return {};
     }
 
+    // Whole, where one column alone has the values of the group; false: rows must be looked at.
+    Result<bool> add_column(GroupReader& group) {
+        if (reader_.column(Table::kSpans, RowField::kOverflow) != kNoColumn) return false;
+        std::optional<uint32_t> only;
+        for (const uint32_t column : columns_) {
+            TRY_ASSIGN(const ColumnBlock* block, group.block(column));
+            if (block->size() == 0) continue;
+            if (only) return false;
+            only = column;
+        }
+        if (!only) return true;
+        TRY_ASSIGN(const ColumnBlock* block, group.block(*only));
+        const bool is_single =
+            block->dense ||
+            std::adjacent_find(block->rows.begin(), block->rows.end()) == block->rows.end();
+        if (!is_single) return false;
+        const ColumnKey& key = reader_.segment().columns()[*only];
+        const bool has_codes = !block->codes.empty();
+        if (has_codes) known_texts_.follow(*block);
+        if (std::exchange(integers_of_, *only) != *only) known_integers_.clear();
+        for (uint32_t at = 0; at < block->size(); ++at) {
+            const auto add = [&] { values_.add(value_at(key, *block, at)); };
+            if (has_codes) {
+                known_texts_.of(block->codes[at], [&](std::string_view) {
+                    add();
+                    return true;
+                });
+            } else if (key.type != ColumnType::kInt ||
+                       known_integers_.insert(block->integers[at]).second) {
+                add();
+            }
+        }
+        return true;
+    }
+
     Result<void> add_trace_ids(const RowGroup& rows, const RowBitmap& chosen) {
         TRY_ASSIGN(uint32_t index, reader_.fragment_of_row(rows.first_row));
         for (; index < reader_.segment().fragment_count(); ++index) {
@@ -237,8 +279,12 @@ class ValueScan {
     const CompiledPredicate& predicate_;
     DistinctValues& values_;
     FieldReader fields_;
+    std::vector<uint32_t> columns_;  // of the attribute, where it is one
     std::vector<uint8_t> scope_is_known_;
     CodeVerdicts known_names_;
+    CodeVerdicts known_texts_;
+    std::unordered_set<int64_t> known_integers_;
+    uint32_t integers_of_ = kNoColumn;
 };
 
 bool is_in(const Segment& segment, TimeRange range) {
