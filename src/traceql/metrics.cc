@@ -33,8 +33,8 @@ class SeriesCounter {
     }
 
     SpanSink& sink() { return sink_; }
-    void add(const SeriesCounter& other) {
-        set_.add(other.set_);
+    void add(SeriesCounter&& other) {
+        set_.add(std::move(other.set_));
         is_sampled_ = is_sampled_ || other.is_sampled();
     }
     bool is_full() const { return set_.is_full(); }
@@ -222,7 +222,7 @@ class MetricsQuery {
             note_piece(outcome, reads[piece.segment]);
             waiting.emplace(number, std::move(part));
             for (; !waiting.empty() && waiting.begin()->first == next; ++next) {
-                total.add(*waiting.begin()->second);
+                total.add(std::move(*waiting.begin()->second));
                 waiting.erase(waiting.begin());
             }
         });
@@ -280,7 +280,7 @@ class MetricsQuery {
                 reads[i].add(*opened[i]);
             waiting.emplace(number, std::move(part));
             for (; !waiting.empty() && waiting.begin()->first == next; ++next) {
-                total.add(*waiting.begin()->second);
+                total.add(std::move(*waiting.begin()->second));
                 waiting.erase(waiting.begin());
             }
         });

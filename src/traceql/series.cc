@@ -1,7 +1,6 @@
 #include "traceql/series.h"
 
 #include <algorithm>
-#include <bit>
 #include <cmath>
 #include <cstring>
 #include <limits>
@@ -22,23 +21,6 @@ using store::ValueKind;
 constexpr double kNoPoint = std::numeric_limits<double>::quiet_NaN();
 // As many points as other systems draw at most.
 constexpr size_t kIntervalsMax = 11'000;
-
-// The exponent and the first six bits of the mantissa, in the order of the numbers.
-uint32_t bucket_of(double value) {
-    const auto bits = std::bit_cast<uint64_t>(value);
-    const auto magnitude = static_cast<uint32_t>((bits & ~(uint64_t{1} << 63)) >> 46);
-    constexpr uint32_t kMiddle = 1U << 17;
-    return bits >> 63 != 0 ? kMiddle - 1 - magnitude : kMiddle + magnitude;
-}
-
-double middle_of(uint32_t bucket) {
-    constexpr uint32_t kMiddle = 1U << 17;
-    const bool is_negative = bucket < kMiddle;
-    const uint64_t magnitude = is_negative ? kMiddle - 1 - bucket : bucket - kMiddle;
-    if (magnitude == 0) return 0;
-    const double middle = std::bit_cast<double>(magnitude << 46 | uint64_t{1} << 45);
-    return is_negative ? -middle : middle;
-}
 
 // The exponent of the least power of two that is not below the value; INT_MIN for none.
 int power_above(double value) {
@@ -106,94 +88,24 @@ Result<Grid> Grid::of(store::TimeRange range, uint64_t step_ns) {
     return grid;
 }
 
-// ---- sketch
+// ---- memory
 
-void ValueSketch::add(double value, double weight) {
-    if (std::isnan(value) || !(weight > 0)) return;
-    total_ += weight;
-    if (buckets_.empty() && exact_.size() < kExactMax) {
-        exact_.emplace_back(value, weight);
-        return;
-    }
-    if (buckets_.empty()) count_all();
-    count(bucket_of(value), weight);
-}
-
-void ValueSketch::add(const ValueSketch& other) {
-    for (const auto& [value, weight] : other.exact_)
-        add(value, weight);
-    if (other.buckets_.empty()) return;
-    if (buckets_.empty()) count_all();
-    total_ += other.total_;
-    for (const Bucket& bucket : other.buckets_) {
-        if (bucket.weight != 0) count(bucket.key, bucket.weight);
-    }
-}
-
-void ValueSketch::count_all() {
-    buckets_.resize(kExactMax * 2);
-    for (const auto& [value, weight] : exact_)
-        count(bucket_of(value), weight);
-    exact_ = {};
-}
-
-void ValueSketch::count(uint32_t key, double weight) {
-    if (used_ * 2 >= buckets_.size()) {
-        std::vector<Bucket> old = std::move(buckets_);
-        buckets_.assign(old.size() * 2, {});
-        for (const Bucket& bucket : old) {
-            if (bucket.weight == 0) continue;
-            size_t at = bucket.key * 0x9e3779b1U & (buckets_.size() - 1);
-            while (buckets_[at].weight != 0)
-                at = (at + 1) & (buckets_.size() - 1);
-            buckets_[at] = bucket;
+bool MemoryAllowance::take(size_t bytes) {
+    constexpr size_t kAtOnce = 64U << 10;
+    if (bytes > left_) {
+        // What is needed alone, where that is all there is.
+        const size_t much = std::max(bytes - left_, kAtOnce);
+        const size_t little = bytes - left_;
+        const size_t got = share_.take(much) ? much : share_.take(little) ? little : 0;
+        if (got == 0) {
+            is_used_up_ = true;
+            return false;
         }
+        taken_ += got;
+        left_ += got;
     }
-    size_t at = key * 0x9e3779b1U & (buckets_.size() - 1);
-    while (buckets_[at].weight != 0 && buckets_[at].key != key)
-        at = (at + 1) & (buckets_.size() - 1);
-    if (buckets_[at].weight == 0) ++used_;
-    buckets_[at].key = key;
-    buckets_[at].weight += weight;
-}
-
-std::vector<double> ValueSketch::quantiles(std::span<const double> shares) const {
-    std::vector<double> found(shares.size(), kNoPoint);
-    const auto find = [&](const auto& sorted, auto&& value_of) {
-        if (sorted.empty()) return;
-        for (size_t i = 0; i < shares.size(); ++i) {
-            // Sums of weights that should meet the share exactly may miss it by a rounding.
-            const double wanted = shares[i] * total_ * (1 - 1e-12);
-            double sum = 0;
-            found[i] = value_of(sorted.back().first);
-            for (const auto& [value, weight] : sorted) {
-                sum += weight;
-                if (sum < wanted) continue;
-                found[i] = value_of(value);
-                break;
-            }
-        }
-    };
-    if (buckets_.empty()) {
-        std::vector<std::pair<double, double>> sorted = exact_;
-        std::sort(sorted.begin(), sorted.end());
-        find(sorted, [](double value) { return value; });
-        return found;
-    }
-    // Buckets are in the order of their values.
-    std::vector<std::pair<uint32_t, double>> sorted;
-    sorted.reserve(used_);
-    for (const Bucket& bucket : buckets_) {
-        if (bucket.weight != 0) sorted.emplace_back(bucket.key, bucket.weight);
-    }
-    std::sort(sorted.begin(), sorted.end(),
-              [](const auto& a, const auto& b) { return a.first < b.first; });
-    find(sorted, [](uint32_t key) { return middle_of(key); });
-    return found;
-}
-
-size_t ValueSketch::memory_bytes() const {
-    return sizeof *this + exact_.capacity() * 16 + buckets_.capacity() * sizeof(Bucket);
+    left_ -= bytes;
+    return true;
 }
 
 // ---- counting
@@ -209,13 +121,13 @@ bool SeriesSet::needs_value() const {
     return metric_ != Metric::kRate && metric_ != Metric::kCount;
 }
 
-bool SeriesSet::charge(size_t bytes) {
-    if (!memory_.take(bytes)) {
-        is_full_ = true;
-        return false;
+// Something that was kept has become larger, or smaller.
+void SeriesSet::recharge(size_t before, size_t after) {
+    if (after > before) {
+        (void)memory_.take(after - before);
+    } else {
+        memory_.give_back(before - after);
     }
-    memory_bytes_ += bytes;
-    return true;
 }
 
 uint32_t SeriesSet::series_of(std::span<const Value> group) {
@@ -234,10 +146,8 @@ uint32_t SeriesSet::series_of(std::span<const Value> group) {
 }
 
 uint32_t SeriesSet::make_group(std::string key, std::vector<Label> labels) {
-    const size_t cell = metric_ == Metric::kQuantile  ? sizeof(ValueSketch)
-                        : metric_ == Metric::kAverage ? 16
-                                                      : 8;
-    if (!charge(key.size() * 3 + 256 + grid_.intervals * cell)) return kNone;
+    const size_t cell = metric_ == Metric::kAverage ? 16 : 8;
+    if (!memory_.take(key.size() * 3 + 256 + grid_.intervals * cell)) return kNone;
     const auto index = static_cast<uint32_t>(groups_.size());
     Group& made = groups_.emplace_back();
     made.labels = std::move(labels);
@@ -252,9 +162,9 @@ uint32_t SeriesSet::make_group(std::string key, std::vector<Label> labels) {
     return index;
 }
 
-void SeriesSet::add(const SeriesSet& other) {
-    is_full_ = is_full_ || other.is_full_;
-    for (const Group& theirs : other.groups_) {
+void SeriesSet::add(SeriesSet&& other) {
+    is_full_ = is_full_ || other.is_full();
+    for (Group& theirs : other.groups_) {
         const auto known = by_key_.find(*theirs.key);
         const uint32_t index =
             known != by_key_.end() ? known->second : make_group(*theirs.key, theirs.labels);
@@ -262,7 +172,7 @@ void SeriesSet::add(const SeriesSet& other) {
     }
 }
 
-void SeriesSet::join(Group& group, const Group& other) {
+void SeriesSet::join(Group& group, Group& other) {
     const auto add_to = [](double sum, double value) {
         if (std::isnan(value)) return sum;
         return (std::isnan(sum) ? 0 : sum) + value;
@@ -279,27 +189,35 @@ void SeriesSet::join(Group& group, const Group& other) {
     }
     for (size_t i = 0; i < group.weights.size(); ++i)
         group.weights[i] += other.weights[i];
-    for (size_t i = 0; i < group.sketches.size(); ++i) {
-        ValueSketch& sketch = group.sketches[i];
-        const size_t before = sketch.memory_bytes();
-        sketch.add(other.sketches[i]);
-        (void)charge(sketch.memory_bytes() - before);
-    }
+    for (size_t i = 0; i < group.sketches.size(); ++i)
+        join(group.sketches[i], other.sketches[i]);
     for (const auto& [power, counts] : other.buckets) {
         std::vector<double>& own = group.buckets[power];
         if (own.empty()) {
-            if (!charge(grid_.intervals * 8)) continue;
+            if (!memory_.take(grid_.intervals * 8)) continue;
             own.assign(grid_.intervals, 0);
         }
         for (size_t i = 0; i < own.size(); ++i)
             own[i] += counts[i];
     }
     if (group.kept.empty()) {
-        group.kept = other.kept;
+        group.kept = std::move(other.kept);
         return;
     }
     for (size_t i = 0; i < other.kept.size(); ++i) {
         if (other.kept[i].hash < group.kept[i].hash) group.kept[i] = other.kept[i];
+    }
+}
+
+void SeriesSet::join(std::unique_ptr<ValueSketch>& sketch, std::unique_ptr<ValueSketch>& other) {
+    if (other == nullptr) return;
+    if (sketch != nullptr) {
+        const size_t before = sketch->memory_bytes();
+        sketch->add(*other);
+        recharge(before, sketch->memory_bytes());
+        other.reset();
+    } else if (memory_.take(sizeof(ValueSketch) + other->memory_bytes())) {
+        sketch = std::move(other);
     }
 }
 
@@ -325,16 +243,22 @@ void SeriesSet::add(uint32_t series, size_t interval, double value, double weigh
             group.sums[interval] = std::fmax(group.sums[interval], value);
             return;
         case Metric::kQuantile: {
-            ValueSketch& sketch = group.sketches[interval];
-            const size_t before = sketch.memory_bytes();
-            sketch.add(value, weight);
-            (void)charge(sketch.memory_bytes() - before);
+            std::unique_ptr<ValueSketch>& sketch = group.sketches[interval];
+            if (sketch == nullptr) {
+                if (!memory_.take(sizeof(ValueSketch))) return;
+                sketch = std::make_unique<ValueSketch>();
+            }
+            if (weight == 1 && sketch->add_in_place(value)) return;
+            if (memory_.is_used_up()) return;
+            const size_t before = sketch->memory_bytes();
+            sketch->add(value, weight);
+            recharge(before, sketch->memory_bytes());
             return;
         }
         case Metric::kHistogram: {
             std::vector<double>& counts = group.buckets[power_above(value)];
             if (counts.empty()) {
-                if (!charge(grid_.intervals * 8)) return;
+                if (!memory_.take(grid_.intervals * 8)) return;
                 counts.assign(grid_.intervals, 0);
             }
             counts[interval] += weight;
@@ -387,10 +311,13 @@ void SeriesSet::finish_group(const Group& group, std::vector<Series>& out) const
         for (size_t i = 1; i < stage_.arguments.size(); ++i)
             shares.push_back(stage_.arguments[i].literal.as_number());
         std::vector<std::vector<double>> values(shares.size());
-        for (const ValueSketch& sketch : group.sketches) {
-            const std::vector<double> found = sketch.quantiles(shares);
+        for (std::vector<double>& of_share : values)
+            of_share.assign(grid_.intervals, kNoPoint);
+        for (size_t at = 0; at < group.sketches.size(); ++at) {
+            if (group.sketches[at] == nullptr) continue;
+            const std::vector<double> found = group.sketches[at]->quantiles(shares);
             for (size_t i = 0; i < shares.size(); ++i)
-                values[i].push_back(found[i] * scale_);
+                values[i][at] = found[i] * scale_;
         }
         for (size_t i = 0; i < shares.size(); ++i)
             add(std::move(values[i]), Label{"p", Value::of_double(shares[i])});

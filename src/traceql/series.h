@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <memory>
 #include <span>
 #include <string>
 #include <unordered_map>
@@ -11,6 +12,7 @@
 
 #include "traceql/answer.h"
 #include "traceql/ast.h"
+#include "traceql/value_sketch.h"
 
 namespace spanloom::traceql {
 
@@ -45,38 +47,29 @@ class MemoryShare {
     std::atomic<size_t> used_ = 0;
 };
 
-// Calls work(i) for i in [0, count), perhaps in several threads.
-using Sharing = std::function<void(size_t count, const std::function<void(size_t)>& work)>;
-
-// Numbers and their weights, of which a quantile is wanted. The first kExactMax values are kept as
-// they are; beyond that they are counted in buckets at most 1/64 of their lower bound wide, so that
-// an answer is within 0.8 % of a value that was there. What comes out does not depend on the order
-// in which values came in.
-class ValueSketch {
+// What one thread has of it: taken much at once, as all of them ask. One thread; the share outlives
+// it.
+class MemoryAllowance {
   public:
-    static constexpr size_t kExactMax = 64;
+    explicit MemoryAllowance(MemoryShare& share) : share_(share) {}
+    MemoryAllowance(const MemoryAllowance&) = delete;
+    MemoryAllowance& operator=(const MemoryAllowance&) = delete;
+    ~MemoryAllowance() { share_.give_back(taken_); }
 
-    void add(double value, double weight);
-    void add(const ValueSketch& other);
-    // For each of the shares the smallest value that at least this share of the weight does not
-    // exceed. NaN when empty.
-    std::vector<double> quantiles(std::span<const double> shares) const;
-    size_t memory_bytes() const;
+    bool take(size_t bytes);
+    void give_back(size_t bytes) { left_ += bytes; }
+    // It was asked for more than there was.
+    bool is_used_up() const { return is_used_up_; }
 
   private:
-    struct Bucket {
-        uint32_t key = 0;
-        double weight = 0;  // 0: free
-    };
-
-    void count_all();
-    void count(uint32_t key, double weight);
-
-    std::vector<std::pair<double, double>> exact_;
-    std::vector<Bucket> buckets_;  // open addressing
-    size_t used_ = 0;
-    double total_ = 0;
+    MemoryShare& share_;
+    size_t taken_ = 0;
+    size_t left_ = 0;  // of that
+    bool is_used_up_ = false;
 };
+
+// Calls work(i) for i in [0, count), perhaps in several threads.
+using Sharing = std::function<void(size_t count, const std::function<void(size_t)>& work)>;
 
 // One metric over groups and intervals while spans are counted into it. One thread.
 class SeriesSet {
@@ -87,20 +80,19 @@ class SeriesSet {
     SeriesSet(const Stage& stage, Grid grid, MemoryShare& memory);
     SeriesSet(const SeriesSet&) = delete;
     SeriesSet& operator=(const SeriesSet&) = delete;
-    ~SeriesSet() { memory_.give_back(memory_bytes_); }
 
     bool needs_value() const;
     // The series of these values of by(). kNone where the memory is used up.
     uint32_t series_of(std::span<const store::Value> group);
     // `value`: nanoseconds where it is a duration.
     void add(uint32_t series, size_t interval, double value, double weight);
-    // What another set of the same metric has counted.
-    void add(const SeriesSet& other);
+    // What another set of the same metric has counted, which is used up.
+    void add(SeriesSet&& other);
     void add_exemplar(uint32_t series, Exemplar exemplar);
     // Exemplars kept for each series; 0: none.
     void set_exemplars(uint32_t per_series) { exemplars_max_ = per_series; }
     bool wants_exemplar(uint32_t series, size_t interval, uint64_t hash) const;
-    bool is_full() const { return is_full_; }
+    bool is_full() const { return is_full_ || memory_.is_used_up(); }
 
     // Sorted by labels.
     std::vector<Series> finish(const Sharing& share) const;
@@ -113,9 +105,10 @@ class SeriesSet {
     struct Group {
         const std::string* key = nullptr;  // in by_key_
         std::vector<Label> labels;
-        std::vector<double> sums;           // or counts, least or greatest values
-        std::vector<double> weights;        // avg_over_time
-        std::vector<ValueSketch> sketches;  // quantile_over_time
+        std::vector<double> sums;     // or counts, least or greatest values
+        std::vector<double> weights;  // avg_over_time
+        // quantile_over_time, by interval; nullptr: no value
+        std::vector<std::unique_ptr<ValueSketch>> sketches;
         // histogram_over_time: counts by power of two
         std::map<int, std::vector<double>> buckets;
         std::vector<Kept> kept;
@@ -124,16 +117,16 @@ class SeriesSet {
     void finish_group(const Group& group, std::vector<Series>& out) const;
     std::vector<double> values_of(const Group& group) const;
     uint32_t make_group(std::string key, std::vector<Label> labels);
-    void join(Group& group, const Group& other);
-    bool charge(size_t bytes);
+    void join(Group& group, Group& other);
+    void join(std::unique_ptr<ValueSketch>& sketch, std::unique_ptr<ValueSketch>& other);
+    void recharge(size_t before, size_t after);
 
     const Stage& stage_;
     Metric metric_;
     Grid grid_;
     double scale_ = 1;  // seconds for durations
-    MemoryShare& memory_;
-    size_t memory_bytes_ = 0;
-    bool is_full_ = false;
+    MemoryAllowance memory_;
+    bool is_full_ = false;  // another that was joined was
     uint32_t exemplars_max_ = 0;
     std::vector<Group> groups_;
     std::unordered_map<std::string, uint32_t> by_key_;
