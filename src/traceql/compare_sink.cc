@@ -2,12 +2,12 @@
 
 #include <algorithm>
 #include <array>
-#include <cmath>
+#include <optional>
+#include <string>
+#include <utility>
 
 #include "otlp/tracestate.h"
 #include "store/attribute_cells.h"
-#include "store/values.h"
-#include "traceql/field_numbers.h"
 #include "traceql/names.h"
 
 namespace spanloom::traceql {
@@ -24,16 +24,10 @@ using store::Scope;
 using store::SegmentReader;
 using store::Table;
 using store::Value;
-using store::ValueKind;
 
-constexpr size_t kTopDefault = 10;
-// Values of one attribute that are told apart; an attribute with more tells nothing anyway.
-constexpr size_t kValuesMax = 20'000;
-// Those of the baseline are told apart up to here: beyond it most values are rare, the most
-// frequent ones say little, and counting all of them would take most of the time. Of the selection,
-// which is small, they are always counted.
-constexpr size_t kCrowd = 2'000;
 constexpr uint32_t kUnknown = UINT32_MAX - 1;
+// Row groups of more intervals are counted row by row.
+constexpr size_t kIntervalsAtOnce = 8;
 
 std::string name_of(Scope scope, std::string_view key) {
     return field_text({scope, Intrinsic::kNone, std::string(key)});
@@ -43,9 +37,14 @@ std::string name_of(Intrinsic intrinsic) {
     return field_text({Scope::kIntrinsic, intrinsic, ""});
 }
 
-bool is_integer(ValueKind kind) {
-    return kind == ValueKind::kInt || kind == ValueKind::kBool || kind == ValueKind::kStatus ||
-           kind == ValueKind::kSpanKind;
+bool has_codes(const ColumnKey& key) {
+    return key.type == ColumnType::kString || key.type == ColumnType::kValue;
+}
+
+// No row has two values.
+bool is_single(const ColumnBlock& block) {
+    return block.dense ||
+           std::adjacent_find(block.rows.begin(), block.rows.end()) == block.rows.end();
 }
 
 }  // namespace
@@ -59,6 +58,7 @@ struct CompareSink::Counting {
     std::span<const double> weights;      // as well; empty: 1 each
 
     bool is_plain() const { return intervals.empty() && weights.empty(); }
+    bool is_whole() const { return rows.count() == rows.rows(); }
     bool is_selected(uint32_t row) const { return selected != nullptr && selected->test(row); }
     uint32_t slot(uint32_t row) const {
         return 2 * (intervals.empty() ? interval : intervals[row]) + (is_selected(row) ? 1 : 0);
@@ -82,81 +82,34 @@ struct CompareSink::Counting {
             if (rows.test(row)) visit(row, at);
         }
     }
+    // The selected ones among them, where no row has two values.
+    template <typename Visit>
+    void each_selected(const ColumnBlock& block, Visit&& visit) const {
+        if (selected == nullptr) return;
+        auto from = block.rows.begin();
+        selected->for_each([&](uint32_t row) {
+            if (block.dense) {
+                if (row < block.size()) visit(row);
+                return;
+            }
+            from = std::lower_bound(from, block.rows.end(), row);
+            if (from != block.rows.end() && *from == row)
+                visit(static_cast<uint32_t>(from - block.rows.begin()));
+        });
+    }
 };
 
 CompareSink::CompareSink(const Stage& stage, const Grid& grid, bool is_weighted, double scale,
                          MemoryShare& memory)
-    : stage_(stage), grid_(grid), is_weighted_(is_weighted), scale_(scale), memory_(memory) {
+    : grid_(grid),
+      is_weighted_(is_weighted),
+      scale_(scale),
+      table_(stage, grid, memory),
+      classes_(table_) {
     if (stage.arguments.size() != 3) return;
     start_ns_ = static_cast<uint64_t>(stage.arguments[1].literal.integer);
     end_ns_ = static_cast<uint64_t>(stage.arguments[2].literal.integer);
     if (end_ns_ == 0) end_ns_ = UINT64_MAX;
-}
-
-CompareSink::~CompareSink() {
-    memory_.give_back(memory_bytes_);
-}
-
-bool CompareSink::charge(size_t bytes) {
-    if (!memory_.take(bytes)) {
-        is_full_ = true;
-        return false;
-    }
-    memory_bytes_ += bytes;
-    return true;
-}
-
-void CompareSink::count_slot(Counts& counts, uint32_t slot, double weight) {
-    (slot % 2 != 0 ? counts.selection : counts.baseline) += weight;
-    // Spans come nearly in the order of time.
-    constexpr size_t kLook = 4;
-    for (size_t i = 0; i < kLook && i < counts.slots.size(); ++i) {
-        auto& known = counts.slots[counts.slots.size() - 1 - i];
-        if (known.first != slot) continue;
-        known.second += weight;
-        return;
-    }
-    if (charge(sizeof(counts.slots[0]))) counts.slots.emplace_back(slot, weight);
-}
-
-// kTooMany where it is not told apart.
-uint32_t CompareSink::value_number(Attribute& attribute, const Value& value) {
-    if (is_integer(value.kind)) return integer_number(attribute, value);
-    std::string key;
-    append_key(key, value);
-    const auto known = attribute.by_key.find(key);
-    if (known != attribute.by_key.end()) return known->second;
-    if (attribute.values.size() >= kValuesMax || !charge(key.size() * 2 + 256)) return kTooMany;
-    const auto number = static_cast<uint32_t>(attribute.values.size());
-    attribute.by_key.emplace(std::move(key), number);
-    attribute.values.push_back(value);
-    attribute.counts.emplace_back();
-    return number;
-}
-
-// Kinds of integers of one name are told apart by their upper bits; integers that large are rare
-// enough to be looked up as texts.
-uint32_t CompareSink::integer_number(Attribute& attribute, const Value& value) {
-    constexpr int kShift = 60;
-    const bool is_small = value.integer >> (kShift - 1) == 0 || value.integer >> (kShift - 1) == -1;
-    if (!is_small) {
-        std::string key;
-        append_key(key, value);
-        const auto known = attribute.by_key.find(key);
-        if (known != attribute.by_key.end()) return known->second;
-        if (attribute.values.size() >= kValuesMax || !charge(512)) return kTooMany;
-        attribute.by_key.emplace(std::move(key), static_cast<uint32_t>(attribute.values.size()));
-    } else {
-        const uint64_t low = static_cast<uint64_t>(value.integer) & ((uint64_t{1} << kShift) - 1);
-        const auto key = static_cast<int64_t>(low | static_cast<uint64_t>(value.kind) << kShift);
-        const auto known = attribute.by_integer.find(key);
-        if (known != attribute.by_integer.end()) return known->second;
-        if (attribute.values.size() >= kValuesMax || !charge(256)) return kTooMany;
-        attribute.by_integer.emplace(key, static_cast<uint32_t>(attribute.values.size()));
-    }
-    attribute.values.push_back(value);
-    attribute.counts.emplace_back();
-    return static_cast<uint32_t>(attribute.values.size() - 1);
 }
 
 // ---- rows of a group
@@ -190,7 +143,33 @@ Result<void> CompareSink::add(store::SearchSegment& segment, GroupReader& group,
             selected_inside.set(row);
     });
     TRY_ASSIGN(const std::vector<double> weights, weights_of(reader, group, rows_inside));
+    if (weights.empty())
+        return count_intervals(reader, group, rows_inside, selected_inside, intervals);
     return count_group(reader, group, {rows_inside, &selected_inside, 0, intervals, weights});
+}
+
+// One interval after the other, where they are few.
+Result<void> CompareSink::count_intervals(SegmentReader& reader, GroupReader& group,
+                                          const RowBitmap& rows, const RowBitmap& selected,
+                                          std::span<const uint32_t> intervals) {
+    std::map<uint32_t, RowBitmap> by_interval;
+    uint32_t last = kUnknown;
+    RowBitmap* its = nullptr;
+    rows.for_each([&](uint32_t row) {
+        if (intervals[row] != last && by_interval.size() <= kIntervalsAtOnce) {
+            last = intervals[row];
+            its = &by_interval.try_emplace(last, rows.rows()).first->second;
+        }
+        its->set(row);
+    });
+    if (by_interval.size() > kIntervalsAtOnce)
+        return count_group(reader, group, {rows, &selected, 0, intervals, {}});
+    for (const auto& [interval, some] : by_interval) {
+        RowBitmap of_selection = selected;
+        of_selection &= some;
+        TRY(count_group(reader, group, {some, &of_selection, interval, {}, {}}));
+    }
+    return {};
 }
 
 // Empty where every span stands for itself.
@@ -213,20 +192,22 @@ Result<std::vector<double>> CompareSink::weights_of(SegmentReader& reader, Group
 void CompareSink::use(SegmentReader& reader) {
     if (reader_ == &reader) return;
     reader_ = &reader;
+    classes_.flush();
     const auto columns = reader.segment().columns();
     columns_.assign(columns.size(), {});
+    std::vector<Attribute*> of_spans(columns.size(), nullptr);
     for (uint32_t i = 0; i < columns.size(); ++i) {
         const ColumnKey& key = columns[i];
         if (key.table != Table::kSpans || !reader.segment().has_values(i)) continue;
-        const bool is_intrinsic =
-            key.intrinsic == Intrinsic::kName || key.intrinsic == Intrinsic::kStatusMessage ||
-            key.intrinsic == Intrinsic::kStatus || key.intrinsic == Intrinsic::kKind;
         if (key.scope == Scope::kSpan) {
-            columns_[i].attribute = &attributes_[name_of(Scope::kSpan, key.key)];
-        } else if (is_intrinsic) {
-            columns_[i].attribute = &attributes_[name_of(key.intrinsic)];
+            columns_[i].attribute = &table_.attribute(name_of(Scope::kSpan, key.key));
+            of_spans[i] = columns_[i].attribute;
+        } else if (key.intrinsic == Intrinsic::kName ||
+                   key.intrinsic == Intrinsic::kStatusMessage) {
+            columns_[i].attribute = &table_.attribute(name_of(key.intrinsic));
         }
     }
+    classes_.use(of_spans);
     resources_.assign(reader.segment().resource_count(), {});
     is_resource_read_.assign(resources_.size(), 0);
 }
@@ -235,31 +216,113 @@ Result<void> CompareSink::count_group(SegmentReader& reader, GroupReader& group,
                                       const Counting& counting) {
     if (!counting.rows.any()) return {};
     use(reader);
+    bool has_classes = false;
+    if (counting.is_plain()) {
+        TRY_ASSIGN(has_classes, classes_.count(reader, group, counting.rows, counting.selected,
+                                               counting.interval, others_));
+    }
+    if (has_classes) {
+        for (const CompareClasses::Column& column : others_) {
+            const bool is_crowded = CompareTable::is_crowded(*columns_[column.number].attribute);
+            if (is_crowded && !column.has_selected) continue;
+            TRY(count_values(group, column.number, counting));
+        }
+    }
     const auto columns = reader.segment().columns();
     for (uint32_t i = 0; i < columns.size(); ++i) {
-        const ColumnKey& key = columns[i];
-        const bool is_number =
-            key.intrinsic == Intrinsic::kStatus || key.intrinsic == Intrinsic::kKind;
-        if (columns_[i].attribute == nullptr || is_number) continue;
-        TRY_ASSIGN(const ColumnBlock* block, group.block(i));
-        if (block->size() == 0) continue;
-        if (key.type == ColumnType::kString || key.type == ColumnType::kValue) {
-            count_codes(columns_[i], key, *block, counting);
-        } else {
-            count_values(columns_[i], key, *block, counting);
-        }
+        if (columns_[i].attribute == nullptr) continue;
+        if (has_classes && columns[i].scope == Scope::kSpan) continue;
+        TRY(count_whole_column(group, i, counting));
     }
     TRY(count_enumeration(reader, group, Intrinsic::kStatus, counting));
     TRY(count_enumeration(reader, group, Intrinsic::kKind, counting));
     return count_resources(reader, group, counting);
 }
 
+Result<void> CompareSink::count_whole_column(GroupReader& group, uint32_t column,
+                                             const Counting& counting) {
+    TRY_ASSIGN(const ColumnBlock* block, group.block(column));
+    if (block->size() == 0) return {};
+    count_totals(*columns_[column].attribute, *block, counting);
+    return count_values(group, column, counting);
+}
+
+void CompareSink::count_totals(Attribute& attribute, const ColumnBlock& block,
+                               const Counting& counting) {
+    if (!counting.is_plain()) {
+        counting.each(block, [&](uint32_t row, uint32_t) {
+            table_.count_total(attribute, counting.slot(row), counting.weight(row));
+        });
+        return;
+    }
+    std::array<uint32_t, 2> totals{};
+    counting.each(block,
+                  [&](uint32_t row, uint32_t) { ++totals[counting.is_selected(row) ? 1 : 0]; });
+    for (uint32_t i = 0; i < 2; ++i) {
+        if (totals[i] != 0) table_.count_total(attribute, 2 * counting.interval + i, totals[i]);
+    }
+}
+
+Result<void> CompareSink::count_values(GroupReader& group, uint32_t column,
+                                       const Counting& counting) {
+    ColumnState& state = columns_[column];
+    const ColumnKey& key = reader_->segment().columns()[column];
+    if (CompareTable::is_crowded(*state.attribute)) return count_selected(group, column, counting);
+    TRY_ASSIGN(const ColumnBlock* block, group.block(column));
+    if (block->size() == 0) return {};
+    if (has_codes(key)) {
+        count_codes(state, key, *block, counting);
+    } else if (key.type == ColumnType::kInt) {
+        count_integers(*state.attribute, key, *block, counting);
+    } else {
+        count_numbers(*state.attribute, key, *block, counting);
+    }
+    return {};
+}
+
+Result<void> CompareSink::count_selected(GroupReader& group, uint32_t column,
+                                         const Counting& counting) {
+    if (counting.selected == nullptr || !counting.selected->any()) return {};
+    Attribute& attribute = *columns_[column].attribute;
+    const ColumnKey& key = reader_->segment().columns()[column];
+    TRY_ASSIGN(const auto block, group.some(column, *counting.selected));
+    counting.selected->for_each([&](uint32_t row) {
+        const auto position = store::position_of(*block, row);
+        if (!position || *position >= block->size()) return;
+        const uint32_t number =
+            key.type == ColumnType::kString
+                ? table_.number_of(attribute, block->strings[block->codes[*position]])
+                : table_.number_of(attribute, store::value_at(key, *block, *position));
+        table_.count_value(attribute, number, counting.slot(row), counting.weight(row));
+    });
+    return {};
+}
+
+// Sums of plain counting by number, in sums_: sum_of(position) is below `size`. Whoever reads them
+// leaves 0 there.
+template <typename SumOf>
+void CompareSink::add_up(const ColumnBlock& block, const Counting& counting, size_t size,
+                         SumOf&& sum_of) {
+    if (sums_.size() < size * 2) sums_.resize(size * 2, 0);
+    if (!counting.is_whole() || !is_single(block)) {
+        counting.each(block, [&](uint32_t row, uint32_t position) {
+            ++sums_[sum_of(position) * 2 + (counting.is_selected(row) ? 1 : 0)];
+        });
+        return;
+    }
+    const auto count = static_cast<uint32_t>(block.size());
+    for (uint32_t position = 0; position < count; ++position)
+        ++sums_[sum_of(position) * 2];
+    counting.each_selected(block, [&](uint32_t position) {
+        --sums_[sum_of(position) * 2];
+        ++sums_[sum_of(position) * 2 + 1];
+    });
+}
+
 // A text is looked up once for each dictionary, and counted once for each row group.
 void CompareSink::count_codes(ColumnState& state, const ColumnKey& key, const ColumnBlock& block,
                               const Counting& counting) {
     Attribute& attribute = *state.attribute;
-    attribute.is_crowded = attribute.is_crowded || attribute.values.size() > kCrowd;
-    if (attribute.is_crowded) return count_selected(state, key, block, counting);
     const bool is_known = state.owner != nullptr && state.owner == block.owner &&
                           state.strings.data() == block.strings.data() &&
                           state.strings.size() == block.strings.size();
@@ -271,138 +334,125 @@ void CompareSink::count_codes(ColumnState& state, const ColumnKey& key, const Co
     const auto number_of = [&](uint32_t position) {
         uint32_t& number = state.by_code[block.codes[position]];
         if (number == kUnknown)
-            number = value_number(attribute, store::value_at(key, block, position));
+            number = table_.number_of(attribute, store::value_at(key, block, position));
         return number;
     };
     if (!counting.is_plain()) {
         counting.each(block, [&](uint32_t row, uint32_t position) {
-            count_one(attribute, number_of(position), counting.slot(row), counting.weight(row));
+            table_.count_value(attribute, number_of(position), counting.slot(row),
+                               counting.weight(row));
         });
         return;
     }
-    sums_.resize(std::max(sums_.size(), block.strings.size() * 2));
-    std::array<uint32_t, 2> totals{};
-    counting.each(block, [&](uint32_t row, uint32_t position) {
-        const size_t selected = counting.is_selected(row) ? 1 : 0;
-        ++sums_[block.codes[position] * size_t{2} + selected];
-        ++totals[selected];
-    });
-    const auto flush = [&](uint32_t position) {
-        const size_t at = block.codes[position] * size_t{2};
-        if ((sums_[at] | sums_[at + 1]) == 0) return;
-        const uint32_t number = number_of(position);
-        for (uint32_t selected = 0; selected < 2; ++selected) {
-            const uint32_t sum = std::exchange(sums_[at + selected], 0);
-            if (sum == 0) continue;
-            if (number == kTooMany) {
-                attribute.overflowed += sum;
-            } else {
-                count_slot(attribute.counts[number], 2 * counting.interval + selected, sum);
-            }
+    add_up(block, counting, block.strings.size(),
+           [&](uint32_t position) { return size_t{block.codes[position]}; });
+    for (uint32_t position = 0; position < block.codes.size(); ++position) {
+        uint32_t* const sums = &sums_[size_t{block.codes[position]} * 2];
+        for (uint32_t i = 0; i < 2; ++i) {
+            if (sums[i] == 0) continue;
+            table_.count_value(attribute, number_of(position), 2 * counting.interval + i, sums[i]);
+            sums[i] = 0;
         }
+    }
+}
+
+// Where they lie close together they are summed up first.
+void CompareSink::count_integers(Attribute& attribute, const ColumnKey& key,
+                                 const ColumnBlock& block, const Counting& counting) {
+    const auto [least, most] = std::minmax_element(block.integers.begin(), block.integers.end());
+    const uint64_t range = static_cast<uint64_t>(*most) - static_cast<uint64_t>(*least);
+    if (!counting.is_plain() || range > block.integers.size() + 64)
+        return count_numbers(attribute, key, block, counting);
+    const auto first = static_cast<uint64_t>(*least);
+    add_up(block, counting, range + 1, [&](uint32_t position) {
+        return static_cast<uint64_t>(block.integers[position]) - first;
+    });
+    for (uint64_t at = 0; at <= range; ++at) {
+        uint32_t* const sums = &sums_[at * 2];
+        if ((sums[0] | sums[1]) == 0) continue;
+        const auto integer = static_cast<int64_t>(first + at);
+        const uint32_t number = table_.number_of(
+            attribute, key.is_boolean ? Value::of_bool(integer != 0) : Value::of_int(integer));
+        for (uint32_t i = 0; i < 2; ++i) {
+            if (sums[i] == 0) continue;
+            table_.count_value(attribute, number, 2 * counting.interval + i, sums[i]);
+            sums[i] = 0;
+        }
+    }
+}
+
+void CompareSink::count_numbers(Attribute& attribute, const ColumnKey& key,
+                                const ColumnBlock& block, const Counting& counting) {
+    std::optional<int64_t> last;
+    uint32_t number = kUnknown;
+    const auto number_at = [&](uint32_t position) {
+        // Many have the value of the one before.
+        const bool is_same = key.type == ColumnType::kInt && last == block.integers[position];
+        if (!is_same) number = table_.number_of(attribute, store::value_at(key, block, position));
+        if (key.type == ColumnType::kInt) last = block.integers[position];
+        return number;
     };
-    for (uint32_t position = 0; position < block.codes.size(); ++position)
-        flush(position);
-    for (uint32_t selected = 0; selected < 2; ++selected) {
-        if (totals[selected] != 0)
-            count_slot(attribute.totals, 2 * counting.interval + selected, totals[selected]);
+    const bool is_plain = counting.is_plain();
+    if (is_plain) {
+        const size_t size = attribute.values.size() + block.size();  // each may be a new one
+        if (sums_.size() < size * 2) sums_.resize(size * 2, 0);
     }
-}
-
-void CompareSink::count_totals(Attribute& attribute, const ColumnBlock& block,
-                               const Counting& counting) {
-    if (!counting.is_plain()) {
-        counting.each(block, [&](uint32_t row, uint32_t) {
-            count_slot(attribute.totals, counting.slot(row), counting.weight(row));
-        });
-        return;
-    }
-    std::array<uint32_t, 2> totals{};
-    counting.each(block,
-                  [&](uint32_t row, uint32_t) { ++totals[counting.is_selected(row) ? 1 : 0]; });
-    for (uint32_t selected = 0; selected < 2; ++selected) {
-        if (totals[selected] != 0)
-            count_slot(attribute.totals, 2 * counting.interval + selected, totals[selected]);
-    }
-}
-
-// Of the baseline only how many have a value at all.
-void CompareSink::count_selected(ColumnState& state, const ColumnKey& key, const ColumnBlock& block,
-                                 const Counting& counting) {
-    Attribute& attribute = *state.attribute;
-    count_totals(attribute, block, counting);
-    if (counting.selected == nullptr) return;
-    counting.selected->for_each([&](uint32_t row) {
-        const auto position = store::position_of(block, row);
-        if (!position || *position >= block.size()) return;
-        const uint32_t number = value_number(attribute, store::value_at(key, block, *position));
-        if (number == kTooMany) {
-            ++attribute.overflowed;
-        } else {
-            count_slot(attribute.counts[number], counting.slot(row), counting.weight(row));
-        }
-    });
-}
-
-void CompareSink::count_one(Attribute& attribute, uint32_t number, uint32_t slot, double weight) {
-    count_slot(attribute.totals, slot, weight);
-    if (number == kTooMany) {
-        ++attribute.overflowed;
-    } else {
-        count_slot(attribute.counts[number], slot, weight);
-    }
-}
-
-void CompareSink::count_values(ColumnState& state, const ColumnKey& key, const ColumnBlock& block,
-                               const Counting& counting) {
-    Attribute& attribute = *state.attribute;
-    attribute.is_crowded = attribute.is_crowded || attribute.values.size() > kCrowd;
-    if (attribute.is_crowded) return count_selected(state, key, block, counting);
-    Value last;
-    uint32_t last_number = kUnknown;
     counting.each(block, [&](uint32_t row, uint32_t position) {
-        // Most have the value of the one before.
-        const bool is_same = last_number != kUnknown && key.type == ColumnType::kInt &&
-                             block.integers[position] == last.integer;
-        if (!is_same) {
-            last = store::value_at(key, block, position);
-            last_number = value_number(attribute, last);
+        if (number_at(position) != CompareTable::kTooMany && is_plain) {
+            ++sums_[size_t{number} * 2 + (counting.is_selected(row) ? 1 : 0)];
+        } else {
+            table_.count_value(attribute, number, counting.slot(row), counting.weight(row));
         }
-        count_one(attribute, last_number, counting.slot(row), counting.weight(row));
     });
+    for (uint32_t known = 0; is_plain && known < attribute.values.size(); ++known) {
+        for (uint32_t i = 0; i < 2; ++i) {
+            const uint32_t sum = std::exchange(sums_[size_t{known} * 2 + i], 0);
+            if (sum != 0) table_.count_value(attribute, known, 2 * counting.interval + i, sum);
+        }
+    }
 }
 
 // Rows without a stored value have number 0.
 Result<void> CompareSink::count_enumeration(SegmentReader& reader, GroupReader& group,
                                             Intrinsic intrinsic, const Counting& counting) {
-    const auto value_of = [&](int64_t number) {
-        return intrinsic == Intrinsic::kStatus
-                   ? Value::of_status(static_cast<otlp::StatusCode>(number))
-                   : Value::of_kind(static_cast<otlp::SpanKind>(number));
+    constexpr size_t kKnown = 8;
+    Attribute& attribute = table_.attribute(name_of(intrinsic));
+    const auto count = [&](int64_t number, uint32_t slot, double weight) {
+        const Value value = intrinsic == Intrinsic::kStatus
+                                ? Value::of_status(static_cast<otlp::StatusCode>(number))
+                                : Value::of_kind(static_cast<otlp::SpanKind>(number));
+        table_.count_total(attribute, slot, weight);
+        table_.count_value(attribute, table_.number_of(attribute, value), slot, weight);
     };
-    Attribute& attribute = attributes_[name_of(intrinsic)];
     TRY_ASSIGN(const ColumnBlock* block, group.block(reader.column(Table::kSpans, intrinsic)));
-    RowBitmap without = counting.rows;
-    RowBitmap with(counting.rows.rows());
-    std::map<std::pair<int64_t, uint32_t>, double> sums;
-    int64_t last = 0;
-    uint32_t last_slot = kUnknown;
-    double* sum = nullptr;
-    const auto count = [&](int64_t number, uint32_t row) {
-        const uint32_t slot = counting.slot(row);
-        if (sum == nullptr || number != last || slot != last_slot) sum = &sums[{number, slot}];
-        last = number;
-        last_slot = slot;
-        *sum += counting.weight(row);
-    };
-    counting.each(*block, [&](uint32_t row, uint32_t position) {
-        with.set(row);
-        count(block->integers[position], row);
-    });
-    without.subtract(with);
-    without.for_each([&](uint32_t row) { count(0, row); });
-    for (const auto& [place, weight] : sums)
-        count_one(attribute, value_number(attribute, value_of(place.first)), place.second, weight);
+    const bool are_known =
+        std::all_of(block->integers.begin(), block->integers.end(),
+                    [](int64_t value) { return value >= 0 && value < int64_t{kKnown}; });
+    if (!counting.is_plain() || !are_known) {
+        RowBitmap without = counting.rows;
+        RowBitmap with(counting.rows.rows());
+        counting.each(*block, [&](uint32_t row, uint32_t position) {
+            with.set(row);
+            count(block->integers[position], counting.slot(row), counting.weight(row));
+        });
+        without.subtract(with);
+        without.for_each([&](uint32_t row) { count(0, counting.slot(row), counting.weight(row)); });
+        return {};
+    }
+    std::array<uint32_t, 2> absent{counting.rows.count(), 0};
+    if (counting.selected != nullptr) absent[1] = counting.selected->count();
+    absent[0] -= absent[1];
+    add_up(*block, counting, kKnown,
+           [&](uint32_t position) { return static_cast<size_t>(block->integers[position]); });
+    for (size_t value = kKnown; value-- > 0;) {
+        for (uint32_t i = 0; i < 2; ++i) {
+            uint32_t sum = std::exchange(sums_[value * 2 + i], 0);
+            // What is 0 need not be there.
+            if (value == 0) sum = absent[i];
+            if (value != 0) absent[i] -= sum;
+            if (sum != 0) count(static_cast<int64_t>(value), 2 * counting.interval + i, sum);
+        }
+    }
     return {};
 }
 
@@ -413,19 +463,33 @@ Result<void> CompareSink::count_resources(SegmentReader& reader, GroupReader& gr
                group.block(reader.column(Table::kSpans, RowField::kScopeIndex)));
     const store::Segment& segment = reader.segment();
     std::map<std::pair<uint32_t, uint32_t>, double> sums;  // by resource and slot
-    std::pair<uint32_t, uint32_t> last{kUnknown, 0};
-    double* sum = nullptr;
-    counting.each(*scopes, [&](uint32_t row, uint32_t position) {
-        const auto scope = static_cast<uint32_t>(scopes->integers[position]);
-        if (scope >= segment.scope_count()) return;
-        const std::pair place{segment.scope_resource(scope), counting.slot(row)};
-        if (place != last) sum = &sums[place];
-        last = place;
-        *sum += counting.weight(row);
-    });
+    if (counting.is_plain()) {
+        const size_t scope_count = segment.scope_count();
+        const auto scope_at = [&](uint32_t position) {
+            return std::min<uint64_t>(static_cast<uint64_t>(scopes->integers[position]),
+                                      scope_count);
+        };
+        add_up(*scopes, counting, scope_count + 1, scope_at);
+        for (uint32_t scope = 0; scope <= scope_count; ++scope) {
+            for (uint32_t i = 0; i < 2; ++i) {
+                const uint32_t sum = std::exchange(sums_[size_t{scope} * 2 + i], 0);
+                if (sum == 0 || scope == scope_count) continue;
+                sums[{segment.scope_resource(scope), 2 * counting.interval + i}] += sum;
+            }
+        }
+    } else {
+        counting.each(*scopes, [&](uint32_t row, uint32_t position) {
+            const auto scope = static_cast<uint64_t>(scopes->integers[position]);
+            if (scope >= segment.scope_count()) return;
+            sums[{segment.scope_resource(static_cast<uint32_t>(scope)), counting.slot(row)}] +=
+                counting.weight(row);
+        });
+    }
     for (const auto& [place, weight] : sums) {
-        for (const auto& [attribute, number] : resource(segment, place.first))
-            count_one(*attribute, number, place.second, weight);
+        for (const auto& [attribute, number] : resource(segment, place.first)) {
+            table_.count_total(*attribute, place.second, weight);
+            table_.count_value(*attribute, number, place.second, weight);
+        }
     }
     return {};
 }
@@ -439,8 +503,8 @@ const std::vector<std::pair<CompareSink::Attribute*, uint32_t>>& CompareSink::re
     for (const otlp::AttributeView& attribute : view.attributes())
         values[name_of(Scope::kResource, attribute.key)] = store::value_of(attribute.value);
     for (const auto& [name, value] : values) {
-        Attribute& attribute = attributes_[name];
-        known.emplace_back(&attribute, value_number(attribute, value));
+        Attribute& attribute = table_.attribute(name);
+        known.emplace_back(&attribute, table_.number_of(attribute, value));
     }
     return known;
 }
@@ -452,7 +516,7 @@ bool CompareSink::add(StoredRows& trace, Conditions&, const std::vector<uint32_t
     for (const uint32_t row : rows) {
         const uint64_t start_ns = trace.start_ns(row);
         if (!grid_.holds(start_ns)) continue;
-        if (!charge(sizeof(Row) * 2)) return false;
+        if (!table_.charge(sizeof(Row) * 2)) return false;
         const double weight = trace.weight(row);
         if (weight != 1) is_sampled_ = true;
         const bool is_selected = start_ns >= start_ns_ && start_ns < end_ns_ &&
@@ -482,98 +546,14 @@ Result<void> CompareSink::end() {
         TRY(count_group(reader, *group, {chosen, &selected, 0, intervals, weights}));
     }
     rows_.clear();
+    classes_.flush();
     reader_ = nullptr;  // what it read may go now
     return {};
 }
 
 void CompareSink::add(const CompareSink& other) {
-    is_full_ = is_full_ || other.is_full_;
     is_sampled_ = is_sampled_ || other.is_sampled_;
-    const auto join = [&](Counts& counts, const Counts& theirs) {
-        for (const auto& [slot, weight] : theirs.slots)
-            count_slot(counts, slot, weight);
-    };
-    for (const auto& [name, theirs] : other.attributes_) {
-        Attribute& attribute = attributes_[name];
-        join(attribute.totals, theirs.totals);
-        attribute.overflowed += theirs.overflowed;
-        attribute.is_crowded = attribute.is_crowded || theirs.is_crowded;
-        for (size_t i = 0; i < theirs.values.size(); ++i) {
-            const uint32_t number = value_number(attribute, theirs.values[i]);
-            if (number == kTooMany) {
-                ++attribute.overflowed;
-            } else {
-                join(attribute.counts[number], theirs.counts[i]);
-            }
-        }
-    }
-}
-
-// ---- the answer
-
-std::vector<double> CompareSink::values_of(const Counts& counts, bool of_selection) const {
-    std::vector<double> values(grid_.intervals, 0);
-    for (const auto& [slot, weight] : counts.slots) {
-        if ((slot % 2 != 0) == of_selection) values[slot / 2] += weight * scale_;
-    }
-    return values;
-}
-
-void CompareSink::add_series(const std::string& name, const Attribute& attribute,
-                             std::vector<Series>& out) const {
-    const size_t top =
-        stage_.arguments.empty()
-            ? kTopDefault
-            : static_cast<size_t>(std::min<int64_t>(stage_.arguments[0].literal.integer, 1'000));
-    const auto series = [&](std::string_view type, std::vector<Label> labels,
-                            std::vector<double> values) {
-        Series& one = out.emplace_back();
-        one.labels.push_back({"__meta_type", Value::of_string(std::string(type))});
-        for (Label& label : labels)
-            one.labels.push_back(std::move(label));
-        one.values = std::move(values);
-    };
-    const Value nil = Value::of_string("nil");
-    for (const bool of_selection : {false, true}) {
-        const std::string_view type = of_selection ? "selection" : "baseline";
-        const auto sum = [&](const Counts& counts) {
-            return of_selection ? counts.selection : counts.baseline;
-        };
-        if (sum(attribute.totals) == 0) continue;
-        std::vector<uint32_t> order;
-        const bool is_told_apart = of_selection || !attribute.is_crowded;
-        for (uint32_t i = 0; is_told_apart && i < attribute.counts.size(); ++i) {
-            if (sum(attribute.counts[i]) > 0) order.push_back(i);
-        }
-        std::sort(order.begin(), order.end(), [&](uint32_t a, uint32_t b) {
-            const double left = sum(attribute.counts[a]);
-            const double right = sum(attribute.counts[b]);
-            return left != right ? left > right
-                                 : store::value_before(attribute.values[a], attribute.values[b]);
-        });
-        if (order.size() > top || attribute.overflowed != 0 || !is_told_apart)
-            series(type, {{"__meta_error", Value::of_string("__too_many_values__")}, {name, nil}},
-                   std::vector<double>(grid_.intervals, 0));
-        for (size_t i = 0; i < std::min(top, order.size()); ++i)
-            series(type, {{name, attribute.values[order[i]]}},
-                   values_of(attribute.counts[order[i]], of_selection));
-        series(of_selection ? "selection_total" : "baseline_total", {{name, nil}},
-               values_of(attribute.totals, of_selection));
-    }
-}
-
-std::vector<Series> CompareSink::finish(const Sharing& share) const {
-    std::vector<const std::pair<const std::string, Attribute>*> all;
-    for (const auto& one : attributes_)
-        all.push_back(&one);
-    std::vector<std::vector<Series>> finished(all.size());
-    share(all.size(), [&](size_t i) { add_series(all[i]->first, all[i]->second, finished[i]); });
-    std::vector<Series> out;
-    for (std::vector<Series>& of_attribute : finished) {
-        for (Series& one : of_attribute)
-            out.push_back(std::move(one));
-    }
-    return out;
+    table_.add(other.table_);
 }
 
 }  // namespace spanloom::traceql

@@ -1,0 +1,84 @@
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include <boost/unordered/unordered_flat_map.hpp>
+
+#include "store/group_reader.h"
+#include "traceql/compare_table.h"
+
+namespace spanloom::traceql {
+
+// Spans of one kind (name, service, instrumentation) with the same attributes in the same order are
+// a class. What a column has for all of a class alike is counted once for the class. One thread.
+class CompareClasses {
+  public:
+    // A column whose values must be read, and whether selected spans have some.
+    struct Column {
+        uint32_t number = 0;
+        bool has_selected = false;
+    };
+
+    // `table` outlives it.
+    explicit CompareClasses(CompareTable& table) : table_(table) {}
+
+    // From now on rows are of this segment, whose columns count for these attributes (nullptr: not
+    // at all). What was counted before has been flushed.
+    void use(std::span<CompareTable::Attribute* const> attributes);
+    // Counts how many rows have each attribute, and the values of columns that follow from classes;
+    // `others` are the columns that do not. All rows are of one interval. false: nothing is
+    // counted, as the segment cannot tell or there are too many classes.
+    Result<bool> count(const store::SegmentReader& reader, store::GroupReader& group,
+                       const store::RowBitmap& rows, const store::RowBitmap* selected,
+                       uint32_t interval, std::vector<Column>& others);
+    // Everything that was counted goes to the table.
+    void flush();
+
+  private:
+    using Pair = std::array<uint32_t, 2>;  // of the baseline, of the selection
+
+    struct Cell {
+        uint32_t column = 0;
+        uint32_t number = 0;  // kUnknown: not looked up yet
+        Pair counts{};
+    };
+    struct Class {
+        std::vector<Cell> cells;
+        Pair here{};       // of the row group at hand
+        uint32_t row = 0;  // one of them
+        bool is_here = false;
+    };
+    struct ColumnState {
+        CompareTable::Attribute* attribute = nullptr;
+        Pair here{};
+        Pair totals{};
+        bool is_here = false;
+        bool follows = false;
+    };
+
+    Result<bool> find_classes(const store::SegmentReader& reader, store::GroupReader& group,
+                              const store::RowBitmap& rows, const store::RowBitmap* selected);
+    void leave_group();
+    uint32_t class_of(uint32_t order, uint32_t kind, std::string_view columns);
+    Result<void> count_class(const store::SegmentReader& reader, store::GroupReader& group,
+                             Class& one);
+    Result<uint32_t> look_up(const store::SegmentReader& reader, store::GroupReader& group,
+                             uint32_t column, uint32_t row);
+
+    CompareTable& table_;
+    uint32_t interval_ = 0;
+    std::vector<ColumnState> columns_;
+    std::shared_ptr<const void> orders_;  // whose numbers the classes have
+    boost::unordered_flat_map<uint64_t, uint32_t> by_pair_;
+    std::vector<Class> classes_;
+    // Of the row group at hand.
+    std::vector<uint32_t> order_of_row_;
+    std::vector<uint32_t> classes_here_;
+    std::vector<uint32_t> columns_here_;
+};
+
+}  // namespace spanloom::traceql
