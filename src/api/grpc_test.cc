@@ -1,3 +1,7 @@
+#include <functional>
+#include <utility>
+#include <vector>
+
 #include <doctest/doctest.h>
 
 #include "api/test_server.h"
@@ -155,6 +159,85 @@ TEST_CASE("Jaeger's QueryService: services, operations, traces, summaries") {
                         }));
     CHECK(field(field(reply.messages.at(0), 1), 1) == "front");
     CHECK(field(field(reply.messages.at(0), 1), 2) == "db");
+}
+
+TEST_CASE("structured filters of Jaeger's QueryService") {
+    TestServer server({kShopTrace, kLaterTrace});
+    using Write = std::function<void(otlp::WireWriter&)>;
+    const auto inside = [](otlp::WireWriter& out, uint32_t number, const Write& write) {
+        const size_t mark = out.begin(number);
+        write(out);
+        out.end(mark);
+    };
+    const auto texts = [](std::string_view first, std::string_view second) {
+        return [=](otlp::WireWriter& out) {
+            out.bytes_field(1, first);
+            if (!second.empty()) out.bytes_field(2, second);
+        };
+    };
+    // A call of two terms, given as their field numbers in Expression and what is in them.
+    using Term = std::pair<uint32_t, Write>;
+    const auto call = [&](std::string op, std::vector<Term> terms) {
+        return [=](otlp::WireWriter& out) {
+            out.bytes_field(1, op);
+            for (const auto& [number, write] : terms)
+                inside(out, 2, [&](otlp::WireWriter& one) { inside(one, number, write); });
+        };
+    };
+    const auto ask_bytes = [&](std::string_view filter, std::string_view service = "") {
+        const auto reply = server.call("jaeger.api_v3.QueryService/FindTraceSummaries",
+                                       message([&](otlp::WireWriter& out) {
+                                           inside(out, 1, [&](otlp::WireWriter& query) {
+                                               if (!service.empty()) query.bytes_field(1, service);
+                                               query.bytes_field(4, seconds(1'763'818'000));
+                                               query.bytes_field(5, seconds(1'763'820'000));
+                                               query.bytes_field(6, seconds(0));
+                                               query.bytes_field(10, filter);
+                                           });
+                                       }));
+        if (reply.status != "0") return "status " + reply.status;
+        std::string found;
+        for (const std::string& summaries : reply.messages)
+            found += summaries.find("0abc") != std::string::npos ? "shop " : "";
+        for (const std::string& summaries : reply.messages)
+            found += summaries.find("0def") != std::string::npos ? "later " : "";
+        return found;
+    };
+    const auto ask = [&](const Write& filter, std::string_view service = "") {
+        return ask_bytes(message(filter), service);
+    };
+    const Write rows = call("gte", {{1, texts("rows", "span")}, {4, texts("3", "int")}});
+    const Write front = call("eq", {{2, texts("service", "resource")}, {4, texts("front", "")}});
+    CHECK(ask(rows) == "shop ");
+    CHECK(ask(front) == "shop later ");
+    CHECK(ask(call("not", {{6, rows}})) == "shop later ");
+    CHECK(ask(call("or", {{6, rows}, {6, front}})) == "shop later ");
+    CHECK(ask(call("in", {{2, texts("name", "span")}, {5, [](otlp::WireWriter& out) {
+                                                           out.bytes_field(1, "GET /later");
+                                                           out.bytes_field(1, "none");
+                                                       }}})) == "later ");
+    CHECK(ask(call("some",
+                   {{3, texts("event", "")},
+                    {6, call("eq", {{1, texts("why", "event")}, {4, texts("because", "")}})}})) ==
+          "shop ");
+    CHECK(ask(front, "front") == "status 3");
+    CHECK(ask(call("near", {{1, texts("a", "")}, {4, texts("1", "")}})) == "status 12");
+    CHECK(ask([](otlp::WireWriter&) {}) == "status 3");
+    Write deep = rows;
+    for (int i = 0; i < 100; ++i)
+        deep = call("not", {{6, deep}});
+    CHECK(ask(deep) == "status 3");
+    // Whatever comes, it is answered or refused.
+    const std::string whole = message(call("and", {{6, rows}, {6, front}}));
+    for (size_t i = 0; i < whole.size(); ++i) {
+        std::string damaged = whole;
+        damaged[i] = static_cast<char>(damaged[i] ^ 0x55);
+        for (const std::string& bytes : {whole.substr(0, i), damaged}) {
+            const std::string answer = ask_bytes(bytes);
+            CHECK((answer.find("status") == std::string::npos || answer == "status 3" ||
+                   answer == "status 12"));
+        }
+    }
 }
 
 TEST_CASE("a trace that is larger than a message goes out in several, each whole in itself") {

@@ -115,14 +115,8 @@ Result<JaegerQuestion> read_question(const Call& call, const http::Query& query)
     TRY(flag_parameter("query.rawTraces", query_parameter(query, "rawTraces", "raw_traces")));
     const std::string_view filter = query_parameter(query, "filter", "filter");
     if (filter.empty()) return question;
-    const bool has_others = !question.service.empty() || !question.operation.empty() ||
-                            !question.tags.empty() || question.duration_min_ns ||
-                            question.duration_max_ns;
-    if (has_others)
-        return fail(ErrorCode::kInvalidArgument,
-                    "query.filter stands alone: write service, name, duration and attributes as "
-                    "parts of it");
-    TRY_ASSIGN(question.filter, parse_jaeger_filter(filter));
+    TRY_ASSIGN(store::Predicate predicate, parse_jaeger_filter(filter));
+    TRY(question.set_filter(std::move(predicate)));
     return question;
 }
 

@@ -10,6 +10,7 @@
 #include <simdjson.h>
 
 #include "api/jaeger_search.h"
+#include "api/predicates.h"
 #include "base/text.h"
 
 namespace spanloom::api {
@@ -223,13 +224,6 @@ class FilterReader {
         }
         return is_and ? Predicate::all_of(std::move(children))
                       : Predicate::any_of(std::move(children));
-    }
-
-    static Predicate presence(const Field& field) {
-        Predicate exists;
-        exists.kind = Predicate::Kind::kExists;
-        exists.field = field;
-        return exists;
     }
 
     static Result<Predicate> exists(const Element& term) {

@@ -1,8 +1,10 @@
 // jaeger.api_v3.QueryService (query_service.proto of jaeger-idl).
 #include <algorithm>
+#include <optional>
 #include <string>
 
 #include "api/jaeger.h"
+#include "api/jaeger_filter.h"
 #include "api/jaeger_search.h"
 #include "api/trace_chunks.h"
 #include "insight/dependencies.h"
@@ -84,6 +86,7 @@ Result<JaegerQuestion> read_parameters(std::string_view message, uint32_t traces
     JaegerQuestion question;
     bool has_start = false;
     bool has_end = false;
+    std::optional<std::string_view> filter;
     ProtoReader reader(message);
     while (reader.next()) {
         const std::string_view bytes = reader.bytes();
@@ -109,7 +112,7 @@ Result<JaegerQuestion> read_parameters(std::string_view message, uint32_t traces
             }
             case 6: {
                 TRY_ASSIGN(const uint64_t min, read_time(bytes));
-                question.duration_min_ns = static_cast<int64_t>(min);
+                if (min > 0) question.duration_min_ns = static_cast<int64_t>(min);
                 break;
             }
             case 7: {
@@ -123,9 +126,8 @@ Result<JaegerQuestion> read_parameters(std::string_view message, uint32_t traces
                 break;
             }
             case 10:
-                return fail(ErrorCode::kUnsupported,
-                            "filter is not available in this version: use the flat parameters, or "
-                            "TraceQL at tempopb.StreamingQuerier/Search");
+                filter = bytes;
+                break;
             default:
                 break;
         }
@@ -136,6 +138,14 @@ Result<JaegerQuestion> read_parameters(std::string_view message, uint32_t traces
                     "start time min and start time max are required parameters");
     if (question.range.start_ns >= question.range.end_ns)
         return fail(ErrorCode::kInvalidArgument, "start time min must be before start time max");
+    if (question.duration_min_ns && question.duration_max_ns &&
+        *question.duration_max_ns < *question.duration_min_ns)
+        return fail(ErrorCode::kInvalidArgument,
+                    "duration max should be greater than or equal to duration min");
+    if (filter) {
+        TRY_ASSIGN(store::Predicate predicate, parse_jaeger_filter_message(*filter));
+        TRY(question.set_filter(std::move(predicate)));
+    }
     return question;
 }
 

@@ -6,6 +6,7 @@
 
 #include <simdjson.h>
 
+#include "api/predicates.h"
 #include "base/text.h"
 
 namespace spanloom::api {
@@ -23,28 +24,20 @@ constexpr uint32_t kNamesMax = 10'000;
 // Tags in one question; each is a scan of its own.
 constexpr size_t kTagsMax = 64;
 
-Field intrinsic(Intrinsic which) {
-    return {Scope::kIntrinsic, which, ""};
-}
-
 Predicate text_equals(Field field, const std::string& value) {
     return Predicate::compare(std::move(field), Comparison::kTextEqual, Value::of_string(value));
 }
 
 // What Jaeger shows as tags though OTLP has fields for it.
 std::optional<Predicate> pseudo_tag(const std::string& key, const std::string& value) {
-    const auto is_status = [](otlp::StatusCode code) {
-        return Predicate::compare(intrinsic(Intrinsic::kStatus), Comparison::kEqual,
-                                  Value::of_status(code));
-    };
     if (key == "error") {
-        if (value == "true") return is_status(otlp::StatusCode::kError);
-        if (value == "false") return Predicate::negation(is_status(otlp::StatusCode::kError));
+        if (value == "true") return has_status(otlp::StatusCode::kError);
+        if (value == "false") return Predicate::negation(has_status(otlp::StatusCode::kError));
     }
     if (key == "otel.status_code") {
-        if (value == "ERROR") return is_status(otlp::StatusCode::kError);
-        if (value == "OK") return is_status(otlp::StatusCode::kOk);
-        if (value == "UNSET") return is_status(otlp::StatusCode::kUnset);
+        if (value == "ERROR") return has_status(otlp::StatusCode::kError);
+        if (value == "OK") return has_status(otlp::StatusCode::kOk);
+        if (value == "UNSET") return has_status(otlp::StatusCode::kUnset);
     }
     if (key == "span.kind") {
         if (const auto kind = parse_kind(value))
@@ -100,6 +93,17 @@ Result<void> JaegerQuestion::set_limit(NamedText text, uint32_t max) {
                     "malformed parameter '{}': \"{}\" is not a whole number up to {}", text.name,
                     text.text.substr(0, 100), max);
     limit = *number == 0 ? kLimitDefault : static_cast<uint32_t>(*number);
+    return {};
+}
+
+Result<void> JaegerQuestion::set_filter(Predicate predicate) {
+    const bool has_others = !service.empty() || !operation.empty() || !tags.empty() ||
+                            duration_min_ns || duration_max_ns;
+    if (has_others)
+        return fail(ErrorCode::kInvalidArgument,
+                    "query.filter stands alone: write service, name, duration and attributes as "
+                    "parts of it");
+    filter = std::move(predicate);
     return {};
 }
 

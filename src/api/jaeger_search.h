@@ -34,6 +34,8 @@ struct JaegerQuestion {
     Result<void> set_durations(NamedText min, NamedText max);
     // 0 and less mean the default, as in Jaeger.
     Result<void> set_limit(NamedText text, uint32_t max);
+    // Refused beside the others, which must be set before.
+    Result<void> set_filter(store::Predicate predicate);
 
     store::SearchRequest request(const Call& call) const;
 };

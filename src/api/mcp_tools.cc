@@ -200,13 +200,7 @@ Result<std::string> trace(const Call& call, const McpArguments& arguments) {
 Result<std::string> diff(const Call& call, const McpArguments& arguments) {
     TRY_ASSIGN(const std::string_view base, needed(arguments, "base_trace_id"));
     TRY_ASSIGN(const std::string_view compare, needed(arguments, "compare_trace_id"));
-    TRY_ASSIGN(const TraceId base_id, parse_trace_id(base));
-    TRY_ASSIGN(const TraceId compare_id, parse_trace_id(compare));
-    TRY_ASSIGN(const auto left, read_trace(call, base_id));
-    TRY_ASSIGN(const auto right, read_trace(call, compare_id));
-    std::string out;
-    JsonWriter json(out);
-    write_trace_diff(json, left->trace, right->trace);
+    TRY_ASSIGN(std::string out, trace_diff(call, base, compare));
     return limited(std::move(out));
 }
 

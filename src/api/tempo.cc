@@ -102,13 +102,7 @@ Result<http::Response> diff(Call& call) {
             ErrorCode::kInvalidArgument,
             "the body must be JSON such as "
             "{{\"base\":{{\"traceId\":\"4bf9..\"}},\"compare\":{{\"traceId\":\"00f0..\"}}}}");
-    TRY_ASSIGN(const TraceId base_id, parse_trace_id(base));
-    TRY_ASSIGN(const TraceId compare_id, parse_trace_id(compare));
-    TRY_ASSIGN(const auto left, read_trace(call, base_id));
-    TRY_ASSIGN(const auto right, read_trace(call, compare_id));
-    std::string out;
-    JsonWriter json(out);
-    write_trace_diff(json, left->trace, right->trace);
+    TRY_ASSIGN(std::string out, trace_diff(call, base, compare));
     return json_reply(std::move(out));
 }
 

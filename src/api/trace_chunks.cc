@@ -15,10 +15,12 @@ class ChunkWriter {
 
     void add(const SpanRef& span) {
         const ScopeRef& scope = trace_.scopes[span.scope];
-        if (resource_ != scope.resource) close_resource();
-        if (scope_ != span.scope) close_scope();
-        if (!resource_) open_resource(scope.resource);
-        if (!scope_) open_scope(span.scope);
+        const ResourceRef& resource = trace_.resources[scope.resource];
+        if (resource_.index != scope.resource) close_resource();
+        if (scope_.index != span.scope) close(scope_);
+        if (!resource_.index)
+            open(resource_, scope.resource, resource.message, resource.schema_url);
+        if (!scope_.index) open(scope_, span.scope, scope.message, scope.schema_url);
         otlp::WireWriter(bytes_).bytes_field(2, trace_.at(span.message));
     }
     size_t size() const { return bytes_.size(); }
@@ -29,44 +31,37 @@ class ChunkWriter {
     }
 
   private:
-    void open_resource(uint32_t index) {
-        const ResourceRef& resource = trace_.resources[index];
+    // ResourceSpans and ScopeSpans: {1 resource or scope, 2 what is inside, 3 schema_url}.
+    struct Level {
+        uint32_t field;  // of the message around it
+        std::optional<uint32_t> index;
+        size_t mark = 0;
+        ByteRange schema_url;
+    };
+
+    void open(Level& level, uint32_t index, ByteRange message, ByteRange schema_url) {
         otlp::WireWriter out(bytes_);
-        resource_ = index;
-        resource_mark_ = out.begin(1);
-        if (resource.message.size > 0) out.bytes_field(1, trace_.at(resource.message));
+        level.index = index;
+        level.mark = out.begin(level.field);
+        level.schema_url = schema_url;
+        if (message.size > 0) out.bytes_field(1, trace_.at(message));
     }
-    void open_scope(uint32_t index) {
-        const ScopeRef& scope = trace_.scopes[index];
+    void close(Level& level) {
+        if (!level.index) return;
         otlp::WireWriter out(bytes_);
-        scope_ = index;
-        scope_mark_ = out.begin(2);
-        if (scope.message.size > 0) out.bytes_field(1, trace_.at(scope.message));
-    }
-    void close_scope() {
-        if (!scope_) return;
-        otlp::WireWriter out(bytes_);
-        const ByteRange url = trace_.scopes[*scope_].schema_url;
-        if (url.size > 0) out.bytes_field(3, trace_.at(url));
-        out.end(scope_mark_);
-        scope_.reset();
+        if (level.schema_url.size > 0) out.bytes_field(3, trace_.at(level.schema_url));
+        out.end(level.mark);
+        level.index.reset();
     }
     void close_resource() {
-        close_scope();
-        if (!resource_) return;
-        otlp::WireWriter out(bytes_);
-        const ByteRange url = trace_.resources[*resource_].schema_url;
-        if (url.size > 0) out.bytes_field(3, trace_.at(url));
-        out.end(resource_mark_);
-        resource_.reset();
+        close(scope_);
+        close(resource_);
     }
 
     const Batch& trace_;
     std::string bytes_;
-    std::optional<uint32_t> resource_;
-    std::optional<uint32_t> scope_;
-    size_t resource_mark_ = 0;
-    size_t scope_mark_ = 0;
+    Level resource_{1, {}, 0, {}};
+    Level scope_{2, {}, 0, {}};
 };
 
 }  // namespace

@@ -2,8 +2,10 @@
 
 #include <algorithm>
 #include <map>
-#include <string>
 #include <vector>
+
+#include "base/json_writer.h"
+#include "traceql/trace.h"
 
 namespace spanloom::api {
 namespace {
@@ -66,9 +68,7 @@ void write_side(JsonWriter& json, std::string_view name, const traceql::Trace& t
     json.end_object();
 }
 
-}  // namespace
-
-void write_trace_diff(JsonWriter& json, const traceql::Trace& base, const traceql::Trace& compare) {
+void write_diff(JsonWriter& json, const traceql::Trace& base, const traceql::Trace& compare) {
     Rows rows;
     add(base, &Row::base, rows);
     add(compare, &Row::compare, rows);
@@ -90,6 +90,20 @@ void write_trace_diff(JsonWriter& json, const traceql::Trace& base, const traceq
         json.end_object();
     }
     json.end_array().end_object();
+}
+
+}  // namespace
+
+Result<std::string> trace_diff(const Call& call, std::string_view base_id,
+                               std::string_view compare_id) {
+    TRY_ASSIGN(const TraceId base, parse_trace_id(base_id));
+    TRY_ASSIGN(const TraceId compare, parse_trace_id(compare_id));
+    TRY_ASSIGN(const auto left, read_trace(call, base));
+    TRY_ASSIGN(const auto right, read_trace(call, compare));
+    std::string out;
+    JsonWriter json(out);
+    write_diff(json, left->trace, right->trace);
+    return out;
 }
 
 }  // namespace spanloom::api

@@ -4,6 +4,7 @@
 #include <set>
 
 #include "api/jaeger_search.h"
+#include "api/predicates.h"
 #include "api/zipkin_trace.h"
 #include "base/text.h"
 #include "insight/dependencies.h"
@@ -40,10 +41,6 @@ http::Response list_reply(const std::set<std::string>& names) {
 
 Field span_field(std::string key) {
     return {Scope::kSpan, Intrinsic::kNone, std::move(key)};
-}
-
-Field intrinsic(Intrinsic which) {
-    return {Scope::kIntrinsic, which, ""};
 }
 
 // The names as stored of which Zipkin's is the lower-case form.
@@ -125,17 +122,12 @@ Predicate annotation_condition(std::string_view part) {
     const size_t equals = part.find('=');
     const std::string key(part.substr(0, equals));
     std::vector<Predicate> any;
-    const Predicate is_error = Predicate::compare(intrinsic(Intrinsic::kStatus), Comparison::kEqual,
-                                                  Value::of_status(otlp::StatusCode::kError));
+    const Predicate is_error = has_status(otlp::StatusCode::kError);
     if (equals == std::string_view::npos) {
         any.push_back(Predicate::compare(intrinsic(Intrinsic::kEventName), Comparison::kEqual,
                                          Value::of_string(key)));
-        for (const Scope scope : {Scope::kSpan, Scope::kResource}) {
-            Predicate exists;
-            exists.kind = Predicate::Kind::kExists;
-            exists.field = {scope, Intrinsic::kNone, key};
-            any.push_back(std::move(exists));
-        }
+        for (const Scope scope : {Scope::kSpan, Scope::kResource})
+            any.push_back(presence({scope, Intrinsic::kNone, key}));
         if (key == "error") any.push_back(is_error);
         return Predicate::any_of(std::move(any));
     }
