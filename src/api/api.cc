@@ -9,6 +9,7 @@
 #include "api/mcp.h"
 #include "api/own_state.h"
 #include "api/prometheus.h"
+#include "api/red_exposition.h"
 #include "api/router.h"
 #include "api/tempo.h"
 #include "api/ui.h"
@@ -104,6 +105,7 @@ class Api : public std::enable_shared_from_this<Api> {
         add_tempo_streams(router_);
         add_zipkin(router_);
         add_prometheus(router_);
+        add_red_exposition(router_);
         add_mcp(router_);
         context_.options.metrics.gauge(
             "queries_waiting", "Questions queued or being answered.",

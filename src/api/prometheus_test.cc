@@ -154,3 +154,40 @@ TEST_CASE("Jaeger's Monitor page") {
     CHECK(server.get("/api/metrics/latencies?service=front").status == 400);
     CHECK(server.get("/api/metrics/calls?service=front&spanKind=moon").status == 400);
 }
+
+TEST_CASE("counts of operations as Prometheus scrapes them") {
+    TestServer server({kShopTrace});
+    const Reply first = server.get("/metrics/red");
+    CHECK(first.status == 200);
+    CHECK(first.headers.get("content-type") == "text/plain; version=0.0.4; charset=utf-8");
+    for (const char* line :
+         {"# TYPE traces_spanmetrics_calls_total counter\n",
+          "traces_spanmetrics_calls_total{service=\"db\",span_kind=\"SPAN_KIND_CLIENT\","
+          "span_name=\"SELECT\",status_code=\"STATUS_CODE_UNSET\"} 1\n",
+          "# TYPE traces_spanmetrics_latency histogram\n",
+          "traces_spanmetrics_latency_bucket{le=\"+Inf\",service=\"db\","
+          "span_kind=\"SPAN_KIND_CLIENT\",span_name=\"SELECT\"} 1\n",
+          "traces_spanmetrics_latency_count{service=\"db\",span_kind=\"SPAN_KIND_CLIENT\","
+          "span_name=\"SELECT\"} 1\n",
+          "# TYPE traces_span_metrics_duration_milliseconds histogram\n",
+          "traces_span_metrics_calls_total{service_name=\"front\",span_kind=\"SPAN_KIND_SERVER\","
+          "span_name=\"GET /\",status_code=\"STATUS_CODE_ERROR\"} 1\n"}) {
+        CAPTURE(line);
+        CAPTURE(first.body);
+        CHECK(first.has(line));
+    }
+    CHECK(!first.has("traces_service_graph"));
+    CHECK(!first.has("traces_span_metrics_calls{"));
+    CHECK(server.get("/metrics/red").body == first.body);
+    CHECK(!server.get("/metrics/red?names=otel").has("traces_spanmetrics_"));
+    CHECK(!server.get("/metrics/red?names=tempo").has("traces_span_metrics_"));
+    CHECK(server.get("/metrics/red?names=mine").status == 400);
+
+    server.store.add(kLaterTrace);
+    const Reply second = server.get("/metrics/red");
+    CHECK(second.has("span_name=\"GET /later\",status_code=\"STATUS_CODE_UNSET\"} 1\n"));
+    CHECK(second.has("span_name=\"SELECT\",status_code=\"STATUS_CODE_UNSET\"} 1\n"));
+    // Hours that are over keep their counts.
+    server.clock.wall += 5 * 3'600'000'000'000ULL;
+    CHECK(server.get("/metrics/red").body == second.body);
+}

@@ -70,12 +70,14 @@ class FixedStore final : public store::Store {
     store::Documents documents_{io_};
 };
 
-// A wall clock that stands still beside a running monotonic one, which deadlines in the store
-// follow.
+// A wall clock that stands still, until it is moved, beside a running monotonic one, which
+// deadlines in the store follow.
 class FixedWallClock final : public Clock {
   public:
-    uint64_t wall_ns() const override { return 1'763'820'000'000'000'000; }
+    uint64_t wall_ns() const override { return wall; }
     uint64_t monotonic_ns() const override { return SystemClock().monotonic_ns(); }
+
+    uint64_t wall = 1'763'820'000'000'000'000;
 };
 
 class KeepingResponder final : public http::Responder {
