@@ -15,7 +15,7 @@ namespace {
 
 // Spans that arrive later than this after their start are not counted any more.
 constexpr uint64_t kSettleNs = 60 * kRollupMinuteNs;
-constexpr size_t kSeriesMax = 100'000;
+constexpr size_t kSeriesMax = 50'000;  // of one family
 
 // Tempo's names, and those of the OpenTelemetry connector as it makes them today.
 bool is_exposed(const RedFamily& family, std::string_view names) {
@@ -72,11 +72,14 @@ class RedExposition {
                                    family.family, is_histogram ? "histogram" : "counter");
                 last = family.family;
             }
+            for (auto& [series, counter] : counters_[family.name])
+                counter.shown = std::max(counter.shown, counter.base);
             TRY(each_series(call, family, {settled_ns_, now_ns},
-                            [&](Counter& counter, const std::string& series, double growth) {
+                            [](Counter& counter, double growth) {
                                 counter.shown = std::max(counter.shown, counter.base + growth);
-                                out += fmt::format("{} {}\n", series, counter.shown);
                             }));
+            for (const auto& [series, counter] : counters_[family.name])
+                out += fmt::format("{} {}\n", series, counter.shown);
         }
         http::Response response = text_reply(std::move(out));
         response.headers = {};
@@ -97,9 +100,7 @@ class RedExposition {
             for (const RedFamily& family : red_families()) {
                 if (!is_exposed(family, "")) continue;
                 TRY(each_series(call, family, {settled_ns_, settled_ns_ + kSettleNs},
-                                [](Counter& counter, const std::string&, double growth) {
-                                    counter.base += growth;
-                                }));
+                                [](Counter& counter, double growth) { counter.base += growth; }));
             }
             settled_ns_ += kSettleNs;
         }
@@ -115,21 +116,22 @@ class RedExposition {
         return each_red_series(
             call, selector, {window}, edges_,
             [&](const PromLabels& labels, const std::vector<double>& growth) -> Result<void> {
+                std::map<std::string, Counter>& counters = counters_[family.name];
                 const std::string series = series_text(labels, family.name);
-                auto known = counters_.find(series);
-                if (known == counters_.end()) {
-                    is_full_ = is_full_ || counters_.size() >= kSeriesMax;
-                    if (counters_.size() >= kSeriesMax) return {};
-                    known = counters_.emplace(series, Counter{}).first;
+                auto known = counters.find(series);
+                if (known == counters.end()) {
+                    is_full_ = is_full_ || counters.size() >= kSeriesMax;
+                    if (counters.size() >= kSeriesMax) return {};
+                    known = counters.emplace(series, Counter{}).first;
                 }
-                visit(known->second, series, growth[0]);
+                visit(known->second, growth[0]);
                 return {};
             });
     }
 
     std::mutex mutex_;
     uint64_t settled_ns_ = 0;
-    std::map<std::string, Counter> counters_;
+    std::map<std::string_view, std::map<std::string, Counter>> counters_;  // by family
     bool is_full_ = false;
     ServiceEdgeCache edges_;
 };

@@ -326,7 +326,7 @@ TEST_CASE("values of an attribute are listed whatever their types are") {
         std::string out;
         for (const Value& value : *values)
             out += value_text(value) + " ";
-        CHECK(out == "b c d 1 0.5 true ");
+        CHECK(out == "true 0.5 1 b c d ");
     }
 }
 

@@ -66,7 +66,7 @@ export const page_scenarios = {
     await tab.goto(`${url}/errors`);
     await tab.waitForSelector('.sums tbody tr');
     const rows = await row_texts(tab, '.sums tbody tr');
-    assert.ok(rows.some(([type, where]) => type === 'java.net.SocketTimeoutException' && /payment\s*POST bank\/authorize/.test(where)));
+    assert.ok(rows.some(([type, where]) => type.startsWith('java.net.SocketTimeoutException') && /payment\s*POST bank\/authorize/.test(where)));
     await tab.click('.places >> text=Where?');
     await tab.waitForSelector('.places li >> text=BankClient.authorize');
     await check_accessibility(tab, 'errors with places');
