@@ -184,6 +184,8 @@ struct SegmentOptions {
     int zstd_level = 1;  // 0: no general compression (segments that stay in memory)
     RollupFunction rollup;
     bool has_places = true;  // of (field, value) pairs; without them every value may be anywhere
+    // Parents, scopes and names in fractions of bits: 0.6 bytes a span less, slower to read.
+    bool has_models = false;
     // Of a merge: which traces the output holds. None: all.
     std::function<bool(const TraceId&)> keeps_trace = nullptr;
 };

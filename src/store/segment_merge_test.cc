@@ -3,6 +3,8 @@
 
 #include <doctest/doctest.h>
 
+#include "base/random.h"
+#include "store/search_test_model.h"
 #include "store/segment.h"
 #include "store/segment_test_spans.h"
 #include "store/test_spans.h"
@@ -72,12 +74,44 @@ TEST_CASE("a merge keeps every span once, whatever the inputs share") {
         std::vector<std::shared_ptr<const Segment>> inputs;
         for (size_t i = 0; i + 2 < batches.size(); i += 2)  // neighbours share two batches
             inputs.push_back(segment_of(std::span(batches).subspan(i, 4), {rows, 0, {}}));
-        const auto once = merged(inputs, {rows * 2, 1, {}});
+        SegmentOptions with_models{rows * 2, 1, {}};
+        with_models.has_models = true;
+        const auto once = merged(inputs, with_models);
         check_same_spans(*once, wanted);
         // What was merged merges again, with itself and with an input.
         const std::vector<std::shared_ptr<const Segment>> again = {once, inputs[1], once};
         check_same_spans(*merged(again, {rows, 1, {}}), wanted);
     }
+}
+
+TEST_CASE("parents, scopes and names by models are smaller, and the same") {
+    // More rows than models are learnt from.
+    SeededRandom random(4);
+    std::vector<ModelSpan> spans;
+    for (uint64_t i = 0; i < 16'000; ++i) {
+        const uint64_t place = i % 16;
+        const std::string service = "service-" + std::to_string(random.below(4));
+        spans.push_back({.trace = i / 16,
+                         .span = i + 1,
+                         .parent = place == 0 ? 0 : i - random.below(place),
+                         .start = 1'000'000 + i * 10,
+                         .duration = 100,
+                         .service = service,
+                         .name = service + " " + std::to_string(random.below(6))});
+    }
+    const std::vector<Batch> batches = {batch_of(spans)};
+    const std::vector<std::shared_ptr<const Segment>> inputs = {segment_of(batches, {})};
+    SegmentOptions with_models;
+    with_models.has_models = true;
+    const auto modelled = merged(inputs, with_models);
+    const auto plain = merged(inputs, {});
+    CHECK(modelled->info().bytes < plain->info().bytes);
+    const auto wanted = shown_spans(*plain);
+    REQUIRE(wanted.has_value());
+    check_same_spans(*modelled, {wanted->begin(), wanted->end()});
+    // And what has models merges again.
+    const std::vector<std::shared_ptr<const Segment>> again = {modelled};
+    check_same_spans(*merged(again, {}), {wanted->begin(), wanted->end()});
 }
 
 TEST_CASE("fragments of a merge are joined, ordered newest first and found by their trace") {

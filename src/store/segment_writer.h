@@ -214,9 +214,9 @@ class SegmentWriter {
     std::vector<int64_t> scope_codes_;  // 0 as the parent
     std::vector<uint8_t> scope_contexts_;
     std::vector<uint8_t> name_contexts_;
-    ModelLearner parent_model_;
-    ModelLearner scope_model_;
-    ModelLearner name_model_;
+    ModelLearner parent_model_{options_.has_models};
+    ModelLearner scope_model_{options_.has_models};
+    ModelLearner name_model_{options_.has_models};
     bool has_models_ = false;          // some block needs them
     bool parents_have_model_ = false;  // those of the group at hand
     bool has_keys_ = false;            // the same, below

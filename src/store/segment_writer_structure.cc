@@ -18,14 +18,17 @@ void SegmentWriter::gather_structure() {
     const std::vector<int64_t>& scopes = stages_[kColumnScope].integers;
     parent_links_ = stages_[kColumnParentId].integers;
     parent_links_.resize(scopes.size(), kParentNone);
-    steps_of_links(parent_links_, parent_steps_);
     scope_codes_.resize(scopes.size());
-    scope_contexts_.resize(scopes.size());
-    name_contexts_.resize(scopes.size());
+    if (options_.has_models) {
+        steps_of_links(parent_links_, parent_steps_);
+        scope_contexts_.resize(scopes.size());
+        name_contexts_.resize(scopes.size());
+    }
     for (size_t row = 0; row < scopes.size(); ++row) {
         const size_t parent = parent_row(parent_links_[row], row);
         const bool is_as_parent = parent != row && scopes[parent] == scopes[row];
         scope_codes_[row] = is_as_parent ? 0 : scopes[row] + 1;
+        if (!options_.has_models) continue;
         scope_contexts_[row] = scope_context(parent_steps_[row]);
         name_contexts_[row] =
             name_context(family_of_scope_[static_cast<size_t>(scopes[row])], is_as_parent);
@@ -41,7 +44,7 @@ void SegmentWriter::encode_parents(std::string& body) {
     if (!parents_have_model_)
         encode_integers(stage.integers, options_.zstd_level, links, &trials_[kColumnParentId]);
     has_models_ |= parents_have_model_;
-    if (options_.zstd_level > 0)
+    if (options_.has_models && options_.zstd_level > 0)
         parent_model_.count(std::vector<uint8_t>(parent_steps_.size()), parent_steps_);
     ByteWriter(body).text(links);
     encode_bytes(stage.fixed, 0, body);

@@ -199,6 +199,7 @@ Result<uint64_t> StoreEngine::write_temporary(const std::string& path, const std
         segments.push_back(one->segment);
     SegmentOptions on_disk;
     on_disk.rollup = options_.rollup;
+    on_disk.has_models = options_.has_models;
     on_disk.keeps_trace = keeps;
     if (const auto hidden = deletions_.hidden(tenant))
         on_disk.keeps_trace = [&keeps, hidden](const TraceId& id) {

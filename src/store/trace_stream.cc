@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <span>
+#include <utility>
 
 #include "base/clock.h"
 
@@ -106,8 +107,9 @@ bool TraceStream::is_interrupted() {
 bool TraceStream::look_up(FoundTrace& candidate) {
     auto places = std::make_shared<std::vector<FragmentPlace>>();
     uint64_t start_ns = UINT64_MAX;
-    for (const auto& segment : opened_)
-        segment->segment().foresee_find();
+    if (!std::exchange(are_indexes_foreseen_, true))
+        for (const auto& segment : opened_)
+            segment->segment().foresee_find();
     for (const auto& segment : opened_) {
         const auto fragment = segment->segment().find(candidate.trace_id);
         if (!fragment) {
@@ -120,8 +122,7 @@ bool TraceStream::look_up(FoundTrace& candidate) {
     }
     if (places->empty()) return false;
     for (const FragmentPlace& place : *places)
-        place.segment->segment().foresee_group(
-            place.segment->reader().group_of_row(place.fragment.first_row));
+        place.segment->foresee_rows_of(place.fragment);
     candidate.start_ns = start_ns;
     if (request_.after) {
         const Cursor& after = *request_.after;

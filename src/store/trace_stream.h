@@ -86,6 +86,7 @@ class TraceStream {
     std::unordered_set<TraceId> seen_;
     // Segments in the order in which they are begun, and how many of them were foreseen.
     std::vector<SearchSegment*> to_begin_;
+    bool are_indexes_foreseen_ = false;
     size_t begun_ = 0;
     size_t foreseen_ = 0;
     size_t foresee_count_ = 1;

@@ -315,6 +315,13 @@ SpanWriter& SearchSegment::writer() {
     return *writer_;
 }
 
+void SearchSegment::foresee_rows_of(const TraceFragment& fragment) {
+    const uint32_t group = reader().group_of_row(fragment.first_row);
+    if (foreseen_group_ == group) return;
+    foreseen_group_ = group;
+    segment_->foresee_group(group);
+}
+
 Result<BoundPredicate*> SearchSegment::predicate() {
     if (!bound_) {
         TRY_ASSIGN(BoundPredicate bound, BoundPredicate::bind(compiled_, reader()));

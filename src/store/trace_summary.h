@@ -26,6 +26,8 @@ class SearchSegment {
     // It was found out that no span satisfies the predicate.
     bool is_never() const { return bound_ && bound_->is_never(); }
     SegmentReader& reader();
+    // A hint for the row group of a fragment that is read soon; once for neighbours.
+    void foresee_rows_of(const TraceFragment& fragment);
     // A hint for predicate().
     void foresee_predicate() { BoundPredicate::foresee(compiled_, reader()); }
     SpanWriter& writer();
@@ -46,6 +48,7 @@ class SearchSegment {
     std::unique_ptr<SpanWriter> writer_;
     std::optional<BoundPredicate> bound_;
     std::vector<std::unique_ptr<FieldReader>> wanted_;
+    std::optional<uint32_t> foreseen_group_;
     std::optional<uint32_t> evaluated_group_;
     RowBitmap evaluated_;
 };
