@@ -9,7 +9,7 @@ import os
 import subprocess
 import tempfile
 
-STAGES = (("columns", ("builder",)), ("segments", ("flush", "maintenance")))
+STAGES = (("columns", ("builder",)), ("segments", ("flush", "maintenance", "spanloom")))  # the main thread has the last flush
 
 
 def stage_of(thread):
