@@ -90,7 +90,7 @@ TEST_CASE("while they are sealed nothing later is in a segment") {
     for (const uint32_t count : {1U, 3U}) {
         Gathered all(count, 48, 4096);
         all.shards.start();
-        constexpr uint64_t kRequests = 400;
+        constexpr uint64_t kRequests = 80;
         std::thread sender([&] {
             for (uint64_t request = 0; request < kRequests; ++request)
                 all.add(request);
