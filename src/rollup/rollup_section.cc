@@ -201,20 +201,26 @@ void write_numbers(std::span<const int64_t> values, ByteWriter& out) {
     out.text(body);
 }
 
-// With a model of their own, where that is possible.
+// With a model of their own where that is possible and shorter.
 void write_modelled(std::span<const int64_t> values, std::span<const uint8_t> contexts,
                     std::string& bytes) {
+    std::string body;
+    std::string plain;
+    store::ValueModel().write(kZstdLevel, plain);
+    store::encode_integers(values, kZstdLevel, body);
+    ByteWriter(plain).text(body);
+
     store::ModelLearner learner(0);
     learner.count(contexts, values);
     const store::ValueModel* const model = learner.model();
-    std::string body;
-    if (model != nullptr && model->encode(contexts, values, kZstdLevel, body)) {
-        model->write(kZstdLevel, bytes);
-    } else {
-        store::ValueModel().write(kZstdLevel, bytes);
-        store::encode_integers(values, kZstdLevel, body);
+    std::string modelled;
+    body.clear();
+    const bool has_model = model != nullptr && model->encode(contexts, values, kZstdLevel, body);
+    if (has_model) {
+        model->write(kZstdLevel, modelled);
+        ByteWriter(modelled).text(body);
     }
-    ByteWriter(bytes).text(body);
+    bytes += has_model && modelled.size() < plain.size() ? modelled : plain;
 }
 
 void write_cells(const CellColumns& cells, ByteWriter& out, std::string& bytes) {

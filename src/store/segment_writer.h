@@ -152,6 +152,9 @@ class SegmentWriter {
     void encode_scopes(std::string& body);
     void encode_start(std::span<const Part> parts, std::string& body);
     Result<void> encode_text(uint32_t column, std::string& body);
+    ModelLearner learner() const {
+        return options_.has_models ? ModelLearner() : ModelLearner::none();
+    }
     void gather_structure();
     void gather_keys();
     const std::vector<uint32_t>& followed_columns(uint32_t order);
@@ -214,9 +217,9 @@ class SegmentWriter {
     std::vector<int64_t> scope_codes_;  // 0 as the parent
     std::vector<uint8_t> scope_contexts_;
     std::vector<uint8_t> name_contexts_;
-    ModelLearner parent_model_{options_.has_models};
-    ModelLearner scope_model_{options_.has_models};
-    ModelLearner name_model_{options_.has_models};
+    ModelLearner parent_model_ = learner();
+    ModelLearner scope_model_ = learner();
+    ModelLearner name_model_ = learner();
     bool has_models_ = false;          // some block needs them
     bool parents_have_model_ = false;  // those of the group at hand
     bool has_keys_ = false;            // the same, below

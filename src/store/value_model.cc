@@ -231,8 +231,7 @@ Result<void> ValueModel::decode(std::string_view body, std::span<const uint8_t> 
 }
 
 void ModelLearner::count(std::span<const uint8_t> contexts, std::span<const int64_t> values) {
-    if (!learns_) return;
-    if (!model_.empty()) return;
+    if (wanted_ == kNever || !model_.empty()) return;
     for (size_t i = 0; i < values.size(); ++i) {
         if (static_cast<uint64_t>(values[i]) >= ValueModel::kValuesMax) continue;
         const auto value = static_cast<size_t>(values[i]);

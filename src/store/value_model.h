@@ -59,18 +59,18 @@ class ValueModel {
 // Counts until there is enough to learn from. One thread.
 class ModelLearner {
   public:
-    // `values`: how many to learn from; what comes later is coded by these. Without `learns` there
-    // never is a model.
-    explicit ModelLearner(bool learns = true, size_t values = kLearnValues)
-        : learns_(learns), wanted_(values) {}
+    // `values`: how many to learn from; what comes later is coded by these.
+    explicit ModelLearner(size_t values = kLearnValues) : wanted_(values) {}
+    // One that never has a model.
+    static ModelLearner none() { return ModelLearner(kNever); }
     void count(std::span<const uint8_t> contexts, std::span<const int64_t> values);
     // Null until so many values were counted.
     const ValueModel* model();
 
   private:
     static constexpr size_t kLearnValues = 12'288;
+    static constexpr size_t kNever = SIZE_MAX;
 
-    bool learns_;
     size_t wanted_;
     std::vector<std::vector<uint32_t>> counts_;
     size_t counted_ = 0;
