@@ -17,6 +17,7 @@
 #include "store/segment.h"
 #include "store/segment_footer.h"
 #include "store/segment_layout.h"
+#include "store/string_file.h"
 
 namespace {
 
@@ -30,16 +31,6 @@ double cpu_s() {
     };
     return seconds(usage.ru_utime) + seconds(usage.ru_stime);
 }
-
-struct StringFile final : WritableFile {
-    Result<void> append(std::span<const std::string_view> pieces) override {
-        for (const std::string_view piece : pieces)
-            bytes.append(piece);
-        return {};
-    }
-    Result<void> sync() override { return {}; }
-    std::string bytes;
-};
 
 std::vector<Batch> read_dump(const char* path) {
     std::ifstream file(path, std::ios::binary);
@@ -191,7 +182,7 @@ int main(int argc, char** argv) {
                 static_cast<double>(memory_bytes) / 1e6,
                 static_cast<double>(image_bytes) / static_cast<double>(spans));
     before = cpu_s();
-    StringFile file;
+    store::StringFile file;
     must(store::merge_segments(segments, {4096, 1, {}}, file, {}));
     report("merge, zstd 1");
     std::printf("merged %.2f B/span\n",
@@ -201,7 +192,7 @@ int main(int argc, char** argv) {
     measure_places(*segments.front());
     measure_scans(segments, million);
     before = cpu_s();
-    StringFile again;
+    store::StringFile again;
     must(store::merge_segments(segments, {4096, 1, {}}, again, {}));
     report("merge of the merged");
     if (!must(store::Segment::open(Blob::copy_of(again.bytes)))->verify()) std::abort();

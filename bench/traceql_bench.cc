@@ -18,6 +18,7 @@
 #include "otlp/batch.h"
 #include "rollup/operation_rollup.h"
 #include "store/segment.h"
+#include "store/string_file.h"
 #include "traceql/checker.h"
 #include "traceql/executor.h"
 
@@ -37,16 +38,6 @@ double now_ms() {
                std::chrono::steady_clock::now().time_since_epoch())
         .count();
 }
-
-struct StringFile final : WritableFile {
-    Result<void> append(std::span<const std::string_view> pieces) override {
-        for (const std::string_view piece : pieces)
-            bytes.append(piece);
-        return {};
-    }
-    Result<void> sync() override { return {}; }
-    std::string bytes;
-};
 
 // Gives the spans of a request other trace ids and later times, in place.
 void shift(Blob& bytes, const Batch& batch, uint8_t copy, uint64_t later_ns) {
@@ -90,7 +81,7 @@ std::shared_ptr<const store::Segment> segment_of(const std::string& dump, uint8_
         if (builder.spans() < 65'536 && at + 8 <= dump.size()) continue;
         heads.push_back(must(store::Segment::open(must(builder.finish()))));
     }
-    StringFile file;
+    store::StringFile file;
     must(store::merge_segments(heads, {4096, 1, make_operation_rollup()}, file, {}));
     return must(store::Segment::open(Blob::copy_of(file.bytes)));
 }

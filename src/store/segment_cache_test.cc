@@ -42,6 +42,19 @@ TEST_CASE("pieces are found by segment, kind and number") {
     cache.forget(a);
     CHECK_FALSE(cache.has({a, Piece::kOrders, 1}));
     CHECK(cache.has({b, Piece::kOrders, 1}));
+    CHECK(cache.hits() == 4);
+    CHECK(cache.misses() == 1);
+}
+
+TEST_CASE("to look whether a piece is there does not keep it") {
+    SegmentCache cache(10'000);
+    const uint64_t segment = cache.new_segment();
+    for (uint64_t i = 0; i < 100; ++i) {
+        cache.keep({segment, Piece::kFragments, i}, piece(static_cast<int>(i)), 1'000);
+        cache.has({segment, Piece::kFragments, 0});
+    }
+    CHECK_FALSE(cache.has({segment, Piece::kFragments, 0}));
+    CHECK(cache.has({segment, Piece::kFragments, 99}));
 }
 
 TEST_CASE("what is asked for again stays, what is not goes, and the limit holds") {
@@ -50,7 +63,7 @@ TEST_CASE("what is asked for again stays, what is not goes, and the limit holds"
     for (uint64_t i = 0; i < 1'000; ++i) {
         cache.keep({segment, Piece::kFragments, i}, piece(static_cast<int>(i)), 1'000);
         CHECK(cache.bytes() <= 100'000);
-        CHECK(cache.has({segment, Piece::kFragments, 0}));
+        CHECK(cache.find({segment, Piece::kFragments, 0}) != nullptr);
     }
     CHECK_FALSE(cache.has({segment, Piece::kFragments, 500}));
     CHECK(cache.has({segment, Piece::kFragments, 999}));

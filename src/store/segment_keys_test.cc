@@ -6,6 +6,7 @@
 #include "store/segment.h"
 #include "store/segment_layout.h"
 #include "store/segment_test_spans.h"
+#include "store/string_file.h"
 #include "store/test_spans.h"
 
 // Attribute keys without number: what they cost, and that others do not pay for them.
@@ -14,18 +15,6 @@ namespace {
 
 constexpr uint64_t kSpans = 20'000;
 constexpr uint64_t kKeys = 10'000;
-
-class StringFile final : public WritableFile {
-  public:
-    Result<void> append(std::span<const std::string_view> pieces) override {
-        for (const std::string_view piece : pieces)
-            bytes.append(piece);
-        return {};
-    }
-    Result<void> sync() override { return {}; }
-
-    std::string bytes;
-};
 
 void write_attribute(otlp::WireWriter& out, std::string_view key, uint64_t number) {
     const size_t attribute = out.begin(9);

@@ -7,22 +7,11 @@
 #include "store/search_test_model.h"
 #include "store/segment.h"
 #include "store/segment_test_spans.h"
+#include "store/string_file.h"
 #include "store/test_spans.h"
 
 namespace spanloom::store {
 namespace {
-
-class StringFile final : public WritableFile {
-  public:
-    Result<void> append(std::span<const std::string_view> pieces) override {
-        for (const std::string_view piece : pieces)
-            bytes.append(piece);
-        return {};
-    }
-    Result<void> sync() override { return {}; }
-
-    std::string bytes;
-};
 
 std::shared_ptr<const Segment> segment_of(std::span<const Batch> batches, SegmentOptions options) {
     SegmentBuilder builder(std::move(options));

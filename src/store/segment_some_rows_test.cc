@@ -12,20 +12,11 @@
 #include "store/group_reader.h"
 #include "store/row_bitmap.h"
 #include "store/segment.h"
+#include "store/string_file.h"
 #include "store/values.h"
 
 namespace spanloom::store {
 namespace {
-
-struct StringFile final : WritableFile {
-    Result<void> append(std::span<const std::string_view> pieces) override {
-        for (const std::string_view piece : pieces)
-            bytes.append(piece);
-        return {};
-    }
-    Result<void> sync() override { return {}; }
-    std::string bytes;
-};
 
 // Attributes that follow from names, texts with patterns of every kind, and spans without any.
 std::string many_spans() {

@@ -9,23 +9,12 @@
 #include "base/hash.h"
 #include "store/segment.h"
 #include "store/segment_test_spans.h"
+#include "store/string_file.h"
 
 // test/golden/segment-v1.seg, -v2.seg and -v3.seg were written by programs that knew no later
 // version: 600 spans of bench/loadgen (seed 5), flushed.
 namespace spanloom::store {
 namespace {
-
-class StringFile final : public WritableFile {
-  public:
-    Result<void> append(std::span<const std::string_view> pieces) override {
-        for (const std::string_view piece : pieces)
-            bytes.append(piece);
-        return {};
-    }
-    Result<void> sync() override { return {}; }
-
-    std::string bytes;
-};
 
 std::string golden_segment(uint32_t version) {
     std::ifstream file(fmt::format("{}/segment-v{}.seg", SPANLOOM_GOLDEN, version),

@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 
 #include "store/segment.h"
+#include "store/string_file.h"
 #include "traceql/checker.h"
 #include "traceql/executor.h"
 #include "traceql/fixture_for_test.h"
@@ -18,16 +19,6 @@ namespace {
 
 constexpr int kTraces = 250;
 constexpr int kSpans = 12;  // of each
-
-struct StringFile final : WritableFile {
-    Result<void> append(std::span<const std::string_view> pieces) override {
-        for (const std::string_view piece : pieces)
-            bytes.append(piece);
-        return {};
-    }
-    Result<void> sync() override { return {}; }
-    std::string bytes;
-};
 
 // Few names; attributes that follow from them always, mostly and not at all.
 std::string many_spans(bool is_sampled) {
@@ -85,7 +76,7 @@ TEST_CASE("compare() counts spans by their names, columns and rows alike") {
         auto made = store::Segment::open(std::move(*image));
         REQUIRE(made.has_value());
         const std::vector<std::shared_ptr<const store::Segment>> fresh = {*made};
-        StringFile file;
+        store::StringFile file;
         REQUIRE(store::merge_segments(fresh, {512, 1, {}}, file, {}).has_value());
         auto opened = store::Segment::open(Blob::copy_of(file.bytes));
         REQUIRE(opened.has_value());

@@ -6,6 +6,7 @@
 #include <doctest/doctest.h>
 #include <fmt/format.h>
 
+#include "store/string_file.h"
 #include "traceql/checker.h"
 #include "traceql/evaluator.h"
 #include "traceql/executor.h"
@@ -228,21 +229,11 @@ class Dice {
     std::mt19937_64 random_;
 };
 
-struct StringFile final : WritableFile {
-    Result<void> append(std::span<const std::string_view> pieces) override {
-        for (const std::string_view piece : pieces)
-            bytes.append(piece);
-        return {};
-    }
-    Result<void> sync() override { return {}; }
-    std::string bytes;
-};
-
 // The same segments with few rows in each row group, so that there are many of these.
 std::vector<std::shared_ptr<const store::Segment>> in_small_groups(store::Segments segments) {
     std::vector<std::shared_ptr<const store::Segment>> small;
     for (const auto& segment : segments) {
-        StringFile file;
+        store::StringFile file;
         const auto merged = store::merge_segments(std::span(&segment, 1), {3, 1, {}}, file, {});
         REQUIRE_MESSAGE(merged.has_value(), (merged ? "" : merged.error().message));
         auto opened = store::Segment::open(Blob::copy_of(file.bytes));
