@@ -39,6 +39,12 @@ std::shared_ptr<const void> SegmentCache::find(const Key& key) {
     return entry.piece;
 }
 
+bool SegmentCache::has(const Key& key) {
+    Shard& shard = shard_of(key);
+    const std::lock_guard lock(shard.mutex);
+    return shard.places.contains(key);
+}
+
 std::shared_ptr<const void> SegmentCache::keep(const Key& key, std::shared_ptr<const void> piece,
                                                size_t bytes) {
     bytes += kEntryBytes;

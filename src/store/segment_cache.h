@@ -40,7 +40,8 @@ class SegmentCache {
     uint64_t new_segment() { return ++segments_; }
     // nullptr: it is not there.
     std::shared_ptr<const void> find(const Key& key);
-    bool has(const Key& key) { return find(key) != nullptr; }
+    // Only looks: neither counted nor a reason to keep the piece longer.
+    bool has(const Key& key);
     // Gives the one that is kept: where another thread was faster, that one's.
     std::shared_ptr<const void> keep(const Key& key, std::shared_ptr<const void> piece,
                                      size_t bytes);
