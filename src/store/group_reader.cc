@@ -16,17 +16,18 @@ const ColumnBlock& empty_block() {
     return block;
 }
 
-uint64_t decoded_bytes(const ColumnBlock& block) {
+uint64_t row_bytes(const ColumnBlock& block) {
     return block.rows.size() * 4 + block.integers.size() * 8 + block.numbers.size() * 8 +
-           block.codes.size() * 4 + block.storage.size();
+           block.codes.size() * 4;
 }
-
+uint64_t decoded_bytes(const ColumnBlock& block) {
+    return row_bytes(block) + block.storage.size();
+}
 // A dictionary that others hold, too, counts with the segment.
 uint64_t held_bytes(const ColumnBlock& block) {
-    const uint64_t numbers = block.rows.size() * 4 + block.integers.size() * 8 +
-                             block.numbers.size() * 8 + block.codes.size() * 4;
-    if (block.owner.use_count() > 1) return numbers;
-    return numbers + block.strings.size() * sizeof(std::string_view) + block.storage.size();
+    if (block.owner.use_count() > 1) return row_bytes(block);
+    return row_bytes(block) + block.strings.size() * sizeof(std::string_view) +
+           block.storage.size();
 }
 
 }  // namespace
