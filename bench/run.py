@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
 """Whole-program benchmarks. A table, and one JSON object as the last line.
 
-usage: bench/run.py ingest [--spans N] [--concurrency N] [--connections N]
-       bench/run.py query  [--spans N] [--data DIR [--load-only]]
+usage: bench/run.py ingest [--spans N] [--concurrency N] [--connections N] [--compact]
+       bench/run.py query  [--spans N] [--data DIR [--load-only]] [--compact]
        bench/run.py large  [--spans N]    query with 100M spans, loaded once into .cache/bench/large
        bench/run.py copies [--spans N]    how often a byte of a request is copied on its way
        bench/run.py segment|store         runs that micro-benchmark
+--compact: with store.compact.
 
 Load is made by bench/loadgen (seed 1). CPU seconds are the server's own, from /proc, until all is
 flushed and merged; wall times include the client, which shares the cores.
@@ -65,14 +66,17 @@ def memory(pid):
 
 
 def settle(server):
-    """Waits until flushing and merging are over."""
+    """Waits until everything is on disk and merged."""
     last, since = cpu_s(server.process.pid), time.time()
-    while time.time() - since < QUIET_S:
+    while time.time() - since < QUIET_S or server.metric("spanloom_store_segments_in_memory") > 0:
         time.sleep(0.25)
         now = cpu_s(server.process.pid)
         if now - last > 0.03:
             last, since = now, time.time()
-    return last
+
+
+def store_config(options):
+    return f"store:\n  flush_after: 5s\n  compact: {'true' if options.compact else 'false'}\n"
 
 
 def disk_bytes(data):
@@ -92,9 +96,8 @@ def table(rows):
 def ingest(options):
     binary = loadgen()
     path = dump(binary, options.spans)
-    config = "store:\n  flush_after: 5s\n"
     with tempfile.TemporaryDirectory(prefix="spanloom-bench-") as folder:
-        server = Server(data=os.path.join(folder, "data"), config=config).start()
+        server = Server(data=os.path.join(folder, "data"), config=store_config(options)).start()
         idle = memory(server.process.pid)
         peak_anon = 0
         client = subprocess.Popen([binary, "-endpoint", f"127.0.0.1:{server.ports['otlp-grpc']}", "-replay", path, "-shift-to-now",
@@ -264,7 +267,7 @@ def query(options):
         note = data + ".load.json"
         if kept:
             os.makedirs(os.path.dirname(kept), exist_ok=True)
-        server = Server(data=data, config="store:\n  flush_after: 5s\n").start()
+        server = Server(data=data, config=store_config(options)).start()
         if os.path.exists(note):
             with open(note, encoding="utf-8") as f:
                 meta = json.load(f)
@@ -360,6 +363,7 @@ def main():
     parser.add_argument("--spans", type=int, default=None)
     parser.add_argument("--data", help="data directory that stays: loaded by the first run, used again by the next ones")
     parser.add_argument("--load-only", action="store_true")
+    parser.add_argument("--compact", action="store_true", help="segments with models (store.compact): smaller, slower to ask")
     parser.add_argument("--concurrency", type=int, default=64)
     parser.add_argument("--connections", type=int, default=4)
     options = parser.parse_args()
