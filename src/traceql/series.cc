@@ -139,8 +139,7 @@ uint32_t SeriesSet::series_of(std::span<const Value> group) {
     std::vector<Label> labels;
     for (size_t i = 0; i < group.size(); ++i) {
         const bool is_absent = group[i].kind == ValueKind::kNil;
-        labels.push_back(
-            {field_text(stage_.by[i].field), is_absent ? Value::of_string("nil") : group[i]});
+        labels.push_back({print(stage_.by[i]), is_absent ? Value::of_string("nil") : group[i]});
     }
     return make_group(std::move(key), std::move(labels));
 }
