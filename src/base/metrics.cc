@@ -11,20 +11,24 @@ std::string render_labels(const Labels& labels) {
     for (const auto& [key, value] : labels) {
         if (text.size() > 1) text += ',';
         text += key + "=\"";
-        for (char c : value) {
-            if (c == '\\' || c == '"') text += '\\';
-            if (c == '\n') {
-                text += "\\n";
-            } else {
-                text += c;
-            }
-        }
+        append_label_value(text, value);
         text += '"';
     }
     return text + "}";
 }
 
 }  // namespace
+
+void append_label_value(std::string& out, std::string_view value) {
+    for (const char c : value) {
+        if (c == '\\' || c == '"') out += '\\';
+        if (c == '\n') {
+            out += "\\n";
+        } else {
+            out += c;
+        }
+    }
+}
 
 MetricsRegistry::Family& MetricsRegistry::family(std::string_view name, std::string_view help,
                                                  bool is_counter) {

@@ -24,6 +24,9 @@ class Counter {
 
 using Labels = std::vector<std::pair<std::string, std::string>>;
 
+// The value of a label between its quotes, as the text format writes it.
+void append_label_value(std::string& out, std::string_view value);
+
 // spanloom's own state as Prometheus text (exposition format 0.0.4). Counters live as long as the
 // registry; gauges are functions asked at each rendering. Thread-safe; registration takes a lock,
 // counting does not.
