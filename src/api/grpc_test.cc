@@ -1,4 +1,5 @@
 #include <functional>
+#include <map>
 #include <utility>
 #include <vector>
 
@@ -159,6 +160,91 @@ TEST_CASE("Jaeger's QueryService: services, operations, traces, summaries") {
                         }));
     CHECK(field(field(reply.messages.at(0), 1), 1) == "front");
     CHECK(field(field(reply.messages.at(0), 1), 2) == "db");
+}
+
+TEST_CASE("Jaeger's older QueryService: services, operations, dependencies, traces as its model") {
+    TestServer server({kShopTrace, kLaterTrace});
+    const std::string service = "jaeger.api_v2.QueryService/";
+    CHECK(field(server.call(service + "GetServices", "").messages.at(0), 1) == "db");
+    auto reply = server.call(service + "GetOperations",
+                             message([](otlp::WireWriter& out) { out.bytes_field(1, "front"); }));
+    CHECK(field(reply.messages.at(0), 1) == "GET /");
+    CHECK(field(field(reply.messages.at(0), 2), 1) == "GET /");
+    CHECK(field(field(reply.messages.at(0), 2), 2) == "server");
+    CHECK(field(field(server
+                          .call(service + "GetDependencies", message([](otlp::WireWriter& out) {
+                                    out.bytes_field(1, seconds(1'763'818'000));
+                                    out.bytes_field(2, seconds(1'763'820'000));
+                                }))
+                          .messages.at(0),
+                      1),
+                2) == "db");
+
+    const std::string id = std::string(14, '\0') + "\x0a\xbc";
+    const auto trace_request = [](std::string_view bytes) {
+        return message([&](otlp::WireWriter& out) { out.bytes_field(1, bytes); });
+    };
+    reply = server.call(service + "GetTrace", trace_request(id));
+    REQUIRE(reply.status == "0");
+    REQUIRE(reply.messages.size() == 1);
+    CHECK(server.call(service + "GetTrace", trace_request(id.substr(8))).messages ==
+          reply.messages);
+    const std::string span = field(reply.messages[0], 1);
+    CHECK(field(span, 1) == id);
+    CHECK(field(span, 2) == std::string(7, '\0') + "\x01");
+    CHECK(field(span, 3) == "GET /");
+    const std::string link = field(span, 4);
+    CHECK(field(link, 1) == std::string(14, '\0') + "\xde\xad");
+    CHECK(number(link, 3) == 1);
+    CHECK(number(span, 5) == 1);
+    CHECK(number(field(span, 6), 1) == 1'763'819'000);
+    CHECK(number(field(span, 7), 1) == 2);
+    CHECK(field(field(span, 9), 2) == message([](otlp::WireWriter& out) {
+              out.bytes_field(1, "event");
+              out.bytes_field(3, "boom");
+          }));
+    CHECK(field(field(span, 10), 1) == "front");
+    CHECK(field(field(field(span, 10), 2), 3) == "web-1");
+    // What each kind of value became, by key: type and the field that holds it.
+    std::map<std::string, std::string> tags;
+    send::ProtoReader reader(span);
+    while (reader.next()) {
+        if (reader.field() != 8) continue;
+        const std::string tag(reader.bytes());
+        tags[field(tag, 1)] = std::to_string(number(tag, 2)) + field(tag, 3) + field(tag, 7) +
+                              std::to_string(number(tag, 4)) + std::to_string(number(tag, 5));
+    }
+    CHECK(tags["text"] == "0x\"y00");
+    CHECK(tags["yes"] == "110");
+    CHECK(tags["count"] == "20500");
+    CHECK(tags["huge"] == "209223372036854775807");
+    CHECK(tags["ratio"] == "300");
+    CHECK(tags["raw"] == "4\x01\x02\x03" + std::string("00"));
+    CHECK(tags["list"] == "0[1,\"b\"]00");
+    CHECK(tags["span.kind"] == "0server00");
+    CHECK(tags["error"] == "110");
+    CHECK(tags["otel.status_description"] == "0broke00");
+
+    // Without times: the last two days.
+    const auto find = [&](std::string_view name) {
+        return server.call(service + "FindTraces", message([&](otlp::WireWriter& out) {
+                               const size_t query = out.begin(1);
+                               out.bytes_field(1, "front");
+                               out.bytes_field(2, name);
+                               out.end(query);
+                           }));
+    };
+    reply = find("GET /later");
+    CHECK(reply.messages.size() == 1);
+    CHECK(field(field(reply.messages.at(0), 1), 3) == "GET /later");
+    CHECK(find("").messages.size() == 2);
+
+    CHECK(server.call(service + "FindTraces", "").status == "3");
+    CHECK(server.call(service + "GetOperations", "").status == "3");
+    CHECK(server.call(service + "GetTrace", trace_request("short")).status == "3");
+    CHECK(server.call(service + "GetTrace", trace_request(std::string(16, '\7'))).status == "5");
+    CHECK(server.call(service + "GetTrace", "\x09\x01").status == "3");
+    CHECK(server.call(service + "ArchiveTrace", trace_request(id)).status == "12");
 }
 
 TEST_CASE("structured filters of Jaeger's QueryService") {

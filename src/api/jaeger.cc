@@ -231,9 +231,7 @@ Result<http::Response> archive(Call& call) {
         return fail(ErrorCode::kNotFound, "trace not found");
     if (!cached) return tl::unexpected(cached.error());
     constexpr int kNotImplemented = 501;
-    return error_reply(Family::kJaeger,
-                       {ErrorCode::kUnsupported,
-                        "there is no archive storage: traces are kept by the retention rules", 0},
+    return error_reply(Family::kJaeger, {ErrorCode::kUnsupported, std::string(kNoArchive), 0},
                        call.request_id, kNotImplemented);
 }
 
@@ -275,6 +273,7 @@ void add_jaeger(Router& router) {
     router.add(Family::kJaeger, "POST", "/api/archive/{}", archive);
     add_jaeger_metrics(router);
     add_jaeger_grpc(router);
+    add_jaeger2_grpc(router);
     add_jaeger_dependencies(router);
     add_jaeger3(router);
 }

@@ -14,8 +14,12 @@ void add_jaeger3(Router& router);
 void add_jaeger_dependencies(Router& router);
 // Rate, errors and durations of services (its "Monitor" page).
 void add_jaeger_metrics(Router& router);
-// jaeger.api_v3.QueryService.
+// jaeger.api_v3.QueryService, and jaeger.api_v2.QueryService of older clients.
 void add_jaeger_grpc(Router& router);
+void add_jaeger2_grpc(Router& router);
+
+constexpr std::string_view kNoArchive =
+    "there is no archive storage: traces are kept by the retention rules";
 
 // An entry of v1's "errors".
 struct JaegerFailure {

@@ -1,10 +1,10 @@
 #include "api/jaeger_trace.h"
 
-#include <array>
 #include <numeric>
 #include <unordered_map>
 #include <vector>
 
+#include "api/jaeger_span.h"
 #include "base/text.h"
 #include "otlp/json.h"
 
@@ -13,14 +13,6 @@ namespace {
 
 // Larger integers are not exact in JavaScript: they travel as text.
 constexpr int64_t kExactIntegerMax = (int64_t{1} << 53) - 1;
-constexpr std::string_view kNoServiceName = "OTLPResourceNoServiceName";
-constexpr std::array<std::string_view, 6> kKinds = {"",       "internal", "server",
-                                                    "client", "producer", "consumer"};
-
-void write_tag(JsonWriter& json, std::string_view key, std::string_view value) {
-    json.begin_object().field("key", key).field("type", std::string_view("string"));
-    json.field("value", value).end_object();
-}
 
 void write_integer(JsonWriter& json, int64_t value) {
     if (value > kExactIntegerMax || value < -kExactIntegerMax) {
@@ -84,7 +76,7 @@ class Processes {
             const otlp::ResourceView& resource = trace_.resources[resources_[i]];
             const std::string_view service = resource.service_name();
             json.key("p" + std::to_string(i + 1)).begin_object();
-            json.field("serviceName", service.empty() ? kNoServiceName : service);
+            json.field("serviceName", service.empty() ? kJaegerNoServiceName : service);
             json.key("tags").begin_array();
             for (const otlp::AttributeView& attribute : resource.attributes()) {
                 const bool is_name = attribute.key == "service.name" &&
@@ -108,41 +100,18 @@ void write_reference(JsonWriter& json, std::string_view type, const TraceId& tra
     json.field("spanID", span_id.hex()).end_object();
 }
 
-bool is_child_link(const otlp::LinkView& link) {
-    for (const otlp::AttributeView& attribute : link.attributes()) {
-        if (attribute.key == "opentracing.ref_type") return attribute.value.bytes == "child_of";
-    }
-    return false;
-}
-
 void write_references(JsonWriter& json, const otlp::SpanView& span) {
     json.key("references").begin_array();
-    if (!span.parent_span_id.is_zero())
-        write_reference(json, "CHILD_OF", span.trace_id, span.parent_span_id);
-    for (const otlp::LinkView& link : span.links())
-        write_reference(json, is_child_link(link) ? "CHILD_OF" : "FOLLOWS_FROM", link.trace_id,
-                        link.span_id);
+    for_each_jaeger_reference(
+        span, [&](bool is_child_of, const TraceId& trace_id, const SpanId& span_id) {
+            write_reference(json, is_child_of ? "CHILD_OF" : "FOLLOWS_FROM", trace_id, span_id);
+        });
     json.end_array();
 }
 
 void write_tags(JsonWriter& json, const otlp::SpanView& span, const otlp::ScopeView& scope) {
     json.key("tags").begin_array();
-    for (const otlp::AttributeView& attribute : span.attributes())
-        write_tag(json, attribute);
-    if (!scope.name.empty()) write_tag(json, "otel.scope.name", scope.name);
-    if (!scope.version.empty()) write_tag(json, "otel.scope.version", scope.version);
-    const std::string_view kind = kKinds[static_cast<size_t>(span.kind) % kKinds.size()];
-    if (!kind.empty()) write_tag(json, "span.kind", kind);
-    if (span.status == otlp::StatusCode::kError) {
-        json.begin_object().field("key", std::string_view("error"));
-        json.field("type", std::string_view("bool")).field("value", true).end_object();
-        write_tag(json, "otel.status_code", "ERROR");
-    } else if (span.status == otlp::StatusCode::kOk) {
-        write_tag(json, "otel.status_code", "OK");
-    }
-    if (!span.status_message.empty())
-        write_tag(json, "otel.status_description", span.status_message);
-    if (!span.trace_state.empty()) write_tag(json, "w3c.tracestate", span.trace_state);
+    for_each_jaeger_tag(span, scope, [&](const otlp::AttributeView& tag) { write_tag(json, tag); });
     json.end_array();
 }
 
@@ -151,7 +120,7 @@ void write_logs(JsonWriter& json, const otlp::SpanView& span) {
     for (const otlp::EventView& event : span.events()) {
         json.begin_object().field("timestamp", event.time_ns / 1000);
         json.key("fields").begin_array();
-        write_tag(json, "event", event.name);
+        write_tag(json, jaeger_tag("event", event.name));
         for (const otlp::AttributeView& attribute : event.attributes())
             write_tag(json, attribute);
         json.end_array().end_object();
@@ -163,8 +132,7 @@ void write_span(JsonWriter& json, const traceql::Trace& trace, uint32_t row, Pro
     const otlp::SpanView& span = trace.spans[row];
     json.begin_object();
     json.field("traceID", span.trace_id.hex()).field("spanID", span.span_id.hex());
-    // The low byte is W3C's; the others are OTLP's own.
-    if ((span.flags & 0xff) != 0) json.field("flags", span.flags & 0xff);
+    if (jaeger_flags(span) != 0) json.field("flags", jaeger_flags(span));
     json.field("operationName", span.name);
     write_references(json, span);
     json.field("startTime", span.start_ns / 1000).field("duration", span.duration_ns() / 1000);
@@ -172,8 +140,8 @@ void write_span(JsonWriter& json, const traceql::Trace& trace, uint32_t row, Pro
     write_logs(json, span);
     json.field("processID", processes.id_of(row));
     json.key("warnings");
-    if (span.end_ns < span.start_ns) {
-        json.begin_array().string("the span ends before it starts").end_array();
+    if (const std::string_view warning = jaeger_warning(span); !warning.empty()) {
+        json.begin_array().string(warning).end_array();
     } else {
         json.null();
     }

@@ -171,12 +171,23 @@ TEST_CASE("counts of operations as Prometheus scrapes them") {
           "span_name=\"SELECT\"} 1\n",
           "# TYPE traces_span_metrics_duration_milliseconds histogram\n",
           "traces_span_metrics_calls_total{service_name=\"front\",span_kind=\"SPAN_KIND_SERVER\","
-          "span_name=\"GET /\",status_code=\"STATUS_CODE_ERROR\"} 1\n"}) {
+          "span_name=\"GET /\",status_code=\"STATUS_CODE_ERROR\"} 1\n",
+          "# TYPE traces_service_graph_request_total counter\n",
+          "traces_service_graph_request_total{client=\"front\",server=\"db\"} 1\n",
+          "traces_service_graph_request_total{client=\"user\",connection_type=\"virtual_node\","
+          "server=\"front\"} 1\n",
+          "traces_service_graph_request_failed_total{client=\"user\",connection_type="
+          "\"virtual_node\",server=\"front\"} 1\n",
+          "# TYPE traces_service_graph_connection_info gauge\n",
+          "traces_service_graph_connection_info{client=\"front\",server=\"db\"} 1\n",
+          "# TYPE traces_target_info gauge\n", "traces_target_info{job=\"db\"} 1\n",
+          "traces_target_info{host_name=\"web-1\",job=\"front\"} 1\n",
+          "traces_service_graph_request_client_seconds_count{client=\"front\",server=\"db\"} "
+          "1\n"}) {
         CAPTURE(line);
         CAPTURE(first.body);
         CHECK(first.has(line));
     }
-    CHECK(!first.has("traces_service_graph"));
     CHECK(!first.has("traces_span_metrics_calls{"));
     CHECK(server.get("/metrics/red").body == first.body);
     CHECK(!server.get("/metrics/red?names=otel").has("traces_spanmetrics_"));
@@ -187,7 +198,9 @@ TEST_CASE("counts of operations as Prometheus scrapes them") {
     const Reply second = server.get("/metrics/red");
     CHECK(second.has("span_name=\"GET /later\",status_code=\"STATUS_CODE_UNSET\"} 1\n"));
     CHECK(second.has("span_name=\"SELECT\",status_code=\"STATUS_CODE_UNSET\"} 1\n"));
-    // Hours that are over keep their counts.
+    // Hours that are over keep their counts; what sent spans then is no target any more.
     server.clock.wall += 5 * 3'600'000'000'000ULL;
-    CHECK(server.get("/metrics/red").body == second.body);
+    const Reply later = server.get("/metrics/red");
+    CHECK(!later.has("traces_target_info"));
+    CHECK(later.body == second.body.substr(0, second.body.find("# HELP traces_target_info")));
 }

@@ -173,20 +173,26 @@ Result<void> check_time(const Call& call) {
     return {};
 }
 
+const MinuteTable::Operation& side_of(const insight::ServiceEdge& edge, Source source) {
+    if (source == Source::kServerEdges) return edge.as_server;
+    return source == Source::kQueueEdges ? edge.in_queue : edge.as_client;
+}
+
 Result<void> each_edge_series(const Call& call, const RedFamily& family, const PromNode& selector,
                               const std::vector<PromWindow>& windows, ServiceEdgeCache& cache,
                               const EmitSeries& emit) {
     TRY_ASSIGN(const auto edges, cache.find(call, range_of(windows)));
     if (edges->partial) return fail(ErrorCode::kResourceExhausted, "{}", edges->reason);
     SeriesEmitter emitter(family, selector, windows, call.now_ns(), emit);
-    for (const insight::ServiceEdge& edge : edges->edges) {
+    for (const insight::ServiceEdge& edge :
+         family.source == Source::kUnpaired ? edges->unpaired : edges->edges) {
         TRY(check_time(call));
-        const PromLabels labels = {{"__name__", std::string(family.name)},
-                                   {"client", edge.client},
-                                   {"connection_type", edge.connection_type},
-                                   {"server", edge.server}};
-        TRY(emitter.emit(family.source == Source::kClientEdges ? edge.as_client : edge.as_server,
-                         labels));
+        const MinuteTable::Operation& operation = side_of(edge, family.source);
+        if (operation.minutes.empty()) continue;
+        TRY(emitter.emit(operation, {{"__name__", std::string(family.name)},
+                                     {"client", edge.client},
+                                     {"connection_type", edge.connection_type},
+                                     {"server", edge.server}}));
     }
     return {};
 }
@@ -267,6 +273,13 @@ const std::vector<RedFamily>& red_families() {
                    "traces_service_graph_request_client_seconds_sum",
                    "traces_service_graph_request_client_seconds_count"},
                   Source::kClientEdges, false, false);
+        histogram(all, "traces_service_graph_request_messaging_system_seconds",
+                  {"traces_service_graph_request_messaging_system_seconds_bucket",
+                   "traces_service_graph_request_messaging_system_seconds_sum",
+                   "traces_service_graph_request_messaging_system_seconds_count"},
+                  Source::kQueueEdges, false, false);
+        counter("traces_service_graph_unpaired_spans_total", Source::kUnpaired, Value::kRequests,
+                false, "Calls that nothing answered and that do not say what they called.");
         return all;
     }();
     return table;

@@ -19,7 +19,13 @@ using PromLabels = std::vector<std::pair<std::string, std::string>>;  // sorted 
 
 // One family of counters that Prometheus's clients find here.
 struct RedFamily {
-    enum class Source : uint8_t { kOperations, kServerEdges, kClientEdges };
+    enum class Source : uint8_t {
+        kOperations,
+        kServerEdges,
+        kClientEdges,
+        kQueueEdges,
+        kUnpaired,
+    };
     enum class Value : uint8_t { kCalls, kRequests, kFailed, kBucket, kSum, kCount };
 
     std::string_view name;

@@ -1,5 +1,6 @@
 #include "insight/edge_minutes.h"
 
+#include <algorithm>
 #include <map>
 #include <tuple>
 #include <unordered_map>
@@ -14,6 +15,8 @@ struct Member {
     SpanId id;
     SpanId parent;
     std::string service;
+    std::string peer;  // by its attributes
+    bool is_database = false;
     otlp::SpanKind kind = otlp::SpanKind::kUnspecified;
     uint64_t start_ns = 0;
     uint64_t duration_ns = 0;
@@ -54,15 +57,16 @@ class EdgeCounter {
                  " spans; what is over is left out");
             return true;
         }
-        members_.push_back({edge.span_id, edge.parent_span_id, std::string(edge.service), edge.kind,
-                            edge.start_ns, edge.duration_ns, edge.error, edge.in_range});
+        members_.push_back({edge.span_id, edge.parent_span_id, std::string(edge.service),
+                            std::string(edge.peer), edge.is_database, edge.kind, edge.start_ns,
+                            edge.duration_ns, edge.error, edge.in_range});
         return true;
     }
 
     ServiceEdges finish() {
         finish_trace();
         for (auto& [key, edge] : edges_)
-            found_.edges.push_back(std::move(edge));
+            (edge.server.empty() ? found_.unpaired : found_.edges).push_back(std::move(edge));
         return std::move(found_);
     }
 
@@ -83,54 +87,76 @@ class EdgeCounter {
             if (!is_new && receives(member.kind) && !receives(members_[found->second].kind))
                 found->second = i;
         }
+        std::vector<uint32_t> parents(members_.size(), kNone);
+        std::vector<uint8_t> is_answered(members_.size(), 0);
         for (uint32_t i = 0; i < members_.size(); ++i) {
-            if (members_[i].is_in_range) count_member(members_[i], i, by_id, clients);
+            const uint32_t parent = parents[i] = parent_of(i, by_id, clients);
+            if (parent == kNone) continue;
+            if (receives(members_[i].kind) || members_[i].service != members_[parent].service)
+                is_answered[parent] = 1;
+        }
+        for (uint32_t i = 0; i < members_.size(); ++i) {
+            if (!members_[i].is_in_range) continue;
+            count_called(members_[i], parents[i]);
+            if (is_answered[i] == 0) count_unanswered(members_[i]);
         }
         members_.clear();
     }
 
-    void count_member(const Member& member, uint32_t index,
-                      const std::unordered_map<SpanId, uint32_t>& by_id,
-                      const std::unordered_map<SpanId, uint32_t>& clients) {
-        uint32_t parent = kNone;
+    uint32_t parent_of(uint32_t index, const std::unordered_map<SpanId, uint32_t>& by_id,
+                       const std::unordered_map<SpanId, uint32_t>& clients) const {
+        const Member& member = members_[index];
         // A server that shares its client's id is that client's child.
         if (receives(member.kind)) {
             const auto shared = clients.find(member.id);
-            if (shared != clients.end() && shared->second != index) parent = shared->second;
+            if (shared != clients.end() && shared->second != index) return shared->second;
         }
-        if (parent == kNone) {
-            const auto found = by_id.find(member.parent);
-            if (found != by_id.end() && found->second != index) parent = found->second;
-        }
+        const auto found = by_id.find(member.parent);
+        return found != by_id.end() && found->second != index ? found->second : kNone;
+    }
+
+    void count_called(const Member& member, uint32_t parent) {
         if (parent != kNone) {
             const Member& caller = members_[parent];
             if (caller.service == member.service) return;
             const bool is_queue = member.kind == otlp::SpanKind::kConsumer;
-            count_edge(caller.service, member, is_queue ? "messaging_system" : "", &caller);
+            count_edge({caller.service, member.service, is_queue ? "messaging_system" : ""}, member,
+                       caller);
         } else if (member.kind == otlp::SpanKind::kServer && member.parent.is_zero()) {
-            count_edge(std::string(kUser), member, "virtual_node", nullptr);
+            const std::string user = member.peer.empty() ? std::string(kUser) : member.peer;
+            count_edge({user, member.service, "virtual_node"}, member, member);
         }
     }
 
-    void count_edge(const std::string& client, const Member& server, const std::string& type,
-                    const Member* caller) {
-        const Key key(client, server.service, type);
+    // What it called sent no spans: its client's time is all there is.
+    void count_unanswered(const Member& member) {
+        if (member.kind != otlp::SpanKind::kClient && member.kind != otlp::SpanKind::kProducer)
+            return;
+        std::string type;
+        if (!member.peer.empty()) type = member.is_database ? "database" : "virtual_node";
+        count_edge({member.service, member.peer, type}, member, member);
+    }
+
+    using Key = std::tuple<std::string, std::string, std::string>;  // client, server, type
+
+    void count_edge(const Key& key, const Member& server, const Member& client) {
         auto at = edges_.find(key);
         if (at == edges_.end()) {
             if (edges_.size() >= limits_.edges_max) {
                 return note("more than " + std::to_string(limits_.edges_max) +
                             " pairs of services; what is over is left out");
             }
-            at = edges_.emplace(key, ServiceEdge{client, server.service, type, {}, {}}).first;
+            const auto& [from, to, type] = key;
+            at = edges_.emplace(key, ServiceEdge{from, to, type, {}, {}, {}}).first;
         }
         const auto minute = static_cast<uint32_t>(server.start_ns / kRollupMinuteNs);
-        const bool is_error = server.is_error || (caller != nullptr && caller->is_error);
+        const bool is_error = server.is_error || client.is_error;
         count(at->second.as_server, minute, server.duration_ns, is_error);
-        count(at->second.as_client, minute,
-              caller != nullptr ? caller->duration_ns : server.duration_ns, is_error);
+        count(at->second.as_client, minute, client.duration_ns, is_error);
+        if (server.kind != otlp::SpanKind::kConsumer) return;
+        const uint64_t waited_ns = server.start_ns - std::min(client.start_ns, server.start_ns);
+        count(at->second.in_queue, minute, waited_ns, is_error);
     }
-
-    using Key = std::tuple<std::string, std::string, std::string>;
 
     const DependencyLimits limits_;
     TraceId trace_id_;
@@ -145,8 +171,9 @@ class EdgeCounter {
 Result<ServiceEdges> find_service_edges(store::Segments segments, store::TimeRange range,
                                         const DependencyLimits& limits) {
     EdgeCounter counter(limits);
-    TRY(store::for_each_edge(segments, range,
-                             [&](const store::SpanEdge& edge) { return counter.add(edge); }));
+    TRY(store::for_each_edge(
+        segments, range, [&](const store::SpanEdge& edge) { return counter.add(edge); },
+        store::EdgePeers::kRead));
     return counter.finish();
 }
 

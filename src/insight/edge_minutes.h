@@ -16,20 +16,25 @@ namespace spanloom::insight {
 struct ServiceEdge {
     std::string client;
     std::string server;
-    // "", "messaging_system", or "virtual_node" where the client is a user.
+    // "", "messaging_system", "database", or "virtual_node" where one side sent no spans: a user,
+    // or what was called.
     std::string connection_type;
     MinuteTable::Operation as_server;
     MinuteTable::Operation as_client;
+    MinuteTable::Operation in_queue;  // from the start of sending to that of receiving
 };
 
 struct ServiceEdges {
     std::vector<ServiceEdge> edges;  // by client, server, type
+    // Clients that nothing answered and that do not say what they called: without a server.
+    std::vector<ServiceEdge> unpaired;
     bool partial = false;
     std::string reason;
 };
 
-// Pairs each span with its parent of another service, as find_dependencies does, and servers
-// without a parent with "user". Any thread.
+// Pairs each span with its parent of another service, as find_dependencies does; servers without a
+// parent with "user" (or their peer.service); clients that nothing answered with the database or
+// peer that their attributes name. Any thread.
 Result<ServiceEdges> find_service_edges(store::Segments segments, store::TimeRange range,
                                         const DependencyLimits& limits = {});
 

@@ -110,7 +110,12 @@ struct SpanEdge {
     bool in_range = false;  // starts in the range; others of its trace come for their ids
     uint64_t start_ns = 0;
     uint64_t duration_ns = 0;
+    // Where asked for, what the span says of the other side: its name, or none. Of spans that call
+    // and of those that may be called from outside (kClient, kProducer; kServer without a parent).
+    std::string_view peer;  // valid during the call
+    bool is_database = false;
 };
+enum class EdgePeers : uint8_t { kUnread, kRead };
 
 using Segments = std::span<const std::shared_ptr<const Segment>>;
 
@@ -127,6 +132,7 @@ Result<std::vector<Value>> field_values(Segments segments, const Field& field, T
 // The spans of every trace that is in the range, trace after trace, each whole; `visit` returns
 // false to stop.
 Result<void> for_each_edge(Segments segments, TimeRange range,
-                           const std::function<bool(const SpanEdge&)>& visit);
+                           const std::function<bool(const SpanEdge&)>& visit,
+                           EdgePeers peers = EdgePeers::kUnread);
 
 }  // namespace spanloom::store

@@ -4,6 +4,7 @@
 #include <tuple>
 #include <vector>
 
+#include "store/edge_peers.h"
 #include "store/group_reader.h"
 #include "store/intrinsic_cells.h"
 #include "store/search.h"
@@ -20,9 +21,11 @@ struct Place {
 // Hands out the spans of all segments trace by trace.
 class EdgeScan {
   public:
-    EdgeScan(Segments segments, TimeRange range, const std::function<bool(const SpanEdge&)>& visit)
-        : segments_(segments), range_(range), visit_(visit) {
+    EdgeScan(Segments segments, TimeRange range, const std::function<bool(const SpanEdge&)>& visit,
+             EdgePeers peers)
+        : segments_(segments), range_(range), visit_(visit), peers_(peers) {
         readers_.resize(segments.size());
+        peer_readers_.resize(segments.size());
     }
 
     Result<void> run() {
@@ -71,15 +74,14 @@ class EdgeScan {
             const uint32_t first = group->rows().first_row;
             const uint32_t group_end = std::min(end, first + group->rows().rows);
             if (group_end <= row) return fail(ErrorCode::kDataLoss, "a row is in no row group");
-            TRY(visit_rows(*reader, *group, place.fragment.trace_id, row - first,
-                           group_end - first));
+            TRY(visit_rows(place, *group, row - first, group_end - first));
             row = group_end;
         }
         return {};
     }
 
-    Result<void> visit_rows(SegmentReader& reader, GroupReader& group, const TraceId& id,
-                            uint32_t from, uint32_t end) {
+    Result<void> visit_rows(const Place& place, GroupReader& group, uint32_t from, uint32_t end) {
+        SegmentReader& reader = *readers_[place.segment];
         const auto block = [&](Intrinsic intrinsic) {
             return group.block(reader.column(Table::kSpans, intrinsic));
         };
@@ -97,7 +99,7 @@ class EdgeScan {
         }
         for (uint32_t row = from; row < end && !is_stopped_; ++row) {
             SpanEdge edge;
-            edge.trace_id = id;
+            edge.trace_id = place.fragment.trace_id;
             std::memcpy(edge.span_id.bytes.data(), ids->fixed.data() + size_t{row} * 8, 8);
             if (const auto at = position_of(*parents, row)) {
                 std::memcpy(edge.parent_span_id.bytes.data(),
@@ -114,9 +116,16 @@ class EdgeScan {
                 static_cast<uint64_t>(duration_of(edge.start_ns, durations->integers[row]));
             edge.in_range = edge.start_ns >= range_.start_ns && edge.start_ns < range_.end_ns;
             if (places_.size() > 1 && is_resend(edge)) continue;
+            if (peers_ == EdgePeers::kRead) TRY(read_peer(place.segment, group, row, edge));
             is_stopped_ = !visit_(edge);
         }
         return {};
+    }
+
+    Result<void> read_peer(uint32_t segment, GroupReader& group, uint32_t row, SpanEdge& edge) {
+        auto& reader = peer_readers_[segment];
+        if (reader == nullptr) reader = std::make_unique<PeerReader>(*readers_[segment]);
+        return reader->read(group, row, edge);
     }
 
     // Contents are not compared here: two spans that agree in all this count as one.
@@ -127,7 +136,9 @@ class EdgeScan {
     Segments segments_;
     TimeRange range_;
     const std::function<bool(const SpanEdge&)>& visit_;
+    const EdgePeers peers_;
     std::vector<std::unique_ptr<SegmentReader>> readers_;
+    std::vector<std::unique_ptr<PeerReader>> peer_readers_;
     std::vector<Place> places_;
     std::set<std::tuple<SpanId, uint64_t, uint64_t, otlp::SpanKind>> seen_;
     bool is_stopped_ = false;
@@ -136,8 +147,8 @@ class EdgeScan {
 }  // namespace
 
 Result<void> for_each_edge(Segments segments, TimeRange range,
-                           const std::function<bool(const SpanEdge&)>& visit) {
-    return EdgeScan(segments, range, visit).run();
+                           const std::function<bool(const SpanEdge&)>& visit, EdgePeers peers) {
+    return EdgeScan(segments, range, visit, peers).run();
 }
 
 }  // namespace spanloom::store

@@ -1,0 +1,157 @@
+#include "insight/edge_minutes.h"
+
+#include <doctest/doctest.h>
+#include <fmt/format.h>
+
+#include "otlp/json.h"
+#include "store/segment.h"
+
+using namespace spanloom;
+
+namespace {
+
+struct TestSpan {
+    int id = 0;
+    int parent = 0;  // 0: none
+    int kind = 0;
+    std::string_view service = {};
+    std::string_view attributes = {};  // key=value, key=value; numbers as they are
+    bool is_error = false;
+    int trace = 1;
+};
+
+std::string attribute_json(std::string_view pair) {
+    const size_t equals = pair.find('=');
+    const std::string_view value = pair.substr(equals + 1);
+    const bool is_number = value.find_first_not_of("0123456789") == std::string_view::npos;
+    return fmt::format(R"({{"key":"{}","value":{{"{}":"{}"}}}})", pair.substr(0, equals),
+                       is_number ? "intValue" : "stringValue", value);
+}
+
+std::string span_json(const TestSpan& span) {
+    std::string attributes;
+    for (std::string_view rest = span.attributes; !rest.empty();) {
+        const size_t comma = rest.find(", ");
+        attributes += (attributes.empty() ? "" : ",") + attribute_json(rest.substr(0, comma));
+        rest = comma == std::string_view::npos ? "" : rest.substr(comma + 2);
+    }
+    return fmt::format(
+        R"({{"resource":{{"attributes":[{{"key":"service.name","value":{{"stringValue":"{}"}}}}]}},)"
+        R"("scopeSpans":[{{"spans":[{{"traceId":"{:032x}","spanId":"{:016x}","parentSpanId":"{}",)"
+        R"("name":"n","kind":{},"startTimeUnixNano":"{}","endTimeUnixNano":"{}",)"
+        R"("status":{{"code":{}}},"attributes":[{}]}}]}}]}})",
+        span.service, span.trace, span.id, span.parent == 0 ? "" : fmt::format("{:016x}", span.parent),
+        span.kind, 1'000'000'000 + span.id, 1'000'000'000 + 1000 * span.id, span.is_error ? 2 : 0,
+        attributes);
+}
+
+std::shared_ptr<const store::Segment> segment_of(std::initializer_list<TestSpan> spans) {
+    std::string json;
+    for (const TestSpan& span : spans)
+        json += (json.empty() ? "" : ",") + span_json(span);
+    const auto bytes = otlp::json_to_protobuf(R"({"resourceSpans":[)" + json + "]}");
+    REQUIRE(bytes.has_value());
+    const auto batch = otlp::decode(*bytes);
+    REQUIRE(batch.has_value());
+    REQUIRE(batch->spans_rejected == 0);
+    store::SegmentBuilder builder{store::SegmentOptions{}};
+    builder.add(*batch);
+    auto image = builder.finish();
+    REQUIRE(image.has_value());
+    auto segment = store::Segment::open(*image);
+    REQUIRE(segment.has_value());
+    return *segment;
+}
+
+// "client>server type spans,errors".
+std::string edges_of(std::vector<std::shared_ptr<const store::Segment>> segments) {
+    const auto found = insight::find_service_edges(segments, {});
+    REQUIRE(found.has_value());
+    std::string out;
+    for (const insight::ServiceEdge& edge : found->edges) {
+        uint64_t spans = 0;
+        uint64_t errors = 0;
+        for (const auto& [minute, cell] : edge.as_client.minutes) {
+            spans += cell.spans;
+            errors += cell.errors;
+        }
+        out += fmt::format("{}>{} {} {},{}\n", edge.client, edge.server,
+                           edge.connection_type.empty() ? "-" : edge.connection_type, spans, errors);
+    }
+    for (const insight::ServiceEdge& edge : found->unpaired)
+        out += fmt::format("{} unpaired {}\n", edge.client,
+                           edge.as_client.minutes.begin()->second.spans);
+    return out;
+}
+
+constexpr int kInternal = 1;
+constexpr int kServer = 2;
+constexpr int kClient = 3;
+constexpr int kProducer = 4;
+constexpr int kConsumer = 5;
+
+}  // namespace
+
+TEST_CASE("edges between services, from users, over queues") {
+    const auto segment = segment_of({{1, 0, kServer, "front"},
+                                     {2, 1, kClient, "front"},
+                                     {3, 2, kServer, "cart", "", true},
+                                     {4, 3, kProducer, "cart"},
+                                     {5, 4, kConsumer, "mail"},
+                                     {6, 3, kInternal, "cart"}});
+    CHECK(edges_of({segment}) ==
+          "cart>mail messaging_system 1,0\n"
+          "front>cart - 1,1\n"
+          "user>front virtual_node 1,0\n");
+}
+
+TEST_CASE("databases and peers that sent no spans are named by their clients") {
+    const auto segment = segment_of(
+        {{1, 0, kServer, "cart", "peer.service=mobile app, server.address=own.address"},
+         {2, 1, kClient, "cart", "db.system.name=redis", true},
+         {3, 1, kClient, "cart", "db.system=postgresql, db.namespace=shop, db.name=old"},
+         {4, 1, kClient, "cart", "db.system=mysql, server.address=db-1, server.port=3306"},
+         {5, 1, kClient, "cart", "network.peer.address=10.0.0.7, network.peer.port=443"},
+         {6, 1, kClient, "cart", "peer.service=billing, server.address=b.example"},
+         {7, 1, kProducer, "cart", "server.address=kafka"},
+         {8, 1, kInternal, "cart", "db.system=sqlite"},
+         {9, 1, kClient, "cart", "http.route=/x"}});
+    CHECK(edges_of({segment}) ==
+          "cart>10.0.0.7:443 virtual_node 1,0\n"
+          "cart>billing virtual_node 1,0\n"
+          "cart>db-1 database 1,0\n"
+          "cart>kafka virtual_node 1,0\n"
+          "cart>redis database 1,1\n"
+          "cart>shop database 1,0\n"
+          "mobile app>cart virtual_node 1,0\n"
+          "cart unpaired 1\n");
+}
+
+TEST_CASE("what was answered is no virtual node, wherever the answer lies") {
+    const TestSpan client{2, 1, kClient, "front", "server.address=cart.local"};
+    const TestSpan server{3, 2, kServer, "cart"};
+    const TestSpan root{1, 0, kServer, "front"};
+    const std::string expected =
+        "front>cart - 1,0\n"
+        "user>front virtual_node 1,0\n";
+    CHECK(edges_of({segment_of({root, client, server})}) == expected);
+    CHECK(edges_of({segment_of({root, client}), segment_of({server})}) == expected);
+    // A service may call itself; a client whose children are its own was not answered.
+    CHECK(edges_of({segment_of({root, client, {3, 2, kServer, "front"}})}) ==
+          "user>front virtual_node 1,0\n");
+    CHECK(edges_of({segment_of({root, client, {3, 2, kInternal, "front"}})}) ==
+          "front>cart.local virtual_node 1,0\n"
+          "user>front virtual_node 1,0\n");
+}
+
+TEST_CASE("how long a message waited is from the start of sending to that of receiving") {
+    const auto found = insight::find_service_edges(
+        std::vector{segment_of({{4, 0, kProducer, "cart"}, {500, 4, kConsumer, "mail"}})}, {});
+    REQUIRE(found.has_value());
+    REQUIRE(found->edges.size() == 1);
+    const auto& minutes = found->edges[0].in_queue.minutes;
+    REQUIRE(minutes.size() == 1);
+    DurationHistogram expected;
+    expected.add(DurationHistogram::bucket_of(496), 1);
+    CHECK(minutes.begin()->second.durations.quantile_ns(0.5) == expected.quantile_ns(0.5));
+}
