@@ -7,7 +7,6 @@ namespace {
 
 constexpr uint32_t kDigits = 14;         // of 56 bits
 constexpr size_t kMemberBytesMax = 256;  // of the value of `ot`
-constexpr double kTwoTo56 = 72057594037927936.0;
 
 // Lower-case digits only, filled up with zeros on the right.
 std::optional<uint64_t> parse_fraction(std::string_view digits) {
@@ -74,12 +73,16 @@ SamplingState SamplingState::parse(std::string_view tracestate) {
 }
 
 AdjustedCount adjusted_count(std::string_view tracestate) {
-    AdjustedCount count;
     const SamplingState state = SamplingState::parse(tracestate);
-    if (!state.threshold) return count;
+    return state.threshold ? adjusted_count(*state.threshold) : AdjustedCount();
+}
+
+AdjustedCount adjusted_count(uint64_t threshold) {
+    AdjustedCount count;
     count.is_known = true;
     // th has at most 14 digits, so the difference is at least 1.
-    count.value = kTwoTo56 / (kTwoTo56 - static_cast<double>(*state.threshold));
+    constexpr auto kAll = static_cast<double>(kThresholdEnd);
+    count.value = kAll / (kAll - static_cast<double>(threshold));
     if (count.value > kAdjustedCountMax) {
         count.value = kAdjustedCountMax;
         count.is_capped = true;
