@@ -411,6 +411,7 @@ TEST_CASE("a trace that is kept for ever outlives its hour, is shown once, and c
     };
     CHECK(has_one());  // its hour dropped it
     f.options.retention_ms = 1;
+    f.clock.advance(3 * kHour);
     f.open();
     REQUIRE(f.store->settle().has_value());
     CHECK(has_one());
