@@ -90,6 +90,31 @@ AdjustedCount adjusted_count(uint64_t threshold) {
     return count;
 }
 
+std::string raise_threshold(std::string_view tracestate, uint64_t threshold) {
+    constexpr size_t kBytesMax = 512;
+    const std::string unchanged(tracestate);
+    const SamplingState before = SamplingState::parse(tracestate);
+    if (threshold >= kThresholdEnd || (before.threshold && *before.threshold >= threshold))
+        return unchanged;
+    std::string member = "ot=th:";
+    for (uint32_t digit = 0; digit < kDigits; ++digit) {
+        if (digit > 0 && threshold << (8 + 4 * digit) == 0) break;  // zeros at the end
+        member += "0123456789abcdef"[threshold >> (4 * (kDigits - 1 - digit)) & 15];
+    }
+    std::string_view old = find_ot(tracestate);
+    while (!old.empty()) {
+        const std::string_view part = take_part(old, ';');
+        if (!part.empty() && part.substr(0, 3) != "th:") member.append(";").append(part);
+    }
+    std::string out = member;
+    while (!tracestate.empty()) {
+        const std::string_view other = trim(take_part(tracestate, ','));
+        if (!other.empty() && other.substr(0, 3) != "ot=") out.append(",").append(other);
+    }
+    const bool fits = member.size() - 3 <= kMemberBytesMax && out.size() <= kBytesMax;
+    return fits ? out : unchanged;
+}
+
 uint64_t randomness_of(const TraceId& id) {
     uint64_t value = 0;
     for (size_t i = 9; i < id.bytes.size(); ++i)

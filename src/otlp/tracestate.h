@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <string>
 #include <string_view>
 
 #include "otlp/ids.h"
@@ -30,6 +31,10 @@ struct AdjustedCount {
 };
 AdjustedCount adjusted_count(std::string_view tracestate);
 AdjustedCount adjusted_count(uint64_t threshold);  // below kThresholdEnd
+
+// The tracestate with this threshold in its `ot` member, which comes first then; as it is where it
+// has a stricter one, or where there is no room for it.
+std::string raise_threshold(std::string_view tracestate, uint64_t threshold);
 
 // The 56 random bits of a W3C level 2 trace id: its last 7 bytes.
 uint64_t randomness_of(const TraceId& id);

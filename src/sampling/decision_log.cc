@@ -9,6 +9,7 @@
 #include "otlp/tracestate.h"
 #include "store/column.h"
 #include "store/segment_bytes.h"
+#include "store/store_paths.h"
 
 namespace spanloom::sampling {
 namespace {
@@ -290,6 +291,27 @@ Result<void> DecisionLogReader::verify() const {
     for (const Block& block : blocks_)
         TRY(read_block(block));
     return {};
+}
+
+Result<std::vector<std::string>> check_decisions(Io& io) {
+    std::vector<std::string> damage;
+    const std::string area = store::kDecisionsArea;
+    TRY_ASSIGN(const std::vector<std::string> tenants, io.list(area));
+    for (const std::string& tenant : tenants) {
+        TRY_ASSIGN(const std::vector<std::string> files, io.list(area + "/" + tenant));
+        for (const std::string& file : files) {
+            if (!store::parse_decisions_name(file)) continue;
+            const std::string path = area + "/" + tenant + "/" + file;
+            const auto check = [&]() -> Result<void> {
+                TRY_ASSIGN(auto opened, io.open(path));
+                TRY_ASSIGN(const DecisionLogReader log, DecisionLogReader::open(std::move(opened)));
+                return log.verify();
+            };
+            if (const Result<void> checked = check(); !checked)
+                damage.push_back(path + ": " + checked.error().message);
+        }
+    }
+    return damage;
 }
 
 }  // namespace spanloom::sampling

@@ -116,4 +116,7 @@ class DecisionLogReader {
     uint64_t records_ = 0;
 };
 
+// Reads every file of decisions below a data directory; the damage found, one sentence each.
+Result<std::vector<std::string>> check_decisions(Io& io);
+
 }  // namespace spanloom::sampling

@@ -145,8 +145,9 @@ Result<void> Keeper::load() {
         Result<KeepRules> parsed = parse_keep_rules(stored->body);
         if (!parsed)
             return fail(parsed.error().code,
-                        "the keep rules that were set (version {}) are not understood: {}",
-                        stored->version, parsed.error().message);
+                        "the keep rules that were set (version {}) are not understood: {}; remove "
+                        "documents/{}/{}/{}.doc to go back to those of the configuration",
+                        stored->version, parsed.error().message, kTenant, kRulesKind, kRulesName);
         rules = std::make_shared<const RulesInForce>(
             RulesInForce{std::move(*parsed), "api", stored->version, stored->changed_ns});
     }

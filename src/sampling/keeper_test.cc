@@ -389,9 +389,11 @@ TEST_CASE("a damaged file of decisions is told, and does not stop what ages") {
     send_hundred(f);
     f.clock.advance(3 * kHour);
     f.settle();
+    CHECK(check_decisions(f.io)->empty());
     for (const std::string& path : f.io.files()) {
         if (path.ends_with(".dec")) f.io.flip_bit(path, 8 * 40);
     }
+    CHECK(check_decisions(f.io)->size() == 1);
     CHECK(explain_trace(*f.store, *f.keeper, "default", test_trace(1)).error().code ==
           ErrorCode::kDataLoss);
     send_hundred(f, 100);

@@ -266,12 +266,12 @@ class Survey {
                 TRY_ASSIGN(const auto root, segment(number).root_of(fragment));
                 TRY(read_keys(trace, number, root.first));
             }
+            TRY(read_randomness(number));
+            opened_[number].reset();  // with what it holds decoded
             TRY(check_stop());
         }
         for (const auto& [trace, parts] : shared_)
             TRY(read_shared(trace, parts));
-        for (uint32_t number = 0; number < all_.size(); ++number)
-            TRY(read_randomness(number));
         return {};
     }
 
@@ -299,7 +299,6 @@ class Survey {
 
     // Senders may say the randomness themselves. Those that do say it of every span.
     Result<void> read_randomness(uint32_t number) {
-        if (number >= own_) return {};
         SegmentReader& reader = segment(number).reader();
         const uint32_t column = reader.column(store::Table::kSpans, store::Intrinsic::kTraceState);
         if (column == store::kNoColumn) return {};

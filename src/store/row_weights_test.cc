@@ -5,7 +5,9 @@
 #include <doctest/doctest.h>
 
 #include "otlp/tracestate.h"
+#include "otlp/view.h"
 #include "store/hiding_segment.h"
+#include "store/sampled_trace.h"
 #include "store/scan.h"
 #include "store/segment_rollup.h"
 #include "store/test_spans.h"
@@ -152,6 +154,32 @@ TEST_CASE("a sender's threshold and a rule's: the higher one counts, and none wi
     check_sum(aged(sampled("ot=th:ffffffffffffff"), 0), otlp::kAdjustedCountMax);
     check_sum(aged(sampled("ot=th:123456789abcdef"), half), 2);  // 15 digits mean nothing
     check_sum(aged(sampled("x=y"), otlp::kThresholdEnd - 1), otlp::kAdjustedCountMax);
+}
+
+TEST_CASE("a trace that was chosen by chance says so to whoever gets it, unless it is stricter") {
+    const auto plain = built(0, 16);
+    SegmentOptions ageing = counting();
+    ageing.threshold_of = threshold_of;
+    const std::vector<std::shared_ptr<const Segment>> segments = {merged({plain}, ageing),
+                                                                  built(4, 4)};
+    for (uint64_t number = 0; number < 4; ++number) {
+        CAPTURE(number);
+        const auto whole = read_trace(segments, test_trace_id(number));
+        const auto sampled = read_sampled_trace(segments, test_trace_id(number));
+        REQUIRE(sampled.has_value());
+        CHECK(sampled->spans == 4);  // sent again and stored apart, they are there once
+        const auto batch = otlp::decode(sampled->traces_data);
+        REQUIRE(batch.has_value());
+        REQUIRE(batch->spans.size() == 4);
+        for (const SpanRef& ref : batch->spans) {
+            const auto span = otlp::SpanView::parse(batch->at(ref.message));
+            CHECK(span.name == "call");
+            CHECK(span.kind == otlp::SpanKind::kServer);
+            CHECK(otlp::adjusted_count(span.trace_state).value == 1ULL << number);
+        }
+        if (number == 0) CHECK(sampled->traces_data.view() == whole->traces_data.view());
+    }
+    CHECK(read_sampled_trace(segments, test_trace_id(9)).error().code == ErrorCode::kNotFound);
 }
 
 }  // namespace spanloom::store

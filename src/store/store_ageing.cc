@@ -37,6 +37,35 @@ Result<AgeingTraces> traces_of(const std::vector<LiveSegments::Pointer>& inputs)
     return traces;
 }
 
+// What ages, and what is asked about it.
+struct AgeingParts {
+    std::vector<LiveSegments::Pointer> inputs;
+    std::vector<LiveSegments::Pointer> others;  // recent as well, where their traces may go on
+    AgeingQuestion question;
+};
+
+// `ids`: of the segments that age.
+AgeingParts parts_of(const std::vector<LiveSegments::Pointer>& segments,
+                     const std::vector<uint64_t>& ids) {
+    AgeingParts parts;
+    for (const LiveSegments::Pointer& one : segments) {
+        if (one->id == 0 || std::find(ids.begin(), ids.end(), one->id) == ids.end()) continue;
+        parts.inputs.push_back(one);
+        if (one->visible != nullptr) parts.question.partition.push_back(one->visible);
+    }
+    parts.question.tenant = parts.inputs.front()->tenant;
+    parts.question.hour = parts.inputs.front()->hour;
+    for (const LiveSegments::Pointer& one : segments) {
+        const auto& inputs = parts.inputs;
+        const bool is_input = std::find(inputs.begin(), inputs.end(), one) != inputs.end();
+        if (one->tenant != parts.question.tenant || one->kept || one->is_damaged || is_input)
+            continue;
+        parts.others.push_back(one);
+        if (one->visible != nullptr) parts.question.others.push_back(one->visible);
+    }
+    return parts;
+}
+
 }  // namespace
 
 // A wall clock that jumps ahead while we run must not make everything old.
@@ -82,22 +111,9 @@ Result<bool> StoreEngine::age_once(const std::function<bool()>& stop) {
     const SpaceLimits limits = space_limits(facts, options_, *rules, space);
     const std::vector<uint64_t> ids = choose_ageing(facts, *rules, trusted_now_ns(), limits);
     if (ids.empty()) return false;
-    std::vector<LiveSegments::Pointer> inputs;
-    AgeingQuestion question;
-    for (const LiveSegments::Pointer& one : segments) {
-        if (std::find(ids.begin(), ids.end(), one->id) == ids.end()) continue;
-        inputs.push_back(one);
-        if (one->visible != nullptr) question.partition.push_back(one->visible);
-    }
-    question.tenant = inputs.front()->tenant;
-    question.hour = inputs.front()->hour;
-    std::vector<LiveSegments::Pointer> others;
-    for (const LiveSegments::Pointer& one : live_.all()) {
-        const bool is_input = std::find(inputs.begin(), inputs.end(), one) != inputs.end();
-        if (one->tenant != question.tenant || one->kept || one->is_damaged || is_input) continue;
-        others.push_back(one);
-        if (one->visible != nullptr) question.others.push_back(one->visible);
-    }
+    AgeingParts parts = parts_of(live_.all(), ids);
+    const std::vector<LiveSegments::Pointer>& inputs = parts.inputs;
+    AgeingQuestion& question = parts.question;
     question.stop = stop;
     Result<AgeingTraces> traces = traces_of(inputs);
     if (!traces && traces.error().code == ErrorCode::kDataLoss) {
@@ -108,9 +124,10 @@ Result<bool> StoreEngine::age_once(const std::function<bool()>& stop) {
     question.traces = std::move(traces->ids);
     Result<AgeingAnswer> judged = rules->verdict(question);
     if (!judged && judged.error().code == ErrorCode::kDataLoss) {
-        if (!mark_damage(others)) find_damage(inputs);
+        if (!mark_damage(parts.others)) find_damage(inputs);
         return true;
     }
+    if (!judged && judged.error().code == ErrorCode::kCancelled) return false;
     if (!judged) return tl::unexpected(std::move(judged).error());
     const AgeingAnswer& answer = *judged;
     const bool is_whole =

@@ -346,14 +346,17 @@ Result<void> StoreEngine::settle() {
 Result<bool> StoreEngine::maintain_once(const std::function<bool()>& stop) {
     measure_disk();
     keep_reserve();
-    TRY_ASSIGN(const bool has_aged, age_once(stop));
-    if (has_aged) return true;
+    // Where it fails, the rest is done all the same.
+    const Result<bool> aged = age_once(stop);
+    if (aged && *aged) return true;
     TRY_ASSIGN(const bool has_dropped, drop_expired());
     if (has_dropped) return true;
     TRY(drop_old_decisions());
     TRY_ASSIGN(const bool has_merged, merge_once(stop));
     if (has_merged) return true;
-    return erase_once(stop);
+    TRY_ASSIGN(const bool has_erased, erase_once(stop));
+    if (has_erased) return true;
+    return aged;
 }
 
 Result<bool> StoreEngine::merge_once(const std::function<bool()>& stop) {
