@@ -4,9 +4,9 @@
 #include <utility>
 
 #include "api/admin.h"
-#include "api/keep.h"
 #include "api/call.h"
 #include "api/jaeger.h"
+#include "api/keep.h"
 #include "api/mcp.h"
 #include "api/own_state.h"
 #include "api/prometheus.h"

@@ -17,8 +17,7 @@ using sampling::Keeper;
 
 Result<Keeper*> keeper_of(const Call& call) {
     Keeper* const keeper = call.context.options.keeper;
-    if (keeper == nullptr)
-        return fail(ErrorCode::kUnsupported, "this server has no keep rules");
+    if (keeper == nullptr) return fail(ErrorCode::kUnsupported, "this server has no keep rules");
     return keeper;
 }
 
@@ -53,8 +52,7 @@ Result<uint64_t> expected_rules(const Call& call) {
                 "If-Match must name the version that is replaced, not *");
 }
 
-Result<http::Response> change_reply(
-    Result<std::shared_ptr<const sampling::RulesInForce>> changed) {
+Result<http::Response> change_reply(Result<std::shared_ptr<const sampling::RulesInForce>> changed) {
     if (!changed && (changed.error().code == ErrorCode::kAlreadyExists ||
                      changed.error().code == ErrorCode::kNotFound))
         return version_conflict(changed.error());
@@ -120,8 +118,8 @@ void write_days(JsonWriter& json, const Call& call, const sampling::Preview& pre
     }
     const store::StoreState state = options.store.state();
     const auto own = static_cast<double>(state.disk_bytes + space->free_bytes);
-    const double room = own * options.disk_used_max -
-                        static_cast<double>(state.disk_bytes - state.kept_bytes);
+    const double room =
+        own * options.disk_used_max - static_cast<double>(state.disk_bytes - state.kept_bytes);
     json.number(std::max(0.0, std::round(room / preview.kept_bytes_per_day * 10) / 10));
 }
 
@@ -143,8 +141,8 @@ Result<http::Response> preview(Call& call) {
         return call.request.cancelled.stop_requested() ||
                call.context.options.clock.monotonic_ns() > call.deadline_ns;
     };
-    Result<sampling::Preview> made = sampling::preview_rules(
-        call.context.options.store, kTenant, rules, range, call.now_ns(), limits);
+    Result<sampling::Preview> made = sampling::preview_rules(call.context.options.store, kTenant,
+                                                             rules, range, call.now_ns(), limits);
     if (!made && made.error().code == ErrorCode::kCancelled)
         return fail(ErrorCode::kDeadlineExceeded,
                     "the preview took too long: ask about less time (from, to)");

@@ -123,7 +123,8 @@ const std::vector<Setting>& settings() {
         {"recent", "disk", Bytes{&Config::recent_bytes, 0, "no limit of its own"},
          "bytes of recent traces; beyond it the rules decide about the oldest hour"},
         {"", "keep", Rules{&Config::keep},
-         "which traces stay when they are not recent any more; the first rule that matches decides"},
+         "which traces stay when they are not recent any more; the first rule that matches "
+         "decides"},
         {"retention", "for", Duration{&Config::retention_ns, "until the disk is full enough"},
          "how long spans are kept, by arrival"},
         {"retention", "bytes", Bytes{&Config::retention_bytes, 0, "no limit"},

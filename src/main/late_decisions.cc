@@ -41,8 +41,8 @@ uint64_t number_of(const element& object, const char* key) {
 
 Result<void> why(const WhyOptions& options) {
     TRY_ASSIGN(const HttpReply reply,
-               accept_only_success(http_get(options.server, "/api/keep/why/" + options.trace,
-                                            "application/json")));
+               accept_only_success(
+                   http_get(options.server, "/api/keep/why/" + options.trace, "application/json")));
     if (options.as_json) {
         fmt::print("{}\n", reply.body);
         return {};
@@ -117,9 +117,8 @@ void print_rows(const element& answer, const char* list, const char* name) {
 
 Result<void> preview(const PreviewOptions& options) {
     TRY_ASSIGN(const std::string body, preview_body(options));
-    TRY_ASSIGN(const HttpReply reply,
-               accept_only_success(
-                   http_post_json(options.server, "/api/keep/preview", body, kTimeout_s)));
+    TRY_ASSIGN(const HttpReply reply, accept_only_success(http_post_json(
+                                          options.server, "/api/keep/preview", body, kTimeout_s)));
     if (options.as_json) {
         fmt::print("{}\n", reply.body);
         return {};
@@ -146,8 +145,8 @@ Result<void> preview(const PreviewOptions& options) {
 // ----------------------------------------------------------------------------------------- pins
 
 Result<void> list_pins(const PinOptions& options) {
-    TRY_ASSIGN(const HttpReply reply, accept_only_success(http_get(options.server, "/api/keep/pins",
-                                                                   "application/json")));
+    TRY_ASSIGN(const HttpReply reply,
+               accept_only_success(http_get(options.server, "/api/keep/pins", "application/json")));
     simdjson::dom::parser parser;
     TRY_ASSIGN(const element answer, parse_reply(parser, reply));
     simdjson::dom::array pins;

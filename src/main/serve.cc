@@ -257,8 +257,7 @@ Result<void> Program::start() {
     TRY_ASSIGN(store_, store::Store::open(store_options(config_), *io_, clock_, random_, metrics_));
     TRY_ASSIGN(auto rules, keep_rules(config_));
     SeededRandom keys(random_seed());
-    TRY_ASSIGN(keeper_,
-               sampling::Keeper::start(*store_, clock_, keys, metrics_, std::move(rules)));
+    TRY_ASSIGN(keeper_, sampling::Keeper::start(*store_, clock_, keys, metrics_, std::move(rules)));
     std::vector<ServiceQuota> quotas;
     for (const std::string& text : config_.quotas) {
         TRY_ASSIGN(quotas.emplace_back(), parse_quota(text));

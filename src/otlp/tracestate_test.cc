@@ -48,8 +48,7 @@ TEST_CASE("a threshold is raised, never lowered, and everything else stays") {
     CHECK(raise_threshold("ot=th:c", half) == "ot=th:c");
     CHECK(raise_threshold("a=1, ot=rv:0123456789abcd;th:4;x:y ,z=2", half) ==
           "ot=th:8;rv:0123456789abcd;x:y,a=1,z=2");
-    CHECK(adjusted_count(raise_threshold("ot=th:4", half / 64)).value ==
-          doctest::Approx(4.0 / 3));
+    CHECK(adjusted_count(raise_threshold("ot=th:4", half / 64)).value == doctest::Approx(4.0 / 3));
     const std::string full = "v=" + std::string(505, 'a');
     CHECK(raise_threshold(full, half) == full);
     const std::string long_member = "ot=x:" + std::string(250, 'a');

@@ -279,8 +279,8 @@ Result<void> DecisionLogReader::find_all(
         for (size_t i = next; i < hashes.size() && hashes[i] <= end; ++i) {
             while (at < columns.hashes.size() && columns.hashes[at] < hashes[i])
                 ++at;
-            for (size_t same = at; same < columns.hashes.size() && columns.hashes[same] == hashes[i];
-                 ++same)
+            for (size_t same = at;
+                 same < columns.hashes.size() && columns.hashes[same] == hashes[i]; ++same)
                 visit(i, decision_of(columns, same));
         }
     }

@@ -123,8 +123,7 @@ TEST_CASE("two traces with one hash are both told, also across blocks") {
 TEST_CASE("a dropped trace takes at most twelve bytes") {
     for (const uint64_t count : {20'000, 200'000}) {
         const Written written = write(count, 7);
-        const double each =
-            static_cast<double>(written.bytes.size()) / static_cast<double>(count);
+        const double each = static_cast<double>(written.bytes.size()) / static_cast<double>(count);
         MESSAGE(count << " traces: " << each << " bytes each");
         CHECK(each <= 12);
     }

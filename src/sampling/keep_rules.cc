@@ -53,8 +53,7 @@ Result<double> read_number(element value) {
 Result<double> read_share(element value) {
     TRY_ASSIGN(const double share, read_number(value));
     if (share == 0 || (share >= 1 / otlp::kAdjustedCountMax && share <= 1)) return share;
-    return wrong("must be a share of the traces: 0, or from {} to 1",
-                 1 / otlp::kAdjustedCountMax);
+    return wrong("must be a share of the traces: 0, or from {} to 1", 1 / otlp::kAdjustedCountMax);
 }
 
 Result<double> read_traces_per_second(element value) {
@@ -116,8 +115,7 @@ Result<void> read_match(element value, KeepRule& rule) {
     TRY_ASSIGN(const std::string_view text, read_text(value));
     rule.match = text;
     if (trim(text).empty()) return {};
-    if (text.size() > kMatchBytesMax)
-        return wrong("must be at most {} characters", kMatchBytesMax);
+    if (text.size() > kMatchBytesMax) return wrong("must be at most {} characters", kMatchBytesMax);
     auto query = traceql::parse(text);
     if (!query) return tl::unexpected(query.error().to_error());
     if (traceql::is_metrics(*query))
@@ -194,8 +192,8 @@ Result<std::vector<KeepRule>> parse_list(element value) {
             return wrong("keep[{}]{}: {}", rules.size(),
                          name.empty() ? "" : fmt::format(" ({})", name.substr(0, kNameBytesMax)),
                          rule.error().message);
-        const bool is_taken = std::any_of(
-            rules.begin(), rules.end(), [&](const KeepRule& r) { return r.name == rule->name; });
+        const bool is_taken = std::any_of(rules.begin(), rules.end(),
+                                          [&](const KeepRule& r) { return r.name == rule->name; });
         if (is_taken)
             return wrong("keep[{}]: name: there are two rules '{}'", rules.size(), rule->name);
         rules.push_back(std::move(*rule));

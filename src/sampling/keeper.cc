@@ -183,8 +183,8 @@ Result<std::shared_ptr<const RulesInForce>> Keeper::replace(std::string_view jso
     std::lock_guard change(change_mutex_);
     const std::string body = print_keep_rules(parsed);
     TRY_ASSIGN(const store::Document stored,
-               store_.documents().put(kTenant, kRulesKind,
-                                      {kRulesName, 0, clock_.wall_ns(), body}, expected));
+               store_.documents().put(kTenant, kRulesKind, {kRulesName, 0, clock_.wall_ns(), body},
+                                      expected));
     use(std::make_shared<const RulesInForce>(
         RulesInForce{std::move(parsed), "api", stored.version, stored.changed_ns}));
     return rules();

@@ -224,7 +224,8 @@ TEST_CASE("senders' own randomness decides") {
     std::vector<TestSpan> spans;
     for (uint64_t trace = 0; trace < 20; ++trace) {
         spans.push_back(f.one(trace));
-        spans.back().trace_state = trace % 2 == 0 ? "ot=rv:ffffffffffffff" : "x=1,ot=rv:00000000000000";
+        spans.back().trace_state =
+            trace % 2 == 0 ? "ot=rv:ffffffffffffff" : "x=1,ot=rv:00000000000000";
     }
     f.send(spans);
     f.flush();
@@ -301,7 +302,8 @@ TEST_CASE("a preview tells what rules would keep of what is recent, and changes 
     f.start();
     send_hundred(f);
     const auto before = f.contents();
-    const auto preview = preview_rules(*f.store, "default", parsed(kRules), {}, f.clock.wall_ns(), {});
+    const auto preview =
+        preview_rules(*f.store, "default", parsed(kRules), {}, f.clock.wall_ns(), {});
     REQUIRE(preview.has_value());
     CHECK(preview->total.traces == 100);
     CHECK(preview->total.spans == 120);
@@ -327,7 +329,8 @@ TEST_CASE("a preview tells what rules would keep of what is recent, and changes 
     for (uint64_t trace = 0; trace < 100; ++trace)
         stored += f.spans_of(trace) > 0;
     CHECK(stored == kept);
-    const auto later = preview_rules(*f.store, "default", parsed(kRules), {}, f.clock.wall_ns(), {});
+    const auto later =
+        preview_rules(*f.store, "default", parsed(kRules), {}, f.clock.wall_ns(), {});
     REQUIRE(later.has_value());
     CHECK(later->total.traces == 0);
 }
@@ -357,7 +360,8 @@ TEST_CASE("a crash at any call of ageing loses nothing that stays and brings not
         SeededRandom dice(crash);
         f.io.restart(dice);
         // Other rules by now: what was decided stays decided.
-        f.start(R"({"recent": {"for": "1h"}, "keep": [{"name": "other", "match": "{ name = \"front\" }"}]})");
+        f.start(
+            R"({"recent": {"for": "1h"}, "keep": [{"name": "other", "match": "{ name = \"front\" }"}]})");
         std::set<uint64_t> decided;
         for (uint64_t trace = 0; trace < 200; ++trace) {
             const WhyAnswer why = f.why(trace);
@@ -370,7 +374,8 @@ TEST_CASE("a crash at any call of ageing loses nothing that stays and brings not
             CAPTURE(trace);
             const WhyAnswer why = f.why(trace);
             REQUIRE(why.decisions.size() == 1);
-            CHECK(why.decisions[0].rule == (decided.contains(trace) ? expected_rule(trace) : "other"));
+            CHECK(why.decisions[0].rule ==
+                  (decided.contains(trace) ? expected_rule(trace) : "other"));
             CHECK((why.stored_spans > 0) == (!decided.contains(trace) || expected_kept(trace)));
         }
         const auto report = [&] {

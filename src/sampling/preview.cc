@@ -41,8 +41,9 @@ Result<Preview> preview_rules(const store::Store& store, std::string_view tenant
         const store::SegmentInfo& info = segment->info();
         return info.end_ns_max < range.start_ns || info.start_ns_min >= range.end_ns;
     };
-    const auto outside = std::stable_partition(
-        segments.begin(), segments.end(), [&](const auto& segment) { return !is_outside(segment); });
+    const auto outside =
+        std::stable_partition(segments.begin(), segments.end(),
+                              [&](const auto& segment) { return !is_outside(segment); });
     others.assign(outside, segments.end());
     segments.erase(outside, segments.end());
     TRY_ASSIGN(const SurveyedTraces traces, survey_traces(segments, others, rules, limits));

@@ -97,9 +97,9 @@ class SurveyedSegment {
                 is_root_[row] = (*parents)[row] == Segment::kNoParent ? 1 : 0;
         } else {
             const auto group = reader_.group(number);
-            TRY_ASSIGN(const store::ColumnBlock* const ids,
-                       group->block(
-                           reader_.column(store::Table::kSpans, store::Intrinsic::kParentId)));
+            TRY_ASSIGN(
+                const store::ColumnBlock* const ids,
+                group->block(reader_.column(store::Table::kSpans, store::Intrinsic::kParentId)));
             if (ids->dense && ids->size() == rows) is_root_.assign(rows, 0);
             for (const uint32_t row : ids->rows)
                 is_root_[row] = 0;
@@ -163,10 +163,10 @@ class Survey {
         TRY(check_stop());
         const Segment& segment = *all_[number];
         std::vector<uint32_t>& traces = trace_of_.emplace_back(segment.fragment_count());
-        const double bytes_of_span =
-            segment.info().spans == 0 ? 0
-                                      : static_cast<double>(segment.info().bytes) /
-                                            static_cast<double>(segment.info().spans);
+        const double bytes_of_span = segment.info().spans == 0
+                                         ? 0
+                                         : static_cast<double>(segment.info().bytes) /
+                                               static_cast<double>(segment.info().spans);
         for (uint32_t index = 0; index < traces.size(); ++index) {
             TRY_ASSIGN(const TraceFragment fragment, segment.fragment(index));
             const auto [at, is_new] =
@@ -196,8 +196,8 @@ class Survey {
         is_shared_[trace] = 1;
         if (parts.empty()) parts.push_back(first_part_[trace]);
         parts.push_back(part);
-        const uint64_t end_ns = std::max(out_.start_ns[trace] + out_.duration_ns[trace],
-                                         part.fragment.end_ns);
+        const uint64_t end_ns =
+            std::max(out_.start_ns[trace] + out_.duration_ns[trace], part.fragment.end_ns);
         out_.start_ns[trace] = std::min(out_.start_ns[trace], part.fragment.start_ns);
         out_.duration_ns[trace] = end_ns - out_.start_ns[trace];
         out_.spans[trace] += part.fragment.rows;
@@ -311,9 +311,8 @@ class Survey {
                 said.push_back(otlp::SamplingState::parse(state).randomness);
             for (size_t i = 0; i < states->codes.size(); ++i) {
                 if (!said[states->codes[i]]) continue;
-                const uint32_t row = group->rows().first_row + (states->dense
-                                                                    ? static_cast<uint32_t>(i)
-                                                                    : states->rows[i]);
+                const uint32_t row = group->rows().first_row +
+                                     (states->dense ? static_cast<uint32_t>(i) : states->rows[i]);
                 TRY_ASSIGN(index, reader.fragment_of_row(row));
                 out_.randomness[trace_of_[number][index]] = *said[states->codes[i]];
             }
@@ -350,11 +349,11 @@ class Survey {
     std::vector<std::shared_ptr<const Segment>> all_;
     SurveyedTraces out_;
     boost::unordered_flat_map<TraceId, uint32_t, std::hash<TraceId>> numbers_;
-    std::vector<std::vector<uint32_t>> trace_of_;  // by segment, then fragment
-    std::vector<TracePart> first_part_;            // by trace
+    std::vector<std::vector<uint32_t>> trace_of_;        // by segment, then fragment
+    std::vector<TracePart> first_part_;                  // by trace
     std::map<uint32_t, std::vector<TracePart>> shared_;  // traces that lie in several segments
     std::vector<uint8_t> is_shared_;                     // by trace
-    std::vector<std::vector<store::Field>> fields_;                       // as SurveyedTraces::keys
+    std::vector<std::vector<store::Field>> fields_;      // as SurveyedTraces::keys
     std::vector<KeyTexts> key_texts_;
     std::vector<std::unique_ptr<SurveyedSegment>> opened_;
 };

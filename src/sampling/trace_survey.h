@@ -42,8 +42,9 @@ struct SurveyLimits {
     std::function<bool()> stop;            // asked now and then; kCancelled where it says so
 };
 
-// Looks at the whole of each trace that `segments` hold spans of; what `others` hold of them belongs
-// to them as well. Where a trace lies in one segment alone it is judged by that segment's columns.
+// Looks at the whole of each trace that `segments` hold spans of; what `others` hold of them
+// belongs to them as well. Where a trace lies in one segment alone it is judged by that segment's
+// columns.
 Result<SurveyedTraces> survey_traces(store::Segments segments, store::Segments others,
                                      const KeepRules& rules, const SurveyLimits& limits);
 

@@ -17,8 +17,8 @@ using Places = std::vector<uint32_t>;
 
 class Judging {
   public:
-    Judging(const KeepRules& rules, const SurveyedTraces& traces,
-            std::span<const uint32_t> numbers, double seconds)
+    Judging(const KeepRules& rules, const SurveyedTraces& traces, std::span<const uint32_t> numbers,
+            double seconds)
         : rules_(rules), traces_(traces), numbers_(numbers), seconds_(seconds) {}
 
     std::vector<Verdict> run() {
@@ -58,7 +58,8 @@ class Judging {
 
     // Of each key at least one. This must not depend on the randomness.
     void leave_slowest(double share, Places& places) const {
-        const auto count = static_cast<size_t>(std::ceil(share * static_cast<double>(places.size())));
+        const auto count =
+            static_cast<size_t>(std::ceil(share * static_cast<double>(places.size())));
         const auto is_slower = [&](uint32_t a, uint32_t b) {
             const uint32_t x = numbers_[a];
             const uint32_t y = numbers_[b];

@@ -34,8 +34,7 @@ int64_t rounded(uint64_t value) {
 std::string rule_of(std::string_view rules_json, std::string_view name) {
     simdjson::dom::parser parser;
     simdjson::dom::array rules;
-    if (parser.parse(rules_json.data(), rules_json.size())["keep"].get(rules) !=
-        simdjson::SUCCESS)
+    if (parser.parse(rules_json.data(), rules_json.size())["keep"].get(rules) != simdjson::SUCCESS)
         return {};
     for (const simdjson::dom::element rule : rules) {
         std::string_view of_rule;

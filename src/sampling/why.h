@@ -37,7 +37,7 @@ struct WhyAnswer {
 Result<WhyAnswer> explain_trace(const store::Store& store, const Keeper& keeper,
                                 std::string_view tenant, const TraceId& id);
 
-std::string_view fate_name(Fate fate);                // "dropped", "kept", "dropped_late", "kept_late"
+std::string_view fate_name(Fate fate);  // "dropped", "kept", "dropped_late", "kept_late"
 std::string_view state_name(WhyAnswer::State state);  // "unknown", "recent", "kept", "dropped"
 
 }  // namespace spanloom::sampling

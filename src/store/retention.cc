@@ -127,9 +127,8 @@ std::vector<uint64_t> choose_ageing(const std::vector<SegmentFacts>& segments, c
         if (now_ns >= over_ns(segment)) hours[{segment.hour, segment.tenant}].push_back(&segment);
     }
     // What is recent keeps half of the room: beyond it the oldest that was kept goes.
-    const bool has_too_much =
-        recent_bytes > limits.recent_bytes_max ||
-        (bytes > limits.bytes_max && recent_bytes > limits.bytes_max / 2);
+    const bool has_too_much = recent_bytes > limits.recent_bytes_max ||
+                              (bytes > limits.bytes_max && recent_bytes > limits.bytes_max / 2);
     for (const auto& [hour, group] : hours) {
         uint64_t newest_ns = 0;
         for (const SegmentFacts* segment : group)

@@ -22,8 +22,7 @@ Result<std::vector<double>> row_weights(SegmentReader& reader, GroupReader& grou
         std::vector<double> by_code(states->strings.size(), 0);
         for (size_t i = 0; i < states->codes.size(); ++i) {
             double& weight = by_code[states->codes[i]];
-            if (weight == 0)
-                weight = otlp::adjusted_count(states->strings[states->codes[i]]).value;
+            if (weight == 0) weight = otlp::adjusted_count(states->strings[states->codes[i]]).value;
             weights[states->dense ? i : states->rows[i]] = weight;
         }
     }

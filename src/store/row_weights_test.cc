@@ -118,8 +118,8 @@ TEST_CASE("spans weigh what the threshold of their trace says, wherever they are
     // Late spans have the threshold of their trace.
     const auto late = merged({aged, merged({built(4, 8)}, ageing)}, counting());
     check_sum(late, 4 * (1 + 2 + 4 + 8));
-    const auto hidden = hide_traces(
-        again, [](const TraceId& id) { return number_of(id) == 2; }, counting().rollup);
+    const auto hidden =
+        hide_traces(again, [](const TraceId& id) { return number_of(id) == 2; }, counting().rollup);
     REQUIRE(hidden.has_value());
     check_sum(*hidden, 4 * (1 + 2 + 8 + 1));
 }

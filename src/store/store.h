@@ -82,8 +82,8 @@ struct Ageing {
     uint64_t recent_bytes_max = 0;  // 0: no limit but the store's
     std::map<std::string, uint64_t> rule_bytes_max;
     // Asked once for each hour, on the maintenance thread, before anything of it is changed; an
-    // error leaves the hour as it is until later, one of kDataLoss until the next start. May be asked again for an hour after a crash or
-    // a failed write. None: nothing ages.
+    // error leaves the hour as it is until later, one of kDataLoss until the next start. May be
+    // asked again for an hour after a crash or a failed write. None: nothing ages.
     std::function<Result<AgeingAnswer>(const AgeingQuestion&)> verdict;
     // The hour's traces are where the answer put them, for good.
     std::function<void(const AgeingQuestion&, const AgeingAnswer&)> done;
@@ -174,7 +174,8 @@ class Store : public Sink {
                                         const Keeping& from, const Keeping& to) = 0;
     // Newest first.
     virtual std::vector<DecisionsFile> decisions(std::string_view tenant) const = 0;
-    virtual Result<std::unique_ptr<ReadableFile>> open_decisions(const DecisionsFile& file) const = 0;
+    virtual Result<std::unique_ptr<ReadableFile>> open_decisions(
+        const DecisionsFile& file) const = 0;
     // Hides the traces from every reader at once, durably, and erases them from segments and log
     // in the background. Traces that are not there are left out of the record; kNotFound where
     // none is.
@@ -209,7 +210,7 @@ struct CheckReport {
     uint64_t log_bytes = 0;
     uint64_t documents = 0;
     uint64_t deletions = 0;
-    uint64_t decisions = 0;  // files
+    uint64_t decisions = 0;           // files
     std::vector<std::string> damage;  // one sentence each
     std::vector<std::string> notes;
 };

@@ -265,7 +265,7 @@ TEST_CASE("an hour that ages moves what rules keep to its day, and drops the res
         CHECK(path.starts_with("kept/default/2023111400-"));
     CHECK(f.store->state().kept_bytes == f.store->state().disk_bytes);
     CHECK(f.metrics.render().find("store_aged_traces_total 10") != std::string::npos);
-    const std::map<uint64_t, uint64_t> thresholds = {{0, kHalf}, {2, kHalf}, {3, 0},    {4, kHalf},
+    const std::map<uint64_t, uint64_t> thresholds = {{0, kHalf}, {2, kHalf}, {3, 0}, {4, kHalf},
                                                      {6, kHalf}, {8, kHalf}, {9, 0}};
     CHECK(thresholds_of(f) == thresholds);
     const std::vector<std::string> decisions = {"decided about hour " +
@@ -416,8 +416,8 @@ TEST_CASE("a trace that is kept for ever outlives its hour, is shown once, and c
     REQUIRE(f.store->settle().has_value());
     CHECK(has_one());
     CHECK(f.stored() == range(4, 4));
-    REQUIRE(f.store->release_traces("default", trace_ids({1}), for_ever, {"pinned", 0})
-                .has_value());
+    REQUIRE(
+        f.store->release_traces("default", trace_ids({1}), for_ever, {"pinned", 0}).has_value());
     CHECK(has_one());
     REQUIRE(f.store->settle().has_value());
     CHECK(f.stored().empty());

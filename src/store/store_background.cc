@@ -234,8 +234,7 @@ Result<std::optional<StoreEngine::Written>> StoreEngine::write_segment(
     const std::string path = segment_path(area, place.tenant, {place.hour, id});
     const std::string temporary = path + ".tmp";
     const auto write = [&]() -> Result<std::shared_ptr<const Segment>> {
-        TRY_ASSIGN(const uint64_t spans,
-                   write_temporary(temporary, output, inputs, pacing, stop));
+        TRY_ASSIGN(const uint64_t spans, write_temporary(temporary, output, inputs, pacing, stop));
         if (spans == 0) {
             TRY(io_.remove(temporary));
             return nullptr;
@@ -372,7 +371,8 @@ Result<bool> StoreEngine::merge_once(const std::function<bool()>& stop) {
         if (std::find(ids.begin(), ids.end(), one->id) != ids.end()) inputs.push_back(one);
     }
     const LiveSegment& first = *inputs.front();
-    return rewrite({{{first.tenant, first.hour, first.kept}, nullptr, nullptr}}, std::move(inputs), stop);
+    return rewrite({{{first.tenant, first.hour, first.kept}, nullptr, nullptr}}, std::move(inputs),
+                   stop);
 }
 
 // Puts the outputs, all or none of them, in the place of the inputs.

@@ -6,8 +6,8 @@
 #include <string>
 #include <utility>
 
-#include "store/row_weights.h"
 #include "store/attribute_cells.h"
+#include "store/row_weights.h"
 #include "traceql/names.h"
 
 namespace spanloom::traceql {

@@ -5,9 +5,9 @@
 #include <cstring>
 #include <numeric>
 
-#include "store/row_weights.h"
 #include "store/attribute_cells.h"
 #include "store/intrinsic_cells.h"
+#include "store/row_weights.h"
 
 namespace spanloom::traceql {
 

@@ -2,10 +2,10 @@
 
 #include <algorithm>
 
-#include "store/row_weights.h"
 #include "store/attribute_cells.h"
 #include "store/intrinsic_cells.h"
 #include "store/predicate_node.h"
+#include "store/row_weights.h"
 
 namespace spanloom::traceql {
 namespace {

@@ -51,6 +51,7 @@ def test_rules_of_the_configuration_are_in_force_and_can_be_previewed():
         assert status == 200 and rules["source"] == "file", rules
         assert rules["rules"]["recent"] == {"for": "1d", "disk": 50 << 30}, rules
         assert [r["name"] for r in rules["rules"]["keep"]] == ["errors", "slow", "rest"]
+        server.wait_until(lambda: change(server, "POST", "/api/keep/preview", {})[1]["total"]["traces"] == 55, what="55 traces to be found")
         out = command("preview", "--server", http_of(server))
         assert "5 of          5 traces (100.0 %)" in out, out
         status, preview = change(server, "POST", "/api/keep/preview", {})
