@@ -128,9 +128,10 @@ const std::vector<Setting>& settings() {
         {"retention", "for", Duration{&Config::retention_ns, "until the disk is full enough"},
          "how long spans are kept, by arrival"},
         {"retention", "bytes", Bytes{&Config::retention_bytes, 0, "no limit"},
-         "most bytes of segments; beyond it the oldest hour goes"},
+         "most bytes of segments; beyond it the rules of keep decide about the oldest hour, and at "
+         "last the oldest goes"},
         {"retention", "disk_used_max", Share{&Config::disk_used_max},
-         "share of the disk in use at which the oldest hour goes (0 to 1)"},
+         "share of the disk in use at which the same happens (0 to 1)"},
         {"retention", "disk_free_min", Bytes{&Config::disk_free_bytes_min, 0, "no limit"},
          "free disk below which nothing is accepted until there is room"},
         {"retention", "decisions", Duration{&Config::decisions_ns, "for ever"},

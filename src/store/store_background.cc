@@ -345,12 +345,14 @@ Result<void> StoreEngine::settle() {
 Result<bool> StoreEngine::maintain_once(const std::function<bool()>& stop) {
     measure_disk();
     keep_reserve();
-    // Where it fails, the rest is done all the same.
+    // Where it fails, merging goes on all the same; but nothing is dropped undecided.
     const Result<bool> aged = age_once(stop);
     if (aged && *aged) return true;
-    TRY_ASSIGN(const bool has_dropped, drop_expired());
-    if (has_dropped) return true;
-    TRY(drop_old_decisions());
+    if (aged) {
+        TRY_ASSIGN(const bool has_dropped, drop_expired());
+        if (has_dropped) return true;
+        TRY(drop_old_decisions());
+    }
     TRY_ASSIGN(const bool has_merged, merge_once(stop));
     if (has_merged) return true;
     TRY_ASSIGN(const bool has_erased, erase_once(stop));
