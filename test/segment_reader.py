@@ -278,8 +278,8 @@ class Segment:
         self.data = data
         trailer = data[-32:]
         offset, size, self.version, checksum = struct.unpack("<QIIQ", trailer[:24])
-        if data[:8] != MAGIC or trailer[24:] != MAGIC or self.version not in (1, 2, 3, 4):
-            raise ValueError("no segment of version 1 to 4")
+        if data[:8] != MAGIC or trailer[24:] != MAGIC or self.version not in (1, 2, 3, 4, 5):
+            raise ValueError("no segment of version 1 to 5")
         footer = data[offset:offset + size]
         if xxh3(trailer[:16], xxh3(footer)) != checksum:
             raise ValueError("the footer is damaged")
@@ -342,6 +342,13 @@ class Segment:
             if size:
                 models = self.block(offset, size)
                 self.parent_model, self.scope_model, self.name_model = Model(models), Model(models), Model(models)
+        self.thresholds = [0] * self.fragments
+        if self.version >= 5:
+            offset, size = b.varint(), b.varint()
+            if size:
+                block = self.block(offset, size)
+                distinct = [block.u64() for _ in range(block.varint())]
+                self.thresholds = [distinct[i] for i in integers_of(block.rest(), self.fragments)]
 
     def read_followers(self, b):
         pairs = []

@@ -1,16 +1,17 @@
 #include "api/admin.h"
 
 #include <algorithm>
-#include <charconv>
 #include <unordered_set>
 #include <utility>
 
 #include <simdjson.h>
 
+#include "api/change_request.h"
 #include "api/export.h"
 #include "base/hash.h"
 #include "base/io.h"
 #include "base/text.h"
+#include "sampling/keeper.h"
 #include "traceql/checker.h"
 #include "traceql/executor.h"
 
@@ -20,70 +21,6 @@ namespace {
 constexpr const char* kTenant = "default";
 constexpr uint32_t kTracesAtOnce = 1000;
 constexpr size_t kListedBodiesMax = 200;
-
-bool is_loopback(std::string_view peer) {
-    return peer.starts_with("127.") || peer.starts_with("[::1]") || peer.starts_with("::1");
-}
-
-// Without logins, whoever sits at this machine is who may change things. Pages of other origins
-// were refused before; a form cannot send JSON, and a proxy says that it passes something on.
-Result<void> check_admin(const Call& call) {
-    const http::Headers& headers = call.request.headers;
-    const bool is_passed_on = headers.has("x-forwarded-for") || headers.has("forwarded");
-    if (!is_loopback(call.request.peer) || is_passed_on)
-        return fail(ErrorCode::kPermissionDenied,
-                    "this is allowed only from the machine that spanloom runs on");
-    if (!headers.get("content-type").starts_with("application/json"))
-        return fail(ErrorCode::kInvalidArgument, "the body must be application/json");
-    return {};
-}
-
-// A body that is one JSON object. Lives as long as what is read from it.
-class Body {
-  public:
-    static Result<std::unique_ptr<Body>> read(const Call& call) {
-        auto body = std::make_unique<Body>();
-        TRY_ASSIGN(body->bytes_, call.body());
-        if (body->parser_.parse(body->bytes_.view().data(), body->bytes_.size())
-                .get_object()
-                .get(body->object_) != simdjson::SUCCESS)
-            return fail(ErrorCode::kInvalidArgument, "the body must be a JSON object");
-        return body;
-    }
-    std::string_view text(const char* key) const {
-        std::string_view value;
-        return object_[key].get_string().get(value) == simdjson::SUCCESS ? value
-                                                                         : std::string_view();
-    }
-    bool flag(const char* key) const {
-        bool value = false;
-        return object_[key].get_bool().get(value) == simdjson::SUCCESS && value;
-    }
-    // Nanoseconds as a number or a text of digits.
-    Result<uint64_t> time(const char* key, uint64_t fallback) const {
-        simdjson::dom::element element;
-        if (object_[key].get(element) != simdjson::SUCCESS || element.is_null()) return fallback;
-        uint64_t number = 0;
-        if (element.get_uint64().get(number) == simdjson::SUCCESS) return number;
-        const std::string_view digits = text(key);
-        const auto [end, problem] =
-            std::from_chars(digits.data(), digits.data() + digits.size(), number);
-        if (problem != std::errc() || end != digits.data() + digits.size())
-            return fail(ErrorCode::kInvalidArgument, "'{}' is not a time in nanoseconds", key);
-        return number;
-    }
-    Result<store::TimeRange> range() const {
-        TRY_ASSIGN(const uint64_t from, time("from", 0));
-        TRY_ASSIGN(const uint64_t to, time("to", UINT64_MAX));
-        return store::TimeRange{from, to};
-    }
-    const simdjson::dom::object& object() const { return object_; }
-
-  private:
-    Blob bytes_;
-    simdjson::dom::parser parser_;
-    simdjson::dom::object object_;
-};
 
 Result<traceql::Query> parse_query(std::string_view text) {
     auto query = traceql::parse(text);
@@ -148,7 +85,7 @@ void write_backups(JsonWriter& json, const Call& call) {
 
 Result<http::Response> erase(Call& call) {
     TRY(check_admin(call));
-    TRY_ASSIGN(const auto body, Body::read(call));
+    TRY_ASSIGN(const auto body, JsonBody::read(call));
     const std::string_view query = body->text("q");
     store::DeletionRequest request;
     request.tenant = kTenant;
@@ -205,7 +142,7 @@ Result<http::Response> deletions(Call& call) {
 
 Result<http::Response> backup(Call& call) {
     TRY(check_admin(call));
-    TRY_ASSIGN(const auto body, Body::read(call));
+    TRY_ASSIGN(const auto body, JsonBody::read(call));
     const std::string place(body->text("directory"));
     if (!place.starts_with('/'))
         return fail(ErrorCode::kInvalidArgument,
@@ -232,7 +169,7 @@ Result<http::Response> backups(Call& call) {
 
 // One line of JSON about the page, then its bytes.
 Result<http::Response> export_traces(Call& call) {
-    TRY_ASSIGN(const auto body, Body::read(call));
+    TRY_ASSIGN(const auto body, JsonBody::read(call));
     const std::string_view text = body->text("q");
     TRY_ASSIGN(const traceql::Query query, parse_query(text.empty() ? "{ }" : text));
     ExportQuestion question;
@@ -269,35 +206,13 @@ http::Response document_reply(const store::Document& document) {
     return response;
 }
 
-// "5" of If-Match: "5"; 0 of If-None-Match: *; nullopt where neither is there.
-Result<std::optional<uint64_t>> expected_version(const Call& call) {
-    const http::Headers& headers = call.request.headers;
-    if (headers.get("if-none-match") == "*") return std::optional<uint64_t>(0);
-    std::string_view text = headers.get("if-match");
-    if (text.empty())
-        return fail(ErrorCode::kInvalidArgument,
-                    "say which version is changed: If-Match: \"VERSION\", or If-None-Match: * "
-                    "for a new document");
-    if (text == "*") return std::optional<uint64_t>();
-    if (text.size() > 2 && text.front() == '"' && text.back() == '"')
-        text = text.substr(1, text.size() - 2);
-    const auto number = parse_int(text);
-    if (!number || *number <= 0)
-        return fail(ErrorCode::kInvalidArgument, "If-Match must be \"VERSION\" or *");
-    return std::optional<uint64_t>(static_cast<uint64_t>(*number));
-}
-
-// The backups are noted by the store itself, the rest belongs to people.
+// Backups, keep rules and pins are noted by spanloom itself, the rest belongs to people.
 Result<void> check_kind(std::string_view kind) {
-    if (kind != store::kBackupKind) return {};
-    return fail(ErrorCode::kPermissionDenied, "backups are noted by spanloom alone");
-}
-
-http::Response version_conflict(const Error& error) {
-    std::string out;
-    JsonWriter json(out);
-    json.begin_object().field("code", "conflict").field("message", error.message).end_object();
-    return json_reply(std::move(out), 412);
+    if (kind == store::kBackupKind)
+        return fail(ErrorCode::kPermissionDenied, "backups are noted by spanloom alone");
+    if (kind == sampling::kRulesKind || kind == sampling::kPinsKind)
+        return fail(ErrorCode::kPermissionDenied, "'{}' is changed below /api/keep", kind);
+    return {};
 }
 
 // With bodies=true the newest first, each with its body, as many as kListedBodiesMax.

@@ -6,6 +6,7 @@
 #include "api/admin.h"
 #include "api/call.h"
 #include "api/jaeger.h"
+#include "api/keep.h"
 #include "api/mcp.h"
 #include "api/own_state.h"
 #include "api/prometheus.h"
@@ -99,6 +100,7 @@ class Api : public std::enable_shared_from_this<Api> {
     explicit Api(ApiOptions options) : context_(std::move(options)) {
         add_own_state(router_);
         add_admin(router_);
+        add_keep(router_);
         add_ui(router_);
         add_jaeger(router_);
         add_tempo(router_);

@@ -15,6 +15,10 @@
 #include "http/message.h"
 #include "store/store.h"
 
+namespace spanloom::sampling {
+class Keeper;
+}
+
 namespace spanloom::api {
 
 // Which addresses a port serves.
@@ -72,6 +76,8 @@ struct ApiOptions {
     std::vector<SettingInForce> settings = {};
     // Of the disk that the data lies on.
     std::function<Result<DiskSpace>()> disk_space = {};
+    double disk_used_max = 0.8;          // share of it that may be in use (store::StoreOptions)
+    sampling::Keeper* keeper = nullptr;  // none: no rules decide what stays
 };
 
 // Answers everything asked over HTTP. What `options` refers to must outlive the handler and every

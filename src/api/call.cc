@@ -5,6 +5,7 @@
 #include "base/hash.h"
 #include "base/text.h"
 #include "http/compression.h"
+#include "store/sampled_trace.h"
 
 namespace spanloom::api {
 
@@ -120,7 +121,7 @@ Result<store::ScanStats> for_each_found(
     for (const store::TraceSummary& summary : answer.traces) {
         if (call.request.cancelled.stop_requested())
             return fail(ErrorCode::kCancelled, "the client has gone");
-        const auto stored = store::read_trace(segments, summary.trace_id);
+        const auto stored = store::read_sampled_trace(segments, summary.trace_id);
         if (!stored && stored.error().code == ErrorCode::kNotFound) continue;
         if (!stored) return tl::unexpected(stored.error());
         TRY_ASSIGN(const bool wants_more, visit(*stored));
@@ -143,7 +144,7 @@ Result<std::shared_ptr<const CachedTrace>> read_trace(const Call& call, const Tr
     if (holders.empty()) return fail(ErrorCode::kNotFound, "trace {} not found", id.hex());
     const uint64_t now_ns = call.context.options.clock.monotonic_ns();
     if (auto kept = call.context.traces.find(id, version, now_ns)) return kept;
-    TRY_ASSIGN(const store::StoredTrace stored, store::read_trace(holders, id));
+    TRY_ASSIGN(const store::StoredTrace stored, store::read_sampled_trace(holders, id));
     auto cached = std::make_shared<CachedTrace>();
     TRY_ASSIGN(cached->trace, traceql::Trace::read(stored));
     cached->version = version;

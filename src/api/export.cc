@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "base/text.h"
+#include "store/sampled_trace.h"
 #include "traceql/executor.h"
 
 namespace spanloom::api {
@@ -26,7 +27,7 @@ Result<ExportPage> export_page(const traceql::Query& query, store::Segments segm
     if (answer.stats.partial) page.partial.push_back(answer.stats.reason);
     page.next = answer.next;
     for (const store::TraceSummary& summary : answer.traces) {
-        const auto stored = store::read_trace(segments, summary.trace_id);
+        const auto stored = store::read_sampled_trace(segments, summary.trace_id);
         const store::Cursor here{summary.start_ns, summary.trace_id};
         if (!stored) {
             if (page.partial.size() < kPartialMax) page.partial.push_back(stored.error().message);

@@ -8,6 +8,7 @@
 #include "api/jaeger_trace.h"
 #include "api/tempo.h"
 #include "base/text.h"
+#include "store/sampled_trace.h"
 
 namespace spanloom::api {
 namespace {
@@ -157,7 +158,7 @@ Result<http::Response> traces_by_id(const Call& call) {
     const auto segments = call.segments();
     for (const std::string_view text : ids) {
         TRY_ASSIGN(const TraceId id, parse_trace_id(text));
-        const auto stored = store::read_trace(segments, id);
+        const auto stored = store::read_sampled_trace(segments, id);
         if (!stored && stored.error().code != ErrorCode::kNotFound)
             return tl::unexpected(stored.error());
         if (!stored) {

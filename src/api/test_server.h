@@ -26,10 +26,26 @@ class FixedStore final : public store::Store {
     std::vector<std::shared_ptr<const store::Segment>> snapshot(std::string_view) const override {
         return segments;
     }
+    std::vector<std::shared_ptr<const store::Segment>> recent(std::string_view) const override {
+        return segments;
+    }
     Result<void> seal() override { return {}; }
     Result<void> flush() override { return {}; }
     Result<void> settle() override { return {}; }
     void set_ageing(store::Ageing) override {}
+    Result<void> keep_traces(std::string_view, const std::vector<TraceId>&,
+                             const store::Keeping&) override {
+        return fail(ErrorCode::kUnsupported, "this store is read only");
+    }
+    Result<void> release_traces(std::string_view, const std::vector<TraceId>&,
+                                const store::Keeping&, const store::Keeping&) override {
+        return fail(ErrorCode::kUnsupported, "this store is read only");
+    }
+    std::vector<store::DecisionsFile> decisions(std::string_view) const override { return {}; }
+    Result<std::unique_ptr<ReadableFile>> open_decisions(
+        const store::DecisionsFile&) const override {
+        return fail(ErrorCode::kNotFound, "this store has no decisions");
+    }
     Result<store::Deletion> erase(store::DeletionRequest) override {
         return fail(ErrorCode::kUnsupported, "this store is read only");
     }

@@ -8,6 +8,7 @@
 #include "api/zipkin_trace.h"
 #include "base/text.h"
 #include "insight/dependencies.h"
+#include "store/sampled_trace.h"
 
 namespace spanloom::api {
 namespace {
@@ -291,7 +292,7 @@ Result<http::Response> trace_many(Call& call) {
     TraceLists lists;
     const auto segments = call.segments();
     for (const TraceId& id : ids) {
-        const auto stored = store::read_trace(segments, id);
+        const auto stored = store::read_sampled_trace(segments, id);
         if (!stored && stored.error().code == ErrorCode::kNotFound) continue;
         if (!stored) return tl::unexpected(stored.error());
         TRY(lists.add(*stored));

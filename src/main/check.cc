@@ -9,6 +9,7 @@
 #include "base/text.h"
 #include "main/commands.h"
 #include "main/terminal.h"
+#include "sampling/decision_log.h"
 #include "store/store.h"
 
 namespace spanloom {
@@ -24,6 +25,7 @@ void print_report(const std::string& data, const store::CheckReport& report) {
                    static_cast<double>(report.segment_bytes) / static_cast<double>(report.spans));
     fmt::print("\n  log       {:>12} spans in {} requests, {} files, {}\n", report.log_spans,
                report.log_records, report.log_files, format_bytes(report.log_bytes));
+    if (report.decisions > 0) fmt::print("  decisions {:>12} files\n", report.decisions);
     for (const std::string& note : report.notes)
         fmt::print("  note      {}\n", printable(note));
     for (const std::string& damage : report.damage)
@@ -54,6 +56,9 @@ int run_check(const std::string& data) {
     });
     if (shows_progress) fmt::print(stderr, "\r\033[K");
     if (!checked) return report(checked.error());
+    const auto decisions = sampling::check_decisions(**io);
+    if (!decisions) return report(decisions.error());
+    checked->damage.insert(checked->damage.end(), decisions->begin(), decisions->end());
     print_report(data, *checked);
     return checked->damage.empty() ? 0 : 1;
 }

@@ -73,6 +73,31 @@ struct DeleteOptions {
 };
 int run_delete(const DeleteOptions& options);
 
+struct WhyOptions {
+    std::string server = "http://127.0.0.1:16686";
+    std::string trace;
+    bool as_json = false;
+};
+int run_why(const WhyOptions& options);
+
+struct PreviewOptions {
+    std::string server = "http://127.0.0.1:16686";
+    std::string config_path;  // whose rules; "": those in force
+    std::string since;        // "": all that is recent
+    bool as_json = false;
+};
+int run_preview(const PreviewOptions& options);
+
+struct PinOptions {
+    std::string server = "http://127.0.0.1:16686";
+    std::string trace;
+    std::string by;
+    std::string reason;
+    bool removes = false;
+    bool lists = false;
+};
+int run_pin(const PinOptions& options);
+
 enum class ExportForm : uint8_t { kOtlp, kJson, kCsv };
 struct ExportOptions {
     StorePlace place;

@@ -9,8 +9,10 @@
 #include <fmt/format.h>
 #include <yaml-cpp/yaml.h>
 
+#include "base/json_writer.h"
 #include "base/text.h"
 #include "receive/quota.h"
+#include "sampling/keep_rules.h"
 
 namespace spanloom {
 namespace {
@@ -42,7 +44,10 @@ struct Share {
 struct List {
     std::vector<std::string> Config::* member;
 };
-using Member = std::variant<Text, Flag, Count, Bytes, Duration, Share, List>;
+struct Rules {
+    std::string Config::* member;
+};
+using Member = std::variant<Text, Flag, Count, Bytes, Duration, Share, List, Rules>;
 
 struct Setting {
     std::string_view section;  // "" for the top level
@@ -113,14 +118,24 @@ const std::vector<Setting>& settings() {
          "for queries that read them all"},
         {"store", "merge_rate", Bytes{&Config::merge_bytes_per_s, 1U << 20, "no limit"},
          "bytes a second that merging and ageing may write"},
+        {"recent", "for", Duration{&Config::recent_for_ns, "until there is no room"},
+         "how long every trace is kept, by arrival, before the rules of keep decide"},
+        {"recent", "disk", Bytes{&Config::recent_bytes, 0, "no limit of its own"},
+         "bytes of recent traces; beyond it the rules decide about the oldest hour"},
+        {"", "keep", Rules{&Config::keep},
+         "which traces stay when they are not recent any more; the first rule that matches "
+         "decides"},
         {"retention", "for", Duration{&Config::retention_ns, "until the disk is full enough"},
          "how long spans are kept, by arrival"},
         {"retention", "bytes", Bytes{&Config::retention_bytes, 0, "no limit"},
-         "most bytes of segments; beyond it the oldest hour goes"},
+         "most bytes of segments; beyond it the rules of keep decide about the oldest hour, and at "
+         "last the oldest goes"},
         {"retention", "disk_used_max", Share{&Config::disk_used_max},
-         "share of the disk in use at which the oldest hour goes (0 to 1)"},
+         "share of the disk in use at which the same happens (0 to 1)"},
         {"retention", "disk_free_min", Bytes{&Config::disk_free_bytes_min, 0, "no limit"},
          "free disk below which nothing is accepted until there is room"},
+        {"retention", "decisions", Duration{&Config::decisions_ns, "for ever"},
+         "how long it is known why a trace was kept or dropped"},
         {"retention", "reserve", Bytes{&Config::reserve_bytes, 0, "none"},
          "bytes of a file that is given up where others fill the disk, so that retention works"},
         {"query", "threads", Count{&Config::query_threads, 1, 1024}, "queries that run at once"},
@@ -185,6 +200,11 @@ std::string print_value(const Setting& setting, const Config& config) {
                 out += (out.size() > 1 ? ", " : "") + quote(item);
             return out + "]";
         }
+        std::string operator()(const Rules& m) const {
+            const std::string& rules = config.*m.member;
+            return rules.empty() ? sampling::print_keep_list(sampling::default_keep_rules().keep)
+                                 : rules;
+        }
     };
     return std::visit(Printer{config}, setting.member);
 }
@@ -199,6 +219,31 @@ std::string describe(const Setting& setting) {
 }
 
 // ---- reading
+
+constexpr int kRulesDepthMax = 8;
+
+// What stands in a node, every scalar as a text.
+Result<void> write_json(const YAML::Node& node, int depth, JsonWriter& json) {
+    if (depth == 0) return fail(ErrorCode::kInvalidArgument, "is nested too deep");
+    if (node.IsMap()) {
+        json.begin_object();
+        for (const auto& entry : node) {
+            json.key(entry.first.IsScalar() ? entry.first.Scalar() : "?");
+            TRY(write_json(entry.second, depth - 1, json));
+        }
+        json.end_object();
+    } else if (node.IsSequence()) {
+        json.begin_array();
+        for (const YAML::Node& item : node)
+            TRY(write_json(item, depth - 1, json));
+        json.end_array();
+    } else if (node.IsScalar()) {
+        json.string(node.Scalar());
+    } else {
+        json.null();
+    }
+    return {};
+}
 
 // Fills one member from a YAML node, or says what should stand there.
 struct Reader {
@@ -259,6 +304,14 @@ struct Reader {
             items.push_back(item.Scalar());
         }
         config.*m.member = std::move(items);
+        return {};
+    }
+    Result<void> operator()(const Rules& m) const {
+        std::string json;
+        JsonWriter writer(json);
+        TRY(write_json(node, kRulesDepthMax, writer));
+        TRY_ASSIGN(const auto rules, sampling::parse_keep_list(json));
+        config.*m.member = sampling::print_keep_list(rules);
         return {};
     }
 };
@@ -405,6 +458,11 @@ Result<void> check_config(const Config& config) {
                     "tls.certificate and tls.key belong together: give both or neither");
     if (!config.tls_client_ca.empty() && config.tls_certificate.empty())
         return fail(ErrorCode::kInvalidArgument, "tls.client_ca needs tls.certificate and tls.key");
+    if (config.retention_ns != 0 && config.retention_ns < config.recent_for_ns)
+        return fail(ErrorCode::kInvalidArgument,
+                    "retention.for ({}) is shorter than recent.for ({}): nothing would be left for "
+                    "the rules of keep to decide about",
+                    print_duration(config.retention_ns), print_duration(config.recent_for_ns));
     if (config.request_memory_bytes < config.request_bytes_max)
         return fail(ErrorCode::kInvalidArgument,
                     "receive.memory ({}) must hold at least one request of "

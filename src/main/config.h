@@ -47,7 +47,12 @@ struct Config {
     bool compact = false;
     uint64_t merge_bytes_per_s = 64U << 20;
 
+    uint64_t recent_for_ns = 0;
+    uint64_t recent_bytes = 0;
+    std::string keep;  // the list of keep rules as JSON; "": those by default
+
     uint64_t retention_ns = 0;
+    uint64_t decisions_ns = 30ULL * 24 * 3'600'000'000'000;
     uint64_t retention_bytes = 0;
     double disk_used_max = 0.8;
     uint64_t disk_free_bytes_min = 256U << 20;

@@ -38,6 +38,29 @@ TEST_CASE("a mistake in the file is named with its line and the nearest setting"
     CHECK(error("") == "accepted");
 }
 
+TEST_CASE("keep rules stand in the file as they are documented") {
+    Config config;
+    REQUIRE(read_config_text("recent: {for: 24h, disk: 50GiB}\n"
+                             "keep: [{name: errors, match: '{ status = error }', rate: 1, for: 30d},\n"
+                             "       {name: slow, match: '{ duration > 2s }', rate: 0.5},\n"
+                             "       {name: rest, per_second: 50, by: [resource.service.name, name]}]\n",
+                             "spanloom.yaml", config)
+                .has_value());
+    CHECK(config.recent_for_ns == 24ULL * 3'600'000'000'000);
+    CHECK(config.recent_bytes == 50ULL << 30);
+    Config again;
+    REQUIRE(read_config_text(print_config(config), "printed", again).has_value());
+    CHECK(again.keep == config.keep);
+    CHECK(again.keep.find("\"for\":\"30d\"") != std::string::npos);
+    const auto wrong = read_config_text("keep:\n  - {name: a, match: '{ .x = }'}\n", "f", config);
+    CHECK(wrong.error().message.starts_with(
+        "f:1: keep: keep[0] (a): match: parse error at line 1, col 8"));
+    CHECK_FALSE(read_config_text("keep: 5\n", "f", config).has_value());
+    config.retention_ns = 3'600'000'000'000;
+    CHECK(check_config(config).error().message.find("shorter than recent.for") !=
+          std::string::npos);
+}
+
 TEST_CASE("a public address needs to be meant") {
     Config config;
     config.http = "0.0.0.0:16686";

@@ -83,12 +83,18 @@ Result<HttpReply> http_get(const std::string& server, const std::string& target,
     return send(server, std::move(request), kTimeout_s);
 }
 
-Result<HttpReply> http_post_json(const std::string& server, const std::string& target,
-                                 const std::string& body, uint32_t timeout_s) {
-    Request request(beast::http::verb::post, target, 11);
+Result<HttpReply> http_json(const std::string& server, const std::string& method,
+                            const std::string& target, const std::string& body,
+                            uint32_t timeout_s) {
+    Request request(beast::http::string_to_verb(method), target, 11);
     request.set(beast::http::field::content_type, "application/json");
     request.body() = body;
     return send(server, std::move(request), timeout_s);
+}
+
+Result<HttpReply> http_post_json(const std::string& server, const std::string& target,
+                                 const std::string& body, uint32_t timeout_s) {
+    return http_json(server, "POST", target, body, timeout_s);
 }
 
 }  // namespace spanloom

@@ -16,6 +16,8 @@ struct HttpReply {
 // (30 s); replies are limited to 256 MiB. `server` is "http://host:port".
 Result<HttpReply> http_get(const std::string& server, const std::string& target,
                            const std::string& accept);
+Result<HttpReply> http_json(const std::string& server, const std::string& method,
+                            const std::string& target, const std::string& body, uint32_t timeout_s);
 Result<HttpReply> http_post_json(const std::string& server, const std::string& target,
                                  const std::string& body, uint32_t timeout_s = 30);
 

@@ -163,6 +163,9 @@ struct KeepOptions {
     spanloom::DeleteOptions deletion;
     spanloom::ExportOptions exported;
     spanloom::ImportOptions imported;
+    spanloom::WhyOptions why;
+    spanloom::PreviewOptions preview;
+    spanloom::PinOptions pin;
 };
 
 void add_backup_commands(CLI::App& app, int& code, KeepOptions& keep) {
@@ -189,6 +192,31 @@ void add_delete_command(CLI::App& app, int& code, spanloom::DeleteOptions& optio
     remove->add_flag("--yes", options.is_sure, "do it; without it only counts");
     remove->add_flag("--list", options.lists, "list the deletions so far");
     remove->add_option("--server", options.place.server, "http://HOST:PORT of a running server");
+}
+
+void add_late_commands(CLI::App& app, int& code, KeepOptions& keep) {
+    const char* const server = "http://HOST:PORT of a running server";
+    CLI::App* why = add_command(app, "why", "tell why a trace was kept or dropped", code,
+                                [&keep] { return run_why(keep.why); });
+    why->add_option("ID", keep.why.trace, "its 32 hexadecimal digits")->required();
+    why->add_flag("--json", keep.why.as_json, "as the API gives it");
+    why->add_option("--server", keep.why.server, server);
+    CLI::App* preview =
+        add_command(app, "preview", "tell what keep rules would do with what is stored", code,
+                    [&keep] { return run_preview(keep.preview); });
+    preview->add_option("FILE", keep.preview.config_path,
+                        "a configuration with them (those in force)");
+    preview->add_option("--since", keep.preview.since, "how far back (all that is recent)");
+    preview->add_flag("--json", keep.preview.as_json, "as the API gives it");
+    preview->add_option("--server", keep.preview.server, server);
+    CLI::App* pin = add_command(app, "pin", "keep a trace for ever", code,
+                                [&keep] { return run_pin(keep.pin); });
+    pin->add_option("ID", keep.pin.trace, "its 32 hexadecimal digits");
+    pin->add_option("--by", keep.pin.by, "who asks ($USER)");
+    pin->add_option("--reason", keep.pin.reason, "why");
+    pin->add_flag("--remove", keep.pin.removes, "keep it no longer than rules say");
+    pin->add_flag("--list", keep.pin.lists, "list the pinned traces");
+    pin->add_option("--server", keep.pin.server, server);
 }
 
 void add_transfer_commands(CLI::App& app, int& code, KeepOptions& keep) {
@@ -334,6 +362,7 @@ int run(int argc, char** argv) {
     KeepOptions keep;
     add_backup_commands(app, code, keep);
     add_delete_command(app, code, keep.deletion);
+    add_late_commands(app, code, keep);
     add_transfer_commands(app, code, keep);
     add_config_commands(app, code, flags, path);
     CLI::App* completion =

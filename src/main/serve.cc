@@ -29,6 +29,7 @@
 #include "receive/quota.h"
 #include "receive/zipkin_receiver.h"
 #include "rollup/operation_rollup.h"
+#include "sampling/keeper.h"
 #include "store/store.h"
 
 namespace spanloom {
@@ -80,12 +81,27 @@ store::StoreOptions store_options(const Config& config) {
     options.merge_bytes_per_s = config.merge_bytes_per_s;
     options.retention_ms = config.retention_ns / kNsPerMs;
     options.retention_bytes = config.retention_bytes;
+    options.decisions_ms = config.decisions_ns / kNsPerMs;
     options.disk_used_max = config.disk_used_max;
     options.disk_free_bytes_min = config.disk_free_bytes_min;
     options.reserve_bytes = config.reserve_bytes;
     options.shutdown_ms = config.shutdown_ns / kNsPerMs;
     options.rollup = make_operation_rollup();
     return options;
+}
+
+// None where the configuration says nothing of it.
+Result<std::optional<sampling::KeepRules>> keep_rules(const Config& config) {
+    const bool is_default =
+        config.keep.empty() && config.recent_for_ns == 0 && config.recent_bytes == 0;
+    if (is_default) return std::optional<sampling::KeepRules>();
+    sampling::KeepRules rules = sampling::default_keep_rules();
+    rules.recent_for_ms = config.recent_for_ns / kNsPerMs;
+    rules.recent_bytes_max = config.recent_bytes;
+    if (!config.keep.empty()) {
+        TRY_ASSIGN(rules.keep, sampling::parse_keep_list(config.keep));
+    }
+    return std::optional(std::move(rules));
 }
 
 std::vector<api::SettingInForce> settings_in_force(const Config& config) {
@@ -134,6 +150,7 @@ class Program {
     SeededRandom random_;
     MemoryBudget request_budget_;
     std::unique_ptr<Io> io_;
+    std::shared_ptr<sampling::Keeper> keeper_;  // the store's ageing holds it as well
     std::unique_ptr<store::Store> store_;
     std::unique_ptr<ServiceQuotas> quotas_;
     std::unique_ptr<Executor> receive_pool_;
@@ -238,6 +255,9 @@ Result<void> Program::start() {
                     io.error().message);
     io_ = std::move(*io);
     TRY_ASSIGN(store_, store::Store::open(store_options(config_), *io_, clock_, random_, metrics_));
+    TRY_ASSIGN(auto rules, keep_rules(config_));
+    SeededRandom keys(random_seed());
+    TRY_ASSIGN(keeper_, sampling::Keeper::start(*store_, clock_, keys, metrics_, std::move(rules)));
     std::vector<ServiceQuota> quotas;
     for (const std::string& text : config_.quotas) {
         TRY_ASSIGN(quotas.emplace_back(), parse_quota(text));
@@ -276,7 +296,9 @@ Result<void> Program::start() {
             .face = face,
             .host_names = config_.host_names,
             .settings = settings_in_force(config_),
-            .disk_space = [this] { return io_->space(); }};
+            .disk_space = [this] { return io_->space(); },
+            .disk_used_max = config_.disk_used_max,
+            .keeper = keeper_.get()};
         options.limits.helpers = static_cast<uint32_t>(cores - 1);
         options.limits.memory_bytes_max = config_.query_memory_bytes;
         options.limits.deadline_ms = static_cast<uint32_t>(config_.query_timeout_ns / kNsPerMs);

@@ -7,7 +7,6 @@ namespace {
 
 constexpr uint32_t kDigits = 14;         // of 56 bits
 constexpr size_t kMemberBytesMax = 256;  // of the value of `ot`
-constexpr double kTwoTo56 = 72057594037927936.0;
 
 // Lower-case digits only, filled up with zeros on the right.
 std::optional<uint64_t> parse_fraction(std::string_view digits) {
@@ -74,17 +73,46 @@ SamplingState SamplingState::parse(std::string_view tracestate) {
 }
 
 AdjustedCount adjusted_count(std::string_view tracestate) {
-    AdjustedCount count;
     const SamplingState state = SamplingState::parse(tracestate);
-    if (!state.threshold) return count;
+    return state.threshold ? adjusted_count(*state.threshold) : AdjustedCount();
+}
+
+AdjustedCount adjusted_count(uint64_t threshold) {
+    AdjustedCount count;
     count.is_known = true;
     // th has at most 14 digits, so the difference is at least 1.
-    count.value = kTwoTo56 / (kTwoTo56 - static_cast<double>(*state.threshold));
+    constexpr auto kAll = static_cast<double>(kThresholdEnd);
+    count.value = kAll / (kAll - static_cast<double>(threshold));
     if (count.value > kAdjustedCountMax) {
         count.value = kAdjustedCountMax;
         count.is_capped = true;
     }
     return count;
+}
+
+std::string raise_threshold(std::string_view tracestate, uint64_t threshold) {
+    constexpr size_t kBytesMax = 512;
+    const std::string unchanged(tracestate);
+    const SamplingState before = SamplingState::parse(tracestate);
+    if (threshold >= kThresholdEnd || (before.threshold && *before.threshold >= threshold))
+        return unchanged;
+    std::string member = "ot=th:";
+    for (uint32_t digit = 0; digit < kDigits; ++digit) {
+        if (digit > 0 && threshold << (8 + 4 * digit) == 0) break;  // zeros at the end
+        member += "0123456789abcdef"[threshold >> (4 * (kDigits - 1 - digit)) & 15];
+    }
+    std::string_view old = find_ot(tracestate);
+    while (!old.empty()) {
+        const std::string_view part = take_part(old, ';');
+        if (!part.empty() && part.substr(0, 3) != "th:") member.append(";").append(part);
+    }
+    std::string out = member;
+    while (!tracestate.empty()) {
+        const std::string_view other = trim(take_part(tracestate, ','));
+        if (!other.empty() && other.substr(0, 3) != "ot=") out.append(",").append(other);
+    }
+    const bool fits = member.size() - 3 <= kMemberBytesMax && out.size() <= kBytesMax;
+    return fits ? out : unchanged;
 }
 
 uint64_t randomness_of(const TraceId& id) {

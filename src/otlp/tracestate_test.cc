@@ -39,4 +39,22 @@ TEST_CASE("randomness is 14 digits of rv, or the last seven bytes of the trace i
     CHECK(randomness_of(*TraceId::parse("ffffffffffffffffff00000000000102")) == 0x102);
 }
 
+TEST_CASE("a threshold is raised, never lowered, and everything else stays") {
+    const uint64_t half = kThresholdEnd / 2;
+    CHECK(raise_threshold("", half) == "ot=th:8");
+    CHECK(raise_threshold("", 0) == "ot=th:0");
+    CHECK(raise_threshold("", kThresholdEnd - 1) == "ot=th:ffffffffffffff");
+    CHECK(raise_threshold("", kThresholdEnd) == "");
+    CHECK(raise_threshold("ot=th:c", half) == "ot=th:c");
+    CHECK(raise_threshold("a=1, ot=rv:0123456789abcd;th:4;x:y ,z=2", half) ==
+          "ot=th:8;rv:0123456789abcd;x:y,a=1,z=2");
+    CHECK(adjusted_count(raise_threshold("ot=th:4", half / 64)).value == doctest::Approx(4.0 / 3));
+    const std::string full = "v=" + std::string(505, 'a');
+    CHECK(raise_threshold(full, half) == full);
+    const std::string long_member = "ot=x:" + std::string(250, 'a');
+    CHECK(raise_threshold(long_member, half) == long_member);
+    SamplingState state = SamplingState::parse(raise_threshold("x=1", 0x123456789a0000));
+    CHECK(state.threshold == 0x123456789a0000);
+}
+
 }  // namespace spanloom::otlp

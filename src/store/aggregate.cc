@@ -3,8 +3,8 @@
 #include <cmath>
 #include <map>
 
-#include "otlp/tracestate.h"
 #include "store/aggregate_table.h"
+#include "store/row_weights.h"
 #include "store/scan_segments.h"
 
 namespace spanloom::store {
@@ -151,17 +151,11 @@ class SegmentAggregation {
     Result<void> count_rows(size_t rows) {
         for (size_t row = 0; row < rows; ++row)
             ++cells_.sums(cell_of_[row]).rows;
-        TRY_ASSIGN(const ColumnBlock* states, scan_.group().block(scan_.reader().column(
-                                                  Table::kSpans, Intrinsic::kTraceState)));
-        if (states->codes.empty()) return {};
-        weights_.assign(states->strings.size(), -1);
-        for (size_t i = 0; i < states->codes.size(); ++i) {
-            const uint32_t place =
-                scan_.rows().place_of(states->dense ? static_cast<uint32_t>(i) : states->rows[i]);
+        TRY_ASSIGN(const std::vector<double> weights, row_weights(scan_.reader(), scan_.group()));
+        for (uint32_t row = 0; row < weights.size(); ++row) {
+            const uint32_t place = scan_.rows().place_of(row);
             if (place == Selection::kNowhere) continue;
-            double& weight = weights_[states->codes[i]];
-            if (weight < 0) weight = otlp::adjusted_count(states->strings[states->codes[i]]).value;
-            cells_.sums(cell_of_[place]).extra_weight += weight - 1;
+            cells_.sums(cell_of_[place]).extra_weight += weights[row] - 1;
         }
         return {};
     }
@@ -203,7 +197,6 @@ class SegmentAggregation {
     std::vector<std::unique_ptr<FieldColumn>> fields_;  // per aggregate; null: all rows
     std::vector<uint32_t> groups_;                      // per row
     std::vector<uint32_t> cell_of_;                     // per row
-    std::vector<double> weights_;                       // by code of the trace states
     ScanColumn column_;
 };
 

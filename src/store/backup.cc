@@ -86,6 +86,13 @@ class Copier {
     bool is_linked_ = false;
 };
 
+Result<uint64_t> copy_small_files(Copier& copier) {
+    TRY_ASSIGN(const uint64_t records, copier.tree("deletions", 0, ".del"));
+    TRY_ASSIGN(const uint64_t decisions, copier.tree(kDecisionsArea, 1, ".dec"));
+    TRY_ASSIGN(const uint64_t documents, copier.tree("documents", 2, ".doc"));
+    return records + decisions + documents;
+}
+
 std::string describe(const BackupReport& report, const std::string& place, bool is_whole) {
     std::string text;
     JsonWriter json(text);
@@ -133,9 +140,12 @@ Result<BackupReport> StoreEngine::backup(Io& target, const std::string& place) {
         report.bytes += info.bytes;
         if (copier.is_linked()) report.linked_bytes += info.bytes;
     }
-    TRY_ASSIGN(const uint64_t records, copier.tree("deletions", 0, ".del"));
-    TRY_ASSIGN(const uint64_t documents, copier.tree("documents", 2, ".doc"));
-    report.other_files = records + documents;
+    TRY_ASSIGN(report.other_files, copy_small_files(copier));
+    // One that retention took meanwhile is not named.
+    std::erase_if(state.decisions, [&](const auto& entry) {
+        const DecisionsFile& file = entry.second;
+        return !target.open(decisions_path(file.tenant, {file.hour, file.id}));
+    });
     TRY(copier.finish());
     TRY(write_whole(target, kManifest, encode_manifest(state)));
     const std::string text = describe(report, place, true);
@@ -175,9 +185,7 @@ Result<BackupReport> restore_backup(Io& backup, Io& target, RestoreCheck check,
         report.bytes += segment.bytes;
         if (copier.is_linked()) report.linked_bytes += segment.bytes;
     }
-    TRY_ASSIGN(const uint64_t records, copier.tree("deletions", 0, ".del"));
-    TRY_ASSIGN(const uint64_t documents, copier.tree("documents", 2, ".doc"));
-    report.other_files = records + documents;
+    TRY_ASSIGN(report.other_files, copy_small_files(copier));
     TRY(copier.finish());
     // The manifest last: without it there is no data directory to start with.
     TRY(write_whole(target, kManifest, manifest.view()));

@@ -30,6 +30,7 @@ class Checker {
             check_segment(segment);
         for (size_t i = 0; i < logs_.size(); ++i)
             check_log(i);
+        check_decisions();
         TRY(check_deletions());
         TRY(check_documents("documents"));
         return std::move(report_);
@@ -125,6 +126,22 @@ class Checker {
                 text.find(path) == std::string::npos ? fmt::format("{}: {}", path, text) : text);
         }
         advance(entry.bytes);
+    }
+
+    // What is in them is for their owner to check.
+    void check_decisions() {
+        for (const auto& [id, file] : reading_.state.decisions) {
+            const std::string path = decisions_path(file.tenant, {file.hour, file.id});
+            const auto opened = io_.open(path);
+            if (!opened) {
+                report_.damage.push_back(opened.error().message);
+            } else if ((*opened)->size() != file.bytes) {
+                report_.damage.push_back(fmt::format("{}: has {} bytes instead of {}", path,
+                                                     (*opened)->size(), file.bytes));
+            } else {
+                report_.decisions += 1;
+            }
+        }
     }
 
     Result<void> check_deletions() {

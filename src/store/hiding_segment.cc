@@ -128,6 +128,21 @@ class HidingSegment final : public Segment {
         return renumbered(*found);
     }
 
+    Result<std::shared_ptr<const Thresholds>> thresholds() const override {
+        TRY_ASSIGN(const auto of_whole, whole_->thresholds());
+        if (of_whole == nullptr) return nullptr;
+        auto shown = std::make_shared<Thresholds>();
+        auto hidden = hidden_.begin();
+        for (uint32_t index = 0; index < of_whole->size(); ++index) {
+            if (hidden != hidden_.end() && *hidden == index) {
+                ++hidden;
+            } else {
+                shown->push_back((*of_whole)[index]);
+            }
+        }
+        return std::shared_ptr<const Thresholds>(std::move(shown));
+    }
+
     std::span<const RowGroup> row_groups() const override { return shown_; }
     std::span<const ColumnKey> columns() const override { return whole_->columns(); }
     bool has_values(uint32_t column) const override { return whole_->has_values(column); }

@@ -38,6 +38,17 @@ std::string encode_segment(const ManifestSegment& segment) {
     return out;
 }
 
+std::string encode_decisions(const DecisionsFile& file) {
+    std::string out;
+    protozero::pbf_writer writer(out);
+    writer.add_uint64(1, file.id);
+    writer.add_string(2, file.tenant);
+    writer.add_uint64(3, file.hour);
+    writer.add_uint64(4, file.at_ns);
+    writer.add_uint64(5, file.bytes);
+    return out;
+}
+
 std::string encode_entry(const ManifestChange& change, uint64_t next_id) {
     std::string body;
     protozero::pbf_writer writer(body);
@@ -47,6 +58,10 @@ std::string encode_entry(const ManifestChange& change, uint64_t next_id) {
         writer.add_uint64(2, id);
     if (change.log_position.value != 0) writer.add_uint64(3, change.log_position.value);
     writer.add_uint64(4, next_id);
+    for (const DecisionsFile& file : change.decisions_added)
+        writer.add_message(5, encode_decisions(file));
+    for (uint64_t id : change.decisions_removed)
+        writer.add_uint64(6, id);
     const auto size = static_cast<uint32_t>(body.size());
     std::string covered(reinterpret_cast<const char*>(&size), sizeof size);
     covered += body;
@@ -89,6 +104,32 @@ ManifestSegment decode_segment(protozero::pbf_reader reader) {
     return segment;
 }
 
+DecisionsFile decode_decisions(protozero::pbf_reader reader) {
+    DecisionsFile file;
+    while (reader.next()) {
+        switch (reader.tag()) {
+            case 1:
+                file.id = reader.get_uint64();
+                break;
+            case 2:
+                file.tenant = reader.get_string();
+                break;
+            case 3:
+                file.hour = reader.get_uint64();
+                break;
+            case 4:
+                file.at_ns = reader.get_uint64();
+                break;
+            case 5:
+                file.bytes = reader.get_uint64();
+                break;
+            default:
+                reader.skip();
+        }
+    }
+    return file;
+}
+
 struct Entry {
     ManifestChange change;
     uint64_t next_id = 0;
@@ -112,6 +153,12 @@ std::optional<Entry> decode_body(std::string_view body) {
                 case 4:
                     entry.next_id = reader.get_uint64();
                     break;
+                case 5:
+                    entry.change.decisions_added.push_back(decode_decisions(reader.get_message()));
+                    break;
+                case 6:
+                    entry.change.decisions_removed.push_back(reader.get_uint64());
+                    break;
                 default:
                     reader.skip();
             }
@@ -129,6 +176,12 @@ void apply(ManifestState& state, const ManifestChange& change) {
     }
     for (uint64_t id : change.removed)
         state.segments.erase(id);
+    for (const DecisionsFile& file : change.decisions_added) {
+        state.decisions[file.id] = file;
+        state.next_id = std::max(state.next_id, file.id + 1);
+    }
+    for (uint64_t id : change.decisions_removed)
+        state.decisions.erase(id);
     state.log_position = std::max(state.log_position, change.log_position);
 }
 
@@ -161,6 +214,8 @@ std::string encode_manifest(const ManifestState& state) {
     ManifestChange everything;
     for (const auto& [id, segment] : state.segments)
         everything.added.push_back(segment);
+    for (const auto& [id, file] : state.decisions)
+        everything.decisions_added.push_back(file);
     everything.log_position = state.log_position;
     return std::string(kMagic) + encode_entry(everything, state.next_id);
 }

@@ -12,16 +12,10 @@
 #include "base/io.h"
 #include "base/result.h"
 #include "store/log.h"
+#include "store/store.h"
 #include "store/store_paths.h"
 
 namespace spanloom::store {
-
-// A segment of kept/: what its partition was kept for.
-struct Keeping {
-    std::string rule;
-    uint64_t for_ms = 0;  // age by arrival at which it goes; 0: as the store's retention says
-    auto operator<=>(const Keeping&) const = default;
-};
 
 struct ManifestSegment {
     uint64_t id = 0;
@@ -38,11 +32,14 @@ struct ManifestSegment {
 struct ManifestChange {
     std::vector<ManifestSegment> added;
     std::vector<uint64_t> removed;
+    std::vector<DecisionsFile> decisions_added;
+    std::vector<uint64_t> decisions_removed;
     LogPosition log_position;  // 0: as before
 };
 
 struct ManifestState {
     std::map<uint64_t, ManifestSegment> segments;
+    std::map<uint64_t, DecisionsFile> decisions;
     LogPosition log_position;
     uint64_t next_id = 1;
 };

@@ -34,7 +34,8 @@ class Merge {
         : writer_(options, output),
           plan_(options.row_group_rows),
           stop_(stop),
-          keeps_trace_(options.keeps_trace) {
+          keeps_trace_(options.keeps_trace),
+          threshold_of_(options.threshold_of) {
         for (const auto& input : inputs)
             inputs_.emplace_back(input, writer_);
         for (uint32_t column = 0; column < kFixedColumns; ++column) {
@@ -79,6 +80,7 @@ class Merge {
     GroupPlan plan_;
     const std::function<bool()>& stop_;
     const std::function<bool(const TraceId&)>& keeps_trace_;
+    const std::function<uint64_t(const TraceId&)>& threshold_of_;
     std::vector<MergeInput> inputs_;
     MergePlan fragments_;
 
@@ -509,7 +511,7 @@ Result<void> Merge::write_fragment(uint32_t number) {
         TRY(drop_equal_rows(whole));
     }
     fragments_.fragment(number).whole = whole;
-    writer_.add_fragment(whole);
+    writer_.add_fragment(whole, threshold_of_ ? threshold_of_(whole.trace_id) : joined.threshold);
     return is_alone ? write_whole(number, first) : write_rows(number, whole);
 }
 

@@ -11,13 +11,14 @@ Result<void> MergePlan::make(std::span<const MergeInput> inputs,
     std::vector<MergeMember> members;
     for (uint32_t input = 0; input < inputs.size(); ++input) {
         const Segment& segment = inputs[input].segment();
+        TRY_ASSIGN(const auto thresholds, segment.thresholds());
         for (uint32_t f = 0; f < segment.fragment_count(); ++f) {
             TRY_ASSIGN(const TraceFragment fragment, segment.fragment(f));
             if (keeps_trace && !keeps_trace(fragment.trace_id)) continue;
             const auto [at, is_new] =
                 numbers_.try_emplace(fragment.trace_id, static_cast<uint32_t>(fragments_.size()));
             if (is_new) {
-                fragments_.push_back({fragment, 0, 0});
+                fragments_.push_back({fragment, 0, 0, 0});
                 fragments_.back().whole.rows = 0;
                 fragments_.back().whole.errors = 0;
             }
@@ -26,6 +27,8 @@ Result<void> MergePlan::make(std::span<const MergeInput> inputs,
             joined.whole.end_ns = std::max(joined.whole.end_ns, fragment.end_ns);
             joined.whole.rows += fragment.rows;
             joined.whole.errors += fragment.errors;
+            if (thresholds != nullptr)
+                joined.threshold = std::max(joined.threshold, (*thresholds)[f]);
             ++joined.members;
             members.push_back({at->second, input, fragment.first_row, fragment.rows});
         }

@@ -19,6 +19,7 @@ struct JoinedFragment {
     TraceFragment whole;
     uint32_t first_member = 0;
     uint32_t members = 0;
+    uint64_t threshold = 0;  // Segment::thresholds
 };
 struct MergeMember {
     uint32_t joined = 0;

@@ -108,7 +108,10 @@ std::vector<uint64_t> choose_drops(std::vector<SegmentFacts> segments, const Sto
         return limit != limits.rule_bytes_max.end() &&
                rule_bytes[segment.kept->rule] > limit->second;
     });
-    pass([&](const SegmentFacts&) { return bytes > limits.bytes_max; });
+    pass([&](const SegmentFacts& segment) {
+        const bool is_for_ever = segment.kept && segment.kept->for_ms == Keeping::kForEver;
+        return bytes > limits.bytes_max && !is_for_ever;
+    });
     return dropped;
 }
 
@@ -123,7 +126,9 @@ std::vector<uint64_t> choose_ageing(const std::vector<SegmentFacts>& segments, c
         recent_bytes += segment.bytes;
         if (now_ns >= over_ns(segment)) hours[{segment.hour, segment.tenant}].push_back(&segment);
     }
-    const bool has_too_much = bytes > limits.bytes_max || recent_bytes > limits.recent_bytes_max;
+    // What is recent keeps half of the room: beyond it the oldest that was kept goes.
+    const bool has_too_much = recent_bytes > limits.recent_bytes_max ||
+                              (bytes > limits.bytes_max && recent_bytes > limits.bytes_max / 2);
     for (const auto& [hour, group] : hours) {
         uint64_t newest_ns = 0;
         for (const SegmentFacts* segment : group)

@@ -39,8 +39,8 @@ std::vector<uint64_t> choose_drops(std::vector<SegmentFacts> segments, const Sto
                                    uint64_t now_ns, const SpaceLimits& limits);
 
 // Ids of the segments of one hour in recent/ whose time has come: the oldest that is older than
-// ageing.recent_for_ms, or the oldest of all where there are too many bytes. Only hours that are
-// over. None: nothing ages.
+// ageing.recent_for_ms, or the oldest of all where recent/ has too many bytes, or more than half
+// of what all may have where that is too much. Only hours that are over. None: nothing ages.
 std::vector<uint64_t> choose_ageing(const std::vector<SegmentFacts>& segments, const Ageing& ageing,
                                     uint64_t now_ns, const SpaceLimits& limits);
 

@@ -1,6 +1,7 @@
 #include <algorithm>
 
 #include "base/hash.h"
+#include "otlp/tracestate.h"
 #include "store/segment_bytes.h"
 #include "store/segment_file.h"
 #include "store/segment_filter.h"
@@ -162,6 +163,34 @@ Result<std::shared_ptr<const TraceIndex>> FileSegment::trace_index() const {
     return cached<TraceIndex>(Piece::kTraceIndex, 0, [&] { return read_trace_index(); });
 }
 
+Result<Segment::Thresholds> FileSegment::read_thresholds() const {
+    TRY_ASSIGN(const Blob body, block(footer_.thresholds));
+    ByteReader reader(body.view());
+    std::vector<uint64_t> distinct(reader.varint_max(body.size() / 8));
+    for (uint64_t& threshold : distinct)
+        threshold = reader.u64();
+    const bool is_valid = std::all_of(distinct.begin(), distinct.end(), [](uint64_t threshold) {
+        return threshold < otlp::kThresholdEnd;
+    });
+    if (!reader.ok() || !is_valid)
+        return fail(ErrorCode::kDataLoss, "segment: the thresholds are broken");
+    std::vector<int64_t> numbers;
+    TRY(decode_integers(reader.rest(), footer_.info.traces, numbers));
+    Thresholds thresholds;
+    thresholds.reserve(numbers.size());
+    for (const int64_t number : numbers) {
+        if (number < 0 || static_cast<uint64_t>(number) >= distinct.size())
+            return fail(ErrorCode::kDataLoss, "segment: the thresholds are broken");
+        thresholds.push_back(distinct[static_cast<size_t>(number)]);
+    }
+    return thresholds;
+}
+
+Result<std::shared_ptr<const Segment::Thresholds>> FileSegment::thresholds() const {
+    if (footer_.thresholds.bytes == 0) return nullptr;
+    return cached<Thresholds>(Piece::kThresholds, 0, [&] { return read_thresholds(); });
+}
+
 // The place of the first hash that is not below this one. Hashes are spread evenly, so that it is
 // near where it would be if they were exactly so.
 static size_t first_of(const TraceIndex& index, uint32_t hash) {
@@ -321,6 +350,7 @@ Result<void> FileSegment::verify() const {
     if (footer_.directory.bytes > 0) TRY(places());
     if (footer_.followers.bytes > 0) TRY(followers());
     if (footer_.models.bytes > 0) TRY(models());
+    TRY(thresholds());
     TRY(rollup());
     return {};
 }

@@ -188,6 +188,9 @@ struct SegmentOptions {
     bool has_models = false;
     // Of a merge: which traces the output holds. None: all.
     std::function<bool(const TraceId&)> keeps_trace = nullptr;
+    // Of a merge: by which threshold a keep rule chose a trace (Segment::thresholds). None: as the
+    // inputs say, the highest where they differ.
+    std::function<uint64_t(const TraceId&)> threshold_of = nullptr;
 };
 
 // Turns batches into one segment image. One thread.
@@ -234,6 +237,11 @@ class Segment {
     virtual Result<std::optional<TraceFragment>> find(const TraceId& id) const = 0;
     // For finding the traces that several segments have. nullptr: the segment has none.
     virtual Result<std::shared_ptr<const TraceIndex>> trace_index() const { return nullptr; }
+
+    // For each fragment, by which 56-bit threshold a keep rule chose its trace: kept where the
+    // trace's randomness is at least that. nullptr: all 0, nothing was left out.
+    using Thresholds = std::vector<uint64_t>;
+    virtual Result<std::shared_ptr<const Thresholds>> thresholds() const { return nullptr; }
 
     virtual std::span<const RowGroup> row_groups() const = 0;
     // Listed are also columns without a value.

@@ -18,6 +18,7 @@ class SegmentCache {
     enum class Piece : uint8_t {
         kFragments,
         kTraceIndex,
+        kThresholds,
         kDictionary,
         kPatterns,
         kOrders,

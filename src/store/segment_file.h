@@ -56,6 +56,9 @@ inline size_t memory_bytes_of(const AttributeOrders& orders) {
 inline size_t memory_bytes_of(const OrderCodes& codes) {
     return codes.size() * 4;
 }
+inline size_t memory_bytes_of(const Segment::Thresholds& thresholds) {
+    return thresholds.size() * 8;
+}
 inline size_t memory_bytes_of(const TraceIndex& index) {
     return (index.hashes.size() + index.fragments.size()) * 4;
 }
@@ -103,6 +106,7 @@ class FileSegment final : public Segment {
     bool has_values(uint32_t column) const override { return has_values_[column]; }
     Result<std::optional<std::vector<int32_t>>> parent_rows(uint32_t row_group) const override;
     Result<std::shared_ptr<const TraceIndex>> trace_index() const override;
+    Result<std::shared_ptr<const Thresholds>> thresholds() const override;
     uint32_t resource_count() const override {
         return static_cast<uint32_t>(footer_.resources.size());
     }
@@ -159,6 +163,7 @@ class FileSegment final : public Segment {
     Result<std::shared_ptr<const FragmentChunk>> chunk(uint32_t number) const;
     Result<FragmentChunk> read_chunk(uint32_t number) const;
     Result<TraceIndex> read_trace_index() const;
+    Result<Thresholds> read_thresholds() const;
     Result<AttributeOrders> read_orders(Table table) const;
     Result<OrderCodes> read_order_codes(Table table, uint32_t group,
                                         const ColumnPlace& place) const;

@@ -138,6 +138,7 @@ Result<void> read_tables(ByteReader& reader, uint64_t end, SegmentFooter& footer
         footer.followers = read_place(reader);
     }
     if (footer.version >= 4) footer.models = read_place(reader);
+    if (footer.version >= 5) footer.thresholds = read_place(reader);
     footer.rollup = read_place(reader);
     if (!reader.ok() || !reader.at_end()) return damaged("it has a wrong length");
     for (const BlockPlace& chunk : footer.chunks)
@@ -156,6 +157,8 @@ Result<void> read_tables(ByteReader& reader, uint64_t end, SegmentFooter& footer
         return damaged("the followers lie outside the file");
     if (footer.models.bytes != 0 && !lies_within(footer.models, end))
         return damaged("the models lie outside the file");
+    if (footer.thresholds.bytes != 0 && !lies_within(footer.thresholds, end))
+        return damaged("the thresholds lie outside the file");
     if (footer.filter_offset > end ||
         footer.filter_pages > (end - footer.filter_offset) / checksum_bytes(footer.version))
         return damaged("the filter lies outside the file");

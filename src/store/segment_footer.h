@@ -64,7 +64,8 @@ struct SegmentFooter {
     uint32_t filter_pages = 0;
     BlockPlace directory;  // of the places
     BlockPlace followers;
-    BlockPlace models;  // version 4
+    BlockPlace models;      // version 4
+    BlockPlace thresholds;  // version 5
     BlockPlace rollup;
 
     // nullptr where the group has no block of the column.

@@ -85,6 +85,7 @@ class Counting {
         TRY_ASSIGN(RowValues scopes, values(group, [](const ColumnKey& key) {
                        return key.row_field == RowField::kScopeIndex;
                    }));
+        const size_t first = weight_.size();
         for (uint32_t row = 0; row < segment_.row_groups()[group].rows; ++row) {
             const int64_t kind = kinds.integer(row);
             const auto scope = static_cast<size_t>(scopes.integer(row));
@@ -100,12 +101,29 @@ class Counting {
             const std::string_view state = states.text(row);
             weight_.push_back(state.empty() ? 1 : otlp::adjusted_count(state).value);
         }
+        return weigh(group, first);
+    }
+
+    // The rows of a group lie from `first` on.
+    Result<void> weigh(uint32_t group, size_t first) {
+        TRY_ASSIGN(const auto thresholds, segment_.thresholds());
+        if (thresholds == nullptr) return {};
+        const RowGroup& rows = segment_.row_groups()[group];
+        for (uint32_t row = rows.first_row; row < rows.first_row + rows.rows; ++row) {
+            TRY_ASSIGN(TraceFragment fragment, segment_.fragment(fragment_));
+            while (row >= fragment.first_row + fragment.rows) {
+                TRY_ASSIGN(fragment, segment_.fragment(++fragment_));
+            }
+            double& weight = weight_[first + row - rows.first_row];
+            weight = std::max(weight, otlp::adjusted_count((*thresholds)[fragment_]).value);
+        }
         return {};
     }
 
     const Segment& segment_;
     std::vector<std::string> services_;  // by scope
     std::map<Key, uint32_t> operations_;
+    uint32_t fragment_ = 0;  // of the row read last
     std::vector<uint32_t> operation_;
     std::vector<uint64_t> start_ns_;
     std::vector<uint64_t> duration_ns_;

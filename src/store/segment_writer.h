@@ -116,7 +116,7 @@ class SegmentWriter {
     // Tells which fragment a trace will be, or kNone; by this links become short.
     using FragmentFinder = std::function<uint32_t(const TraceId&)>;
     void find_fragments_by(FragmentFinder find) { find_fragment_ = std::move(find); }
-    void add_fragment(const TraceFragment& fragment);
+    void add_fragment(const TraceFragment& fragment, uint64_t threshold = 0);
     void add_arrival(uint64_t min_ns, uint64_t max_ns);
     Result<SegmentInfo> finish();
 
@@ -172,9 +172,10 @@ class SegmentWriter {
     bool sharing_still_pays(const TextColumn& texts, size_t values) const;
     bool have_patterns(const TextColumn& texts, uint32_t fresh) const;
     bool all_empty(uint32_t column) const;
-    RowGroup describe_group();
+    RowGroup describe_group(std::span<const Part> parts);
     Result<Ref> put_fragment_chunk(size_t from, size_t to);
     Result<Ref> put_trace_index();
+    Result<Ref> put_thresholds();
     struct Tables {
         std::vector<Ref> chunks;
         Ref index;
@@ -182,6 +183,7 @@ class SegmentWriter {
         Ref places;
         Ref followers;
         Ref models;
+        Ref thresholds;
         Ref rollup;
     };
     std::string footer(const Tables& tables) const;
@@ -206,6 +208,7 @@ class SegmentWriter {
     FragmentFinder find_fragment_;
     std::vector<Group> groups_;
     std::vector<TraceFragment> fragments_;
+    std::vector<uint64_t> thresholds_;  // of the first fragments; those of the others are 0
     PlacesBuilder places_;
     FollowerTable followers_;
     std::vector<uint32_t> family_of_scope_;

@@ -68,7 +68,7 @@ void SegmentWriter::place_texts(TextColumn& texts) {
     texts.groups.clear();
 }
 
-RowGroup SegmentWriter::describe_group() {
+RowGroup SegmentWriter::describe_group(std::span<const Part> parts) {
     RowGroup meta;
     const auto& starts = stages_[kColumnStart].integers;
     const auto& durations = stages_[kColumnDuration].integers;
@@ -107,6 +107,15 @@ RowGroup SegmentWriter::describe_group() {
                                         static_cast<int64_t>(otlp::StatusCode::kError));
         const std::string_view state = texts_[kColumnTraceState]->table.text(states[i]);
         operations_->weight.push_back(state.empty() ? 1 : otlp::adjusted_count(state).value);
+    }
+    // A rule's threshold and a sender's are compared with one randomness: the higher one counts.
+    size_t row = operations_->weight.size() - starts.size();
+    for (const Part& part : parts) {
+        const bool is_chosen = part.fragment < thresholds_.size();
+        const double weight =
+            is_chosen ? otlp::adjusted_count(thresholds_[part.fragment]).value : 1;
+        for (const size_t end = row + part.rows; row < end; ++row)
+            operations_->weight[row] = std::max(operations_->weight[row], weight);
     }
     return meta;
 }
@@ -379,7 +388,7 @@ Result<void> SegmentWriter::encode_text(uint32_t column, std::string& body) {
 Result<void> SegmentWriter::write_group(std::span<const Part> parts) {
     Group group;
     staged_text_bytes_ = 0;
-    group.meta = describe_group();
+    group.meta = describe_group(parts);
     group.first_fragment = parts.front().fragment;
     group.continues = parts.front().continued;
     rows_ += group.meta.rows;
@@ -441,8 +450,11 @@ Result<void> SegmentWriter::write_group(std::span<const Part> parts) {
     return {};
 }
 
-void SegmentWriter::add_fragment(const TraceFragment& fragment) {
+void SegmentWriter::add_fragment(const TraceFragment& fragment, uint64_t threshold) {
     fragments_.push_back(fragment);
+    if (threshold == 0) return;
+    thresholds_.resize(fragments_.size());
+    thresholds_.back() = threshold;
 }
 
 void SegmentWriter::add_arrival(uint64_t min_ns, uint64_t max_ns) {

@@ -65,6 +65,27 @@ Result<SegmentWriter::Ref> SegmentWriter::put_trace_index() {
     return put_block(body);
 }
 
+// They are few: numbers into a list of them.
+Result<SegmentWriter::Ref> SegmentWriter::put_thresholds() {
+    if (thresholds_.empty()) return Ref{};
+    thresholds_.resize(fragments_.size());
+    std::vector<uint64_t> distinct = thresholds_;
+    std::sort(distinct.begin(), distinct.end());
+    distinct.erase(std::unique(distinct.begin(), distinct.end()), distinct.end());
+    std::string body;
+    ByteWriter writer(body);
+    writer.varint(distinct.size());
+    for (const uint64_t threshold : distinct)
+        writer.u64(threshold);
+    std::vector<int64_t> numbers;
+    numbers.reserve(thresholds_.size());
+    for (const uint64_t threshold : thresholds_)
+        numbers.push_back(std::lower_bound(distinct.begin(), distinct.end(), threshold) -
+                          distinct.begin());
+    encode_integers(numbers, options_.zstd_level, body);
+    return put_block(body);
+}
+
 // Resources and scopes are searched by their attributes, too.
 void SegmentWriter::place_messages() {
     const auto place = [&](uint64_t hash) { places_.add(hash, PlacesBuilder::kSeveral); };
@@ -178,6 +199,8 @@ std::string SegmentWriter::footer(const Tables& tables) const {
     writer.varint(tables.followers.bytes);
     writer.varint(tables.models.offset);
     writer.varint(tables.models.bytes);
+    writer.varint(tables.thresholds.offset);
+    writer.varint(tables.thresholds.bytes);
     writer.varint(tables.rollup.offset);
     writer.varint(tables.rollup.bytes);
     return out;
@@ -237,6 +260,7 @@ Result<SegmentInfo> SegmentWriter::finish() {
         }
         TRY_ASSIGN(tables.models, put_block(models));
     }
+    TRY_ASSIGN(tables.thresholds, put_thresholds());
     if (operations_ != nullptr) {
         const std::string bytes =
             options_.rollup({operations_->operations, operations_->operation, operations_->start_ns,

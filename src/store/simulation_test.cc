@@ -37,6 +37,10 @@ bool is_droppable(uint64_t trace) {
     return trace % 5 == 4;
 }
 
+uint64_t threshold_of(uint64_t trace) {
+    return trace * 11 + 1;
+}
+
 uint64_t number_of(const TraceId& id) {
     uint64_t number = 0;
     std::memcpy(&number, id.bytes.data() + 8, 8);
@@ -281,8 +285,12 @@ class Life {
         ageing.verdict = [](const AgeingQuestion& question) -> Result<AgeingAnswer> {
             AgeingAnswer answer;
             answer.rules = {{"most", 0}};
-            for (const TraceId& id : question.traces)
-                answer.rule_of.push_back(is_droppable(number_of(id)) ? AgeingAnswer::kDrop : 0);
+            for (const TraceId& id : question.traces) {
+                const uint64_t number = number_of(id);
+                answer.rule_of.push_back(is_droppable(number) ? AgeingAnswer::kDrop : 0);
+                answer.thresholds.push_back(threshold_of(number));
+                answer.decisions.append(reinterpret_cast<const char*>(&number), sizeof number);
+            }
             return answer;
         };
         f_.store->set_ageing(std::move(ageing));
@@ -327,7 +335,49 @@ class Life {
         (void)f_.store->seal();
         if (f_.io.has_crashed()) return;
         compare(*f_.store, model_, "store");
-        if (!model_.has_rotted) note_dropped();
+        if (model_.has_rotted || failure_) return;
+        note_dropped();
+        check_decisions();
+        check_thresholds();
+    }
+
+    // Of every trace that ageing dropped it is known that it was decided about.
+    void check_decisions() {
+        std::set<uint64_t> decided;
+        for (const DecisionsFile& file : f_.store->decisions("default")) {
+            const auto opened = f_.store->open_decisions(file);
+            if (!opened || (*opened)->size() != file.bytes)
+                return wrong(fmt::format("the decisions {} are not whole", file.id));
+            const Result<Blob> bytes = (*opened)->read(0, file.bytes);
+            if (!bytes) return wrong(bytes.error().message);
+            for (size_t at = 0; at + 8 <= bytes->size(); at += 8) {
+                uint64_t number = 0;
+                std::memcpy(&number, bytes->view().data() + at, 8);
+                decided.insert(number);
+            }
+        }
+        for (const uint64_t trace : model_.dropped) {
+            const bool may_be_gone =
+                model_.deleted.contains(trace) || model_.maybe_deleted.contains(trace);
+            if (!may_be_gone && !decided.contains(trace))
+                wrong(fmt::format("trace {} was dropped, and nothing says so", trace));
+        }
+    }
+    // What was kept has its threshold, through all merges.
+    void check_thresholds() {
+        const auto recent = f_.store->recent("default");
+        for (const auto& segment : f_.store->snapshot("default")) {
+            if (std::find(recent.begin(), recent.end(), segment) != recent.end()) continue;
+            const auto thresholds = segment->thresholds();
+            if (!thresholds) return wrong(thresholds.error().message);
+            for (uint32_t index = 0; index < segment->fragment_count(); ++index) {
+                const auto fragment = segment->fragment(index);
+                if (!fragment) return wrong(fragment.error().message);
+                const uint64_t trace = number_of(fragment->trace_id);
+                if (*thresholds == nullptr || (**thresholds)[index] != threshold_of(trace))
+                    wrong(fmt::format("trace {} was kept without its threshold", trace));
+            }
+        }
     }
 
     // Each trace as a reader gets it.

@@ -37,6 +37,7 @@ struct StoreOptions {
     uint64_t segment_spans_max = 2'000'000;  // merging stops there
     uint64_t retention_ms = 0;               // age by arrival; 0: none
     uint64_t retention_bytes = 0;            // of all segments; 0: none
+    uint64_t decisions_ms = 30ULL * 24 * 3'600'000;  // how long decisions are known; 0: for ever
     double disk_used_max = 0.8;  // share of (own + free bytes) beyond which the oldest go
     uint64_t disk_free_bytes_min = 256U << 20;  // below this nothing is accepted
     // A file that is given up where not even retention and the manifest find room.
@@ -60,8 +61,9 @@ struct AgeingQuestion {
     std::string tenant;
     uint64_t hour = 0;                                      // of arrival, since 1970
     std::vector<std::shared_ptr<const Segment>> partition;  // what ages
-    std::vector<std::shared_ptr<const Segment>> all;        // and everything of the tenant
+    std::vector<std::shared_ptr<const Segment>> others;     // what else of the tenant is recent
     std::vector<TraceId> traces;                            // of the partition, each once
+    std::function<bool()> stop;                             // there is no more time
 };
 struct AgeingAnswer {
     static constexpr uint32_t kDrop = UINT32_MAX;
@@ -70,18 +72,38 @@ struct AgeingAnswer {
         uint64_t keep_for_ms = 0;  // 0: as the store's retention says
     };
     std::vector<Rule> rules;
-    std::vector<uint32_t> rule_of;  // for each trace: which rule keeps it, or kDrop
+    std::vector<uint32_t> rule_of;     // for each trace: which rule keeps it, or kDrop
+    std::vector<uint64_t> thresholds;  // of each trace (Segment::thresholds); empty: all 0
+    // What is to be known of the decisions later, kept as it is with the rest (decisions()).
+    std::string decisions;
 };
 struct Ageing {
     uint64_t recent_for_ms = 0;     // 0: age alone moves nothing
     uint64_t recent_bytes_max = 0;  // 0: no limit but the store's
     std::map<std::string, uint64_t> rule_bytes_max;
     // Asked once for each hour, on the maintenance thread, before anything of it is changed; an
-    // error leaves the hour as it is until later. May be asked again for an hour after a crash or
-    // a failed write. None: nothing ages.
+    // error leaves the hour as it is until later, one of kDataLoss until the next start. May be
+    // asked again for an hour after a crash or a failed write. None: nothing ages.
     std::function<Result<AgeingAnswer>(const AgeingQuestion&)> verdict;
     // The hour's traces are where the answer put them, for good.
     std::function<void(const AgeingQuestion&, const AgeingAnswer&)> done;
+};
+
+// A segment of kept/: what its partition was kept for.
+struct Keeping {
+    std::string rule;
+    uint64_t for_ms = 0;  // age by arrival at which it goes; 0: as the store's retention says
+    static constexpr uint64_t kForEver = UINT64_MAX;  // not even where the disk is full
+    auto operator<=>(const Keeping&) const = default;
+};
+
+// What was noted when an hour aged (AgeingAnswer::decisions).
+struct DecisionsFile {
+    uint64_t id = 0;
+    std::string tenant;
+    uint64_t hour = 0;   // that aged
+    uint64_t at_ns = 0;  // when
+    uint64_t bytes = 0;
 };
 
 // What is to be deleted, and for whom the record is kept.
@@ -133,6 +155,8 @@ class Store : public Sink {
     void accept(Batch batch, std::function<void(Result<void>)> done) override = 0;
     // The segments of a tenant as they are now, newest arrival last; empty for an unknown tenant.
     virtual std::vector<std::shared_ptr<const Segment>> snapshot(std::string_view tenant) const = 0;
+    // Of them, those about which no keep rule has decided.
+    virtual std::vector<std::shared_ptr<const Segment>> recent(std::string_view tenant) const = 0;
     // Waits until all that is accepted is searchable ; flush: and in segments on disk.
     virtual Result<void> seal() = 0;
     virtual Result<void> flush() = 0;
@@ -141,6 +165,17 @@ class Store : public Sink {
     virtual Result<void> settle() = 0;
     // Takes effect with the next look of the maintenance.
     virtual void set_ageing(Ageing ageing) = 0;
+    // Copies what is stored of the traces to where it stays as `keeping` says, durably; equal spans
+    // are shown once. Those that are not stored are left out; kNotFound where none is.
+    virtual Result<void> keep_traces(std::string_view tenant, const std::vector<TraceId>& traces,
+                                     const Keeping& keeping) = 0;
+    // From now on what was kept by `from` is kept by `to`.
+    virtual Result<void> release_traces(std::string_view tenant, const std::vector<TraceId>& traces,
+                                        const Keeping& from, const Keeping& to) = 0;
+    // Newest first.
+    virtual std::vector<DecisionsFile> decisions(std::string_view tenant) const = 0;
+    virtual Result<std::unique_ptr<ReadableFile>> open_decisions(
+        const DecisionsFile& file) const = 0;
     // Hides the traces from every reader at once, durably, and erases them from segments and log
     // in the background. Traces that are not there are left out of the record; kNotFound where
     // none is.
@@ -175,6 +210,7 @@ struct CheckReport {
     uint64_t log_bytes = 0;
     uint64_t documents = 0;
     uint64_t deletions = 0;
+    uint64_t decisions = 0;           // files
     std::vector<std::string> damage;  // one sentence each
     std::vector<std::string> notes;
 };

@@ -37,6 +37,35 @@ Result<AgeingTraces> traces_of(const std::vector<LiveSegments::Pointer>& inputs)
     return traces;
 }
 
+// What ages, and what is asked about it.
+struct AgeingParts {
+    std::vector<LiveSegments::Pointer> inputs;
+    std::vector<LiveSegments::Pointer> others;  // recent as well, where their traces may go on
+    AgeingQuestion question;
+};
+
+// `ids`: of the segments that age.
+AgeingParts parts_of(const std::vector<LiveSegments::Pointer>& segments,
+                     const std::vector<uint64_t>& ids) {
+    AgeingParts parts;
+    for (const LiveSegments::Pointer& one : segments) {
+        if (one->id == 0 || std::find(ids.begin(), ids.end(), one->id) == ids.end()) continue;
+        parts.inputs.push_back(one);
+        if (one->visible != nullptr) parts.question.partition.push_back(one->visible);
+    }
+    parts.question.tenant = parts.inputs.front()->tenant;
+    parts.question.hour = parts.inputs.front()->hour;
+    for (const LiveSegments::Pointer& one : segments) {
+        const auto& inputs = parts.inputs;
+        const bool is_input = std::find(inputs.begin(), inputs.end(), one) != inputs.end();
+        if (one->tenant != parts.question.tenant || one->kept || one->is_damaged || is_input)
+            continue;
+        parts.others.push_back(one);
+        if (one->visible != nullptr) parts.question.others.push_back(one->visible);
+    }
+    return parts;
+}
+
 }  // namespace
 
 // A wall clock that jumps ahead while we run must not make everything old.
@@ -56,6 +85,15 @@ void StoreEngine::set_ageing(Ageing ageing) {
     maintenance_wake_.notify_one();
 }
 
+std::vector<std::shared_ptr<const Segment>> StoreEngine::recent(std::string_view tenant) const {
+    std::vector<std::shared_ptr<const Segment>> segments;
+    for (const LiveSegments::Pointer& one : live_.all()) {
+        if (one->tenant == tenant && !one->kept && one->visible != nullptr)
+            segments.push_back(one->visible);
+    }
+    return segments;
+}
+
 std::shared_ptr<const Ageing> StoreEngine::ageing() const {
     std::lock_guard lock(ageing_mutex_);
     return ageing_;
@@ -73,16 +111,10 @@ Result<bool> StoreEngine::age_once(const std::function<bool()>& stop) {
     const SpaceLimits limits = space_limits(facts, options_, *rules, space);
     const std::vector<uint64_t> ids = choose_ageing(facts, *rules, trusted_now_ns(), limits);
     if (ids.empty()) return false;
-    std::vector<LiveSegments::Pointer> inputs;
-    AgeingQuestion question;
-    for (const LiveSegments::Pointer& one : segments) {
-        if (std::find(ids.begin(), ids.end(), one->id) == ids.end()) continue;
-        inputs.push_back(one);
-        if (one->visible != nullptr) question.partition.push_back(one->visible);
-    }
-    question.tenant = inputs.front()->tenant;
-    question.hour = inputs.front()->hour;
-    question.all = live_.snapshot(question.tenant);
+    AgeingParts parts = parts_of(live_.all(), ids);
+    const std::vector<LiveSegments::Pointer>& inputs = parts.inputs;
+    AgeingQuestion& question = parts.question;
+    question.stop = stop;
     Result<AgeingTraces> traces = traces_of(inputs);
     if (!traces && traces.error().code == ErrorCode::kDataLoss) {
         find_damage(inputs);
@@ -90,14 +122,31 @@ Result<bool> StoreEngine::age_once(const std::function<bool()>& stop) {
     }
     if (!traces) return tl::unexpected(std::move(traces).error());
     question.traces = std::move(traces->ids);
-    TRY_ASSIGN(const AgeingAnswer answer, rules->verdict(question));
-    if (answer.rule_of.size() != question.traces.size())
+    Result<AgeingAnswer> judged = rules->verdict(question);
+    if (!judged && judged.error().code == ErrorCode::kDataLoss) {
+        if (!mark_damage(parts.others)) find_damage(inputs);
+        return true;
+    }
+    if (!judged && judged.error().code == ErrorCode::kCancelled) return false;
+    if (!judged) return tl::unexpected(std::move(judged).error());
+    const AgeingAnswer& answer = *judged;
+    const bool is_whole =
+        answer.rule_of.size() == question.traces.size() &&
+        (answer.thresholds.empty() || answer.thresholds.size() == answer.rule_of.size());
+    if (!is_whole)
         return fail(ErrorCode::kInternal, "{} verdicts for {} traces", answer.rule_of.size(),
                     question.traces.size());
     const std::vector<Output> outputs = ageing_outputs(question, answer, traces->spans);
     // A trace that arrived for this hour since the question stays out of the outputs' filters, so
     // nothing may have come: flushes only add to hours that are not over.
-    TRY_ASSIGN(const bool is_done, rewrite(outputs, inputs, stop));
+    std::optional<DecisionsFile> decisions;
+    if (!answer.decisions.empty()) {
+        TRY_ASSIGN(decisions, write_decisions(question, answer.decisions));
+    }
+    const Result<bool> rewritten =
+        rewrite(outputs, inputs, stop, decisions ? &*decisions : nullptr);
+    if (decisions) forget_unnamed(*decisions);
+    TRY_ASSIGN(const bool is_done, rewritten);
     const std::vector<LiveSegments::Pointer> now = live_.on_disk();
     const bool is_replaced = std::none_of(now.begin(), now.end(), [&](const auto& one) {
         return one->serial == inputs.front()->serial;
@@ -115,8 +164,9 @@ Result<bool> StoreEngine::age_once(const std::function<bool()>& stop) {
 std::vector<StoreEngine::Output> StoreEngine::ageing_outputs(
     const AgeingQuestion& question, const AgeingAnswer& answer,
     const std::vector<uint64_t>& spans) const {
+    using Thresholds = std::unordered_map<TraceId, uint64_t>;
     struct Filling {
-        std::shared_ptr<std::unordered_set<TraceId>> ids;
+        std::shared_ptr<Thresholds> ids;
         uint64_t spans = 0;
     };
     std::vector<Filling> filling(answer.rules.size());
@@ -126,16 +176,76 @@ std::vector<StoreEngine::Output> StoreEngine::ageing_outputs(
         if (rule >= answer.rules.size()) continue;
         Filling& at = filling[rule];
         if (at.ids == nullptr || at.spans + spans[i] > options_.segment_spans_max) {
-            at = {std::make_shared<std::unordered_set<TraceId>>(), 0};
+            at = {std::make_shared<Thresholds>(), 0};
             Place place{question.tenant, partition_hour(Area::kKept, question.hour),
                         Keeping{answer.rules[rule].name, answer.rules[rule].keep_for_ms}};
             outputs.push_back({std::move(place),
-                               [ids = at.ids](const TraceId& id) { return ids->contains(id); }});
+                               [ids = at.ids](const TraceId& id) { return ids->contains(id); },
+                               [ids = at.ids](const TraceId& id) { return ids->at(id); }});
         }
-        at.ids->insert(question.traces[i]);
+        at.ids->try_emplace(question.traces[i],
+                            answer.thresholds.empty() ? 0 : answer.thresholds[i]);
         at.spans += spans[i];
     }
     return outputs;
+}
+
+// ------------------------------------------------------------------------------- single traces
+
+// Segments on disk that hold some of them.
+std::vector<LiveSegments::Pointer> StoreEngine::holders(
+    std::string_view tenant, const std::unordered_set<TraceId>& traces) const {
+    std::vector<LiveSegments::Pointer> found;
+    for (const LiveSegments::Pointer& one : live_.on_disk()) {
+        if (one->tenant != tenant || one->visible == nullptr) continue;
+        const bool has_some = std::any_of(traces.begin(), traces.end(), [&](const TraceId& id) {
+            const auto fragment = one->visible->find(id);
+            return fragment && *fragment;
+        });
+        if (has_some) found.push_back(one);
+    }
+    return found;
+}
+
+Result<void> StoreEngine::keep_traces(std::string_view tenant, const std::vector<TraceId>& traces,
+                                      const Keeping& keeping) {
+    TRY(flush());
+    const std::unordered_set<TraceId> wanted(traces.begin(), traces.end());
+    const std::vector<LiveSegments::Pointer> inputs = holders(tenant, wanted);
+    if (inputs.empty())
+        return fail(ErrorCode::kNotFound, "none of the {} traces is stored", wanted.size());
+    uint64_t hour = 0;
+    for (const LiveSegments::Pointer& one : inputs)
+        hour = std::max(hour, one->hour);
+    const Place place{std::string(tenant), partition_hour(Area::kKept, hour), keeping};
+    const Output output{place, [&](const TraceId& id) { return wanted.contains(id); }, nullptr};
+    TRY_ASSIGN(std::optional<Written> written,
+               write_segment(output, inputs, Pacing::kNone, [] { return false; }));
+    if (!written) return {};
+    ManifestChange change;
+    change.added.push_back(written->entry);
+    std::vector<Written> all;
+    all.push_back(std::move(*written));
+    TRY(commit_written(change, std::move(all), {}));
+    update_gauges();
+    return {};
+}
+
+Result<void> StoreEngine::release_traces(std::string_view tenant,
+                                         const std::vector<TraceId>& traces, const Keeping& from,
+                                         const Keeping& to) {
+    const std::unordered_set<TraceId> wanted(traces.begin(), traces.end());
+    std::lock_guard lock(maintenance_mutex_);
+    for (const LiveSegments::Pointer& one : holders(tenant, wanted)) {
+        if (one->kept != from) continue;
+        const auto is_wanted = [&](const TraceId& id) { return wanted.contains(id); };
+        const auto is_other = [&](const TraceId& id) { return !wanted.contains(id); };
+        TRY_ASSIGN(const bool is_done, rewrite({{{one->tenant, one->hour, from}, is_other, nullptr},
+                                                {{one->tenant, one->hour, to}, is_wanted, nullptr}},
+                                               {one}, [] { return false; }));
+        if (!is_done) return fail(ErrorCode::kResourceExhausted, "the disk has no room for it");
+    }
+    return {};
 }
 
 // ------------------------------------------------------------------------------------- deletion
@@ -193,7 +303,7 @@ Result<bool> StoreEngine::erase_once(const std::function<bool()>& stop) {
     for (const LiveSegments::Pointer& one : live_.on_disk()) {
         if (!one->has_hidden || one->is_damaged) continue;
         const Place place{one->tenant, one->hour, one->kept};
-        return rewrite({{place, nullptr}}, {one}, stop);
+        return rewrite({{place, nullptr, nullptr}}, {one}, stop);
     }
     return false;
 }

@@ -1,11 +1,13 @@
 #include <algorithm>
 #include <cstring>
+#include <map>
 #include <set>
 #include <string>
 #include <vector>
 
 #include <doctest/doctest.h>
 
+#include "otlp/tracestate.h"
 #include "store/engine_fixture.h"
 #include "store/hiding_segment.h"
 #include "store/search.h"
@@ -49,6 +51,35 @@ bool is_anywhere(const StoreFixture& f, std::string_view bytes) {
     });
 }
 
+constexpr uint64_t kHalf = otlp::kThresholdEnd / 2;
+
+// Of each trace that is stored, by number.
+std::map<uint64_t, uint64_t> thresholds_of(const StoreFixture& f) {
+    std::map<uint64_t, uint64_t> found;
+    for (const auto& segment : f.store->snapshot("default")) {
+        const auto thresholds = segment->thresholds();
+        REQUIRE(thresholds.has_value());
+        for (uint32_t index = 0; index < segment->fragment_count(); ++index) {
+            uint64_t number = 0;
+            std::memcpy(&number, segment->fragment(index)->trace_id.bytes.data() + 8, 8);
+            found[number] = *thresholds == nullptr ? 0 : (**thresholds)[index];
+        }
+    }
+    return found;
+}
+
+// What lies in the files of decisions.
+std::vector<std::string> decisions_of(const StoreFixture& f) {
+    std::vector<std::string> texts;
+    for (const DecisionsFile& file : f.store->decisions("default")) {
+        const auto opened = f.store->open_decisions(file);
+        REQUIRE(opened.has_value());
+        CHECK((*opened)->size() == file.bytes);
+        texts.emplace_back((*opened)->read(0, (*opened)->size())->view());
+    }
+    return texts;
+}
+
 // Keeps traces with an even number by one rule, those that 3 divides by another, drops the rest.
 Ageing two_rules(uint64_t three_for_ms = 12'600'000) {
     Ageing ageing;
@@ -62,7 +93,9 @@ Ageing two_rules(uint64_t three_for_ms = 12'600'000) {
             answer.rule_of.push_back(number % 2 == 0   ? 0
                                      : number % 3 == 0 ? 1
                                                        : AgeingAnswer::kDrop);
+            answer.thresholds.push_back(number % 2 == 0 ? kHalf : 0);
         }
+        answer.decisions = "decided about hour " + std::to_string(question.hour);
         return answer;
     };
     return ageing;
@@ -232,9 +265,17 @@ TEST_CASE("an hour that ages moves what rules keep to its day, and drops the res
         CHECK(path.starts_with("kept/default/2023111400-"));
     CHECK(f.store->state().kept_bytes == f.store->state().disk_bytes);
     CHECK(f.metrics.render().find("store_aged_traces_total 10") != std::string::npos);
+    const std::map<uint64_t, uint64_t> thresholds = {{0, kHalf}, {2, kHalf}, {3, 0}, {4, kHalf},
+                                                     {6, kHalf}, {8, kHalf}, {9, 0}};
+    CHECK(thresholds_of(f) == thresholds);
+    const std::vector<std::string> decisions = {"decided about hour " +
+                                                std::to_string(kNow / kHour)};
+    CHECK(decisions_of(f) == decisions);
     f.kill();
     f.open();
     CHECK(f.stored() == kept);
+    CHECK(thresholds_of(f) == thresholds);
+    CHECK(decisions_of(f) == decisions);
     // The second rule keeps for three hours and a half, the first as long as there is room.
     f.clock.advance(kHour);
     REQUIRE(f.store->settle().has_value());
@@ -277,9 +318,16 @@ TEST_CASE("a crash at any call while an hour ages gives all of before or all of 
         const Numbers stored = f.stored();
         const Numbers kept = kept_by_two_rules(range(0, 40));
         CHECK((stored == range(0, 40) || stored == kept));
+        // What was decided is known exactly when it is done, and no file is left over.
+        CHECK(decisions_of(f).size() == (stored == kept ? 1 : 0));
         f.store->set_ageing(two_rules());
         REQUIRE(f.store->settle().has_value());
         CHECK(f.stored() == kept);
+        CHECK(decisions_of(f).size() == 1);
+        const auto files = f.io.files();
+        CHECK(std::count_if(files.begin(), files.end(), [](const std::string& path) {
+                  return path.starts_with("decisions/");
+              }) == 1);
     }
 }
 
@@ -308,6 +356,71 @@ TEST_CASE(
     const Numbers rest = f.stored();
     CHECK_FALSE(std::binary_search(rest.begin(), rest.end(), 0U));
     CHECK(std::binary_search(rest.begin(), rest.end(), 12U));  // trace 3: the other
+}
+
+TEST_CASE("files of decisions go when they are old, and come along into a backup") {
+    StoreFixture f;
+    f.options.decisions_ms = 7'200'000;
+    f.open();
+    REQUIRE(f.send(0, 40).has_value());
+    REQUIRE(f.store->flush().has_value());
+    f.clock.advance(3 * kHour);
+    f.store->set_ageing(two_rules());
+    REQUIRE(f.store->settle().has_value());
+    CHECK(decisions_of(f).size() == 1);
+    MemoryIo backup;
+    REQUIRE(f.store->backup(backup, "there").has_value());
+    StoreFixture g;
+    REQUIRE(restore_backup(backup, g.io, RestoreCheck::kVerify, {}).has_value());
+    g.open();
+    CHECK(decisions_of(g) == decisions_of(f));
+    f.clock.advance(2 * kHour);
+    REQUIRE(f.store->settle().has_value());
+    CHECK(decisions_of(f).empty());
+    for (const std::string& path : f.io.files())
+        CHECK_FALSE(path.starts_with("decisions/"));
+    f.kill();
+    f.open();
+    CHECK(decisions_of(f).empty());
+}
+
+TEST_CASE("a trace that is kept for ever outlives its hour, is shown once, and can be released") {
+    StoreFixture f;
+    f.open();
+    REQUIRE(f.send(0, 40).has_value());
+    const Keeping for_ever{"pinned", Keeping::kForEver};
+    CHECK(f.store->keep_traces("default", trace_ids({77}), for_ever).error().code ==
+          ErrorCode::kNotFound);
+    REQUIRE(f.store->keep_traces("default", trace_ids({1}), for_ever).has_value());
+    f.kill();
+    f.open();
+    SearchRequest request;
+    request.limit = 100;
+    const auto found = search(f.store->snapshot("default"), request);
+    REQUIRE(found.has_value());
+    CHECK(found->traces.size() == 10);
+    CHECK(found->traces.back().spans == 4);
+    f.clock.advance(3 * kHour);
+    Ageing ageing = two_rules();
+    ageing.recent_bytes_max = 1;
+    f.store->set_ageing(ageing);
+    REQUIRE(f.store->settle().has_value());
+    const auto has_one = [&] {
+        const Numbers stored = f.stored();
+        return std::binary_search(stored.begin(), stored.end(), 4U);
+    };
+    CHECK(has_one());  // its hour dropped it
+    f.options.retention_ms = 1;
+    f.clock.advance(3 * kHour);
+    f.open();
+    REQUIRE(f.store->settle().has_value());
+    CHECK(has_one());
+    CHECK(f.stored() == range(4, 4));
+    REQUIRE(
+        f.store->release_traces("default", trace_ids({1}), for_ever, {"pinned", 0}).has_value());
+    CHECK(has_one());
+    REQUIRE(f.store->settle().has_value());
+    CHECK(f.stored().empty());
 }
 
 TEST_CASE("spans of 1970 and of 2262 lie in the partition of their arrival") {

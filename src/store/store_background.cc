@@ -137,8 +137,9 @@ Result<void> StoreEngine::flush_now(const std::function<bool()>& stop) {
         change.log_position = end;
         std::vector<Written> written;
         for (const auto& [key, segments] : partitions) {
-            Result<std::optional<Written>> one = write_segment(
-                {key.first, key.second, std::nullopt}, segments, nullptr, Pacing::kNone, stop);
+            const Output output{{key.first, key.second, std::nullopt}, nullptr, nullptr};
+            Result<std::optional<Written>> one =
+                write_segment(output, segments, Pacing::kNone, stop);
             if (!one) {
                 remove_written(written);
                 return tl::unexpected(std::move(one).error());
@@ -186,10 +187,9 @@ void StoreEngine::pause_maintenance(uint64_t written_bytes) {
                                [this] { return stopping_.load(); });
 }
 
-Result<uint64_t> StoreEngine::write_temporary(const std::string& path, const std::string& tenant,
+Result<uint64_t> StoreEngine::write_temporary(const std::string& path, const Output& output,
                                               const std::vector<LiveSegments::Pointer>& inputs,
-                                              const TraceFilter& keeps, Pacing pacing,
-                                              const std::function<bool()>& stop) {
+                                              Pacing pacing, const std::function<bool()>& stop) {
     TRY_ASSIGN(std::unique_ptr<WritableFile> file, io_.create(path));
     if (pacing == Pacing::kMaintenance)
         file = std::make_unique<PacedFile>(std::move(file),
@@ -198,12 +198,15 @@ Result<uint64_t> StoreEngine::write_temporary(const std::string& path, const std
     for (const LiveSegments::Pointer& one : inputs)
         segments.push_back(one->segment);
     SegmentOptions on_disk;
-    on_disk.rollup = options_.rollup;
+    // Single traces that are kept for ever may be there twice.
+    const auto& kept = output.place.kept;
+    if (!kept || kept->for_ms != Keeping::kForEver) on_disk.rollup = options_.rollup;
     on_disk.has_models = options_.has_models;
-    on_disk.keeps_trace = keeps;
-    if (const auto hidden = deletions_.hidden(tenant))
-        on_disk.keeps_trace = [&keeps, hidden](const TraceId& id) {
-            return !hidden->contains(id) && (!keeps || keeps(id));
+    on_disk.keeps_trace = output.keeps;
+    on_disk.threshold_of = output.threshold_of;
+    if (const auto hidden = deletions_.hidden(output.place.tenant))
+        on_disk.keeps_trace = [&output, hidden](const TraceId& id) {
+            return !hidden->contains(id) && (!output.keeps || output.keeps(id));
         };
     TRY_ASSIGN(const SegmentInfo info, merge_segments(segments, on_disk, *file, stop));
     TRY(file->sync());
@@ -212,8 +215,9 @@ Result<uint64_t> StoreEngine::write_temporary(const std::string& path, const std
 
 // None: no trace is left to write.
 Result<std::optional<StoreEngine::Written>> StoreEngine::write_segment(
-    const Place& place, const std::vector<LiveSegments::Pointer>& inputs, const TraceFilter& keeps,
-    Pacing pacing, const std::function<bool()>& stop) {
+    const Output& output, const std::vector<LiveSegments::Pointer>& inputs, Pacing pacing,
+    const std::function<bool()>& stop) {
+    const Place& place = output.place;
     const Area area = place.kept ? Area::kKept : Area::kRecent;
     const std::string directory = tenant_directory(area, place.tenant);
     uint64_t id = 0;
@@ -230,8 +234,7 @@ Result<std::optional<StoreEngine::Written>> StoreEngine::write_segment(
     const std::string path = segment_path(area, place.tenant, {place.hour, id});
     const std::string temporary = path + ".tmp";
     const auto write = [&]() -> Result<std::shared_ptr<const Segment>> {
-        TRY_ASSIGN(const uint64_t spans,
-                   write_temporary(temporary, place.tenant, inputs, keeps, pacing, stop));
+        TRY_ASSIGN(const uint64_t spans, write_temporary(temporary, output, inputs, pacing, stop));
         if (spans == 0) {
             TRY(io_.remove(temporary));
             return nullptr;
@@ -342,13 +345,19 @@ Result<void> StoreEngine::settle() {
 Result<bool> StoreEngine::maintain_once(const std::function<bool()>& stop) {
     measure_disk();
     keep_reserve();
-    TRY_ASSIGN(const bool has_aged, age_once(stop));
-    if (has_aged) return true;
-    TRY_ASSIGN(const bool has_dropped, drop_expired());
-    if (has_dropped) return true;
+    // Where it fails, merging goes on all the same; but nothing is dropped undecided.
+    const Result<bool> aged = age_once(stop);
+    if (aged && *aged) return true;
+    if (aged) {
+        TRY_ASSIGN(const bool has_dropped, drop_expired());
+        if (has_dropped) return true;
+        TRY(drop_old_decisions());
+    }
     TRY_ASSIGN(const bool has_merged, merge_once(stop));
     if (has_merged) return true;
-    return erase_once(stop);
+    TRY_ASSIGN(const bool has_erased, erase_once(stop));
+    if (has_erased) return true;
+    return aged;
 }
 
 Result<bool> StoreEngine::merge_once(const std::function<bool()>& stop) {
@@ -364,14 +373,17 @@ Result<bool> StoreEngine::merge_once(const std::function<bool()>& stop) {
         if (std::find(ids.begin(), ids.end(), one->id) != ids.end()) inputs.push_back(one);
     }
     const LiveSegment& first = *inputs.front();
-    return rewrite({{{first.tenant, first.hour, first.kept}, nullptr}}, std::move(inputs), stop);
+    return rewrite({{{first.tenant, first.hour, first.kept}, nullptr, nullptr}}, std::move(inputs),
+                   stop);
 }
 
 // Puts the outputs, all or none of them, in the place of the inputs.
 Result<bool> StoreEngine::rewrite(const std::vector<Output>& outputs,
                                   std::vector<LiveSegments::Pointer> inputs,
-                                  const std::function<bool()>& stop) {
+                                  const std::function<bool()>& stop,
+                                  const DecisionsFile* decisions) {
     ManifestChange change;
+    if (decisions != nullptr) change.decisions_added.push_back(*decisions);
     std::vector<uint64_t> gone;
     uint64_t bytes = 0;
     for (const LiveSegments::Pointer& one : inputs) {
@@ -384,7 +396,7 @@ Result<bool> StoreEngine::rewrite(const std::vector<Output>& outputs,
     std::vector<Written> written;
     for (const Output& output : outputs) {
         Result<std::optional<Written>> one =
-            write_segment(output.place, inputs, output.keeps, Pacing::kMaintenance, stop);
+            write_segment(output, inputs, Pacing::kMaintenance, stop);
         if (!one) {
             remove_written(written);
             if (one.error().code == ErrorCode::kCancelled) return false;
@@ -414,8 +426,8 @@ bool StoreEngine::has_room_for(uint64_t bytes) const {
     return gauges_->disk_free_bytes >= bytes + options_.disk_free_bytes_min / 2;
 }
 
-// Which of them made a merge fail: they are served as far as they can be, and merged no more.
-void StoreEngine::find_damage(const std::vector<LiveSegments::Pointer>& inputs) {
+// Those that cannot be read whole are served as far as they can be, and merged no more.
+bool StoreEngine::mark_damage(const std::vector<LiveSegments::Pointer>& inputs) {
     bool is_found = false;
     for (const LiveSegments::Pointer& one : inputs) {
         const Result<void> verified = one->segment->verify();
@@ -426,7 +438,12 @@ void StoreEngine::find_damage(const std::vector<LiveSegments::Pointer>& inputs) 
         counters_.damaged_segments.add();
         live_.mark_damaged(one->serial);
     }
-    if (is_found) return;
+    return is_found;
+}
+
+// Which of them made a merge fail.
+void StoreEngine::find_damage(const std::vector<LiveSegments::Pointer>& inputs) {
+    if (mark_damage(inputs)) return;
     // The damage does not show any more (a bad read): leave these alone until the next start.
     for (const LiveSegments::Pointer& one : inputs)
         live_.mark_damaged(one->serial);

@@ -96,10 +96,17 @@ class StoreEngine final : public Store {
 
     void accept(Batch batch, std::function<void(Result<void>)> done) override;
     std::vector<std::shared_ptr<const Segment>> snapshot(std::string_view tenant) const override;
+    std::vector<std::shared_ptr<const Segment>> recent(std::string_view tenant) const override;
     Result<void> seal() override;
     Result<void> flush() override;
     Result<void> settle() override;
     void set_ageing(Ageing ageing) override;
+    Result<void> keep_traces(std::string_view tenant, const std::vector<TraceId>& traces,
+                             const Keeping& keeping) override;
+    Result<void> release_traces(std::string_view tenant, const std::vector<TraceId>& traces,
+                                const Keeping& from, const Keeping& to) override;
+    std::vector<DecisionsFile> decisions(std::string_view tenant) const override;
+    Result<std::unique_ptr<ReadableFile>> open_decisions(const DecisionsFile& file) const override;
     Result<Deletion> erase(DeletionRequest request) override;
     std::vector<Deletion> deletions() const override;
     Result<BackupReport> backup(Io& target, const std::string& place) override;
@@ -112,6 +119,7 @@ class StoreEngine final : public Store {
         LiveSegment live;
     };
     using TraceFilter = std::function<bool(const TraceId&)>;
+    using TraceThreshold = std::function<uint64_t(const TraceId&)>;
     // Which partition a segment belongs to.
     struct Place {
         std::string tenant;
@@ -124,6 +132,7 @@ class StoreEngine final : public Store {
     struct Output {
         Place place;
         TraceFilter keeps;
+        TraceThreshold threshold_of;  // none: as the inputs say
     };
 
     StoreEngine(StoreOptions options, Io& io, const Clock& clock, Random& random,
@@ -153,23 +162,23 @@ class StoreEngine final : public Store {
     void run_maintenance();
     bool wants_flush() const;
     Result<void> flush_now(const std::function<bool()>& stop);
-    Result<std::optional<Written>> write_segment(const Place& place,
+    Result<std::optional<Written>> write_segment(const Output& output,
                                                  const std::vector<LiveSegments::Pointer>& inputs,
-                                                 const TraceFilter& keeps, Pacing pacing,
-                                                 const std::function<bool()>& stop);
+                                                 Pacing pacing, const std::function<bool()>& stop);
     void pause_maintenance(uint64_t written_bytes);
-    Result<uint64_t> write_temporary(const std::string& path, const std::string& tenant,
+    Result<uint64_t> write_temporary(const std::string& path, const Output& output,
                                      const std::vector<LiveSegments::Pointer>& inputs,
-                                     const TraceFilter& keeps, Pacing pacing,
-                                     const std::function<bool()>& stop);
+                                     Pacing pacing, const std::function<bool()>& stop);
     Result<void> commit_written(const ManifestChange& change, std::vector<Written> written,
                                 const std::vector<uint64_t>& gone);
     void remove_written(const std::vector<Written>& written);
     Result<bool> merge_once(const std::function<bool()>& stop);
     Result<bool> rewrite(const std::vector<Output>& outputs,
                          std::vector<LiveSegments::Pointer> inputs,
-                         const std::function<bool()>& stop);
+                         const std::function<bool()>& stop,
+                         const DecisionsFile* decisions = nullptr);
     bool has_room_for(uint64_t bytes) const;
+    bool mark_damage(const std::vector<LiveSegments::Pointer>& inputs);
     void find_damage(const std::vector<LiveSegments::Pointer>& inputs);
     Result<bool> maintain_once(const std::function<bool()>& stop);
     Result<bool> drop_expired();
@@ -177,10 +186,18 @@ class StoreEngine final : public Store {
     void keep_reserve();
     bool give_up_reserve();
 
+    // ---- files of decisions (store_decisions.cc)
+    Result<DecisionsFile> write_decisions(const AgeingQuestion& question, std::string_view bytes);
+    void forget_unnamed(const DecisionsFile& file);
+    Result<bool> drop_old_decisions();
+    Result<void> take_in_decisions(bool adopt, ManifestChange& change);
+
     // ---- ageing and deletion (store_ageing.cc)
     uint64_t trusted_now_ns() const;
     std::shared_ptr<const Ageing> ageing() const;
     Result<bool> age_once(const std::function<bool()>& stop);
+    std::vector<LiveSegments::Pointer> holders(std::string_view tenant,
+                                               const std::unordered_set<TraceId>& traces) const;
     std::vector<Output> ageing_outputs(const AgeingQuestion& question, const AgeingAnswer& answer,
                                        const std::vector<uint64_t>& spans) const;
     Result<bool> erase_once(const std::function<bool()>& stop);
@@ -203,7 +220,7 @@ class StoreEngine final : public Store {
     uint64_t opened_wall_ns_ = 0;
     uint64_t opened_monotonic_ns_ = 0;
 
-    std::mutex manifest_mutex_;  // manifest_, obsolete_, orphans_, directories_
+    mutable std::mutex manifest_mutex_;  // manifest_, obsolete_, orphans_, directories_
     std::unique_ptr<Manifest> manifest_;
     ObsoleteFiles obsolete_;
     std::vector<std::string> orphans_;  // written, but perhaps named by the manifest on disk

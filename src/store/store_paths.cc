@@ -10,6 +10,9 @@
 namespace spanloom::store {
 namespace {
 
+constexpr std::string_view kSegmentEnding = ".seg";
+constexpr std::string_view kDecisionsEnding = ".dec";
+
 bool is_plain(char c) {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' ||
            c == '-';
@@ -35,18 +38,24 @@ std::optional<std::string> decode_tenant(std::string_view name) {
     return tenant;
 }
 
-std::string segment_name(SegmentName name) {
+static std::string partition_name(SegmentName name, std::string_view ending) {
     const std::chrono::sys_days day{std::chrono::days{name.hour / 24}};
     const std::chrono::year_month_day date{day};
-    return fmt::format("{:04}{:02}{:02}{:02}-{:08x}.seg", static_cast<int>(date.year()),
+    return fmt::format("{:04}{:02}{:02}{:02}-{:08x}{}", static_cast<int>(date.year()),
                        static_cast<unsigned>(date.month()), static_cast<unsigned>(date.day()),
-                       name.hour % 24, name.id);
+                       name.hour % 24, name.id, ending);
 }
 
-std::optional<SegmentName> parse_segment_name(std::string_view name) {
+std::string segment_name(SegmentName name) {
+    return partition_name(name, kSegmentEnding);
+}
+
+// Both endings have four bytes.
+static std::optional<SegmentName> parse_partition_name(std::string_view name,
+                                                       std::string_view ending) {
     constexpr size_t kDateDigits = 10;
     if (name.size() < kDateDigits + 13 || name.size() > kDateDigits + 21) return std::nullopt;
-    if (!name.ends_with(".seg") || name[kDateDigits] != '-') return std::nullopt;
+    if (!name.ends_with(ending) || name[kDateDigits] != '-') return std::nullopt;
     const auto number = [&](size_t at, size_t size) { return parse_int(name.substr(at, size)); };
     const auto year = number(0, 4);
     const auto month = number(4, 2);
@@ -67,6 +76,22 @@ std::optional<SegmentName> parse_segment_name(std::string_view name) {
         parsed.id = parsed.id << 4 | digit;
     }
     return parsed;
+}
+
+std::optional<SegmentName> parse_segment_name(std::string_view name) {
+    return parse_partition_name(name, kSegmentEnding);
+}
+
+std::string decisions_directory(std::string_view tenant) {
+    return fmt::format("{}/{}", kDecisionsArea, encode_tenant(tenant));
+}
+
+std::string decisions_path(std::string_view tenant, SegmentName name) {
+    return decisions_directory(tenant) + "/" + partition_name(name, kDecisionsEnding);
+}
+
+std::optional<SegmentName> parse_decisions_name(std::string_view name) {
+    return parse_partition_name(name, kDecisionsEnding);
 }
 
 const char* area_name(Area area) {

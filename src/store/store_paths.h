@@ -29,5 +29,10 @@ const char* area_name(Area area);
 uint64_t partition_hour(Area area, uint64_t hour);
 std::string tenant_directory(Area area, std::string_view tenant);
 std::string segment_path(Area area, std::string_view tenant, SegmentName name);
+// decisions/TENANT/HOUR-ID.dec
+inline constexpr const char* kDecisionsArea = "decisions";
+std::string decisions_directory(std::string_view tenant);
+std::string decisions_path(std::string_view tenant, SegmentName name);
+std::optional<SegmentName> parse_decisions_name(std::string_view name);
 
 }  // namespace spanloom::store

@@ -69,6 +69,7 @@ Result<void> StoreEngine::recover(Random& random, MetricsRegistry& metrics) {
     TRY(open_segments(change));
     for (const Area area : {Area::kRecent, Area::kKept})
         TRY(take_in_files(area, adopt, change));
+    TRY(take_in_decisions(adopt, change));
     // Without room for it the next flush writes it.
     if (Result<void> written = manifest_->commit(change); !written)
         log::warning("the manifest cannot be written now: {}", written.error().message);

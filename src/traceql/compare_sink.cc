@@ -6,8 +6,8 @@
 #include <string>
 #include <utility>
 
-#include "otlp/tracestate.h"
 #include "store/attribute_cells.h"
+#include "store/row_weights.h"
 #include "traceql/names.h"
 
 namespace spanloom::traceql {
@@ -175,17 +175,11 @@ Result<void> CompareSink::count_intervals(SegmentReader& reader, GroupReader& gr
 // Empty where every span stands for itself.
 Result<std::vector<double>> CompareSink::weights_of(SegmentReader& reader, GroupReader& group,
                                                     const RowBitmap& rows) {
-    std::vector<double> weights;
-    const uint32_t column = reader.column(Table::kSpans, Intrinsic::kTraceState);
-    if (column == store::kNoColumn) return weights;
-    TRY_ASSIGN(const ColumnBlock* states, group.block(column));
-    if (states->size() == 0) return weights;
-    weights.assign(group.rows().rows, 1);
-    Counting{rows, nullptr, 0, {}, {}}.each(*states, [&](uint32_t row, uint32_t position) {
-        const double weight = otlp::adjusted_count(states->strings[states->codes[position]]).value;
-        if (weight != 1) is_sampled_ = true;
-        if (is_weighted_) weights[row] = weight;
+    TRY_ASSIGN(std::vector<double> weights, store::row_weights(reader, group));
+    rows.for_each([&](uint32_t row) {
+        if (!weights.empty() && weights[row] != 1) is_sampled_ = true;
     });
+    if (!is_weighted_) weights.clear();
     return weights;
 }
 

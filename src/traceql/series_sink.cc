@@ -5,9 +5,9 @@
 #include <cstring>
 #include <numeric>
 
-#include "otlp/tracestate.h"
 #include "store/attribute_cells.h"
 #include "store/intrinsic_cells.h"
+#include "store/row_weights.h"
 
 namespace spanloom::traceql {
 
@@ -220,22 +220,12 @@ Result<void> SeriesSink::read_durations(SegmentReader& reader, GroupReader& grou
 // Empty where every span stands for itself.
 Result<void> SeriesSink::read_weights(SegmentReader& reader, GroupReader& group) {
     weights_.clear();
-    const uint32_t column = reader.column(Table::kSpans, Intrinsic::kTraceState);
-    if (column == store::kNoColumn) return {};
-    TRY_ASSIGN(const ColumnBlock* states, group.block(column));
-    if (states->size() == 0) return {};
-    std::vector<double> by_code(states->strings.size(), 0);
-    weights_.assign(rows_.size(), 1);
-    walk(
-        *states, rows_,
-        [&](size_t i, uint32_t position) {
-            double& weight = by_code[states->codes[position]];
-            if (weight == 0)
-                weight = otlp::adjusted_count(states->strings[states->codes[position]]).value;
-            if (weight != 1) is_sampled_ = true;
-            weights_[i] = is_weighted_ ? weight : 1;
-        },
-        [](size_t) {});
+    TRY_ASSIGN(const std::vector<double> weights, store::row_weights(reader, group));
+    if (weights.empty()) return {};
+    for (const uint32_t row : rows_) {
+        if (weights[row] != 1) is_sampled_ = true;
+        weights_.push_back(is_weighted_ ? weights[row] : 1);
+    }
     return {};
 }
 

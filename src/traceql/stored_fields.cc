@@ -2,10 +2,10 @@
 
 #include <algorithm>
 
-#include "otlp/tracestate.h"
 #include "store/attribute_cells.h"
 #include "store/intrinsic_cells.h"
 #include "store/predicate_node.h"
+#include "store/row_weights.h"
 
 namespace spanloom::traceql {
 namespace {
@@ -145,12 +145,7 @@ Result<Value> StoredFields::value(const Field& wanted, GroupReader& group, const
 }
 
 Result<double> StoredFields::weight(GroupReader& group, uint32_t row) const {
-    const uint32_t column = reader_.column(Table::kSpans, Intrinsic::kTraceState);
-    if (column == store::kNoColumn) return 1.0;
-    TRY_ASSIGN(const store::ColumnBlock* states, group.block(column));
-    const auto at = store::position_of(*states, row);
-    if (!at || *at >= states->codes.size()) return 1.0;
-    return otlp::adjusted_count(states->strings[states->codes[*at]]).value;
+    return store::row_weight(reader_, group, row);
 }
 
 }  // namespace spanloom::traceql

@@ -1,0 +1,170 @@
+#include <doctest/doctest.h>
+#include <simdjson.h>
+
+#include "api/test_server.h"
+#include "sampling/keeper.h"
+#include "sampling/test_traces.h"
+#include "store/engine_fixture.h"
+
+// Rules, previews, decisions and pins as pages and programs ask for them.
+namespace spanloom::api {
+namespace {
+
+using sampling::test_trace;
+using store::kHour;
+
+const char* const kHalf = R"({"recent": {"for": "1h"}, "keep": [
+    {"name": "errors", "match": "{ status = error }"}, {"name": "half", "rate": 0.5}]})";
+
+struct KeepServer {
+    store::StoreFixture f;
+    SeededRandom random{3};
+    std::shared_ptr<sampling::Keeper> keeper;
+    TestServer server{{}};
+
+    KeepServer() {
+        f.open();
+        keeper = *sampling::Keeper::start(*f.store, f.clock, random, f.metrics, std::nullopt);
+        ApiOptions options{.store = *f.store,
+                           .queries = server.inline_executor,
+                           .metrics = server.metrics,
+                           .clock = f.clock};
+        options.keeper = keeper.get();
+        options.disk_space = [] { return DiskSpace{1'000'000'000, 500'000'000}; };
+        server.handler = make_api(std::move(options));
+    }
+    void send(uint64_t first, uint64_t count) {
+        std::vector<sampling::TestSpan> spans;
+        for (uint64_t trace = first; trace < first + count; ++trace) {
+            spans.emplace_back();
+            spans.back().trace_id = test_trace(trace);
+            spans.back().number = 1;
+            spans.back().start_ns = f.clock.wall_ns();
+            spans.back().is_error = trace % 10 == 0;
+        }
+        REQUIRE(f.send(sampling::batch_of(spans, f.clock.wall_ns())).has_value());
+        REQUIRE(f.store->flush().has_value());
+    }
+    Reply change(const std::string& method, const std::string& target, std::string_view body,
+                 const std::string& version) {
+        TestServer::Fields fields = {{"content-type", "application/json"}};
+        if (version == "new") fields.emplace_back("if-none-match", "*");
+        if (version != "new" && !version.empty())
+            fields.emplace_back("if-match", "\"" + version + "\"");
+        return server.ask(method, target, fields, body);
+    }
+};
+
+// What stands at a pointer, as JSON.
+std::string at(const Reply& reply, std::string_view pointer) {
+    simdjson::dom::parser parser;
+    simdjson::dom::element found;
+    if (parser.parse(reply.body).at_pointer(pointer).get(found) != simdjson::SUCCESS)
+        return "nothing at " + std::string(pointer) + " of " + reply.body;
+    return simdjson::minify(found);
+}
+
+}  // namespace
+
+TEST_CASE("rules are read, replaced by who knows their version, and given up again") {
+    KeepServer k;
+    Reply rules = k.server.get("/api/keep/rules");
+    REQUIRE(rules.status == 200);
+    CHECK(rules.headers.get("etag") == "\"0\"");
+    CHECK(at(rules, "/source") == "\"default\"");
+    CHECK(at(rules, "/changed") == "null");
+    CHECK(at(rules, "/rules/keep/0/name") == "\"errors\"");
+    CHECK(k.change("PUT", "/api/keep/rules", kHalf, "").status == 400);
+    CHECK(k.change("PUT", "/api/keep/rules", kHalf, "7").status == 412);
+    const Reply wrong = k.change("PUT", "/api/keep/rules",
+                                 R"({"keep": [{"name": "a", "match": "{ .x = }"}]})", "new");
+    CHECK(wrong.status == 400);
+    CHECK(wrong.has("keep[0] (a): match: parse error at line 1, col 8"));
+    const Reply changed = k.change("PUT", "/api/keep/rules", kHalf, "new");
+    REQUIRE(changed.status == 200);
+    CHECK(at(changed, "/source") == "\"api\"");
+    CHECK(at(changed, "/version") == "1");
+    CHECK(at(changed, "/rules/recent/for") == "\"1h\"");
+    CHECK(changed.headers.get("etag") == "\"1\"");
+    CHECK(k.change("PUT", "/api/keep/rules", kHalf, "new").status == 412);
+    CHECK(at(k.server.get("/api/keep/rules"), "/rules/keep/1/rate") == "0.5");
+    const Reply passed_on = k.server.ask("PUT", "/api/keep/rules",
+                                         {{"content-type", "application/json"},
+                                          {"x-forwarded-for", "10.0.0.1"},
+                                          {"if-match", "\"1\""}},
+                                         kHalf);
+    CHECK(passed_on.status == 403);
+    CHECK(k.change("DELETE", "/api/keep/rules", "", "4").status == 412);
+    const Reply reset = k.change("DELETE", "/api/keep/rules", "", "1");
+    CHECK(at(reset, "/source") == "\"default\"");
+    // Not behind its back.
+    CHECK(k.change("PUT", "/api/documents/keep_rules/rules", "{}", "new").status == 403);
+    CHECK(k.change("PUT", "/api/documents/pinned_traces/x", "{}", "new").status == 403);
+}
+
+TEST_CASE("a preview, what came of it, and why, agree") {
+    KeepServer k;
+    k.send(0, 200);
+    const Reply preview =
+        k.server.post("/api/keep/preview", std::string("{\"rules\":") + kHalf + "}",
+                      {{"content-type", "application/json"}});
+    REQUIRE(preview.status == 200);
+    CHECK(at(preview, "/total/traces") == "200");
+    CHECK(at(preview, "/by_rule/0/rule") == "\"errors\"");
+    CHECK(at(preview, "/by_rule/0/kept/traces") == "20");
+    CHECK(at(preview, "/by_rule/1/traces") == "180");
+    CHECK(at(preview, "/by_rule/2/rule") == "null");
+    CHECK(at(preview, "/by_service/0/service") == "\"shop\"");
+    CHECK(at(preview, "/days").find("nothing") == std::string::npos);
+    CHECK(at(preview, "/days") != "null");
+    CHECK(k.server.post("/api/keep/preview", R"({"rules": {"keep": 1}})").status == 400);
+    REQUIRE(k.server.post("/api/keep/preview", "{}").status == 200);
+
+    REQUIRE(k.change("PUT", "/api/keep/rules", kHalf, "new").status == 200);
+    CHECK(at(k.server.get("/api/keep/why/" + test_trace(1).hex()), "/state") == "\"recent\"");
+    k.f.clock.advance(3 * kHour);
+    REQUIRE(k.f.store->settle().has_value());
+    uint64_t kept = 0;
+    for (uint64_t trace = 0; trace < 200; ++trace) {
+        const Reply why = k.server.get("/api/keep/why/" + test_trace(trace).hex());
+        REQUIRE(why.status == 200);
+        const bool is_kept = at(why, "/state") == "\"kept\"";
+        kept += is_kept;
+        CHECK(at(why, "/stored_spans") == (is_kept ? "1" : "0"));
+        CHECK(at(why, "/decisions/0/rule") == (trace % 10 == 0 ? "\"errors\"" : "\"half\""));
+        CHECK(at(why, "/decisions/0/one_in") == (trace % 10 == 0 ? "1" : "2"));
+        CHECK(at(why, "/decisions/0/threshold") ==
+              (trace % 10 == 0 ? "\"00000000000000\"" : "\"80000000000000\""));
+        CHECK(at(why, "/decisions/0/rules_version") == "1");
+    }
+    CHECK(std::to_string(kept) == at(preview, "/total/kept/traces"));
+    CHECK(at(k.server.get("/api/keep/why/" + test_trace(999).hex()), "/state") == "\"unknown\"");
+    CHECK(k.server.get("/api/keep/why/zz").status == 400);
+    // Counts say that they are weighted: 20 errors, and twice the others that stay.
+    const Reply series =
+        k.server.get("/api/metrics/query?q=%7B%7D%7Ccount_over_time()&start=1&end=" +
+                     std::to_string(k.f.clock.wall_ns() / 1'000'000'000));
+    CHECK_MESSAGE(series.headers.get("x-spanloom-weighted") == "true", series.body);
+    CHECK(series.has(std::to_string(20 + 2 * (kept - 20))));
+}
+
+TEST_CASE("traces are pinned, listed and released") {
+    KeepServer k;
+    k.send(0, 3);
+    const std::string id = test_trace(1).hex();
+    CHECK(k.change("PUT", "/api/keep/pins/" + test_trace(9).hex(), "{}", "").status == 404);
+    REQUIRE(k.change("PUT", "/api/keep/pins/" + id, R"({"by": "ada", "reason": "outage"})", "")
+                .status == 200);
+    const Reply pins = k.server.get("/api/keep/pins");
+    CHECK(at(pins, "/pins/0/trace_id") == "\"" + id + "\"");
+    CHECK(at(pins, "/pins/0/by") == "\"ada\"");
+    CHECK(at(k.server.get("/api/keep/why/" + id), "/pinned") == "true");
+    REQUIRE(k.change("DELETE", "/api/keep/pins/" + id, "", "").status == 200);
+    CHECK(at(k.server.get("/api/keep/pins"), "/pins") == "[]");
+    CHECK(k.change("DELETE", "/api/keep/pins/" + id, "", "").status == 404);
+    // A server without rules says so.
+    TestServer bare{{}};
+    CHECK(bare.get("/api/keep/rules").has("this server has no keep rules"));
+}
+
+}  // namespace spanloom::api

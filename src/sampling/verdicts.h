@@ -1,0 +1,30 @@
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "sampling/keep_rules.h"
+#include "sampling/trace_survey.h"
+
+namespace spanloom::sampling {
+
+// What rules say of one trace.
+struct Verdict {
+    static constexpr uint32_t kNoRule = UINT32_MAX;
+
+    uint32_t rule = kNoRule;  // the first that matches
+    bool is_kept = false;
+    // Traces of the rule (and key) are kept where their randomness is at least this.
+    uint64_t threshold = 0;
+};
+
+// The threshold that keeps a share of all traces; kThresholdEnd: none.
+uint64_t threshold_of_share(double share);
+
+// Verdicts on the traces with these numbers, which arrived within so many seconds, in their order.
+// Pure: the same of the same.
+std::vector<Verdict> judge(const KeepRules& rules, const SurveyedTraces& traces,
+                           std::span<const uint32_t> numbers, double seconds);
+
+}  // namespace spanloom::sampling

@@ -1,0 +1,15 @@
+#pragma once
+
+#include "store/search.h"
+
+namespace spanloom::store {
+
+// The trace as read_trace() gives it, for whoever shows it or passes it on: where a keep rule chose
+// it by chance, its spans say by which threshold (`ot=th` of their trace states), unless they have
+// a stricter one.
+Result<StoredTrace> read_sampled_trace(Segments segments, const TraceId& id);
+
+// The highest threshold by which a keep rule chose some of its spans; 0: by none.
+Result<uint64_t> trace_threshold(Segments segments, const TraceId& id);
+
+}  // namespace spanloom::store

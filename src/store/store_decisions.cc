@@ -1,0 +1,138 @@
+// Files of decisions: written when an hour ages, named by the same entry of the manifest that puts
+// its segments in their new place.
+#include <algorithm>
+#include <utility>
+
+#include "base/hash.h"
+#include "base/log.h"
+#include "store/store_engine.h"
+#include "store/store_paths.h"
+
+namespace spanloom::store {
+namespace {
+
+constexpr uint64_t kNsPerMs = 1'000'000;
+
+std::string path_of(const DecisionsFile& file) {
+    return decisions_path(file.tenant, {file.hour, file.id});
+}
+
+}  // namespace
+
+std::vector<DecisionsFile> StoreEngine::decisions(std::string_view tenant) const {
+    std::lock_guard lock(manifest_mutex_);
+    std::vector<DecisionsFile> files;
+    for (const auto& [id, file] : manifest_->state().decisions) {
+        if (file.tenant == tenant) files.push_back(file);
+    }
+    std::sort(files.begin(), files.end(),
+              [](const DecisionsFile& a, const DecisionsFile& b) { return a.id > b.id; });
+    return files;
+}
+
+Result<std::unique_ptr<ReadableFile>> StoreEngine::open_decisions(const DecisionsFile& file) const {
+    return io_.open(path_of(file));
+}
+
+Result<DecisionsFile> StoreEngine::write_decisions(const AgeingQuestion& question,
+                                                   std::string_view bytes) {
+    DecisionsFile file;
+    file.tenant = question.tenant;
+    file.hour = question.hour;
+    file.at_ns = clock_.wall_ns();
+    file.bytes = bytes.size();
+    const std::string directory = decisions_directory(file.tenant);
+    {
+        std::lock_guard lock(manifest_mutex_);
+        file.id = manifest_->take_id();
+        if (!directories_.contains(directory)) {
+            TRY(io_.make_directory(directory));
+            TRY(io_.sync_directory(""));
+            TRY(io_.sync_directory(kDecisionsArea));
+            directories_.insert(directory);
+        }
+    }
+    const std::string path = path_of(file);
+    const std::string temporary = path + ".tmp";
+    const auto write = [&]() -> Result<void> {
+        TRY_ASSIGN(auto out, io_.create(temporary));
+        TRY(out->append(bytes));
+        TRY(out->sync());
+        TRY(io_.rename(temporary, path));
+        return io_.sync_directory(directory);
+    };
+    Result<void> written = write();
+    if (written) return file;
+    std::lock_guard lock(manifest_mutex_);
+    obsolete_.add(temporary, nullptr);
+    obsolete_.add(path, nullptr);
+    obsolete_.collect(io_);
+    return tl::unexpected(std::move(written).error());
+}
+
+// After what was to name it has failed or was stopped.
+void StoreEngine::forget_unnamed(const DecisionsFile& file) {
+    std::lock_guard lock(manifest_mutex_);
+    if (manifest_->state().decisions.contains(file.id)) return;
+    // Where the manifest on disk may name it, it must stay until it is known not to.
+    if (manifest_->is_certain()) {
+        obsolete_.add(path_of(file), nullptr);
+        obsolete_.collect(io_);
+    } else {
+        orphans_.push_back(path_of(file));
+    }
+}
+
+Result<bool> StoreEngine::drop_old_decisions() {
+    if (options_.decisions_ms == 0) return false;
+    const uint64_t now_ns = trusted_now_ns();
+    std::lock_guard lock(manifest_mutex_);
+    ManifestChange change;
+    std::vector<std::string> paths;
+    for (const auto& [id, file] : manifest_->state().decisions) {
+        if (now_ns < file.at_ns || (now_ns - file.at_ns) / kNsPerMs < options_.decisions_ms)
+            continue;
+        change.decisions_removed.push_back(id);
+        paths.push_back(path_of(file));
+    }
+    if (paths.empty()) return false;
+    TRY(manifest_->commit(change));
+    for (std::string& path : paths)
+        obsolete_.add(std::move(path), nullptr);
+    obsolete_.collect(io_);
+    return true;
+}
+
+// Files that the manifest does not name are remains. Where it cannot be trusted they are taken in
+// again: the time at which they were made is not known then, the hour's end is near it.
+Result<void> StoreEngine::take_in_decisions(bool adopt, ManifestChange& change) {
+    TRY_ASSIGN(const std::vector<std::string> tenants, io_.list(kDecisionsArea));
+    for (const std::string& name : tenants) {
+        const std::optional<std::string> tenant = decode_tenant(name);
+        if (!tenant) continue;
+        const std::string directory = decisions_directory(*tenant);
+        TRY_ASSIGN(const std::vector<std::string> files, io_.list(directory));
+        for (const std::string& file : files) {
+            const std::string path = directory + "/" + file;
+            const std::optional<SegmentName> parsed = parse_decisions_name(file);
+            if (!parsed) {
+                if (file.ends_with(".tmp")) obsolete_.add(path, nullptr);
+                continue;
+            }
+            if (manifest_->state().decisions.contains(parsed->id)) continue;
+            manifest_->avoid_id(parsed->id);
+            const Result<std::unique_ptr<ReadableFile>> opened = io_.open(path);
+            if (!adopt || !opened) {
+                obsolete_.add(path, nullptr);
+                continue;
+            }
+            log::warning("{} was not in the manifest and is taken in", path);
+            change.decisions_added.push_back({parsed->id, *tenant, parsed->hour,
+                                              (parsed->hour + 1) * kNsPerHour, (*opened)->size()});
+        }
+    }
+    obsolete_.collect(io_);
+    return {};
+}
+
+}  // namespace spanloom::store

@@ -1,0 +1,53 @@
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "base/result.h"
+#include "store/trace_stream.h"
+#include "traceql/pipeline.h"
+#include "traceql/planner.h"
+#include "traceql/stored_rows.h"
+
+namespace spanloom::traceql {
+
+// The spans of one trace in one of several segments.
+struct TracePart {
+    uint32_t segment = 0;  // index
+    store::TraceFragment fragment;
+};
+
+// Which traces a checked query finds, for those who decide about all of them. The query and the
+// segments outlive it. One thread; blocks while it reads.
+class TraceMatch {
+  public:
+    // `stop` is asked now and then; kCancelled where it says so.
+    TraceMatch(const Query& query, store::Segments segments, size_t memory_bytes_max,
+               std::function<bool()> stop);
+    ~TraceMatch();
+
+    // A flag for each fragment of a segment, by what lies in it alone.
+    Result<std::vector<uint8_t>> match_segment(uint32_t segment);
+    // One trace, by all its parts.
+    Result<bool> match_trace(std::span<const TracePart> parts);
+
+  private:
+    Result<void> prepare();
+    Result<void> check_stop() const;
+    Result<void> find_candidates(uint32_t segment, std::vector<uint8_t>& matches);
+
+    const store::Segments segments_;
+    const Plan plan_;
+    Pipeline pipeline_;
+    store::SearchRequest request_;
+    store::ScanMemory memory_;
+    const std::function<bool()> stop_;
+    // Made at first use.
+    std::unique_ptr<const store::CompiledPredicate> predicate_;
+    std::vector<std::unique_ptr<store::SearchSegment>> places_;  // by segment
+    std::unique_ptr<StoredRows> rows_;
+};
+
+}  // namespace spanloom::traceql
