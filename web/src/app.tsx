@@ -1,5 +1,5 @@
 import type { ComponentChildren } from 'preact';
-import { useEffect } from 'preact/hooks';
+import { useLayoutEffect } from 'preact/hooks';
 import { announcement, boot, boot_error, dark, load_boot, next_theme, open_dialog, page_link, utc } from './state/app.ts';
 import { push_keys } from './state/keys.ts';
 import { go, path } from './state/router.ts';
@@ -30,7 +30,7 @@ function has_range(here: string): boolean {
 }
 
 export function App() {
-  useEffect(() => push_keys(global_keys()), []);
+  useLayoutEffect(() => push_keys(global_keys()), []);
   return (
     <>
       <a class="skip" href="#main">

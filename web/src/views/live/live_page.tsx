@@ -1,5 +1,5 @@
 import { useSignal } from '@preact/signals';
-import { useEffect } from 'preact/hooks';
+import { useEffect, useLayoutEffect } from 'preact/hooks';
 import { type ApiError, as_api_error, is_abort, search_traces } from '../../api/client.ts';
 import type { TraceSummary } from '../../api/types.ts';
 import { assign_slots } from '../../model/colors.ts';
@@ -59,7 +59,7 @@ export function LivePage() {
     };
   }, [q, paused.value]);
 
-  useEffect(() => push_keys({
+  useLayoutEffect(() => push_keys({
     ' ': (event) => {
       if (event.target instanceof HTMLElement && event.target.closest('button, a, input')) return;
       event.preventDefault();

@@ -54,7 +54,7 @@ export function SearchPage() {
     return () => window.removeEventListener('scroll', remember);
   }, []);
 
-  useEffect(() => push_keys({ '/': (e) => {
+  useLayoutEffect(() => push_keys({ '/': (e) => {
     e.preventDefault();
     document.querySelector<HTMLTextAreaElement>('.query-field')?.focus();
   }, b: (e) => {

@@ -1,4 +1,4 @@
-import { useEffect } from 'preact/hooks';
+import { useLayoutEffect } from 'preact/hooks';
 import type { Series } from '../../api/metrics.ts';
 import { clock, count, day_and_clock, duration } from '../../model/format.ts';
 import { page_commands, page_link } from '../../state/app.ts';
@@ -58,7 +58,7 @@ export function latency_of(quantiles: readonly Series[], histogram: readonly Ser
 /** p50 and p95 over time with traces to open, where versions changed, and how the durations are spread. The tables below have the same in words. */
 export function Latency(props: { answer: LatencyAnswer; versions: readonly Marked[]; search: (more: string) => string }) {
   const { answer, search } = props;
-  useEffect(() => {
+  useLayoutEffect(() => {
     const { histogram } = answer;
     if (histogram.length === 0) return;
     const typical = histogram.reduce((most, one) => (one.count > most.count ? one : most));

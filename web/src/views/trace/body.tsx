@@ -1,5 +1,5 @@
 import { effect, useSignal } from '@preact/signals';
-import { useEffect, useRef } from 'preact/hooks';
+import { useEffect, useLayoutEffect, useRef } from 'preact/hooks';
 import { dark, load_stored, look, store } from '../../state/app.ts';
 import { duration } from '../../model/format.ts';
 import { push_keys } from '../../state/keys.ts';
@@ -30,7 +30,7 @@ export function Body(props: { view: ViewState }) {
     store('detail', 'open');
   };
 
-  useEffect(() => push_keys(keys_of(view, picture, find_field, open_panel, close_panel)), [view]);
+  useLayoutEffect(() => push_keys(keys_of(view, picture, find_field, open_panel, close_panel)), [view]);
 
   const shown = view.view.value;
   const has_time = shown === 'waterfall' || (shown === 'flame' && !view.merged.value);

@@ -1,4 +1,4 @@
-import { useEffect } from 'preact/hooks';
+import { useEffect, useLayoutEffect } from 'preact/hooks';
 import { count, day_and_clock, duration, plural } from '../../model/format.ts';
 import { kFlagOrphan } from '../../model/trace.ts';
 import { quote, with_query } from '../../model/url.ts';
@@ -116,7 +116,7 @@ function Actions(props: { view: ViewState }) {
   const usual = `/compare?${new URLSearchParams({ a: id, b: endpoint })}`;
   const pinned = is_pinned(id);
   useEffect(() => void load_pins(), [id]);
-  useEffect(() => {
+  useLayoutEffect(() => {
     page_commands.value = [
       ...(endpoint ? [{ label: 'Compare with its usual', note: 'this trace', run: () => go(usual) }] : []),
       { label: 'Compare with another trace', note: 'this trace', run: () => go(compare) },
@@ -126,7 +126,7 @@ function Actions(props: { view: ViewState }) {
     return () => {
       page_commands.value = [];
     };
-  }, [view, pinned]);
+  }, [view, pinned, endpoint]);
   return (
     <>
       <a class="compare-link" href={compare} title="Compare this trace with another one">Compare</a>
