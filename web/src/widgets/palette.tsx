@@ -4,7 +4,7 @@ import { duration } from '../model/format.ts';
 import { quote, trace_id_in } from '../model/url.ts';
 import { can_analyse } from '../state/analysis.ts';
 import { boot, type Command, contrast, high_contrast, next_theme, open_dialog, page_commands, page_link, utc } from '../state/app.ts';
-import { load_saved, recent, saved } from '../state/kept.ts';
+import { recent, saved } from '../state/kept.ts';
 import { load_pins, pins } from '../state/pins.ts';
 import { go } from '../state/router.ts';
 import { Dialog } from './dialog.tsx';
@@ -36,7 +36,7 @@ function commands(text: string): Command[] {
     { label: 'Keys', note: 'help', run: () => (open_dialog.value = 'help') },
   ];
   const pinned = pins.value.map((pin) => ({ label: `${pin.service} ${pin.name} ${duration(pin.duration_ns)}`, note: 'pinned trace', run: () => go(`/trace/${pin.trace}`) }));
-  const kept = saved.value.map(({ name, q }) => ({ label: name, note: 'saved search', run: () => go(page_link('/search', { q })) }));
+  const kept = saved.list.value.map(({ name, q }) => ({ label: name, note: 'saved search', run: () => go(page_link('/search', { q })) }));
   const last = recent.value.map((q) => ({ label: q, note: 'recent search', run: () => go(page_link('/search', { q })) }));
   const services = (boot.value?.services ?? []).map((name) => ({
     label: name, note: 'service', run: () => go(can_analyse() ? page_link(`/service/${encodeURIComponent(name)}`) : page_link('/search', { q: `{ resource.service.name = ${quote(name)} }` })),
@@ -51,7 +51,7 @@ export function Palette() {
   const text = useSignal('');
   const at = useSignal(0);
   useEffect(() => {
-    void load_saved();
+    void saved.load();
     void load_pins();
   }, []);
   const list = commands(text.value);

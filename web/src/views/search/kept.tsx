@@ -1,7 +1,7 @@
 import { useSignal } from '@preact/signals';
 import { useEffect, useLayoutEffect, useRef } from 'preact/hooks';
 import { kNameMax } from '../../model/kept_searches.ts';
-import { forget_recent, forget_search, load_saved, recent, save_search, saved, saved_error } from '../../state/kept.ts';
+import { forget_recent, forget_search, recent, save_search, saved } from '../../state/kept.ts';
 
 /** Gives the search in the line a name. */
 export function SaveSearch(props: { q: string }) {
@@ -33,9 +33,9 @@ export function SaveSearch(props: { q: string }) {
             <input ref={field} type="text" maxLength={kNameMax} value={name.value} onInput={(e) => (name.value = e.currentTarget.value)} />
           </label>
           <button type="submit" class="primary" disabled={!name.value.trim()}>
-            {saved.value.some((one) => one.name === name.value.trim()) ? 'Replace' : 'Save'}
+            {saved.list.value.some((one) => one.name === name.value.trim()) ? 'Replace' : 'Save'}
           </button>
-          {saved_error.value && <p class="error-text" role="alert">{saved_error.value.message}</p>}
+          {saved.error.value && <p class="error-text" role="alert">{saved.error.value.message}</p>}
         </form>
       )}
     </>
@@ -44,13 +44,13 @@ export function SaveSearch(props: { q: string }) {
 
 /** Searches that were saved, and the last ones of this browser: shown where the line is empty. */
 export function KeptSearches(props: { run: (q: string) => void }) {
-  useEffect(() => void load_saved(), []);
+  useEffect(() => void saved.load(), []);
   return (
     <>
-      {saved.value.length > 0 && (
+      {saved.list.value.length > 0 && (
         <ul class="examples" aria-label="Saved searches">
           <li class="muted">Saved</li>
-          {saved.value.map(({ name, q }) => (
+          {saved.list.value.map(({ name, q }) => (
             <li key={name}>
               <button type="button" class="link" onClick={() => props.run(q)} title={q}>
                 {name}

@@ -6,7 +6,7 @@ import { ago, bytes, count, day_and_clock, percent } from '../../model/format.ts
 import { problem_of } from '../../model/links_out.ts';
 import { use_answer } from '../../state/answer.ts';
 import { contrast, type Contrast, letter_keys, now_ns, theme, type Theme, utc } from '../../state/app.ts';
-import { links_error, links_out, load_links, remove_link, save_link } from '../../state/links_out.ts';
+import { links_out, remove_link, save_link } from '../../state/links_out.ts';
 import { Failure, Loading } from '../../widgets/bits.tsx';
 
 /** What this server is set to, how full it is, and what this browser prefers. */
@@ -112,7 +112,7 @@ function Storage(props: { answer: SettingsAnswer }) {
 function LinksOut() {
   const name = useSignal('');
   const url = useSignal('');
-  useEffect(() => void load_links(), []);
+  useEffect(() => void links_out.load(), []);
   const problem = url.value.trim() ? problem_of(url.value.trim()) : '';
   const ready = name.value.trim() !== '' && url.value.trim() !== '' && problem === '';
   const save = async (event: Event): Promise<void> => {
@@ -128,11 +128,11 @@ function LinksOut() {
         Shown beside every span that has what the address names: <code>{'{trace}'}</code> <code>{'{span}'}</code> <code>{'{service}'}</code> <code>{'{operation}'}</code>{' '}
         <code>{'{start_ms}'}</code> <code>{'{end_ms}'}</code>, or the key of an attribute, like <code>{'{host.name}'}</code>. For everyone who uses this server.
       </p>
-      {links_out.value.length > 0 && (
+      {links_out.list.value.length > 0 && (
         <table class="sums links-table">
           <thead><tr><th scope="col">Name</th><th scope="col" class="text">Address</th><th scope="col"><span class="visually-hidden">Remove</span></th></tr></thead>
           <tbody>
-            {links_out.value.map((link) => (
+            {links_out.list.value.map((link) => (
               <tr key={link.name}>
                 <th scope="row">{link.name}</th>
                 <td class="text mono">{link.url}</td>
@@ -151,9 +151,9 @@ function LinksOut() {
             onInput={(e) => (url.value = e.currentTarget.value)}
           />
         </label>
-        <button type="submit" class="primary" disabled={!ready}>{links_out.value.some((one) => one.name === name.value.trim()) ? 'Replace' : 'Add'}</button>
+        <button type="submit" class="primary" disabled={!ready}>{links_out.list.value.some((one) => one.name === name.value.trim()) ? 'Replace' : 'Add'}</button>
       </form>
-      <p id="link-problem" class="error-text" role="status">{problem || links_error.value?.message || ''}</p>
+      <p id="link-problem" class="error-text" role="status">{problem || links_out.error.value?.message || ''}</p>
     </section>
   );
 }

@@ -9,7 +9,7 @@ import { kFlagSkewMoved } from '../../model/trace.ts';
 import { attribute, quote } from '../../model/url.ts';
 import { beside_usual } from '../../model/usual.ts';
 import { announce, now_ns, page_link } from '../../state/app.ts';
-import { links_out, load_links } from '../../state/links_out.ts';
+import { links_out } from '../../state/links_out.ts';
 import { results } from '../../state/results.ts';
 import { color_of, Icon, kIcons } from '../../widgets/bits.tsx';
 import { Copy } from '../../widgets/copy.tsx';
@@ -181,7 +181,7 @@ function LinkedFrom(props: { view: ViewState; detail: SpanRow }) {
 /** Links to other systems that this span has everything for. */
 function LinksOut(props: { view: ViewState; detail: SpanRow }) {
   const { view, detail } = props;
-  useEffect(() => void load_links(), []);
+  useEffect(() => void links_out.load(), []);
   const ms = (ns: string): string => String(BigInt(ns) / 1000000n);
   const known: Record<string, string> = {
     trace: view.id, span: detail.span_id, service: detail.service, operation: detail.name, start_ms: ms(detail.start_ns), end_ms: ms(detail.end_ns), start_ns: detail.start_ns, end_ns: detail.end_ns,
@@ -191,7 +191,7 @@ function LinksOut(props: { view: ViewState; detail: SpanRow }) {
     const item = detail.attributes.find((one) => one.key === name) ?? detail.resource.attributes.find((one) => one.key === name);
     return item ? text_of(item) : null;
   };
-  const shown = links_out.value.map((link) => ({ name: link.name, href: fill(link.url, value_of) })).filter((link) => link.href !== null);
+  const shown = links_out.list.value.map((link) => ({ name: link.name, href: fill(link.url, value_of) })).filter((link) => link.href !== null);
   if (shown.length === 0) return null;
   return (
     <section class="links-out">
