@@ -1,5 +1,6 @@
 import { assign_slots } from './colors.ts';
 import type { Skeleton, SkeletonHeader } from './slt1.ts';
+import * as texts from '../texts/texts.ts';
 
 export const kFlagError = 1;
 export const kFlagEvents = 1 << 4;
@@ -144,7 +145,7 @@ export class Trace {
     return this.header.names[this.name[row]] || 'unnamed';
   }
   service_of(row: number): string {
-    return this.header.services[this.service[row]] || 'unknown service';
+    return this.header.services[this.service[row]] || texts.model.unknown_service;
   }
   resource_label(row: number): string {
     return this.header.resources[this.res[row]].label;

@@ -4,12 +4,13 @@ import { change_document, load_document } from '../api/documents.ts';
 import { recent_searches, type SavedSearch, saved_searches, with_recent, with_saved, without_saved } from '../model/kept_searches.ts';
 import { load_stored, store } from './app.ts';
 import { SharedList } from './shared_list.ts';
+import * as texts from '../texts/texts.ts';
 
 // ---- searches by name: the server's, so that everyone has them ----
 export const saved = new SharedList<SavedSearch>('searches/shared', saved_searches);
 
-export const save_search = (search: SavedSearch): Promise<boolean> => saved.change((list) => with_saved(list, search), `saved as ${search.name.trim()}`);
-export const forget_search = (name: string): Promise<boolean> => saved.change((list) => without_saved(list, name), `${name} is no longer saved`);
+export const save_search = (search: SavedSearch): Promise<boolean> => saved.change((list) => with_saved(list, search), texts.state.saved_as(search.name.trim()));
+export const forget_search = (name: string): Promise<boolean> => saved.change((list) => without_saved(list, name), texts.state.is_no_longer_saved(name));
 
 // ---- what was searched in this browser ----
 export const recent = signal(recent_searches(load_stored('recent-searches')));

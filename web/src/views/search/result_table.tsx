@@ -5,9 +5,10 @@ import { count, day_and_clock, duration } from '../../model/format.ts';
 import { columns_of, columns_text, kResultColumns, next_sort, read_sort, type ResultColumn, sort_results } from '../../model/result_table.ts';
 import type { SearchState } from '../../model/url.ts';
 import { Service } from '../../widgets/bits.tsx';
+import * as texts from '../../texts/texts.ts';
 
 const kTitles: Record<ResultColumn, string> = {
-  start: 'Start', service: 'Service', name: 'Root', duration: 'Duration', spans: 'Spans', errors: 'Errors', matched: 'Matching', services: 'Services', id: 'Trace id',
+  start: texts.search.start, service: texts.search.service, name: texts.search.root, duration: texts.search.duration, spans: texts.search.spans, errors: texts.search.errors, matched: texts.search.matching, services: texts.search.services, id: texts.search.trace_id,
 };
 const kTexts: readonly ResultColumn[] = ['start', 'service', 'name', 'id'];
 
@@ -25,14 +26,14 @@ export function ResultTable(props: { traces: TraceSummary[]; has_more: boolean; 
   return (
     <>
       <div class="result-head">
-        {sort && props.has_more && <span class="note">Sorted are the {count(traces.length)} newest, which are loaded: there are more.</span>}
+        {sort && props.has_more && <span class="note">{texts.search.sorted_are_the_newest_which_are(count(traces.length))}</span>}
         <span class="result-tools">
-          <button type="button" aria-expanded={choosing.value} onClick={() => (choosing.value = !choosing.value)}>Columns</button>
+          <button type="button" aria-expanded={choosing.value} onClick={() => (choosing.value = !choosing.value)}>{texts.search.columns}</button>
         </span>
       </div>
       {choosing.value && (
         <fieldset class="columns-choice">
-          <legend class="visually-hidden">Columns</legend>
+          <legend class="visually-hidden">{texts.search.columns}</legend>
           {kResultColumns.map((column) => (
             <label key={column} class="check">
               <input type="checkbox" checked={columns.includes(column)} onChange={() => toggle(column)} />
@@ -41,7 +42,7 @@ export function ResultTable(props: { traces: TraceSummary[]; has_more: boolean; 
           ))}
         </fieldset>
       )}
-      <div class="result-table" tabIndex={0} role="region" aria-label="Results">
+      <div class="result-table" tabIndex={0} role="region" aria-label={texts.search.results}>
         <table class="sums">
           <thead>
             <tr>

@@ -10,7 +10,8 @@ import { kept_rows, type Reduce } from '../../model/reduce.ts';
 import { read_trace, type TraceView, with_query, write_trace } from '../../model/url.ts';
 import { announce } from '../../state/app.ts';
 import { place, replace } from '../../state/router.ts';
-import { count, plural } from '../../model/format.ts';
+import { count } from '../../model/format.ts';
+import * as texts from '../../texts/texts.ts';
 
 const kDetailCache = 500;
 const kDetailDelayMs = 60;
@@ -168,7 +169,7 @@ export class ViewState {
   /** Next (1) or previous (-1) row of a sorted list, around the ends. */
   jump(list: Uint32Array, step: 1 | -1, what: string): void {
     if (list.length === 0) {
-      announce(`no ${what}`);
+      announce(texts.trace.no(what));
       return;
     }
     const row = this.selected.value;
@@ -177,16 +178,16 @@ export class ViewState {
     else at = list[at] < row ? at : at - 1;
     at = (at + list.length) % list.length;
     this.select(list[at]);
-    announce(`${what} ${count(at + 1)} of ${count(list.length)}`);
+    announce(texts.trace.place_in_list(what, count(at + 1), count(list.length)));
   }
 
   next_match(step: 1 | -1): void {
-    this.jump(this.matches.value, step, 'match');
+    this.jump(this.matches.value, step, texts.trace.match);
     if (this.matches.value.length) this.match_at.value = position_of(this.matches.value, this.selected.value);
   }
 
   next_error(step: 1 | -1): void {
-    this.jump(this.trace.error_rows, step, 'error');
+    this.jump(this.trace.error_rows, step, texts.trace.error_place);
   }
 
   set_find(text: string): void {
@@ -194,7 +195,7 @@ export class ViewState {
       this.find.value = text;
       this.match_at.value = -1;
     });
-    if (text.trim()) announce(plural(this.matches.value.length, 'match', 'matches'));
+    if (text.trim()) announce(texts.counts.matches(this.matches.value.length));
     this.find_inside();
     this.write_url();
   }
@@ -213,7 +214,7 @@ export class ViewState {
           if (finding.signal.aborted) return;
           const before = this.matches.value.length;
           this.found_inside.value = { text, ranges };
-          if (this.matches.value.length !== before) announce(plural(this.matches.value.length, 'match', 'matches'));
+          if (this.matches.value.length !== before) announce(texts.counts.matches(this.matches.value.length));
         })
         .catch(() => undefined);
     }, kFindDelayMs);
@@ -256,12 +257,12 @@ export class ViewState {
       const shown = visible_rows(this.trace, next).length;
       if (rows === this.trace.n || shown > rows) {
         this.fold(next);
-        announce(`${plural(shown, 'row')} shown`);
+        announce(texts.trace.rows_shown(texts.counts.rows(shown)));
         return;
       }
     }
     this.fold(new Uint8Array(this.trace.n));
-    announce('all rows shown');
+    announce(texts.trace.all_rows_shown);
   }
 
   left(): void {
@@ -281,13 +282,13 @@ export class ViewState {
   show(view: TraceView): void {
     if (view === this.view.value) return;
     this.view.value = view;
-    announce(`${view} view`);
+    announce(texts.trace.view_shown(texts.trace.views[view]));
     this.write_url();
   }
 
   set_reduce(reduce: Reduce): void {
     this.reduce.value = reduce;
-    announce(`${plural(this.rows.value.length, 'row')} shown`);
+    announce(texts.trace.rows_shown(texts.counts.rows(this.rows.value.length)));
     this.write_url();
   }
 

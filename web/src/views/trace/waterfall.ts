@@ -1,9 +1,10 @@
 import { type Gap, kGapWidth, TimeScale } from '../../model/gaps.ts';
-import { duration, duration_spoken } from '../../model/format.ts';
+import { count, duration, duration_spoken } from '../../model/format.ts';
 import { ticks } from '../../model/ticks.ts';
 import { kFlagLate, kFlagOrphan, kFlagUnended, position_of, type Trace } from '../../model/trace.ts';
 import { bar_of, type Bar, type BarView, run_durations } from './bars.ts';
 import { type Paint, read_paint, slot_color, Stripes } from './paint.ts';
+import * as texts from '../../texts/texts.ts';
 
 const kRowHeight = 24;
 const kNarrowRowHeight = 42;
@@ -90,13 +91,13 @@ export class Waterfall {
     this.trace = trace;
     this.events = events;
     const head = make('div', 'wf-head', host);
-    make('div', 'wf-head-name', head).textContent = 'Service and operation';
+    make('div', 'wf-head-name', head).textContent = texts.trace.service_and_operation;
     this.axis = make('div', 'wf-axis', head);
-    this.axis.title = 'Drag to choose a time window, double click for all of it';
+    this.axis.title = texts.trace.drag_to_choose_a_time_window;
     this.brush = make('div', 'wf-brush', this.axis);
     this.scroller = make('div', 'wf-scroll', host, 'treegrid');
     this.scroller.tabIndex = 0;
-    this.scroller.setAttribute('aria-label', 'Spans of the trace');
+    this.scroller.setAttribute('aria-label', texts.trace.spans_of_the_trace);
     this.scroller.setAttribute('aria-readonly', 'true');
     this.spacer = make('div', 'wf-spacer', this.scroller, 'presentation');
     this.canvas = document.createElement('canvas');
@@ -104,7 +105,7 @@ export class Waterfall {
     this.canvas.setAttribute('aria-hidden', 'true');
     this.spacer.append(this.canvas);
     const context = this.canvas.getContext('2d');
-    if (!context) throw new Error('this browser does not draw on a canvas');
+    if (!context) throw new Error(texts.trace.this_browser_does_not_draw_on);
     this.context = context;
     this.stripes = new Stripes(context);
     this.paint = read_paint(dark);
@@ -441,9 +442,9 @@ export class Waterfall {
     if (parent) element.setAttribute('aria-expanded', String(open));
     else element.removeAttribute('aria-expanded');
     slot.twist.textContent = parent ? (open ? '▾' : '▸') : '';
-    slot.hidden.textContent = !parent || open ? '' : this.trace.children[row] > 0 ? `+${(hides - 1).toLocaleString('en-US')}` : `×${hides.toLocaleString('en-US')}`;
+    slot.hidden.textContent = !parent || open ? '' : this.trace.children[row] > 0 ? `+${count(hides - 1)}` : `×${count(hides)}`;
     const failed = parent && !open ? this.trace.errors_between(row + 1, row + hides) : 0;
-    if (failed > 0) slot.hidden.textContent += ` ✕${failed.toLocaleString('en-US')}`;
+    if (failed > 0) slot.hidden.textContent += ` ✕${count(failed)}`;
     slot.hidden.classList.toggle('failed', failed > 0);
     if (parent && !open && this.trace.is_repeated_call(row)) slot.hidden.textContent += ' N+1';
     const matched = this.matches !== null && this.matches[row] === 1;
@@ -457,13 +458,13 @@ export class Waterfall {
     const error = trace.is_error(row);
     const notes: string[] = [];
     if (error) notes.push('error');
-    if (trace.has(row, kFlagOrphan)) notes.push('parent not received');
-    if (trace.has(row, kFlagUnended)) notes.push('no valid end');
-    if (trace.has(row, kFlagLate)) notes.push('arrived late');
+    if (trace.has(row, kFlagOrphan)) notes.push(texts.trace.parent_not_received);
+    if (trace.has(row, kFlagUnended)) notes.push(texts.trace.no_valid_end);
+    if (trace.has(row, kFlagLate)) notes.push(texts.trace.arrived_late);
     const children = trace.children[row];
     const similar = trace.similar.get(row);
-    if (similar) notes.push(`first of ${similar} similar spans${trace.is_repeated_call(row) ? ', the same call again and again' : ''}`);
-    if (children) notes.push(children === 1 ? '1 child' : `${children} children`);
+    if (similar) notes.push(texts.trace.first_of_similar_spans(similar, trace.is_repeated_call(row)));
+    if (children) notes.push(texts.counts.children(children));
     const time = duration_spoken(trace.dur[row]);
     slot.element.setAttribute('aria-label', [`${trace.service_of(row)} ${trace.name_of(row)}`, time, ...notes].join(', '));
     slot.service.textContent = trace.service_of(row);
@@ -519,7 +520,7 @@ export class Waterfall {
       const element = existing[i] ?? make('span', 'wf-gap', this.axis);
       element.style.left = `${scale.x(gap.from)}px`;
       element.textContent = duration(gap.to - gap.from);
-      element.title = `Nothing runs for ${duration(gap.to - gap.from)}: drawn short`;
+      element.title = texts.trace.nothing_runs_for_drawn_short(duration(gap.to - gap.from));
       element.style.display = '';
     });
     for (const element of existing.slice(scale.gaps.length)) element.style.display = 'none';
@@ -541,7 +542,7 @@ export class Waterfall {
       const [low, high] = run_durations(trace, row);
       return low === high ? duration(low) : `${duration(low)} – ${duration(high)}`;
     }
-    return trace.has(row, kFlagUnended) ? 'no end' : duration(trace.dur[row]);
+    return trace.has(row, kFlagUnended) ? texts.trace.no_end : duration(trace.dur[row]);
   }
 
   /** The display list of the rows drawn now. */
