@@ -66,11 +66,15 @@ class Finder {
         (node.children as Node[]).forEach((one) => this.walk(one, one.type === 'JSXExpressionContainer', is_code));
         return;
       }
-      case 'JSXAttribute': {
-        const name = String((node.name as Node).name);
-        const value = node.value as Node | null;
-        if (!value || kUnshown.has(name)) return;
-        return this.walk(value, kShownAttributes.has(name), false);
+      case 'JSXOpeningElement': {
+        const is_component = /^[A-Z]/.test(String((node.name as Node).name));
+        for (const attribute of node.attributes as Node[]) {
+          const name = String((attribute.name as Node | undefined)?.name ?? '');
+          const value = attribute.value as Node | null;
+          const is_shown = kShownAttributes.has(name) || (is_component && (name === 'name' || name === 'value'));
+          if (value && (is_shown || !kUnshown.has(name))) this.walk(value, is_shown, false);
+        }
+        return;
       }
       case 'Literal': {
         const text = node.value;
@@ -149,12 +153,12 @@ test('every text is used', () => {
 test('a text is found wherever it can stand', () => {
   const page = (body: string): string => `export function Page(props: { n: number }) { return (${body}); }`;
   for (const body of [
-    '<p>Hello</p>', '<p title="Close it" />', '<p>{props.n ? "none" : ""}</p>', '<p>{`${props.n} spans`}</p>', '<p>{props.n > 1 && "many"}</p>', '<Loading what={props.n ? "Counting" : ""} />', '<p>{"a" + " word"}</p>',
+    '<p>Hello</p>', '<p title="Close it" />', '<p>{props.n ? "none" : ""}</p>', '<p>{`${props.n} spans`}</p>', '<p>{props.n > 1 && "many"}</p>', '<Loading what={props.n ? "Counting" : ""} />', '<p>{"a" + " word"}</p>', '<Service name={props.n ?? "unknown"} />',
   ]) assert.equal(literals_of(page(body), 'page.tsx').length, 1, body);
   for (const line of ['announce("saved")', 'throw new ApiError(0, "gone")', 'element.textContent = "Span"', 'const said = n ? "nothing was found" : ""', 'list.push({ label: "Home" })']) {
     assert.equal(literals_of(line, 'state.ts').length, 1, line);
   }
-  for (const body of ['<p class="muted small">{props.n}</p>', '<code>db.query.text</code>', '<p>{`×${props.n}`}</p>', '<p>p50 {props.n} ms</p>', '<a href="/search">{texts.search.search}</a>', '<p>{q("{ status = error }")}</p>']) {
+  for (const body of ['<p class="muted small">{props.n}</p>', '<input name="from" />', '<code>db.query.text</code>', '<p>{`×${props.n}`}</p>', '<p>p50 {props.n} ms</p>', '<a href="/search">{texts.search.search}</a>', '<p>{q("{ status = error }")}</p>']) {
     assert.deepEqual(literals_of(page(body), 'page.tsx'), [], body);
   }
 });

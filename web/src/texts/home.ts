@@ -38,3 +38,4 @@ export const memory = 'memory';
 export const oldest = 'oldest';
 export const refused = (rejected: Shown): string => `${rejected} refused`;
 export const ingest_and_storage = 'Ingest and storage';
+export const root_not_received = 'root not received';

@@ -12,3 +12,4 @@ export const following_last_looked_at = (asked_at: Shown): string => `Following,
 export const listening = 'Listening…';
 export const more_arrives_than_can_be_read = (per_tick: Shown): string => `More arrives than can be read: only the newest ${per_tick} of each look are shown.`;
 export const older_ones_have_left_this_page = 'Older ones have left this page; Search has them.';
+export const root_not_received = 'root not received';

@@ -232,3 +232,12 @@ export const first_of_similar_spans = (similar: Shown, is_repeated: boolean): st
 export const nothing_runs_for_drawn_short = (to: Shown): string => `Nothing runs for ${to}: drawn short`;
 export const no_end = 'no end';
 export const and_more_rows = (rows: Shown): string => `and ${rows} more rows`;
+export const start = 'start';
+export const end = 'end';
+export const parent_span = 'parent span';
+export const status = 'status';
+export const scope = 'scope';
+export const trace_state = 'trace state';
+export const schema = 'schema';
+export const none_this_is_a_root = 'none: this is a root';
+export const no_end_was_sent = 'none was sent';

@@ -98,8 +98,8 @@ function Comparison(props: { a: string; b: string }) {
   return (
     <section class="card" aria-label={texts.compare.operations_of_both_traces}>
       <dl class="sides">
-        <TraceSide name="First" id={props.a} trace={found.a} />
-        <TraceSide name="Second" id={props.b} trace={found.b} />
+        <TraceSide name={texts.compare.first} id={props.a} trace={found.a} />
+        <TraceSide name={texts.compare.second} id={props.b} trace={found.b} />
       </dl>
       <div class="table-scroll">
         <table class="sums">

@@ -39,8 +39,8 @@ export function Groups(props: { a: Group; b: Group }) {
         <table class="sums">
           <thead><tr><th scope="col">{texts.compare.group}</th><th scope="col">{texts.compare.spans}</th><th scope="col">{texts.compare.errors}</th><th scope="col">p50</th><th scope="col">p95</th></tr></thead>
           <tbody>
-            <Line name="First" group={a} total={found.a} />
-            <Line name="Second" group={b} total={found.b} />
+            <Line name={texts.compare.first} group={a} total={found.a} />
+            <Line name={texts.compare.second} group={b} total={found.b} />
           </tbody>
         </table>
         {found.partial && <p class="note">{texts.compare.counts_are_lower_bounds(found.partial)}</p>}

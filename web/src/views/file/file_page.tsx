@@ -1,5 +1,6 @@
 import { useSignal } from '@preact/signals';
 import { useEffect, useMemo } from 'preact/hooks';
+import { find_in_rows } from '../../model/find_in_rows.ts';
 import { duration } from '../../model/format.ts';
 import { read_trace } from '../../model/url.ts';
 import { place } from '../../state/router.ts';
@@ -21,7 +22,9 @@ export function FilePage() {
   const clocks = read_trace(place.value.params).clocks;
   const view = useMemo(() => {
     if (!chosen) return null;
-    const state = new ViewState(chosen.id, chosen.skeleton, (rows) => Promise.resolve(rows.map((row) => chosen.rows[row])), false);
+    const state = new ViewState(chosen.id, chosen.skeleton, {
+      is_stored: false, read: async (rows) => rows.map((row) => chosen.rows[row]), find: async (text) => find_in_rows(chosen.rows, text),
+    });
     state.panel.value = window.innerWidth >= 1180;
     return state;
   }, [chosen, clocks]);

@@ -288,7 +288,7 @@ function ErrorLine(props: { trace: TraceSummary; now: number }) {
     <li>
       <a href={`/trace/${trace.id}${first ? `?span=${first.id}` : ''}`}>
         <span class="error-line">
-          <Service name={root || 'root not received'} slot={at >= 0 ? slots[at] : 0} />
+          <Service name={root || texts.home.root_not_received} slot={at >= 0 ? slots[at] : 0} />
           <span class="error-name">{trace.root_name ?? ''}</span>
         </span>
         <span class="error-sub">
@@ -313,7 +313,7 @@ function Pinned(props: { list: Pin[] }) {
           <li key={pin.trace}>
             <a href={`/trace/${pin.trace}`}>
               <span class="error-line">
-                <Service name={pin.service || 'root not received'} slot={assign_slots([pin.service])[0]} />
+                <Service name={pin.service || texts.home.root_not_received} slot={assign_slots([pin.service])[0]} />
                 <span class="error-name">{pin.name}</span>
               </span>
               <span class="error-sub">

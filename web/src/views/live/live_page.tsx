@@ -112,7 +112,7 @@ function Line(props: { trace: TraceSummary }) {
       <a href={`/trace/${trace.id}`} class="result-link">
         <span class="result-top">
           <span class="muted">{clock(Number(BigInt(trace.start_ns) / 1000000n))}</span>
-          <Service name={trace.root_service ?? 'root not received'} slot={slots[Math.max(0, names.indexOf(trace.root_service ?? ''))] ?? 0} />
+          <Service name={trace.root_service ?? texts.live.root_not_received} slot={slots[Math.max(0, names.indexOf(trace.root_service ?? ''))] ?? 0} />
           <span class="result-name">{trace.root_name ?? ''}</span>
           {trace.errors > 0 && <span class="error-pill small"><span aria-hidden="true">✕</span> {texts.counts.errors(trace.errors)}</span>}
           <span class="result-time">{duration(Number(trace.duration_ns))} · {texts.counts.spans(trace.spans)}</span>

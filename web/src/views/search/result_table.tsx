@@ -78,7 +78,7 @@ function Cell(props: { column: ResultColumn; trace: TraceSummary; is_first: bool
 function content(column: ResultColumn, trace: TraceSummary) {
   switch (column) {
     case 'start': return day_and_clock(Number(BigInt(trace.start_ns) / 1000000n));
-    case 'service': return <Service name={trace.root_service ?? 'root not received'} slot={assign_slots([trace.root_service ?? ''])[0]} />;
+    case 'service': return <Service name={trace.root_service ?? texts.search.root_not_received} slot={assign_slots([trace.root_service ?? ''])[0]} />;
     case 'name': return trace.root_name ?? '–';
     case 'duration': return duration(Number(trace.duration_ns));
     case 'spans': return count(trace.spans);

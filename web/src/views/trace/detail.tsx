@@ -5,7 +5,7 @@ import type { Attribute, SpanRow, TraceSummary } from '../../api/types.ts';
 import { count, count_short, duration, exact_time, percent } from '../../model/format.ts';
 import { fill } from '../../model/links_out.ts';
 import { narrow_query } from '../../model/narrow_query.ts';
-import { kFlagSkewMoved } from '../../model/trace.ts';
+import { kFlagLate, kFlagSkewMoved, kFlagUnended } from '../../model/trace.ts';
 import { attribute, quote } from '../../model/url.ts';
 import { beside_usual } from '../../model/usual.ts';
 import { announce, now_ns, page_link } from '../../state/app.ts';
@@ -79,7 +79,7 @@ function Facts(props: { view: ViewState; row: number; detail: SpanRow | null }) 
     <dl class="facts">
       <div>
         <dt>{texts.trace.duration}</dt>
-        <dd>{duration(trace.dur[row])}</dd>
+        <dd>{trace.has(row, kFlagUnended) ? <span class="warn-text">{texts.trace.no_valid_end}</span> : duration(trace.dur[row])}{trace.has(row, kFlagLate) && <span class="warn-text">{texts.trace.arrived_late}</span>}</dd>
       </div>
       <div>
         <dt>{texts.trace.self_time}</dt>
@@ -256,8 +256,8 @@ function Sections(props: { view: ViewState; detail: SpanRow }) {
           </ol>
         </section>
       )}
-      {view.is_stored && <LinksOut view={view} detail={detail} />}
-      {(detail.links.length > 0 || view.is_stored) && (
+      {view.source.is_stored && <LinksOut view={view} detail={detail} />}
+      {(detail.links.length > 0 || view.source.is_stored) && (
         <section>
           <h3>
             {texts.trace.links} {detail.links.length > 0 && <span class="badge">{detail.links.length}</span>}
@@ -273,7 +273,7 @@ function Sections(props: { view: ViewState; detail: SpanRow }) {
               </li>
             ))}
           </ul>
-          {view.is_stored && <LinkedFrom view={view} detail={detail} />}
+          {view.source.is_stored && <LinkedFrom view={view} detail={detail} />}
         </section>
       )}
       <section>
@@ -286,13 +286,13 @@ function Sections(props: { view: ViewState; detail: SpanRow }) {
         <h3>{texts.trace.more}</h3>
         <table class="attributes">
           <tbody>
-            <Line name="start" value={exact_time(start)} />
-            <Line name="end" value={exact_time(BigInt(detail.end_ns))} />
-            <Line name="parent span" value={detail.parent_span_id || 'none: this is a root'} />
-            <Line name="status" value={detail.status.code} />
-            {(detail.scope.name || detail.scope.version) && <Line name="scope" value={`${detail.scope.name} ${detail.scope.version}`.trim()} />}
-            {detail.trace_state && <Line name="trace state" value={detail.trace_state} />}
-            {detail.resource.schema_url && <Line name="schema" value={detail.resource.schema_url} />}
+            <Line name={texts.trace.start} value={exact_time(start)} />
+            <Line name={texts.trace.end} value={detail.end_ns === '0' ? texts.trace.no_end_was_sent : exact_time(BigInt(detail.end_ns))} />
+            <Line name={texts.trace.parent_span} value={detail.parent_span_id || texts.trace.none_this_is_a_root} />
+            <Line name={texts.trace.status} value={detail.status.code} />
+            {(detail.scope.name || detail.scope.version) && <Line name={texts.trace.scope} value={`${detail.scope.name} ${detail.scope.version}`.trim()} />}
+            {detail.trace_state && <Line name={texts.trace.trace_state} value={detail.trace_state} />}
+            {detail.resource.schema_url && <Line name={texts.trace.schema} value={detail.resource.schema_url} />}
           </tbody>
         </table>
         <Attributes items={detail.scope.attributes} scope="instrumentation." filter="" empty="" />

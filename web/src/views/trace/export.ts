@@ -22,7 +22,7 @@ export function exports_of(view: ViewState): ExportItem[] {
     { name: texts.trace.jaeger_json, href: `/jaeger/api/traces/${view.id}`, file: `${file}.jaeger.json` },
   ];
   return [
-    ...(view.is_stored ? stored : []),
+    ...(view.source.is_stored ? stored : []),
     { name: texts.trace.picture_svg, make: async () => save(new Blob([svg_of(view)], { type: 'image/svg+xml' }), `${file}.svg`) },
     { name: texts.trace.picture_png, make: async () => save(await png_of(svg_of(view)), `${file}.png`) },
   ];

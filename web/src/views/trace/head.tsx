@@ -44,7 +44,7 @@ export function Head(props: { view: ViewState }) {
           )}
         </h1>
         <div class="trace-actions">
-          {props.view.is_stored && <Actions view={props.view} />}
+          {props.view.source.is_stored && <Actions view={props.view} />}
           <span class="trace-id mono">
             <span title={id}>{id.slice(0, 8)}…</span>
             <Copy text={id} what={texts.trace.trace_id} />
@@ -74,7 +74,7 @@ export function Head(props: { view: ViewState }) {
           <time dateTime={new Date(start_ms).toISOString()}>{day_and_clock(start_ms)}</time>
         </li>
         {trace.header.weight > 1 && <li class="sampled" title={texts.trace.the_program_that_sent_it_kept}>{texts.trace.sampled_1_in(count(trace.header.weight))}</li>}
-        {props.view.is_stored && (
+        {props.view.source.is_stored && (
           <li>
             <a href="/sampling" title={texts.trace.why_this_trace_is_kept_and}>{trace.header.keptBy ? texts.trace.kept_by(trace.header.keptBy) : texts.trace.kept_as_everything_is}</a>
           </li>

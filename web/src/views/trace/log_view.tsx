@@ -40,7 +40,7 @@ export function LogView(props: { view: ViewState; open: () => void }) {
   const more = async (signal?: AbortSignal): Promise<void> => {
     const part = rows.slice(read.value, read.value + kSpansPerPart);
     try {
-      const spans = await view.read(part, signal);
+      const spans = await view.source.read(part, signal);
       const found = spans.flatMap((span) => span.events.map((event) => ({ row: span.row, at: BigInt(event.time_ns), event })));
       entries.value = [...entries.value, ...found].sort((a, b) => (a.at < b.at ? -1 : a.at > b.at ? 1 : a.row - b.row));
       read.value += part.length;

@@ -172,7 +172,7 @@ async function labels_of(view: ViewState, key: string, signal: AbortSignal): Pro
   const out: string[] = new Array<string>(trace.n).fill('');
   for (let from = 0; from < trace.n; from += kRowsPerCall) {
     const rows = Array.from({ length: Math.min(trace.n - from, kRowsPerCall) }, (_, i) => from + i);
-    for (const row of await view.read(rows, signal)) out[row.row] = value_of(row, key);
+    for (const row of await view.source.read(rows, signal)) out[row.row] = value_of(row, key);
   }
   return out;
 }

@@ -1,6 +1,6 @@
 import { useSignal } from '@preact/signals';
 import { useEffect } from 'preact/hooks';
-import { ApiError, as_api_error, fetch_rows, fetch_skeleton, is_abort } from '../../api/client.ts';
+import { ApiError, as_api_error, fetch_skeleton, is_abort } from '../../api/client.ts';
 import { duration } from '../../model/format.ts';
 import { decode_skeleton, type Skeleton } from '../../model/slt1.ts';
 import type { Trace } from '../../model/trace.ts';
@@ -11,7 +11,7 @@ import { Failure, Loading } from '../../widgets/bits.tsx';
 import { Body } from './body.tsx';
 import { Findings, Head } from './head.tsx';
 import { Notes } from './notes.tsx';
-import { ViewState } from './view_state.ts';
+import { stored, ViewState } from './view_state.ts';
 import * as texts from '../../texts/texts.ts';
 
 const kYoungMs = 60_000;
@@ -29,7 +29,7 @@ export function TracePage(props: { id: string }) {
     grown.value = null;
   };
   const show = (skeleton: Skeleton): void => {
-    const next = new ViewState(props.id, skeleton, (rows, signal) => fetch_rows(props.id, rows, signal));
+    const next = new ViewState(props.id, skeleton, stored(props.id));
     const before = view.value;
     next.panel.value = before ? before.panel.value : next.trace.header.sel >= 0 || wide_enough();
     if (before && before.skeleton === skeleton) next.take_over(before);

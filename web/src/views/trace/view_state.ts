@@ -1,5 +1,5 @@
 import { batch, computed, signal } from '@preact/signals';
-import { fetch_baseline, find_rows } from '../../api/client.ts';
+import { fetch_baseline, fetch_rows, find_rows } from '../../api/client.ts';
 import type { SpanRow } from '../../api/types.ts';
 import { type ClockShift, correct_clocks } from '../../model/skew.ts';
 import type { Skeleton } from '../../model/slt1.ts';
@@ -31,20 +31,29 @@ function with_ranges(n: number, rows: Uint32Array, ranges: number[]): Uint32Arra
   return out.subarray(0, count);
 }
 
+/** Where what the columns do not hold comes from. */
+export interface Source {
+  /** Whether the server has the trace; else it is from a file. */
+  is_stored: boolean;
+  read: (rows: number[], signal?: AbortSignal) => Promise<SpanRow[]>;
+  /** Rows that hold a text anywhere: pairs of the first row and the one after the last. */
+  find: (text: string, signal: AbortSignal) => Promise<number[]>;
+}
+
+export const stored = (id: string): Source => ({ is_stored: true, read: (rows, signal) => fetch_rows(id, rows, signal), find: (text, signal) => find_rows(id, text, signal) });
+
 /** What the trace page shows of one trace: selection, window, folds and matches. Every part of it is shared by all views and in the URL. */
 export class ViewState {
   readonly trace: Trace;
   readonly id: string;
   readonly skeleton: Skeleton;
+  readonly source: Source;
   /** Clocks that are off, as far as the spans tell. */
   readonly clocks: ClockShift[];
   /** Whether `trace` has them set right. */
   readonly is_corrected: boolean;
   /** What the operations of the trace usually take; null until it is known. */
   readonly usual = signal<Usual | null>(null);
-  /** Whether the server has it; else it is from a file. */
-  readonly is_stored: boolean;
-  readonly read: (rows: number[], signal?: AbortSignal) => Promise<SpanRow[]>;
   readonly selected = signal(0);
   readonly window = signal<[number, number]>([0, 1]);
   readonly collapsed = signal<Uint8Array>(new Uint8Array(0));
@@ -66,7 +75,7 @@ export class ViewState {
     const kept = this.kept.value;
     return kept ? rows.filter((row) => kept[row] === 1) : rows;
   });
-  /** Rows that hold the text in what only the server has: attributes, events, ids. */
+  /** Rows that hold the text in what the columns do not have: attributes, events, ids. */
   readonly found_inside = signal<{ text: string; ranges: number[] }>({ text: '', ranges: [] });
   readonly matches = computed(() => {
     const { text, ranges } = this.found_inside.value;
@@ -90,12 +99,10 @@ export class ViewState {
   private span_id = '';
   private fetching: AbortController | null = null;
 
-  /** `read`: the whole spans of some rows, from the server or from a file. */
-  constructor(id: string, skeleton: Skeleton, read: (rows: number[], signal?: AbortSignal) => Promise<SpanRow[]>, is_stored = true) {
+  constructor(id: string, skeleton: Skeleton, source: Source) {
     this.id = id;
     this.skeleton = skeleton;
-    this.read = read;
-    this.is_stored = is_stored;
+    this.source = source;
     const raw = new Trace(skeleton);
     const corrected = skeleton.header.signed ? correct_clocks(skeleton, raw) : null;
     this.clocks = corrected?.shifts ?? [];
@@ -200,16 +207,16 @@ export class ViewState {
     this.write_url();
   }
 
-  /** Asks the server for what the columns do not hold. Without an answer the names are still searched. */
+  /** Asks for what the columns do not hold. Without an answer the names are still searched. */
   private find_inside(): void {
     clearTimeout(this.find_timer);
     this.finding?.abort();
     const text = this.find.value.trim();
-    if (!this.is_stored || text.length < kFindInsideMin || this.found_inside.value.text === text) return;
+    if (text.length < kFindInsideMin || this.found_inside.value.text === text) return;
     const finding = new AbortController();
     this.finding = finding;
     this.find_timer = window.setTimeout(() => {
-      find_rows(this.id, text, finding.signal)
+      this.source.find(text, finding.signal)
         .then((ranges) => {
           if (finding.signal.aborted) return;
           const before = this.matches.value.length;
@@ -343,7 +350,7 @@ export class ViewState {
     this.fetching?.abort();
     const fetching = new AbortController();
     this.fetching = fetching;
-    this.read([row], fetching.signal)
+    this.source.read([row], fetching.signal)
       .then((rows) => {
         if (fetching.signal.aborted || !rows[0]) return;
         if (this.details.size >= kDetailCache) this.details.clear();
@@ -382,7 +389,7 @@ export class ViewState {
 
   /** Asks once what is usual; a trace is worth showing without it. */
   load_usual(): void {
-    if (this.usual.value || !this.is_stored) return;
+    if (this.usual.value || !this.source.is_stored) return;
     fetch_baseline(this.id).then((list) => (this.usual.value = new Usual(list))).catch(() => undefined);
   }
 
