@@ -74,7 +74,7 @@ export const spans = 'Spans';
 export const matching = 'Matching';
 export const services = 'Services';
 export const trace_id = 'Trace id';
-export const sorted_are_the_newest_which_are = (traces: Shown): string => `Sorted are the ${traces} newest, which are loaded: there are more.`;
+export const only_loaded_are_sorted = (traces: Shown): string => `Sorted by this column are only the ${traces} that are loaded: there are more.`;
 export const columns = 'Columns';
 export const results = 'Results';
 export const root_not_received = 'root not received';
@@ -93,7 +93,18 @@ export const no_picture = 'No picture';
 export const correct_the_query_to_see_results = 'Correct the query to see results.';
 export const searching = 'Searching';
 export const picture = 'Picture';
-export const newest_traces = (traces: Shown): string => `Newest ${traces} traces`;
+export const first_traces = {
+  '': (traces: Shown): string => `Newest ${traces} traces`,
+  start: (traces: Shown): string => `Oldest ${traces} traces`,
+  '-duration': (traces: Shown): string => `Longest ${traces} traces`,
+  duration: (traces: Shown): string => `Shortest ${traces} traces`,
+  '-spans': (traces: Shown): string => `Largest ${traces} traces`,
+  other: (traces: Shown): string => `First ${traces} traces`,
+};
+export const order = 'Order';
+export const orders = { '': 'Newest first', start: 'Oldest first', '-duration': 'Longest first', duration: 'Shortest first', '-spans': 'Most spans first' };
+export const as_in_the_table = 'As in the table';
+export const that_is_what_is_sorted_at_once = (traces: Shown): string => `These are the first ${traces} in this order, and there are more: narrow the search or the time range to see others.`;
 export const spans_looked_at_in = (scanned_spans: Shown): string => `${scanned_spans} spans looked at in`;
 export const less_than_0_1 = 'less than 0.1';
 export const ms = 'ms';

@@ -2,7 +2,7 @@ import { useSignal } from '@preact/signals';
 import type { TraceSummary } from '../../api/types.ts';
 import { assign_slots } from '../../model/colors.ts';
 import { count, day_and_clock, duration } from '../../model/format.ts';
-import { columns_of, columns_text, kResultColumns, next_sort, read_sort, type ResultColumn, sort_results } from '../../model/result_table.ts';
+import { columns_of, columns_text, is_sorted_by_server, kResultColumns, next_sort, read_sort, type ResultColumn } from '../../model/result_table.ts';
 import type { SearchState } from '../../model/url.ts';
 import { Service } from '../../widgets/bits.tsx';
 import * as texts from '../../texts/texts.ts';
@@ -12,13 +12,12 @@ const kTitles: Record<ResultColumn, string> = {
 };
 const kTexts: readonly ResultColumn[] = ['start', 'service', 'name', 'id'];
 
-/** The results as a table with chosen columns. Sorting is of those that are loaded, and says so. */
-export function ResultTable(props: { traces: TraceSummary[]; has_more: boolean; state: SearchState; show: (change: Partial<SearchState>) => void }) {
-  const { state, show } = props;
+/** The results as a table with chosen columns. Where the server cannot sort by a column, only those that are loaded are in its order, and that is said. */
+export function ResultTable(props: { q: string; traces: TraceSummary[]; has_more: boolean; state: SearchState; show: (change: Partial<SearchState>) => void }) {
+  const { state, show, traces } = props;
   const choosing = useSignal(false);
   const columns = columns_of(state.columns);
   const sort = read_sort(state.sort);
-  const traces = sort_results(props.traces, sort);
   const toggle = (column: ResultColumn): void => {
     const next = columns.includes(column) ? columns.filter((one) => one !== column) : [...columns, column];
     if (next.length) show({ columns: columns_text(next) });
@@ -26,7 +25,7 @@ export function ResultTable(props: { traces: TraceSummary[]; has_more: boolean; 
   return (
     <>
       <div class="result-head">
-        {sort && props.has_more && <span class="note">{texts.search.sorted_are_the_newest_which_are(count(traces.length))}</span>}
+        {sort && props.has_more && !is_sorted_by_server(props.q, state.sort) && <span class="note">{texts.search.only_loaded_are_sorted(count(traces.length))}</span>}
         <span class="result-tools">
           <button type="button" aria-expanded={choosing.value} onClick={() => (choosing.value = !choosing.value)}>{texts.search.columns}</button>
         </span>

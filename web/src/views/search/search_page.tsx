@@ -3,10 +3,11 @@ import { useEffect, useLayoutEffect, useRef } from 'preact/hooks';
 import type { TraceSummary } from '../../api/types.ts';
 import { assign_slots } from '../../model/colors.ts';
 import { ago, clock, count, count_short, day_and_clock, duration } from '../../model/format.ts';
+import { has_hint, is_sorted_by_server, kListOrders, read_sort, sort_results } from '../../model/result_table.ts';
 import { kPresets, range_label, resolve_time } from '../../model/time_range.ts';
 import type { Box } from '../../model/heat.ts';
 import { kSearchViews, read_search, type SearchState, type SearchView, with_query, write_search } from '../../model/url.ts';
-import { announce, load_stored, now_ns, range, set_range, store } from '../../state/app.ts';
+import { announce, boot, load_stored, now_ns, range, set_range, store } from '../../state/app.ts';
 import { push_keys } from '../../state/keys.ts';
 import { remember_search } from '../../state/kept.ts';
 import { cancel_search, more_results, results, run_search, search_error, search_key, searching } from '../../state/results.ts';
@@ -32,7 +33,7 @@ export function SearchPage() {
   const state = read_search(place.value.params);
   const draft = useSignal(state.q);
   const builder = useSignal(load_stored('builder') === 'open');
-  const key = search_key(state.q, range.value);
+  const key = search_key(state.q, range.value, state.sort);
   const top = useRef<HTMLElement>(null);
 
   useEffect(() => {
@@ -68,15 +69,16 @@ export function SearchPage() {
 
   const search_now = (): Promise<void> => {
     const now = place.peek();
-    return run_search(read_search(now.params).q, range.peek(), with_query(now.path, now.params)).then(() => {
+    const { q, sort } = read_search(now.params);
+    return run_search(q, range.peek(), with_query(now.path, now.params), sort).then(() => {
       const found = results.peek();
-      if (!search_error.peek()) remember_search(read_search(now.params).q);
+      if (!search_error.peek()) remember_search(q);
       if (found && !search_error.peek()) announce(texts.search.found(texts.counts.traces(found.traces.length)));
     });
   };
   const run = (q: string): void => {
     const url = with_query('/search', write_search({ ...state, box: null, q: q.trim(), ...range.value }, place.value.params));
-    if (search_key(q.trim(), range.value) === key) void search_now();
+    if (search_key(q.trim(), range.value, state.sort) === key) void search_now();
     else go(url);
   };
   const run_box = (q: string, box?: Box): void => {
@@ -143,6 +145,8 @@ function Outcome(props: Shown & { retry: () => void }) {
   if (!found || (searching.value && found.traces.length === 0)) return searching.value ? <Loading what={texts.search.searching} cancel={cancel_search} /> : null;
   if (found.traces.length === 0) return <Nothing />;
   const analysed = can_analyse() && props.state.view === 'heat';
+  const { sort } = props.state;
+  const traces = is_sorted_by_server(found.q, sort) ? found.traces : sort_results(found.traces, read_sort(sort));
   return (
     <div class={query_wrong || searching.value ? 'outcome stale' : 'outcome'} aria-busy={searching.value}>
       <Picture {...props} found={found} />
@@ -150,8 +154,8 @@ function Outcome(props: Shown & { retry: () => void }) {
         {analysed && <Facets q={found.q} run={props.run} />}
         <div class="found">
           <ResultHead state={props.state} show={props.show} />
-          {props.state.table ? <ResultTable traces={found.traces} has_more={found.cursor !== null} state={props.state} show={props.show} /> : <ResultList traces={found.traces} />}
-          <More />
+          {props.state.table ? <ResultTable q={found.q} traces={traces} has_more={found.cursor !== null} state={props.state} show={props.show} /> : <ResultList traces={traces} />}
+          <More limit={boot.value?.limits.search_limit_max ?? 0} />
         </div>
       </div>
     </div>
@@ -191,7 +195,7 @@ function ResultHead(props: Pick<Shown, 'state' | 'show'>) {
   return (
     <div class="result-head">
       <h2>
-        {found.cursor ? texts.search.newest_traces(count(found.traces.length)) : texts.counts.traces(found.traces.length)}
+        {found.cursor ? texts.search.first_traces[order_of(found.sort)](count(found.traces.length)) : texts.counts.traces(found.traces.length)}
       </h2>
       {stats && (
         <span class="muted small">
@@ -203,11 +207,31 @@ function ResultHead(props: Pick<Shown, 'state' | 'show'>) {
           {texts.search.not_everything_was_looked_at}{stats.reason ? `: ${stats.reason}` : ''}{texts.search.there_may_be_more}
         </span>
       )}
-      <div class="segmented result-tools" role="group" aria-label={texts.search.results_as}>
-        <button type="button" aria-pressed={!props.state.table} onClick={() => props.show({ table: false })}>{texts.search.list}</button>
-        <button type="button" aria-pressed={props.state.table} onClick={() => props.show({ table: true })}>{texts.search.table}</button>
-      </div>
+      <span class="result-tools">
+        {!props.state.table && !has_hint(found.q) && <Order state={props.state} show={props.show} />}
+        <span class="segmented" role="group" aria-label={texts.search.results_as}>
+          <button type="button" aria-pressed={!props.state.table} onClick={() => props.show({ table: false })}>{texts.search.list}</button>
+          <button type="button" aria-pressed={props.state.table} onClick={() => props.show({ table: true })}>{texts.search.table}</button>
+        </span>
+      </span>
     </div>
+  );
+}
+
+/** Orders that have a name; others are by columns of the table. */
+type Order = (typeof kListOrders)[number] | 'other';
+const order_of = (sort: string): Order => kListOrders.find((order) => order === (sort === '-start' ? '' : sort)) ?? 'other';
+
+function Order(props: Pick<Shown, 'state' | 'show'>) {
+  const now = order_of(props.state.sort);
+  return (
+    <label>
+      <span class="visually-hidden">{texts.search.order}</span>
+      <select value={now} onChange={(e) => props.show({ sort: e.currentTarget.value })}>
+        {kListOrders.map((order) => <option key={order} value={order}>{texts.search.orders[order]}</option>)}
+        {now === 'other' && <option value="other">{texts.search.as_in_the_table}</option>}
+      </select>
+    </label>
   );
 }
 
@@ -283,9 +307,10 @@ function ResultLine(props: { trace: TraceSummary; longest: number; now: number }
   );
 }
 
-function More() {
+function More(props: { limit: number }) {
   const found = results.value;
   if (!found) return null;
+  if (found.cursor && found.traces.length >= props.limit && (found.sort || has_hint(found.q))) return <p class="muted end-note">{texts.search.that_is_what_is_sorted_at_once(count(found.traces.length))}</p>;
   if (!found.cursor) return <p class="muted end-note">{texts.search.that_is_all_in_this_time}</p>;
   return (
     <p class="end-note">
