@@ -68,16 +68,15 @@ function read_column(bytes: Uint8Array, column: Column, n: number): Uint32Array 
   const out = new Uint32Array(n);
   const at = column.off;
   if (column.enc === 'shuffle') {
-    for (let plane = 0; plane < width; plane++) {
-      const base = at + plane * n;
-      const shift = plane * 8;
-      for (let i = 0; i < n; i++) out[i] |= bytes[base + i] << shift;
-    }
+    const [a, b, c, d] = [0, 1, 2, 3].map((plane) => bytes.subarray(at + plane * n, at + (plane + 1) * n));
+    if (width === 1) out.set(a);
+    else if (width === 2) for (let i = 0; i < n; i++) out[i] = a[i] | (b[i] << 8);
+    else for (let i = 0; i < n; i++) out[i] = a[i] | (b[i] << 8) | (c[i] << 16) | (d[i] << 24);
     return out;
   }
   if (column.enc !== 'raw') throw new SkeletonError(texts.model.column_encoding_is_unknown(column.k, column.enc));
   if (width === 1) {
-    for (let i = 0; i < n; i++) out[i] = bytes[at + i];
+    out.set(bytes.subarray(at, at + n));
   } else if (width === 2) {
     for (let i = 0, p = at; i < n; i++, p += 2) out[i] = bytes[p] | (bytes[p + 1] << 8);
   } else {
@@ -93,11 +92,12 @@ function join_words(low: Uint32Array, high: Uint32Array | null, high_bits: numbe
   const n = low.length;
   const out = new Float64Array(n);
   const full = 2 ** high_bits;
+  if (!high) {
+    if (signed) for (let i = 0; i < n; i++) out[i] = low[i] | 0;
+    else out.set(low);
+    return out;
+  }
   for (let i = 0; i < n; i++) {
-    if (!high) {
-      out[i] = signed ? low[i] | 0 : low[i];
-      continue;
-    }
     // The sign is taken from the high word alone, so that small negative values stay exact at any width.
     const top = signed && high[i] >= full / 2 ? high[i] - full : high[i];
     out[i] = top * kTwo32 + low[i];
