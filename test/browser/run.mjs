@@ -4,6 +4,7 @@
 //   --renew makes the pictures of test/browser/pictures anew.
 //   --only TEXT runs the scenarios whose name contains the text; --skip-mock leaves the mock server's out.
 //   --slow FACTOR gives pages that much less of the processor, --times N runs each scenario so often: finds what leans on speed.
+//   --patience FACTOR makes every limit of time that much longer: for a machine that has other work.
 // The last line is 'N passed, N failed'; the exit code is 1 when one failed.
 
 import { existsSync } from 'node:fs';
@@ -26,16 +27,17 @@ const kScenarioTimeoutMs = 120_000;
 const kBeside = 2;
 
 function options(args) {
-  const out = { server: '', only: '', mock: true, renew: false, slow: 1, times: 1 };
+  const out = { server: '', only: '', mock: true, renew: false, slow: 1, times: 1, patience: 1 };
   for (let i = 0; i < args.length; i++) {
     if (args[i] === '--server' || args[i] === '--binary') out.server = args[++i] ?? '';
     else if (args[i] === '--only') out.only = args[++i] ?? '';
     else if (args[i] === '--skip-mock') out.mock = false;
     else if (args[i] === '--renew') out.renew = true;
     else if (args[i] === '--slow') out.slow = Number(args[++i]);
+    else if (args[i] === '--patience') out.patience = Number(args[++i]);
     else if (args[i] === '--times') out.times = Number(args[++i]);
     else {
-      console.error(`unknown argument ${args[i]}: use --server PATH|URL, --only TEXT, --skip-mock, --renew, --slow FACTOR, --times N`);
+      console.error(`unknown argument ${args[i]}: use --server PATH|URL, --only TEXT, --skip-mock, --renew, --slow FACTOR, --times N, --patience FACTOR`);
       process.exit(2);
     }
   }
@@ -70,7 +72,7 @@ async function run_one(name, scenario, make) {
     return page;
   } };
   try {
-    await within(kScenarioTimeoutMs, scenario(scenario_world));
+    await within(kScenarioTimeoutMs * chosen.patience, scenario(scenario_world));
     for (const page of pages) await page.finish();
     counts.passed++;
     console.log(`ok    ${name} (${((performance.now() - began) / 1000).toFixed(1)} s)`);
@@ -103,7 +105,7 @@ if (!existsSync(join(root, 'web/dist/index.html')) && chosen.mock) {
   console.error('web/dist is missing: run `npm ci && npm run build` in web/ first');
   process.exit(2);
 }
-const browser = new Browser(chosen.slow);
+const browser = new Browser(chosen.slow, chosen.patience);
 await browser.start();
 try {
   if (chosen.mock) {
