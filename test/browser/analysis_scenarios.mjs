@@ -58,7 +58,7 @@ export const analysis_scenarios = {
     await tab.waitForSelector('.result');
   },
 
-  'search: results as a table, with chosen columns, sorted, in the URL': async ({ page, url }) => {
+  'search: results as a table, with chosen columns, sorted, in the URL': async ({ page, mock, url }) => {
     const tab = await page();
     await tab.goto(`${url}/search?v=list`);
     await tab.waitForSelector('.result');
@@ -74,9 +74,15 @@ export const analysis_scenarios = {
     await tab.reload();
     await tab.waitForSelector('.result-table tbody tr');
     assert.deepEqual(await tab.$$eval('.result-table thead th', (all) => all.map((th) => th.textContent)), ['Start', 'Service', 'Root', 'Duration', 'Spans', 'Errors', 'Trace id']);
-    assert.match(await tab.textContent('.result-head .note'), /newest, which are loaded/);
+    assert.deepEqual([mock.searched.q, mock.searched.cursor, await tab.textContent('.result-head h2')], ['{ } with(sort="duration", order="desc")', null, 'Longest 50 traces']);
+    assert.equal(await tab.$('.result-head .note'), null);
     const spans = await tab.$$eval('.result-table tbody td:nth-child(4)', (cells) => cells.map((cell) => (cell.textContent.endsWith(' s') ? 1000 : cell.textContent.endsWith('µs') ? 0.001 : 1) * parseFloat(cell.textContent)));
     for (let i = 1; i < 10; i++) assert.ok(spans[i] <= spans[i - 1] + 1, `${spans}`);
+    await tab.click('text=Show more');
+    await tab.waitForFunction(() => document.querySelectorAll('.result-table tbody tr').length === 100);
+    assert.deepEqual([mock.searched.limit, mock.searched.cursor], [100, null], 'a cursor is of the newest');
+    await tab.click('.result-table .sort >> text=Errors');
+    await tab.waitForSelector('.result-head .note >> text=/only the .* that are loaded/');
     await tab.keyboard.press('j');
     await tab.keyboard.press('Enter');
     await tab.waitForSelector('.wf-row.selected');
@@ -84,6 +90,24 @@ export const analysis_scenarios = {
     await phone.goto(`${url}/search?rows=table`);
     await phone.waitForSelector('.result-table tbody tr');
     await check_no_overflow(phone, 'results as a table');
+  },
+
+  'search: the order of the list is the server’s, and in the URL': async ({ page, mock, url }) => {
+    const tab = await page();
+    await tab.goto(`${url}/search?v=list`);
+    await tab.waitForSelector('.result');
+    await tab.selectOption('.result-tools select', 'start');
+    await tab.waitForSelector('.result-head h2 >> text=/^Oldest/');
+    assert.match(tab.url(), /sort=start/);
+    assert.equal(mock.searched.q, '{ } with(sort="start", order="asc")');
+    const oldest = await tab.textContent('.result-name');
+    await tab.reload();
+    await tab.waitForSelector('.result-head h2 >> text=/^Oldest/');
+    assert.equal(await tab.textContent('.result-name'), oldest);
+    await check_accessibility(tab, 'oldest first');
+    await tab.selectOption('.result-tools select', '');
+    await tab.waitForSelector('.result-head h2 >> text=/^Newest/');
+    assert.ok(!tab.url().includes('sort='));
   },
 
   'search: the analysis stays within 320 pixels': async ({ page, url }) => {

@@ -7,12 +7,14 @@ import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { random_of } from './fixtures.mjs';
 import { Browser, root } from './lib.mjs';
+import { cpu_per_frame } from './motions.mjs';
 import { RealServer } from './real_server.mjs';
 
 const [what = 'trace', binary = 'build/release/spanloom', count = '1000000'] = process.argv.slice(2);
 const spans = Number(count);
 const id = '0000000000000000000000000000b16b';
 const kPerRequest = 5000;
+const kJumpRows = 79190;
 const services = Array.from({ length: 24 }, (_, i) => `service-${String(i).padStart(2, '0')}`);
 
 const span_id = (row) => (row + 1).toString(16).padStart(16, '0');
@@ -103,14 +105,7 @@ async function measure_trace(server, browser) {
   await tab.click('.toolbar >> text=Unfold all');
   await tab.waitForSelector('.toolbar button:disabled >> text=Unfold all');
   console.log(`unfold all: ${(performance.now() - began).toFixed(0)} ms, ${await tab.getAttribute('.wf-scroll', 'aria-rowcount')} rows`);
-  const session = await tab.context().newCDPSession(tab);
-  await session.send('Performance.enable', { timeDomain: 'threadTicks' });
-  const busy = async () => (await session.send('Performance.getMetrics')).metrics.find((m) => m.name === 'TaskDuration').value * 1000;
-  for (const [name, step] of Object.entries(motions())) {
-    const before = await busy();
-    const frames = await tab.evaluate(step);
-    console.log(`${name}: ${((await busy() - before) / frames).toFixed(1)} ms of main-thread CPU a frame`);
-  }
+  for (const [name, ms] of Object.entries(await cpu_per_frame(tab, kJumpRows))) console.log(`${name}: ${ms.toFixed(1)} ms of main-thread CPU a frame`);
   for (const [name, keys] of [['next error', 'e'], ['fold', 'h'], ['zoom', 'w']]) {
     began = performance.now();
     await tab.keyboard.press(keys);
@@ -170,39 +165,4 @@ try {
 } finally {
   await browser.stop().catch(() => undefined);
   await server.stop();
-}
-
-function motions() {
-  return {
-    scroll: () => new Promise((resolve) => {
-      const box = document.querySelector('.wf-scroll');
-      let frames = 0;
-      const step = () => {
-        box.scrollTop += 24;
-        if (++frames < 120) requestAnimationFrame(step);
-        else resolve(frames);
-      };
-      step();
-    }),
-    jump: () => new Promise((resolve) => {
-      const box = document.querySelector('.wf-scroll');
-      let frames = 0;
-      const step = () => {
-        box.scrollTop = (frames * 79190 * 24) % (box.scrollHeight - box.clientHeight);
-        if (++frames < 60) requestAnimationFrame(step);
-        else resolve(frames);
-      };
-      step();
-    }),
-    zoom: () => new Promise((resolve) => {
-      const fall = window.spanloom_waterfall;
-      let frames = 0;
-      const step = () => {
-        fall.zoom(frames < 40 ? 0.93 : 1 / 0.93);
-        if (++frames < 80) requestAnimationFrame(step);
-        else resolve(frames);
-      };
-      step();
-    }),
-  };
 }

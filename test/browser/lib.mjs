@@ -18,6 +18,12 @@ const flags = [
 const chromium_path = process.env.CHROMIUM ?? '/usr/bin/chromium';
 
 export class Browser {
+  /** `slow`: how much less of the processor pages get; `patience`: how much longer is waited. */
+  constructor(slow = 1, patience = 1) {
+    this.slow = slow;
+    this.patience = patience;
+  }
+
   async start() {
     mkdirSync(shots, { recursive: true });
     this.browser = await chromium.launch({ executablePath: chromium_path, headless: true, args: flags });
@@ -33,7 +39,8 @@ export class Browser {
       viewport: { width, height }, colorScheme: theme, reducedMotion: 'reduce', permissions: ['clipboard-read', 'clipboard-write'], ...more,
     });
     const page = await context.newPage();
-    page.setDefaultTimeout(30_000); // two scenarios at a time on shared cores
+    page.setDefaultTimeout(30_000 * this.patience); // two scenarios at a time on shared cores
+    if (this.slow > 1) await (await context.newCDPSession(page)).send('Emulation.setCPUThrottlingRate', { rate: this.slow });
     page.problems = [];
     page.on('console', (message) => {
       if (message.type() !== 'error' && message.type() !== 'warning') return;

@@ -141,7 +141,7 @@ export class MockServer {
     if (path === 'sampling') {
       return this.json(response, { services: this.services().map((name, i) => ({ name, spans: 1000 * (i + 1), weighted: name === 'catalog' ? 40000 : 1000 * (i + 1) })), rules: [], partial: false, reason: '' });
     }
-    if (path === 'parse') return this.json(response, parse(body.q));
+    if (path === 'parse') return this.json(response, parse(split_hint(body.q)[0]));
     const match = /^trace\/([0-9a-f]{32})\/(skeleton|rows|baseline|find)$/.exec(path);
     const trace = match && this.trace(match[1]);
     if (!trace) return this.not_found(response);
@@ -226,17 +226,20 @@ export class MockServer {
   }
 
   search(body, response) {
-    const parsed = parse(body.q);
+    const parsed = parse(split_hint(body.q)[0]);
     if (!parsed.ok) {
       return this.json(response, { code: 'bad_query', message: parsed.message, hint: parsed.hint, pos: parsed.pos, requestId: 'r-42' }, 400);
     }
     const from = BigInt(body.from);
     const to = BigInt(body.to);
-    const hits = this.empty ? [] : this.fixtures.list.map((trace) => matching(trace, body.q)).filter(Boolean)
+    const [plain, hint] = split_hint(body.q);
+    const hits = this.empty ? [] : this.fixtures.list.map((trace) => matching(trace, plain)).filter(Boolean)
       .filter((t) => BigInt(t.start_ns) >= from && BigInt(t.start_ns) <= to);
+    if (hint) hits.sort((a, b) => (hint.order === 'asc' ? 1 : -1) * compare_by(hint.sort, a, b));
     const begin = Number(body.cursor ?? 0);
     const page = hits.slice(begin, begin + body.limit);
     response.writeHead(200, { 'content-type': 'application/x-ndjson' });
+    this.searched = body;
     for (const trace of page) response.write(`${JSON.stringify({ trace })}\n`);
     const end = begin + body.limit < hits.length ? String(begin + body.limit) : null;
     response.end(`${JSON.stringify({ end: { cursor: end, stats: { scanned_spans: 84213, scanned_bytes: 3200000, ms: 4.2, partial: false, reason: '', weighted: false } } })}\n`);
@@ -245,8 +248,19 @@ export class MockServer {
 
 const ms = 1e6;
 
-/** Just enough of TraceQL for the fixtures: conditions joined by &&. */
-/** A test of one span for a query. */
+/** A query and its hint with(sort="...", order="..."). */
+function split_hint(q) {
+  const found = /^(.*?)\s*with\(sort="(\w+)", order="(asc|desc)"\)\s*$/s.exec(q);
+  return found ? [found[1], { sort: found[2], order: found[3] }] : [q, null];
+}
+
+function compare_by(key, a, b) {
+  const value = { start: (t) => BigInt(t.start_ns), duration: (t) => BigInt(t.duration_ns), spans: (t) => t.spans, rootName: (t) => t.root_name ?? '', rootServiceName: (t) => t.root_service ?? '' }[key];
+  const [x, y] = [value(a), value(b)];
+  return x < y ? -1 : x > y ? 1 : 0;
+}
+
+/** A test of one span for a query: just enough of TraceQL for the fixtures, conditions joined by &&. */
 function span_of(q) {
   const conditions = [...q.replace('(kind = server || kind = consumer)', '').replace('nestedSetParent < 0', '').matchAll(/([\w.:]+)\s*(>=|<=|!=|=|>|<)\s*("(?:[^"\\]|\\.)*"|[\w.µ]+)/g)];
   const value_of = (span, name) => {

@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { named_id } from './fixtures.mjs';
-import { check_accessibility, check_no_overflow, shot } from './lib.mjs';
+import { check_accessibility, check_no_overflow, shot, wait_selected } from './lib.mjs';
 
 const themes = ['light', 'dark'];
 const row_texts = (tab, selector) => tab.$$eval(selector, (rows) => rows.map((row) => [...row.cells].map((cell) => cell.textContent.trim())));
@@ -126,6 +126,7 @@ export const page_scenarios = {
     const tab = await page();
     const spans = [[1, 0, 0, 100, 'GET /'], [2, 1, 10, 60, '<img src=x onerror=alert(1)>']].map(([id, parent, from, to, name]) => ({
       traceId: '0af7651916cd43dd8448eb211c80319c', spanId: String(id).padStart(16, '0'), parentSpanId: parent ? String(parent).padStart(16, '0') : '', name,
+      attributes: [{ key: 'order.id', value: { stringValue: `A-${id}` } }],
       startTimeUnixNano: String(1763830000000000000n + BigInt(from) * 1000000n), endTimeUnixNano: String(1763830000000000000n + BigInt(to) * 1000000n),
     }));
     const content = JSON.stringify({ resourceSpans: [{ resource: { attributes: [{ key: 'service.name', value: { stringValue: 'shop' } }] }, scopeSpans: [{ spans }] }] });
@@ -140,6 +141,11 @@ export const page_scenarios = {
     await check_accessibility(tab, 'an opened file');
     await tab.keyboard.press('j');
     await tab.waitForFunction(() => document.querySelector('.detail h2')?.textContent.startsWith('<img'));
+    await tab.keyboard.press('/');
+    await tab.keyboard.type('a-1');
+    await tab.waitForSelector('.find-count >> text=/ 1');
+    await tab.keyboard.press('Enter');
+    await wait_selected(tab, /^shop GET/);
     assert.equal(asked, 0, 'nothing of it is sent');
     await tab.goto(`${url}/search`);
     await tab.waitForSelector('.query-field');

@@ -69,8 +69,12 @@ export class RealServer {
     if (answer.status !== 200) throw new Error(`OTLP was answered ${answer.status}: ${await answer.text()}`);
   }
 
-  /** Waits until a trace can be read: what was acknowledged is seen within a second. */
-  async seen(id) {
+  /** Waits until each trace can be read: what was acknowledged is seen within a second, but not all of it at once. */
+  async seen(...ids) {
+    for (const id of ids) await this.one_seen(id);
+  }
+
+  async one_seen(id) {
     const until = Date.now() + kReadyMs;
     for (;;) {
       const answer = await fetch(`${this.url}/api/ui/v1/trace/${id}/skeleton`);

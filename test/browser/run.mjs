@@ -3,11 +3,14 @@
 //   node test/browser/run.mjs --server PATH|URL        also against a server: a binary to start, or the address of an empty running one
 //   --renew makes the pictures of test/browser/pictures anew.
 //   --only TEXT runs the scenarios whose name contains the text; --skip-mock leaves the mock server's out.
+//   --slow FACTOR gives pages that much less of the processor, --times N runs each scenario so often: finds what leans on speed.
+//   --patience FACTOR makes every limit of time that much longer: for a machine that has other work.
 // The last line is 'N passed, N failed'; the exit code is 1 when one failed.
 
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { analysis_scenarios } from './analysis_scenarios.mjs';
+import { at_once_scenarios } from './at_once_scenarios.mjs';
 import { kept_scenarios } from './kept_scenarios.mjs';
 import { Browser, root, shot, shots } from './lib.mjs';
 import { mock_scenarios } from './mock_scenarios.mjs';
@@ -24,14 +27,17 @@ const kScenarioTimeoutMs = 120_000;
 const kBeside = 2;
 
 function options(args) {
-  const out = { server: '', only: '', mock: true, renew: false };
+  const out = { server: '', only: '', mock: true, renew: false, slow: 1, times: 1, patience: 1 };
   for (let i = 0; i < args.length; i++) {
     if (args[i] === '--server' || args[i] === '--binary') out.server = args[++i] ?? '';
     else if (args[i] === '--only') out.only = args[++i] ?? '';
     else if (args[i] === '--skip-mock') out.mock = false;
     else if (args[i] === '--renew') out.renew = true;
+    else if (args[i] === '--slow') out.slow = Number(args[++i]);
+    else if (args[i] === '--patience') out.patience = Number(args[++i]);
+    else if (args[i] === '--times') out.times = Number(args[++i]);
     else {
-      console.error(`unknown argument ${args[i]}: use --server PATH|URL, --only TEXT, --skip-mock, --renew`);
+      console.error(`unknown argument ${args[i]}: use --server PATH|URL, --only TEXT, --skip-mock, --renew, --slow FACTOR, --times N, --patience FACTOR`);
       process.exit(2);
     }
   }
@@ -66,7 +72,7 @@ async function run_one(name, scenario, make) {
     return page;
   } };
   try {
-    await within(kScenarioTimeoutMs, scenario(scenario_world));
+    await within(kScenarioTimeoutMs * chosen.patience, scenario(scenario_world));
     for (const page of pages) await page.finish();
     counts.passed++;
     console.log(`ok    ${name} (${((performance.now() - began) / 1000).toFixed(1)} s)`);
@@ -84,7 +90,7 @@ async function run_one(name, scenario, make) {
 
 /** `beside`: how many may run at once. */
 async function run(scenarios, only, make, beside = 1) {
-  const wanted = Object.entries(scenarios).filter(([name]) => !only || name.includes(only));
+  const wanted = Object.entries(scenarios).filter(([name]) => !only || name.includes(only)).flatMap((entry) => Array.from({ length: chosen.times }, () => entry));
   const alone = wanted.filter(([name]) => beside === 1 || kAlone.test(name));
   const others = wanted.filter((entry) => !alone.includes(entry));
   const work = async () => {
@@ -99,11 +105,11 @@ if (!existsSync(join(root, 'web/dist/index.html')) && chosen.mock) {
   console.error('web/dist is missing: run `npm ci && npm run build` in web/ first');
   process.exit(2);
 }
-const browser = new Browser();
+const browser = new Browser(chosen.slow, chosen.patience);
 await browser.start();
 try {
   if (chosen.mock) {
-    await run({ ...mock_scenarios, ...view_scenarios, ...analysis_scenarios, ...page_scenarios, ...kept_scenarios, ...story_scenarios }, chosen.only, async () => {
+    await run({ ...mock_scenarios, ...view_scenarios, ...analysis_scenarios, ...page_scenarios, ...kept_scenarios, ...story_scenarios, ...at_once_scenarios }, chosen.only, async () => {
       const mock = new MockServer();
       const url = await mock.start();
       return { browser, mock, url, done: () => mock.stop() };

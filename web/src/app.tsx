@@ -1,5 +1,5 @@
 import type { ComponentChildren } from 'preact';
-import { useEffect } from 'preact/hooks';
+import { useLayoutEffect } from 'preact/hooks';
 import { announcement, boot, boot_error, dark, load_boot, next_theme, open_dialog, page_link, utc } from './state/app.ts';
 import { push_keys } from './state/keys.ts';
 import { go, path } from './state/router.ts';
@@ -21,6 +21,7 @@ import { Failure, Icon, kIcons, Loading } from './widgets/bits.tsx';
 import { Help } from './widgets/help.tsx';
 import { Palette } from './widgets/palette.tsx';
 import { TimePicker } from './widgets/time_picker.tsx';
+import * as texts from './texts/texts.ts';
 
 /** Pages of what is counted over a time range. */
 const kCounted = new Set(['/map', '/errors', '/databases']);
@@ -30,11 +31,11 @@ function has_range(here: string): boolean {
 }
 
 export function App() {
-  useEffect(() => push_keys(global_keys()), []);
+  useLayoutEffect(() => push_keys(global_keys()), []);
   return (
     <>
       <a class="skip" href="#main">
-        Skip to the content
+        {texts.frame.skip_to_the_content}
       </a>
       <TopBar />
       <Page key={path.value === '/settings' ? 'settings' : String(utc.value)} />
@@ -51,7 +52,7 @@ function Page() {
   if (boot_error.value && !boot.value) {
     return (
       <main class="page" id="main" tabIndex={-1}>
-        <h1>spanloom does not answer</h1>
+        <h1>{texts.frame.spanloom_does_not_answer}</h1>
         <Failure error={boot_error.value} retry={() => void load_boot()} />
       </main>
     );
@@ -60,7 +61,7 @@ function Page() {
     return (
       <main class="page" id="main" tabIndex={-1}>
         <h1 class="visually-hidden">spanloom</h1>
-        <Loading what="Starting" />
+        <Loading what={texts.frame.starting} />
       </main>
     );
   }
@@ -84,10 +85,10 @@ function Page() {
   if (here === '/') return boot.value.spans === '0' ? <WelcomePage /> : <HomePage />;
   return (
     <main class="page" id="main" tabIndex={-1}>
-      <h1>There is no page here</h1>
+      <h1>{texts.frame.there_is_no_page_here}</h1>
       <p class="mono wrap">{here}</p>
       <p>
-        <a href="/">Home</a> or <a href="/search">Search</a> may have what you look for.
+        <a href="/">{texts.frame.home}</a> {texts.frame.or} <a href="/search">{texts.frame.search}</a> {texts.frame.may_have_what_you_look_for}
       </p>
     </main>
   );
@@ -96,8 +97,8 @@ function Page() {
 function NotHere() {
   return (
     <main class="page" id="main" tabIndex={-1}>
-      <h1>This server does not count</h1>
-      <p>The page is made of TraceQL metrics, which this server does not answer.</p>
+      <h1>{texts.frame.this_server_does_not_count}</h1>
+      <p>{texts.frame.the_page_is_made_of_traceql}</p>
     </main>
   );
 }
@@ -107,57 +108,57 @@ function TopBar() {
   const ranged = has_range(here);
   return (
     <header class="top-bar">
-      <a href="/" class="brand" aria-label="spanloom, home">
+      <a href="/" class="brand" aria-label={texts.frame.spanloom_home}>
         <Logo />
         <span class="brand-name">spanloom</span>
       </a>
-      <nav aria-label="Pages">
+      <nav aria-label={texts.frame.pages}>
         <NavLink to="/" here={here}>
-          Home
+          {texts.frame.home}
         </NavLink>
         <NavLink to="/search" here={here}>
-          Search
+          {texts.frame.search}
         </NavLink>
         {can_analyse() && (
           <>
             <NavLink to="/map" here={here}>
-              Map
+              {texts.frame.map}
             </NavLink>
             <NavLink to="/errors" here={here}>
-              Errors
+              {texts.frame.errors}
             </NavLink>
             <NavLink to="/databases" here={here}>
-              Databases
+              {texts.frame.databases}
             </NavLink>
           </>
         )}
         <NavLink to="/compare" here={here}>
-          Compare
+          {texts.frame.compare}
         </NavLink>
         <NavLink to="/sampling" here={here}>
-          Sampling
+          {texts.frame.sampling}
         </NavLink>
         <a href="/live" aria-current={here === '/live' ? 'page' : undefined}>
-          Live
+          {texts.frame.live}
         </a>
         <a href="/welcome" aria-current={here === '/welcome' ? 'page' : undefined} class="nav-send">
-          Send data
+          {texts.frame.send_data}
         </a>
       </nav>
       <div class="top-right">
         {ranged && boot.value && boot.value.spans !== '0' && <TimePicker />}
-        <button type="button" class="palette-button" onClick={() => (open_dialog.value = 'palette')} aria-keyshortcuts="Control+K" title="Go to a page, a service or a trace">
+        <button type="button" class="palette-button" onClick={() => (open_dialog.value = 'palette')} aria-keyshortcuts="Control+K" title={texts.frame.go_to_a_page_a_service}>
           <Icon d={kIcons.search} size={14} />
-          <span class="visually-hidden">Go to a page, a service or a trace</span>
+          <span class="visually-hidden">{texts.frame.go_to_a_page_a_service}</span>
           <kbd>Ctrl K</kbd>
         </button>
-        <button type="button" class="quiet" onClick={next_theme} aria-label={dark.value ? 'Use the light theme' : 'Use the dark theme'} title="Light or dark (t)">
+        <button type="button" class="quiet" onClick={next_theme} aria-label={dark.value ? texts.frame.use_the_light_theme : texts.frame.use_the_dark_theme} title={texts.frame.light_or_dark_t}>
           <Icon d={dark.value ? kIcons.sun : kIcons.moon} />
         </button>
-        <a class="quiet settings-link" href="/settings" aria-current={here === '/settings' ? 'page' : undefined} aria-label="Settings" title="Settings (g o)">
+        <a class="quiet settings-link" href="/settings" aria-current={here === '/settings' ? 'page' : undefined} aria-label={texts.frame.settings} title={texts.frame.settings_g_o}>
           <Icon d={kIcons.gear} />
         </a>
-        <button type="button" class="quiet help-button" onClick={() => (open_dialog.value = 'help')} aria-label="Keys and help" title="Keys (?)">
+        <button type="button" class="quiet help-button" onClick={() => (open_dialog.value = 'help')} aria-label={texts.frame.keys_and_help} title={texts.frame.keys_button}>
           ?
         </button>
       </div>

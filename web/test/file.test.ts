@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { FileError, spans_of_file } from '../src/model/file_spans.ts';
+import { find_in_rows } from '../src/model/find_in_rows.ts';
 import { traces_of } from '../src/model/file_trace.ts';
 import { kFlagCritical, kFlagOrphan, Trace } from '../src/model/trace.ts';
 import { random_of } from '../../test/browser/fixtures.mjs';
@@ -27,6 +28,16 @@ test('an OTLP file becomes rows in order, with the critical path and what is mis
   assert.ok(trace.has(3, kFlagOrphan));
   assert.equal(trace.header.missingParents, 1);
   assert.deepEqual(found[0].rows[1].attributes, [{ key: 'n', type: 'int', value: '7', cut: false }]);
+});
+
+test('a text is found anywhere in the spans of a file, whatever its case', () => {
+  const [trace] = traces_of(spans_of_file(otlp([
+    span(1, 0, 0, 100), span(2, 1, 10, 40, { attributes: [{ key: 'user.id', value: { intValue: '4815' } }] }), span(3, 1, 50, 90, { status: { code: 2, message: 'Read timed out' } }),
+    span(4, 1, 91, 95, { events: [{ name: 'exception', timeUnixNano: '0', attributes: [{ key: 'exception.type', value: { stringValue: 'SocketTimeout' } }] }] }),
+    span(5, 1, 96, 97, { attributes: [{ key: 'list', value: { arrayValue: { values: [{ stringValue: 'Blue' }] } } }] }),
+  ])));
+  const cases: [string, number[]][] = [['4815', [1, 2]], ['USER.ID', [1, 2]], ['time', [2, 4]], ['blue', [4, 5]], ['shop', [0, 5]], ['0005', [4, 5]], ['op 1', [0, 1]], ['no such', []]];
+  for (const [text, rows] of cases) assert.deepEqual(find_in_rows(trace.rows, text), rows, text);
 });
 
 test('the recorded request of the official definitions opens', () => {

@@ -9,7 +9,7 @@ import { compare_query, read_side } from '../src/model/groups.ts';
 import { heat_of } from '../src/model/heat.ts';
 import { fill, links_of, problem_of } from '../src/model/links_out.ts';
 import { beside_population } from '../src/model/population.ts';
-import { columns_of, columns_text, next_sort, read_sort, sort_results } from '../src/model/result_table.ts';
+import { columns_of, columns_text, is_sorted_by_server, next_sort, read_sort, sort_results, sorted_query } from '../src/model/result_table.ts';
 import { correct_clocks } from '../src/model/skew.ts';
 import { decode_skeleton } from '../src/model/slt1.ts';
 import { statement_shape } from '../src/model/totals.ts';
@@ -173,6 +173,16 @@ test('results are sorted by any column and back, columns come from the URL', () 
   assert.deepEqual(columns_of('id,nonsense,start'), ['start', 'id']);
   assert.equal(columns_text(columns_of('')), '');
   assert.equal(columns_text(columns_of('id,start')), 'start,id');
+});
+
+test('the server sorts by what it can, all that it finds', () => {
+  assert.deepEqual(['', '-start', 'errors', 'nonsense'].map((sort) => sorted_query('{ .a = 1 }', sort)), Array.from({ length: 4 }, () => '{ .a = 1 }'));
+  assert.equal(sorted_query('', '-duration'), '{ } with(sort="duration", order="desc")');
+  assert.equal(sorted_query(' { .a = 1 } ', 'start'), '{ .a = 1 } with(sort="start", order="asc")');
+  assert.equal(sorted_query('{ }', 'name'), '{ } with(sort="rootName", order="asc")');
+  assert.equal(sorted_query('{ } with(most_recent=true)', '-spans'), '{ } with(most_recent=true)');
+  assert.deepEqual(['', '-start', 'start', '-duration', '-errors'].map((sort) => is_sorted_by_server('{ }', sort)), [true, true, true, true, false]);
+  assert.equal(is_sorted_by_server('{ } with(sort="duration")', '-spans'), false);
 });
 
 test('stack traces are one where their innermost frames are, whatever the lines', () => {

@@ -1,4 +1,5 @@
 import type { Boot, Health, ParseAnswer, SamplingAnswer, SearchEnd, SettingsAnswer, ServicesAnswer, SpanRow, TraceSummary } from './types.ts';
+import * as texts from '../texts/texts.ts';
 
 const kPrefix = '/api/ui/v1/';
 
@@ -32,7 +33,7 @@ async function request(path: string, init: RequestInit = {}): Promise<Response> 
     response = await fetch(kPrefix + path, init);
   } catch (error) {
     if (is_abort(error)) throw error;
-    throw new ApiError(0, 'the server does not answer', 'Is spanloom still running? The page tries again when you press Retry.');
+    throw new ApiError(0, texts.state.the_server_does_not_answer, texts.state.is_spanloom_still_running_the_page);
   }
   if (response.ok) return response;
   throw await error_of(response);
@@ -45,7 +46,7 @@ export async function error_of(response: Response): Promise<ApiError> {
     const pos = typeof body.pos === 'number' && body.pos >= 0 ? body.pos : null;
     return new ApiError(response.status, body.message ?? response.statusText, body.hint ?? '', pos, body.requestId ?? '');
   } catch {
-    return new ApiError(response.status, `the server answered ${response.status} ${response.statusText}`.trim());
+    return new ApiError(response.status, texts.state.the_server_answered(response.status, response.statusText));
   }
 }
 
@@ -105,7 +106,7 @@ export async function search_traces(
     if (entry.error) throw new ApiError(200, entry.error.message, entry.error.hint ?? '');
     if (entry.end) end = entry.end;
   }
-  if (!end) throw new ApiError(0, 'the answer ended early', 'The server may have stopped in the middle of the search.');
+  if (!end) throw new ApiError(0, texts.state.the_answer_ended_early, texts.state.the_server_may_have_stopped_in);
   return end;
 }
 

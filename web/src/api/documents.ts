@@ -1,4 +1,5 @@
 import { ApiError, error_of } from './client.ts';
+import * as texts from '../texts/texts.ts';
 
 /** A small text that the server keeps for everyone who uses it: version 0 is one that is not there. */
 export interface Document<T> {
@@ -10,7 +11,7 @@ async function call(path: string, init: RequestInit): Promise<Response> {
   try {
     return await fetch(`/api/documents/${path}`, init);
   } catch {
-    throw new ApiError(0, 'the server does not answer', 'Is spanloom still running? Try again in a moment.');
+    throw new ApiError(0, texts.state.the_server_does_not_answer, texts.state.is_spanloom_still_running_try_again);
   }
 }
 
@@ -56,5 +57,5 @@ export async function change_document<T>(path: string, absent: T, change: (body:
     const after = await save_document(path, { body: change(before.body), version: before.version });
     if (after) return after.body;
   }
-  throw new ApiError(409, 'others keep changing this', 'Try again in a moment.');
+  throw new ApiError(409, texts.state.others_keep_changing_this, texts.state.try_again_in_a_moment);
 }

@@ -1,4 +1,5 @@
 import { ApiError, is_abort } from './client.ts';
+import * as texts from '../texts/texts.ts';
 
 /** One line of a TraceQL metrics answer. Times in ms, labels as text. */
 export interface Series {
@@ -36,11 +37,11 @@ export async function query_range(q: string, from: bigint, to: bigint, step: big
     response = await fetch(`/tempo/api/metrics/query_range?${params}`, { signal, headers: { accept: 'application/json' } });
   } catch (error) {
     if (is_abort(error)) throw error;
-    throw new ApiError(0, 'the server does not answer');
+    throw new ApiError(0, texts.state.the_server_does_not_answer);
   }
-  if (!response.ok) throw new ApiError(response.status, (await response.text().catch(() => '')).trim() || `the server answered ${response.status}`);
+  if (!response.ok) throw new ApiError(response.status, (await response.text().catch(() => '')).trim() || texts.state.the_server_answered(response.status));
   const body = (await response.json()) as { series?: WireSeries[]; status?: string; message?: string };
-  const partial = body.status === 'PARTIAL' ? body.message || 'not everything was looked at' : '';
+  const partial = body.status === 'PARTIAL' ? body.message || texts.state.not_everything_was_looked_at : '';
   const keys = keys_of(q);
   return { series: (body.series ?? []).map((wire) => read_series(wire, keys)), partial };
 }

@@ -1,4 +1,6 @@
 import type { Attribute, SpanRow } from '../api/types.ts';
+import { count } from '../texts/counts.ts';
+import * as texts from '../texts/texts.ts';
 
 /** A span as it stands in a file, whatever the file's form. Times in ns. */
 export type FileSpan = Omit<SpanRow, 'row'> & { trace_id: string };
@@ -146,8 +148,8 @@ function of_zipkin(spans: Json[]): FileSpan[] {
 export function spans_of_file(content: string): FileSpan[] {
   const spans = parse_all(content).flatMap(spans_of_json);
   const good = spans.filter((span) => span.trace_id !== '' && span.span_id !== '');
-  if (good.length === 0) throw new FileError(spans.length ? 'no span in it has a trace id and a span id' : 'there is no span in it: it may be another kind of file');
-  if (good.length > kSpansMax) throw new FileError(`it has ${good.length.toLocaleString('en-US')} spans; up to ${kSpansMax.toLocaleString('en-US')} can be opened here`);
+  if (good.length === 0) throw new FileError(spans.length ? texts.model.no_span_in_it_has_a : texts.model.there_is_no_span_in_it);
+  if (good.length > kSpansMax) throw new FileError(texts.model.it_has_spans_up_to_can(count(good.length), count(kSpansMax)));
   return good;
 }
 
@@ -159,7 +161,7 @@ function parse_all(content: string): unknown[] {
     try {
       return lines.map((line) => JSON.parse(line) as unknown);
     } catch {
-      throw new FileError(`it is not JSON: ${whole instanceof Error ? whole.message : String(whole)}`);
+      throw new FileError(texts.model.it_is_not_json(whole instanceof Error ? whole.message : String(whole)));
     }
   }
 }

@@ -1,4 +1,5 @@
 import type { Trace } from './trace.ts';
+import * as texts from '../texts/texts.ts';
 
 /** How many lanes below its parent a span may look for room before it is drawn over another. */
 const kLaneSearchMax = 64;
@@ -52,7 +53,7 @@ export interface MergedFlame {
 }
 
 export function merge_flame(trace: Trace): MergedFlame {
-  const nodes: MergedNode[] = [node(-1, 0, -1, 'whole trace')];
+  const nodes: MergedNode[] = [node(-1, 0, -1, texts.model.whole_trace)];
   const node_of = new Uint32Array(trace.n);
   const known = new Map<string, number>();
   let depth = 0;

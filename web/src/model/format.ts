@@ -1,3 +1,6 @@
+import { count } from '../texts/counts.ts';
+import * as texts from '../texts/texts.ts';
+
 /** Three significant digits, no trailing zeros. */
 function digits(value: number): string {
   const text = value >= 100 ? value.toFixed(0) : value >= 10 ? value.toFixed(1) : value.toFixed(2);
@@ -23,18 +26,12 @@ export function duration(ns: number): string {
   return two(Math.round(minutes / 60), 24, 'd', 'h');
 }
 
-const kSpoken: Record<string, string> = {
-  ns: 'nanoseconds', µs: 'microseconds', ms: 'milliseconds', s: 'seconds', min: 'minutes', h: 'hours', d: 'days',
-};
-
 /** The same with units written out, for screen readers. */
 export function duration_spoken(ns: number): string {
-  return duration(ns).replace(/(ns|µs|ms|min|s|h|d)\b/g, (unit) => kSpoken[unit] ?? unit);
+  return duration(ns).replace(/(ns|µs|ms|min|s|h|d)\b/g, (unit) => texts.model.units_spoken[unit] ?? unit);
 }
 
-export function count(value: number): string {
-  return Math.round(value).toLocaleString('en-US');
-}
+export { count };
 
 /** 1,240 · 12.4 k · 3.1 M */
 export function count_short(value: number): string {
@@ -64,10 +61,6 @@ export function bytes(value: number): string {
   if (value < 999.5e3) return `${digits(value / 1e3)} kB`;
   if (value < 999.5e6) return `${digits(value / 1e6)} MB`;
   return `${digits(value / 1e9)} GB`;
-}
-
-export function plural(value: number, one: string, many = `${one}s`): string {
-  return `${count(value)} ${value === 1 ? one : many}`;
 }
 
 const pad = (value: number, width = 2): string => String(value).padStart(width, '0');
@@ -104,9 +97,9 @@ export function exact_time(ns: bigint): string {
 
 export function ago(ms: number): string {
   const seconds = Math.max(0, Math.round(ms / 1000));
-  if (seconds < 5) return 'just now';
-  if (seconds < 60) return `${seconds} s ago`;
-  if (seconds < 3600) return `${Math.floor(seconds / 60)} min ago`;
-  if (seconds < 86400) return `${Math.floor(seconds / 3600)} h ago`;
-  return `${Math.floor(seconds / 86400)} d ago`;
+  if (seconds < 5) return texts.model.just_now;
+  if (seconds < 60) return texts.model.ago(`${seconds} s`);
+  if (seconds < 3600) return texts.model.ago(`${Math.floor(seconds / 60)} min`);
+  if (seconds < 86400) return texts.model.ago(`${Math.floor(seconds / 3600)} h`);
+  return texts.model.ago(`${Math.floor(seconds / 86400)} d`);
 }

@@ -1,3 +1,5 @@
+import * as texts from '../texts/texts.ts';
+
 /** A link to another system from a span: its logs, the metrics of its host, the source of its code. */
 export interface LinkOut {
   name: string;
@@ -10,7 +12,7 @@ const kPlaceholder = /\{([^{}]+)\}/g;
 
 /** What is wrong with an address; '' where nothing is. Only http and https, and the host is written out: data never chooses it. */
 export function problem_of(url: string): string {
-  if (url.length > 2000) return 'the address is longer than 2,000 characters';
+  if (url.length > 2000) return texts.model.the_address_is_too_long;
   const with_text = (text: string): URL | null => {
     try {
       return new URL(url.replace(kPlaceholder, text));
@@ -19,9 +21,9 @@ export function problem_of(url: string): string {
     }
   };
   const [a, b] = [with_text('a'), with_text('b')];
-  if (!a || !b) return 'this is not a whole address, like https://logs.example/?trace={trace}';
-  if (a.protocol !== 'https:' && a.protocol !== 'http:') return 'the address must begin with http:// or https://';
-  if (a.origin !== b.origin || a.username || a.password || b.username || b.password) return 'the host must be written out, without names in braces and without a password';
+  if (!a || !b) return texts.model.this_is_not_a_whole_address;
+  if (a.protocol !== 'https:' && a.protocol !== 'http:') return texts.model.the_address_must_begin_with_http;
+  if (a.origin !== b.origin || a.username || a.password || b.username || b.password) return texts.model.the_host_must_be_written_out;
   return '';
 }
 

@@ -1,6 +1,7 @@
 import { duration } from './format.ts';
 import { group_spans } from './operations.ts';
 import type { Trace } from './trace.ts';
+import * as texts from '../texts/texts.ts';
 
 /** An operation over many traces. Durations in ns. */
 export interface Beside {
@@ -41,7 +42,7 @@ export function beside_population(trace: Trace, operations: readonly Beside[], t
   for (const one of known.values()) {
     const usual_count = traces > 0 ? one.count / traces : null;
     if (usual_count === null || usual_count < kUsualShare) continue;
-    rows.push({ service: one.service, name: one.name, here: 0, longest: 0, usual_count, p50: one.p50, p95: one.p95, words: 'missing here', score: 1e6 });
+    rows.push({ service: one.service, name: one.name, here: 0, longest: 0, usual_count, p50: one.p50, p95: one.p95, words: texts.model.missing_here, score: 1e6 });
   }
   return rows.sort((a, b) => b.score - a.score || b.longest - a.longest);
 }
@@ -50,20 +51,20 @@ function judge(row: Omit<BesideRow, 'words' | 'score'>, errors: number): { words
   const said: string[] = [];
   let score = 0;
   if (Number.isFinite(row.p95) && row.p95 > 0 && row.longest > row.p95 * 1.1) {
-    said.push(`${(row.longest / row.p95).toFixed(1)} × the usual p95`);
+    said.push(texts.model.times_the_usual_p95((row.longest / row.p95).toFixed(1)));
     score += row.longest - row.p95;
   }
   if (row.usual_count !== null && row.usual_count > 0 && row.here >= 2 * row.usual_count && row.here > 1) {
-    said.push(`${(row.here / row.usual_count).toFixed(1)} × as many`);
+    said.push(texts.model.as_many((row.here / row.usual_count).toFixed(1)));
     score += row.longest;
   }
   if (!Number.isFinite(row.p50)) {
-    said.push('only here');
+    said.push(texts.model.only_here);
     score += row.longest;
   }
   if (errors) {
-    said.push(errors === 1 ? 'one failed' : `${errors} failed`);
+    said.push(errors === 1 ? texts.model.one_failed : texts.model.failed(errors));
     score += 1;
   }
-  return { words: said.join(', ') || (Number.isFinite(row.p50) ? `as usual, within ${duration(row.p95)}` : ''), score };
+  return { words: said.join(', ') || (Number.isFinite(row.p50) ? texts.model.as_usual_within(duration(row.p95)) : ''), score };
 }

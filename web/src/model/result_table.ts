@@ -30,6 +30,26 @@ export function next_sort(column: ResultColumn, now: [ResultColumn, 1 | -1] | nu
   return (is_text ? now[1] === -1 : now[1] === 1) ? '' : turned;
 }
 
+/** What the server sorts by, over all that it finds; other columns are sorted here, of what is loaded. */
+const kSortedByServer: Partial<Record<ResultColumn, string>> = { start: 'start', duration: 'duration', spans: 'spans', service: 'rootServiceName', name: 'rootName' };
+
+/** Whether the query itself says how results are sorted, or has another hint that no second one can stand beside. */
+export const has_hint = (q: string): boolean => /\bwith\s*\([^()]*\)\s*$/.test(q);
+
+/** The query that has its results in this order, newest first where that is none the server knows. */
+export function sorted_query(q: string, sort: string): string {
+  const wanted = read_sort(sort);
+  const key = wanted && kSortedByServer[wanted[0]];
+  if (!key || sort === '-start' || has_hint(q)) return q;
+  return `${q.trim() || '{ }'} with(sort="${key}", order="${wanted[1] === 1 ? 'asc' : 'desc'}")`;
+}
+
+/** Whether results come from the server in this order. */
+export const is_sorted_by_server = (q: string, sort: string): boolean => sort === '' || sort === '-start' || sorted_query(q, sort) !== q;
+
+/** The orders of a list, which has no columns to press. */
+export const kListOrders = ['', '-duration', 'duration', '-spans', 'start'] as const;
+
 const kValues: Record<ResultColumn, (trace: TraceSummary) => bigint | number | string> = {
   start: (trace) => BigInt(trace.start_ns), service: (trace) => trace.root_service ?? '', name: (trace) => trace.root_name ?? '', duration: (trace) => BigInt(trace.duration_ns),
   spans: (trace) => trace.spans, errors: (trace) => trace.errors, matched: (trace) => trace.matched, services: (trace) => trace.services.length, id: (trace) => trace.id,

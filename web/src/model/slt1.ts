@@ -1,3 +1,5 @@
+import * as texts from '../texts/texts.ts';
+
 // SLT1: the columns of one trace, little-endian, rows in depth-first pre-order (docs: reference of the wire format in the server's api folder).
 
 export interface Finding {
@@ -52,30 +54,29 @@ const kTwo32 = 4294967296;
 
 function width_of(type: string): number {
   const match = /^[ui](8|16|32)s?$/.exec(type);
-  if (!match) throw new SkeletonError(`column type ${JSON.stringify(type)} is unknown`);
+  if (!match) throw new SkeletonError(texts.model.column_type_is_unknown(JSON.stringify(type)));
   return Number(match[1]) / 8;
 }
 
 /** Reads a column into unsigned values. Works for any byte order of the machine and any alignment. */
 function read_column(bytes: Uint8Array, column: Column, n: number): Uint32Array {
   const width = width_of(column.t);
-  if (column.n !== n) throw new SkeletonError(`column ${column.k} has ${column.n} rows, not ${n}`);
+  if (column.n !== n) throw new SkeletonError(texts.model.column_has_other_rows(column.k, column.n, n));
   if (!(column.off >= 0) || column.off + n * width > bytes.length) {
-    throw new SkeletonError(`column ${column.k} reaches past the end of the answer`);
+    throw new SkeletonError(texts.model.column_reaches_past_the_end(column.k));
   }
   const out = new Uint32Array(n);
   const at = column.off;
   if (column.enc === 'shuffle') {
-    for (let plane = 0; plane < width; plane++) {
-      const base = at + plane * n;
-      const shift = plane * 8;
-      for (let i = 0; i < n; i++) out[i] |= bytes[base + i] << shift;
-    }
+    const [a, b, c, d] = [0, 1, 2, 3].map((plane) => bytes.subarray(at + plane * n, at + (plane + 1) * n));
+    if (width === 1) out.set(a);
+    else if (width === 2) for (let i = 0; i < n; i++) out[i] = a[i] | (b[i] << 8);
+    else for (let i = 0; i < n; i++) out[i] = a[i] | (b[i] << 8) | (c[i] << 16) | (d[i] << 24);
     return out;
   }
-  if (column.enc !== 'raw') throw new SkeletonError(`column ${column.k} is encoded as ${column.enc}, which is unknown`);
+  if (column.enc !== 'raw') throw new SkeletonError(texts.model.column_encoding_is_unknown(column.k, column.enc));
   if (width === 1) {
-    for (let i = 0; i < n; i++) out[i] = bytes[at + i];
+    out.set(bytes.subarray(at, at + n));
   } else if (width === 2) {
     for (let i = 0, p = at; i < n; i++, p += 2) out[i] = bytes[p] | (bytes[p + 1] << 8);
   } else {
@@ -91,11 +92,12 @@ function join_words(low: Uint32Array, high: Uint32Array | null, high_bits: numbe
   const n = low.length;
   const out = new Float64Array(n);
   const full = 2 ** high_bits;
+  if (!high) {
+    if (signed) for (let i = 0; i < n; i++) out[i] = low[i] | 0;
+    else out.set(low);
+    return out;
+  }
   for (let i = 0; i < n; i++) {
-    if (!high) {
-      out[i] = signed ? low[i] | 0 : low[i];
-      continue;
-    }
     // The sign is taken from the high word alone, so that small negative values stay exact at any width.
     const top = signed && high[i] >= full / 2 ? high[i] - full : high[i];
     out[i] = top * kTwo32 + low[i];
@@ -105,24 +107,24 @@ function join_words(low: Uint32Array, high: Uint32Array | null, high_bits: numbe
 
 export function decode_skeleton(buffer: ArrayBuffer): Skeleton {
   const bytes = new Uint8Array(buffer);
-  if (bytes.length < 8) throw new SkeletonError('the answer is too short to be a trace');
+  if (bytes.length < 8) throw new SkeletonError(texts.model.the_answer_is_too_short_to);
   const view = new DataView(buffer);
-  if (view.getUint32(0, true) !== kMagic) throw new SkeletonError('the answer is not a trace in SLT1 form');
+  if (view.getUint32(0, true) !== kMagic) throw new SkeletonError(texts.model.the_answer_is_not_a_trace);
   const header_length = view.getUint32(4, true);
-  if (8 + header_length > bytes.length) throw new SkeletonError('the header reaches past the end of the answer');
+  if (8 + header_length > bytes.length) throw new SkeletonError(texts.model.the_header_reaches_past_the_end);
   let end = 8 + header_length;
   while (end > 8 && (bytes[end - 1] === 0 || bytes[end - 1] === 32)) end--;
   let header: SkeletonHeader;
   try {
     header = JSON.parse(new TextDecoder().decode(bytes.subarray(8, end))) as SkeletonHeader;
   } catch {
-    throw new SkeletonError('the header is not valid JSON');
+    throw new SkeletonError(texts.model.the_header_is_not_valid_json);
   }
-  if (header.v !== 1) throw new SkeletonError(`version ${header.v} of the trace form is newer than this page: reload it`);
+  if (header.v !== 1) throw new SkeletonError(texts.model.version_is_newer(header.v));
   const columns = new Map(header.cols.map((column) => [column.k, column]));
   const need = (key: string): Uint32Array => {
     const column = columns.get(key);
-    if (!column) throw new SkeletonError(`column ${key} is missing`);
+    if (!column) throw new SkeletonError(texts.model.column_is_missing(key));
     return read_column(bytes, column, header.n);
   };
   const time = (key: string, signed: boolean): Float64Array => {
@@ -145,13 +147,13 @@ export function decode_skeleton(buffer: ArrayBuffer): Skeleton {
 function check_ranges(skeleton: Skeleton): void {
   const { header, up, name, res } = skeleton;
   for (let i = 0; i < header.n; i++) {
-    if (up[i] > i) throw new SkeletonError(`row ${i} has a parent before the first row`);
-    if (name[i] >= header.names.length) throw new SkeletonError(`row ${i} has a name that is not in the list`);
-    if (res[i] >= header.resources.length) throw new SkeletonError(`row ${i} has a resource that is not in the list`);
+    if (up[i] > i) throw new SkeletonError(texts.model.row_parent_is_wrong(i));
+    if (name[i] >= header.names.length) throw new SkeletonError(texts.model.row_name_is_wrong(i));
+    if (res[i] >= header.resources.length) throw new SkeletonError(texts.model.row_resource_is_wrong(i));
   }
   for (const resource of header.resources) {
     if (!(resource.service >= 0 && resource.service < header.services.length)) {
-      throw new SkeletonError('a resource has a service that is not in the list');
+      throw new SkeletonError(texts.model.resource_service_is_wrong);
     }
   }
 }

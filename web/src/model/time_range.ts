@@ -1,5 +1,7 @@
 // A time range as it stands in the URL: relative times stay relative.
 
+import * as texts from '../texts/texts.ts';
+
 export interface TimeRange {
   from: string;
   to: string;
@@ -8,8 +10,9 @@ export interface TimeRange {
 export const kDefaultRange: TimeRange = { from: 'now-1h', to: 'now' };
 
 export const kPresets: { range: TimeRange; label: string }[] = [
-  ['5m', '5 minutes'], ['15m', '15 minutes'], ['1h', 'hour'], ['6h', '6 hours'], ['24h', '24 hours'], ['7d', '7 days'], ['30d', '30 days'],
-].map(([span, label]) => ({ range: { from: `now-${span}`, to: 'now' }, label: `Last ${label}` }));
+  ['5m', texts.model.last_5_minutes], ['15m', texts.model.last_15_minutes], ['1h', texts.model.last_hour], ['6h', texts.model.last_6_hours],
+  ['24h', texts.model.last_24_hours], ['7d', texts.model.last_7_days], ['30d', texts.model.last_30_days],
+].map(([span, label]) => ({ range: { from: `now-${span}`, to: 'now' }, label }));
 
 const kUnits: Record<string, bigint> = {
   s: 1000000000n, m: 60000000000n, h: 3600000000000n, d: 86400000000000n, w: 604800000000000n,

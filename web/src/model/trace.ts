@@ -1,5 +1,6 @@
 import { assign_slots } from './colors.ts';
 import type { Skeleton, SkeletonHeader } from './slt1.ts';
+import * as texts from '../texts/texts.ts';
 
 export const kFlagError = 1;
 export const kFlagEvents = 1 << 4;
@@ -63,33 +64,35 @@ export class Trace {
     this.end = new Uint32Array(n);
     this.children = new Uint32Array(n);
     this.service = new Uint16Array(n);
-    const service_of = header.resources.map((resource) => resource.service);
+    // Loops over a million rows: what they touch is named here, so that no step of them looks it up.
+    const { start, dur, parent, depth, end, children, service, flags, res } = this;
+    const { start: after_parent, up } = skeleton;
+    const service_of = Uint16Array.from(header.resources, (resource) => resource.service);
     let deepest = 0;
     let first = Infinity;
     let last = -Infinity;
     let errors = 0;
     for (let row = 0; row < n; row++) {
-      const up = skeleton.up[row];
-      const parent = up === 0 ? -1 : row - up;
-      const start = skeleton.start[row] + (parent < 0 ? 0 : this.start[parent]);
-      this.parent[row] = parent;
-      this.start[row] = start;
-      this.service[row] = service_of[this.res[row]];
-      if (parent >= 0) {
-        const depth = this.depth[parent] + 1;
-        this.depth[row] = depth;
-        this.children[parent]++;
-        if (depth > deepest) deepest = depth;
+      let begin = after_parent[row];
+      if (up[row] === 0) parent[row] = -1;
+      else {
+        const above = row - up[row];
+        begin += start[above];
+        parent[row] = above;
+        depth[row] = depth[above] + 1;
+        children[above]++;
+        if (depth[row] > deepest) deepest = depth[row];
       }
-      if (start < first) first = start;
-      const stop = start + this.dur[row];
-      if (stop > last) last = stop;
-      if (this.flags[row] & kFlagError) errors++;
+      start[row] = begin;
+      service[row] = service_of[res[row]];
+      if (begin < first) first = begin;
+      if (begin + dur[row] > last) last = begin + dur[row];
+      if (flags[row] & kFlagError) errors++;
     }
     for (let row = n - 1; row >= 0; row--) {
-      if (this.end[row] <= row) this.end[row] = row + 1;
-      const parent = this.parent[row];
-      if (parent >= 0 && this.end[row] > this.end[parent]) this.end[parent] = this.end[row];
+      if (end[row] <= row) end[row] = row + 1;
+      const above = parent[row];
+      if (above >= 0 && end[row] > end[above]) end[above] = end[row];
     }
     this.error_rows = new Uint32Array(errors);
     for (let row = 0, at = 0; row < n; row++) if (this.flags[row] & kFlagError) this.error_rows[at++] = row;
@@ -103,12 +106,12 @@ export class Trace {
 
   /** Leaf siblings with the same name, resource's service and outcome, one after the other. */
   private find_runs(): void {
+    const { n, children, parent, name, service, flags } = this;
     const alike = (a: number, b: number): boolean =>
-      this.children[b] === 0 && this.parent[b] === this.parent[a] && this.name[b] === this.name[a] && this.service[b] === this.service[a] &&
-      ((this.flags[a] ^ this.flags[b]) & (kFlagError | kFlagOrphan)) === 0;
-    for (let row = 0; row < this.n; ) {
+      children[b] === 0 && parent[b] === parent[a] && name[b] === name[a] && service[b] === service[a] && ((flags[a] ^ flags[b]) & (kFlagError | kFlagOrphan)) === 0;
+    for (let row = 0; row < n; ) {
       let stop = row + 1;
-      if (this.children[row] === 0) while (stop < this.n && alike(row, stop)) stop++;
+      if (children[row] === 0) while (stop < n && alike(row, stop)) stop++;
       if (stop - row >= kSimilarMin) {
         this.similar.set(row, stop - row);
         this.run_of.fill(row, row, stop);
@@ -144,7 +147,7 @@ export class Trace {
     return this.header.names[this.name[row]] || 'unnamed';
   }
   service_of(row: number): string {
-    return this.header.services[this.service[row]] || 'unknown service';
+    return this.header.services[this.service[row]] || texts.model.unknown_service;
   }
   resource_label(row: number): string {
     return this.header.resources[this.res[row]].label;

@@ -1,3 +1,5 @@
+import * as texts from '../texts/texts.ts';
+
 /** What an operation usually takes. */
 export interface UsualDurations {
   count: number;
@@ -30,7 +32,7 @@ export const kFew = 5;
 export function beside_usual(ns: number, usual: UsualDurations): string {
   if (ns > usual.p95_ns && usual.p95_ns > 0) {
     const factor = ns / usual.p95_ns;
-    return factor >= 1.1 ? `${factor >= 10 ? Math.round(factor) : factor.toFixed(1)} × the usual p95` : 'a little above the usual p95';
+    return factor >= 1.1 ? texts.model.times_the_usual_p95(factor >= 10 ? Math.round(factor) : factor.toFixed(1)) : texts.model.a_little_above_the_usual_p95;
   }
-  return usual.p50_ns > 0 && ns < usual.p50_ns / 2 ? 'faster than usual' : '';
+  return usual.p50_ns > 0 && ns < usual.p50_ns / 2 ? texts.model.faster_than_usual : '';
 }

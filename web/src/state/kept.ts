@@ -2,40 +2,15 @@ import { signal } from '@preact/signals';
 import { as_api_error, type ApiError } from '../api/client.ts';
 import { change_document, load_document } from '../api/documents.ts';
 import { recent_searches, type SavedSearch, saved_searches, with_recent, with_saved, without_saved } from '../model/kept_searches.ts';
-import { announce, load_stored, store } from './app.ts';
+import { load_stored, store } from './app.ts';
+import { SharedList } from './shared_list.ts';
+import * as texts from '../texts/texts.ts';
 
 // ---- searches by name: the server's, so that everyone has them ----
-const kSearches = 'searches/shared';
+export const saved = new SharedList<SavedSearch>('searches/shared', saved_searches);
 
-export const saved = signal<SavedSearch[]>([]);
-export const saved_error = signal<ApiError | null>(null);
-let is_loaded = false;
-
-export async function load_saved(): Promise<void> {
-  if (is_loaded) return;
-  is_loaded = true;
-  try {
-    saved.value = saved_searches((await load_document<unknown>(kSearches, [])).body);
-  } catch (error) {
-    is_loaded = false;
-    saved_error.value = as_api_error(error);
-  }
-}
-
-async function change(edit: (list: SavedSearch[]) => SavedSearch[], said: string): Promise<boolean> {
-  try {
-    saved.value = await change_document<SavedSearch[]>(kSearches, [], (list) => edit(saved_searches(list)));
-    saved_error.value = null;
-    announce(said);
-    return true;
-  } catch (error) {
-    saved_error.value = as_api_error(error);
-    return false;
-  }
-}
-
-export const save_search = (search: SavedSearch): Promise<boolean> => change((list) => with_saved(list, search), `saved as ${search.name.trim()}`);
-export const forget_search = (name: string): Promise<boolean> => change((list) => without_saved(list, name), `${name} is no longer saved`);
+export const save_search = (search: SavedSearch): Promise<boolean> => saved.change((list) => with_saved(list, search), texts.state.saved_as(search.name.trim()));
+export const forget_search = (name: string): Promise<boolean> => saved.change((list) => without_saved(list, name), texts.state.is_no_longer_saved(name));
 
 // ---- what was searched in this browser ----
 export const recent = signal(recent_searches(load_stored('recent-searches')));

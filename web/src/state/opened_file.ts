@@ -3,6 +3,7 @@ import { FileError, spans_of_file } from '../model/file_spans.ts';
 import { type FileTrace, traces_of } from '../model/file_trace.ts';
 import { announce } from './app.ts';
 import { go } from './router.ts';
+import * as texts from '../texts/texts.ts';
 
 const kBytesMax = 512_000_000;
 
@@ -13,12 +14,12 @@ export const open_error = signal('');
 export async function open_file(file: File): Promise<void> {
   open_error.value = '';
   try {
-    if (file.size > kBytesMax) throw new FileError('it is larger than 512 MB');
+    if (file.size > kBytesMax) throw new FileError(texts.state.it_is_larger_than_512_mb);
     opened.value = { name: file.name, traces: traces_of(spans_of_file(await file.text())) };
-    announce(`${file.name} is open`);
+    announce(texts.state.is_open(file.name));
   } catch (error) {
     opened.value = null;
-    open_error.value = `${file.name} could not be opened: ${error instanceof Error ? error.message : String(error)}`;
+    open_error.value = texts.state.could_not_be_opened(file.name, error instanceof Error ? error.message : String(error));
   }
   go('/file');
 }

@@ -2,6 +2,7 @@ import { signal } from '@preact/signals';
 import { type ApiError, as_api_error } from '../api/client.ts';
 import { list_documents, load_document, remove_document, save_document } from '../api/documents.ts';
 import { announce } from './app.ts';
+import * as texts from '../texts/texts.ts';
 
 /** A trace that someone wants to find again: the server's, so that everyone has it. */
 export interface Pin {
@@ -40,15 +41,15 @@ export async function toggle_pin(pin: Pin): Promise<void> {
     if (is_pinned(pin.trace)) {
       if (known.version) await remove_document(path, known.version);
       pins.value = pins.value.filter((one) => one.trace !== pin.trace);
-      announce('no longer pinned');
+      announce(texts.state.no_longer_pinned);
     } else {
       if (!known.version) await save_document(path, { body: pin, version: 0 });
       pins.value = [pin, ...pins.value];
-      announce('pinned');
+      announce(texts.state.pinned);
     }
     pin_error.value = null;
   } catch (error) {
     pin_error.value = as_api_error(error);
-    announce(`the pin could not be changed: ${pin_error.value.message}`);
+    announce(texts.state.the_pin_could_not_be_changed(pin_error.value.message));
   }
 }

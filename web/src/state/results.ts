@@ -1,8 +1,9 @@
 import { batch, computed, signal } from '@preact/signals';
 import { type ApiError, as_api_error, is_abort, search_traces } from '../api/client.ts';
 import type { SearchStats, TraceSummary } from '../api/types.ts';
+import { has_hint, is_sorted_by_server, sorted_query } from '../model/result_table.ts';
 import { resolve_range, type TimeRange } from '../model/time_range.ts';
-import { now_ns } from './app.ts';
+import { boot, now_ns } from './app.ts';
 
 export const kPageSize = 50;
 
@@ -11,6 +12,8 @@ export interface Results {
   /** The page these results belong to, for the way back. */
   url: string;
   q: string;
+  /** As in the URL; '': newest first. */
+  sort: string;
   from: bigint;
   to: bigint;
   traces: TraceSummary[];
@@ -27,22 +30,26 @@ export const result_ids = computed(() => results.value?.traces.map((trace) => tr
 
 let running: AbortController | null = null;
 
-export function search_key(q: string, range: TimeRange): string {
-  return `${range.from}|${range.to}|${q.trim()}`;
+/** Columns that the server does not sort by leave its order as it is. */
+export function search_key(q: string, range: TimeRange, sort: string): string {
+  return `${range.from}|${range.to}|${sorted_query(q, sort).trim()}`;
 }
 
-export async function run_search(q: string, range: TimeRange, url: string): Promise<void> {
+export async function run_search(q: string, range: TimeRange, url: string, sort: string): Promise<void> {
   const { from, to } = resolve_range(range, now_ns());
-  await collect({ key: search_key(q, range), url, q, from, to, traces: [], cursor: null, stats: null, scroll: 0 });
+  await collect({ key: search_key(q, range, sort), url, q, sort: is_sorted_by_server(q, sort) ? sort : '', from, to, traces: [], cursor: null, stats: null, scroll: 0 }, kPageSize);
 }
 
 export async function more_results(): Promise<void> {
   const now = results.value;
   if (!now || !now.cursor || searching.value) return;
-  await collect(now);
+  // A cursor is a place among the newest; other orders are asked for anew, with more of them.
+  const most = boot.value?.limits.search_limit_max ?? kPageSize;
+  if (sorted_query(now.q, now.sort) !== now.q || has_hint(now.q)) await collect({ ...now, traces: [], cursor: null }, Math.min(most, 2 * now.traces.length));
+  else await collect(now, kPageSize);
 }
 
-async function collect(base: Results): Promise<void> {
+async function collect(base: Results, limit: number): Promise<void> {
   running?.abort();
   const mine = new AbortController();
   running = mine;
@@ -57,7 +64,7 @@ async function collect(base: Results): Promise<void> {
     results.value = { ...base, traces: [...fresh] };
   };
   try {
-    const ask = { q: base.q, from: base.from, to: base.to, limit: kPageSize, cursor: base.cursor };
+    const ask = { q: sorted_query(base.q, base.sort), from: base.from, to: base.to, limit, cursor: base.cursor };
     const end = await search_traces(ask, (trace) => {
       fresh.push(trace);
       // Old results stay until there is something new to show; then at most ten times a second.

@@ -3,6 +3,7 @@ import { useEffect, useState } from 'preact/hooks';
 import type { ApiError } from '../api/client.ts';
 import { kDarkPalette, kLightPalette, kSlots } from '../model/colors.ts';
 import { dark } from '../state/app.ts';
+import * as texts from '../texts/texts.ts';
 
 export function color_of(slot: number): string {
   return (dark.value ? kDarkPalette : kLightPalette)[slot % kSlots];
@@ -31,10 +32,10 @@ export function Failure(props: { error: ApiError; retry?: () => void; title?: st
       <p class="failure-foot">
         {props.retry && (
           <button type="button" onClick={props.retry}>
-            Retry
+            {texts.frame.retry}
           </button>
         )}
-        {error.request_id && <span class="muted">request {error.request_id}</span>}
+        {error.request_id && <span class="muted">{texts.frame.request(error.request_id)}</span>}
       </p>
     </div>
   );
@@ -58,7 +59,7 @@ export function Loading(props: { what: string; cancel?: () => void }) {
         {props.what}…
         {props.cancel && (
           <button type="button" onClick={props.cancel}>
-            Cancel
+            {texts.frame.cancel}
           </button>
         )}
       </div>

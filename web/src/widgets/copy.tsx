@@ -1,5 +1,6 @@
 import { useEffect, useRef, useState } from 'preact/hooks';
 import { announce } from '../state/app.ts';
+import * as texts from '../texts/texts.ts';
 
 export async function copy_text(text: string, what: string): Promise<boolean> {
   try {
@@ -14,11 +15,11 @@ export async function copy_text(text: string, what: string): Promise<boolean> {
     const done = document.execCommand('copy');
     area.remove();
     if (!done) {
-      announce(`could not copy ${what}`);
+      announce(texts.frame.could_not_copy(what));
       return false;
     }
   }
-  announce(`${what} copied`);
+  announce(texts.frame.copied(what));
   return true;
 }
 
@@ -33,8 +34,8 @@ export function Copy(props: { text: string; what: string; label?: string; class?
     timer.current = window.setTimeout(() => set_done(false), 1400);
   };
   return (
-    <button type="button" class={`quiet copy ${props.class ?? ''}`} onClick={click} aria-label={`Copy ${props.what}`} title={`Copy ${props.what}`}>
-      {props.label ? <span>{done ? 'Copied' : props.label}</span> : <CopyIcon done={done} />}
+    <button type="button" class={`quiet copy ${props.class ?? ''}`} onClick={click} aria-label={texts.frame.copy(props.what)} title={texts.frame.copy(props.what)}>
+      {props.label ? <span>{done ? texts.frame.copied_now : props.label}</span> : <CopyIcon done={done} />}
     </button>
   );
 }

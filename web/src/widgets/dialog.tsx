@@ -1,10 +1,10 @@
 import type { ComponentChildren } from 'preact';
-import { useEffect, useRef } from 'preact/hooks';
+import { useLayoutEffect, useRef } from 'preact/hooks';
 
-/** A modal dialog of the browser: it keeps the focus inside and gives it back. */
+/** A modal dialog of the browser: it keeps the focus inside and gives it back. It has the focus before the next key comes. */
 export function Dialog(props: { label: string; class?: string; close: () => void; children: ComponentChildren }) {
   const element = useRef<HTMLDialogElement>(null);
-  useEffect(() => {
+  useLayoutEffect(() => {
     const dialog = element.current;
     const before = document.activeElement;
     dialog?.showModal();

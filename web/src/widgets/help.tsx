@@ -1,36 +1,37 @@
 import { letter_keys, open_dialog } from '../state/app.ts';
 import { Icon, kIcons } from './bits.tsx';
 import { Dialog } from './dialog.tsx';
+import * as texts from '../texts/texts.ts';
 
 const kGroups: { title: string; keys: [string, string][] }[] = [
   {
-    title: 'Everywhere',
-    keys: [['Ctrl+K', 'Go to a page, a service or a trace id'], ['g h', 'Home'], ['g s', 'Search'], ['g m', 'Map'], ['g e', 'Errors'], ['g d', 'Databases'], ['g c', 'Compare'], ['g p', 'Sampling'], ['g l', 'Live'], ['g o', 'Settings'], ['t', 'Light or dark'], ['?', 'This help'], ['Esc', 'One step back out']],
+    title: texts.frame.everywhere,
+    keys: [['Ctrl+K', texts.frame.go_to_a_page_or_a_trace_id], ['g h', texts.frame.home], ['g s', texts.frame.search], ['g m', texts.frame.map], ['g e', texts.frame.errors], ['g d', texts.frame.databases], ['g c', texts.frame.compare], ['g p', texts.frame.sampling], ['g l', texts.frame.live], ['g o', texts.frame.settings], ['t', texts.frame.light_or_dark], ['?', texts.frame.this_help], ['Esc', texts.frame.one_step_back_out]],
   },
   {
-    title: 'Search',
-    keys: [['/', 'To the query line'], ['Enter', 'Search'], ['j k', 'Next, previous result'], ['b', 'To the heatmap: Enter chooses the slow part, arrows move it']],
+    title: texts.frame.search,
+    keys: [['/', texts.frame.to_the_query_line], ['Enter', texts.frame.search], ['j k', texts.frame.next_previous_result], ['b', texts.frame.to_the_heatmap_enter_chooses_the]],
   },
   {
-    title: 'Rows of a trace',
+    title: texts.frame.rows_of_a_trace,
     keys: [
-      ['j k ↓ ↑', 'Next, previous row'], ['h l ← →', 'Fold, unfold; to the parent, to the first child'], ['Space', 'Fold or unfold'],
-      ['PgUp PgDn', 'A page up, down'], ['Home End', 'First, last row'], ['Enter', 'Details of the span'], ['x', 'Next level of folding'],
+      ['j k ↓ ↑', texts.frame.next_previous_row], ['h l ← →', texts.frame.fold_unfold_to_the_parent_to], ['Space', texts.frame.fold_or_unfold],
+      ['PgUp PgDn', texts.frame.a_page_up_down], ['Home End', texts.frame.first_last_row], ['Enter', texts.frame.details_of_the_span], ['x', texts.frame.next_level_of_folding],
     ],
   },
   {
-    title: 'Find in a trace',
-    keys: [['/', 'Find text'], ['n N', 'Next, previous match'], ['e E', 'Next, previous error'], ['p', 'Next span of the critical path'], ['[ ]', 'Previous, next result of the search']],
+    title: texts.frame.find_in_a_trace,
+    keys: [['/', texts.frame.find_text], ['n N', texts.frame.next_previous_match], ['e E', texts.frame.next_previous_error], ['p', texts.frame.next_span_of_the_critical_path], ['[ ]', texts.frame.previous_next_result_of_the_search]],
   },
   {
-    title: 'Time in a trace',
-    keys: [['w s', 'Zoom in, out'], ['a d', 'Earlier, later'], ['f', 'Fit the selected span'], ['0', 'Whole trace'], ['Ctrl+wheel', 'Zoom at the pointer'], ['Shift+wheel', 'Earlier, later']],
+    title: texts.frame.time_in_a_trace,
+    keys: [['w s', texts.frame.zoom_in_out], ['a d', texts.frame.earlier_later], ['f', texts.frame.fit_the_selected_span], ['0', texts.frame.whole_trace], ['Ctrl+wheel', texts.frame.zoom_at_the_pointer], ['Shift+wheel', texts.frame.earlier_later]],
   },
   {
-    title: 'Views of a trace',
-    keys: [['1 2 3 4 5', 'Waterfall, flame, graph, table, log'], ['m', 'Flame: join equal operations'], ['↑ ↓ ← →', 'Flame: to the parent, the first child, the siblings']],
+    title: texts.frame.views_of_a_trace,
+    keys: [['1 2 3 4 5', texts.frame.waterfall_flame_graph_table_log], ['m', texts.frame.flame_join_equal_operations], ['↑ ↓ ← →', texts.frame.flame_to_the_parent_the_first]],
   },
-  { title: 'Take with you', keys: [['c', 'Copy a link to the span'], ['y', 'Copy the span id']] },
+  { title: texts.frame.take_with_you, keys: [['c', texts.frame.copy_a_link_to_the_span], ['y', texts.frame.copy_the_span_id]] },
 ];
 
 export function Help() {
@@ -38,10 +39,10 @@ export function Help() {
     open_dialog.value = 'none';
   };
   return (
-    <Dialog label="Keys" class="help" close={close}>
+    <Dialog label={texts.frame.keys} class="help" close={close}>
       <header>
-        <h2>Keys</h2>
-        <button type="button" class="quiet" onClick={close} aria-label="Close" autofocus>
+        <h2>{texts.frame.keys}</h2>
+        <button type="button" class="quiet" onClick={close} aria-label={texts.frame.close} autofocus>
           <Icon d={kIcons.close} />
         </button>
       </header>
@@ -66,7 +67,7 @@ export function Help() {
       </div>
       <label class="check">
         <input type="checkbox" checked={letter_keys.value} onChange={(e) => (letter_keys.value = e.currentTarget.checked)} />
-        <span>Keys of a single letter are on</span>
+        <span>{texts.frame.keys_of_a_single_letter_are}</span>
       </label>
     </Dialog>
   );

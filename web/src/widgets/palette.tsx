@@ -4,46 +4,47 @@ import { duration } from '../model/format.ts';
 import { quote, trace_id_in } from '../model/url.ts';
 import { can_analyse } from '../state/analysis.ts';
 import { boot, type Command, contrast, high_contrast, next_theme, open_dialog, page_commands, page_link, utc } from '../state/app.ts';
-import { load_saved, recent, saved } from '../state/kept.ts';
+import { recent, saved } from '../state/kept.ts';
 import { load_pins, pins } from '../state/pins.ts';
 import { go } from '../state/router.ts';
 import { Dialog } from './dialog.tsx';
+import * as texts from '../texts/texts.ts';
 
 const kMost = 12;
 
 function commands(text: string): Command[] {
   const id = trace_id_in(text);
-  if (id) return [{ label: `Open trace ${id.slice(0, 12)}…`, note: 'trace', run: () => go(`/trace/${id}`) }];
+  if (id) return [{ label: texts.frame.open_trace(id.slice(0, 12)), note: texts.frame.trace, run: () => go(`/trace/${id}`) }];
   const words = text.toLowerCase().split(/\s+/).filter(Boolean);
   const fits = (command: Command): boolean => words.every((word) => `${command.label} ${command.note}`.toLowerCase().includes(word));
   const pages: Command[] = [
-    { label: 'Home', note: 'page', run: () => go(page_link('/')) },
-    { label: 'Search', note: 'page', run: () => go(page_link('/search')) },
-    { label: 'Map', note: 'page', run: () => go(page_link('/map')) },
-    { label: 'Errors', note: 'page', run: () => go(page_link('/errors')) },
-    { label: 'Databases', note: 'page', run: () => go(page_link('/databases')) },
-    { label: 'Compare traces or groups', note: 'page', run: () => go(page_link('/compare')) },
-    { label: 'Sampling: what is kept and why', note: 'page', run: () => go(page_link('/sampling')) },
-    { label: 'Settings', note: 'page', run: () => go('/settings') },
-    { label: 'Open a trace file', note: 'page', run: () => go('/file') },
-    { label: 'Live', note: 'page', run: () => go('/live') },
-    { label: 'Traces with errors', note: 'search', run: () => go(page_link('/search', { q: '{ status = error }' })) },
-    { label: 'Slow traces, over one second', note: 'search', run: () => go(page_link('/search', { q: '{ duration > 1s }' })) },
-    { label: 'Send data', note: 'page', run: () => go('/welcome') },
-    { label: 'Light or dark', note: 'theme', run: next_theme },
-    { label: high_contrast.value ? 'Normal contrast' : 'High contrast', note: 'theme', run: () => (contrast.value = high_contrast.value ? 'normal' : 'high') },
-    { label: utc.value ? 'Times of this computer' : 'Times in UTC', note: 'theme', run: () => (utc.value = !utc.value) },
-    { label: 'Keys', note: 'help', run: () => (open_dialog.value = 'help') },
+    { label: texts.frame.home, note: texts.frame.page, run: () => go(page_link('/')) },
+    { label: texts.frame.search, note: texts.frame.page, run: () => go(page_link('/search')) },
+    { label: texts.frame.map, note: texts.frame.page, run: () => go(page_link('/map')) },
+    { label: texts.frame.errors, note: texts.frame.page, run: () => go(page_link('/errors')) },
+    { label: texts.frame.databases, note: texts.frame.page, run: () => go(page_link('/databases')) },
+    { label: texts.frame.compare_traces_or_groups, note: texts.frame.page, run: () => go(page_link('/compare')) },
+    { label: texts.frame.sampling_what_is_kept_and_why, note: texts.frame.page, run: () => go(page_link('/sampling')) },
+    { label: texts.frame.settings, note: texts.frame.page, run: () => go('/settings') },
+    { label: texts.frame.open_a_trace_file, note: texts.frame.page, run: () => go('/file') },
+    { label: texts.frame.live, note: texts.frame.page, run: () => go('/live') },
+    { label: texts.frame.traces_with_errors, note: texts.frame.search_note, run: () => go(page_link('/search', { q: '{ status = error }' })) },
+    { label: texts.frame.slow_traces_over_one_second, note: texts.frame.search_note, run: () => go(page_link('/search', { q: '{ duration > 1s }' })) },
+    { label: texts.frame.send_data, note: texts.frame.page, run: () => go('/welcome') },
+    { label: texts.frame.light_or_dark, note: texts.frame.theme, run: next_theme },
+    { label: high_contrast.value ? texts.frame.normal_contrast : texts.frame.high_contrast, note: texts.frame.theme, run: () => (contrast.value = high_contrast.value ? 'normal' : 'high') },
+    { label: utc.value ? texts.frame.times_of_this_computer : texts.frame.times_in_utc, note: texts.frame.theme, run: () => (utc.value = !utc.value) },
+    { label: texts.frame.keys, note: texts.frame.help, run: () => (open_dialog.value = 'help') },
   ];
-  const pinned = pins.value.map((pin) => ({ label: `${pin.service} ${pin.name} ${duration(pin.duration_ns)}`, note: 'pinned trace', run: () => go(`/trace/${pin.trace}`) }));
-  const kept = saved.value.map(({ name, q }) => ({ label: name, note: 'saved search', run: () => go(page_link('/search', { q })) }));
-  const last = recent.value.map((q) => ({ label: q, note: 'recent search', run: () => go(page_link('/search', { q })) }));
+  const pinned = pins.value.map((pin) => ({ label: `${pin.service} ${pin.name} ${duration(pin.duration_ns)}`, note: texts.frame.pinned_trace, run: () => go(`/trace/${pin.trace}`) }));
+  const kept = saved.list.value.map(({ name, q }) => ({ label: name, note: texts.frame.saved_search, run: () => go(page_link('/search', { q })) }));
+  const last = recent.value.map((q) => ({ label: q, note: texts.frame.recent_search, run: () => go(page_link('/search', { q })) }));
   const services = (boot.value?.services ?? []).map((name) => ({
-    label: name, note: 'service', run: () => go(can_analyse() ? page_link(`/service/${encodeURIComponent(name)}`) : page_link('/search', { q: `{ resource.service.name = ${quote(name)} }` })),
+    label: name, note: texts.frame.service, run: () => go(can_analyse() ? page_link(`/service/${encodeURIComponent(name)}`) : page_link('/search', { q: `{ resource.service.name = ${quote(name)} }` })),
   }));
   const found = [...page_commands.value, ...pages, ...pinned, ...kept, ...services, ...last].filter(fits).slice(0, kMost);
   const plain = text.trim();
-  if (plain.startsWith('{')) found.unshift({ label: `Search ${plain}`, note: 'TraceQL', run: () => go(page_link('/search', { q: plain })) });
+  if (plain.startsWith('{')) found.unshift({ label: texts.frame.search_for(plain), note: 'TraceQL', run: () => go(page_link('/search', { q: plain })) });
   return found;
 }
 
@@ -51,7 +52,7 @@ export function Palette() {
   const text = useSignal('');
   const at = useSignal(0);
   useEffect(() => {
-    void load_saved();
+    void saved.load();
     void load_pins();
   }, []);
   const list = commands(text.value);
@@ -78,18 +79,18 @@ export function Palette() {
     }
   };
   return (
-    <Dialog label="Go to" class="palette" close={close}>
+    <Dialog label={texts.frame.go_to} class="palette" close={close}>
       <input
-        type="text" autofocus role="combobox" aria-label="Page, service or trace id" aria-expanded="true" aria-controls="palette-list"
+        type="text" autofocus role="combobox" aria-label={texts.frame.page_service_or_trace_id} aria-expanded="true" aria-controls="palette-list"
         aria-activedescendant={list.length ? `palette-${chosen}` : undefined} aria-autocomplete="list"
-        placeholder="Page, service, trace id or { TraceQL }" value={text.value} spellcheck={false}
+        placeholder={texts.frame.page_service_trace_id_or_traceql} value={text.value} spellcheck={false}
         onInput={(e) => {
           text.value = e.currentTarget.value;
           at.value = 0;
         }}
         onKeyDown={key}
       />
-      <ul id="palette-list" role="listbox" aria-label="Places">
+      <ul id="palette-list" role="listbox" aria-label={texts.frame.places}>
         {list.map((command, i) => (
           <li key={`${command.note} ${command.label}`} id={`palette-${i}`} role="option" aria-selected={i === chosen} onMouseMove={() => (at.value = i)} onClick={() => run(command)}>
             <span>{command.label}</span>
@@ -97,7 +98,7 @@ export function Palette() {
           </li>
         ))}
       </ul>
-      {list.length === 0 && <p class="muted palette-none">Nothing by that name. A trace id has 32 hex digits.</p>}
+      {list.length === 0 && <p class="muted palette-none">{texts.frame.nothing_by_that_name_a_trace}</p>}
     </Dialog>
   );
 }

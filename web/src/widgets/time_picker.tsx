@@ -4,6 +4,7 @@ import { day_and_clock } from '../model/format.ts';
 import { kPresets, range_label, resolve_range, resolve_time } from '../model/time_range.ts';
 import { now_ns, range, set_range, utc } from '../state/app.ts';
 import { Icon, kIcons } from './bits.tsx';
+import * as texts from '../texts/texts.ts';
 
 /** Local time as datetime-local wants it. */
 function field_text(ns: bigint): string {
@@ -37,7 +38,7 @@ export function TimePicker() {
     const from = resolve_time(`${data.get('from')}${zone}`, now_ns());
     const to = resolve_time(`${data.get('to')}${zone}`, now_ns());
     if (from === null || to === null || from >= to) {
-      wrong.value = 'The start must be before the end.';
+      wrong.value = texts.frame.the_start_must_be_before_the;
       return;
     }
     wrong.value = '';
@@ -56,13 +57,13 @@ export function TimePicker() {
       }}
     >
       <button type="button" ref={button} aria-expanded={open.value} aria-haspopup="dialog" onClick={() => (open.value = !open.value)}>
-        <span class="visually-hidden">Time range: </span>
+        <span class="visually-hidden">{texts.frame.time_range_is} </span>
         {range_label(range.value, day_and_clock)}
         {utc.value && <span class="muted">UTC</span>}
         <Icon d={kIcons.down} size={12} />
       </button>
       {open.value && (
-        <div class="popover" role="dialog" aria-label="Time range">
+        <div class="popover" role="dialog" aria-label={texts.frame.time_range}>
           <ul class="presets">
             {kPresets.map((preset) => (
               <li key={preset.range.from}>
@@ -80,15 +81,15 @@ export function TimePicker() {
           </ul>
           <form onSubmit={submit} class="absolute">
             <label>
-              <span>From</span>
+              <span>{texts.frame.from}</span>
               <input type="datetime-local" name="from" step="1" defaultValue={field_text(from)} required />
             </label>
             <label>
-              <span>To</span>
+              <span>{texts.frame.to}</span>
               <input type="datetime-local" name="to" step="1" defaultValue={field_text(to)} required />
             </label>
             {wrong.value && <p class="error-text" role="alert">{wrong.value}</p>}
-            <button type="submit">Use these times</button>
+            <button type="submit">{texts.frame.use_these_times}</button>
           </form>
         </div>
       )}

@@ -2,7 +2,7 @@ import { useSignal } from '@preact/signals';
 import { useEffect, useMemo } from 'preact/hooks';
 import { fetch_skeleton } from '../../api/client.ts';
 import { assign_slots } from '../../model/colors.ts';
-import { count, duration, plural } from '../../model/format.ts';
+import { count, duration } from '../../model/format.ts';
 import { decode_skeleton } from '../../model/slt1.ts';
 import { Trace } from '../../model/trace.ts';
 import { compare_traces, type OperationDiff } from '../../model/trace_diff.ts';
@@ -13,6 +13,7 @@ import { go, place } from '../../state/router.ts';
 import { Failure, Loading, Service } from '../../widgets/bits.tsx';
 import { Groups } from './groups.tsx';
 import { BesidePopulation } from './population.tsx';
+import * as texts from '../../texts/texts.ts';
 
 /** What differs: between two traces, between a trace and a population, between two groups of spans. */
 export function ComparePage() {
@@ -21,11 +22,11 @@ export function ComparePage() {
   const a = read_side(a_text);
   const b = read_side(b_text);
   useEffect(() => {
-    document.title = 'Compare · spanloom';
+    document.title = texts.compare.compare_spanloom;
   }, []);
   return (
     <main class="page" id="main" tabIndex={-1}>
-      <h1>Compare</h1>
+      <h1>{texts.compare.compare}</h1>
       <Choose key={`${a_text} ${b_text}`} a={a_text} b={b_text} />
       <Chosen a={a} b={b} />
     </main>
@@ -40,12 +41,12 @@ function Chosen(props: { a: Side; b: Side }) {
   if (a.kind === 'query' && b.kind === 'trace') return <BesidePopulation id={b.id} q={a.q} />;
   return (
     <div class="prose">
-      <p>Paste two traces (ids or links), two groups of spans as queries, or a trace and a query:</p>
+      <p>{texts.compare.paste_two_traces_ids_or_links}</p>
       <ul>
-        <li><strong>two traces</strong>: which operations are new, gone, more frequent or slower. On the page of a trace, <em>Compare</em> fills in the first.</li>
-        <li><strong>a trace and a query</strong>: what this trace did unlike the others; <em>With its usual</em> on its page takes all traces of its endpoint.</li>
+        <li><strong>{texts.compare.two_traces}</strong>{texts.compare.which_operations_are_new_gone_more} <em>{texts.compare.compare}</em> {texts.compare.fills_in_the_first}</li>
+        <li><strong>{texts.compare.a_trace_and_a_query}</strong>{texts.compare.what_this_trace_did_unlike_the} <em>{texts.compare.with_its_usual}</em> {texts.compare.on_its_page_takes_all_traces}</li>
         <li>
-          <strong>two queries</strong>, like <code>{'{ status = error }'}</code> and <code>{'{ status != error }'}</code>: which values of attributes are more frequent in one than in the other.
+          <strong>{texts.compare.two_queries}</strong>{texts.compare.like} <code>{'{ status = error }'}</code> {texts.compare.and} <code>{'{ status != error }'}</code>{texts.compare.which_values_of_attributes_are_more}
         </li>
       </ul>
     </div>
@@ -73,10 +74,10 @@ function Choose(props: { a: string; b: string }) {
       e.preventDefault();
       if (ready) to(a.value, b.value);
     }}>
-      <label>First <input type="text" class="mono" spellcheck={false} value={a.value} aria-invalid={problem(a.value) !== ''} onInput={(e) => (a.value = e.currentTarget.value)} /></label>
-      <label>Second <input type="text" class="mono" spellcheck={false} value={b.value} aria-invalid={problem(b.value) !== ''} onInput={(e) => (b.value = e.currentTarget.value)} /></label>
-      <button type="submit" class="primary" disabled={!ready}>Compare</button>
-      <button type="button" disabled={!ready} onClick={() => to(b.value, a.value)}>Swap</button>
+      <label>{texts.compare.first} <input type="text" class="mono" spellcheck={false} value={a.value} aria-invalid={problem(a.value) !== ''} onInput={(e) => (a.value = e.currentTarget.value)} /></label>
+      <label>{texts.compare.second} <input type="text" class="mono" spellcheck={false} value={b.value} aria-invalid={problem(b.value) !== ''} onInput={(e) => (b.value = e.currentTarget.value)} /></label>
+      <button type="submit" class="primary" disabled={!ready}>{texts.compare.compare}</button>
+      <button type="button" disabled={!ready} onClick={() => to(b.value, a.value)}>{texts.compare.swap}</button>
       {said && <p class="error-text" role="status">{said}</p>}
     </form>
   );
@@ -90,19 +91,19 @@ function Comparison(props: { a: string; b: string }) {
   const found = answer.value;
   const rows = useMemo(() => (found ? compare_traces(found.a, found.b) : []), [found]);
   if (answer.error) return <Failure error={answer.error} retry={answer.retry} />;
-  if (!found) return <Loading what="Loading both traces" />;
+  if (!found) return <Loading what={texts.compare.loading_both_traces} />;
   const slots = assign_slots([...new Set(rows.map((row) => row.service))].sort());
   const names = [...new Set(rows.map((row) => row.service))].sort();
   const most = Math.max(1, ...rows.map((row) => Math.abs(row.change)));
   return (
-    <section class="card" aria-label="Operations of both traces">
+    <section class="card" aria-label={texts.compare.operations_of_both_traces}>
       <dl class="sides">
-        <TraceSide name="First" id={props.a} trace={found.a} />
-        <TraceSide name="Second" id={props.b} trace={found.b} />
+        <TraceSide name={texts.compare.first} id={props.a} trace={found.a} />
+        <TraceSide name={texts.compare.second} id={props.b} trace={found.b} />
       </dl>
       <div class="table-scroll">
         <table class="sums">
-          <thead><tr><th scope="col">Operation</th><th scope="col">Spans</th><th scope="col">Self time, first</th><th scope="col">Self time, second</th><th scope="col">Change</th><th scope="col"><span class="visually-hidden">Change as a bar</span></th></tr></thead>
+          <thead><tr><th scope="col">{texts.compare.operation}</th><th scope="col">{texts.compare.spans}</th><th scope="col">{texts.compare.self_time_first}</th><th scope="col">{texts.compare.self_time_second}</th><th scope="col">{texts.compare.change}</th><th scope="col"><span class="visually-hidden">{texts.compare.change_as_a_bar}</span></th></tr></thead>
           <tbody>
             {rows.map((row) => (
               <tr key={`${row.service} ${row.name}`}>
@@ -127,8 +128,8 @@ function TraceSide(props: { name: string; id: string; trace: Trace }) {
     <div>
       <dt>{props.name}</dt>
       <dd>
-        <a href={`/trace/${props.id}`}>{trace.n ? `${trace.service_of(0)} ${trace.name_of(0)}` : props.id}</a> <strong>{duration(trace.duration)}</strong>, {plural(trace.n, 'span')}
-        {trace.error_rows.length > 0 && <span class="error-text">, {plural(trace.error_rows.length, 'error')}</span>}
+        <a href={`/trace/${props.id}`}>{trace.n ? `${trace.service_of(0)} ${trace.name_of(0)}` : props.id}</a> <strong>{duration(trace.duration)}</strong>, {texts.counts.spans(trace.n)}
+        {trace.error_rows.length > 0 && <span class="error-text">, {texts.counts.errors(trace.error_rows.length)}</span>}
       </dd>
     </div>
   );
@@ -140,8 +141,8 @@ function spans(row: OperationDiff): string {
 }
 
 function word(row: OperationDiff): string {
-  if (!row.a) return 'only in the second';
-  if (!row.b) return 'only in the first';
-  if (row.change === 0) return 'the same';
+  if (!row.a) return texts.compare.only_in_the_second;
+  if (!row.b) return texts.compare.only_in_the_first;
+  if (row.change === 0) return texts.compare.the_same;
   return `${row.change > 0 ? '+' : ''}${duration(row.change)}`;
 }

@@ -8,6 +8,7 @@ import { join_totals, type Total } from '../../model/totals.ts';
 import { use_answer } from '../../state/answer.ts';
 import { now_ns, page_link, range } from '../../state/app.ts';
 import { Failure, Loading } from '../../widgets/bits.tsx';
+import * as texts from '../../texts/texts.ts';
 
 interface Group {
   q: string;
@@ -31,24 +32,24 @@ export function Groups(props: { a: Group; b: Group }) {
   const answer = use_answer(`${a.q}|${b.q}|${range.value.from} ${range.value.to}`, (signal) => ask(a, b, signal));
   const found = answer.value;
   if (answer.error) return <Failure error={answer.error} retry={answer.retry} />;
-  if (!found) return <Loading what="Comparing" />;
+  if (!found) return <Loading what={texts.compare.comparing} />;
   return (
     <div class={answer.loading ? 'stale' : ''}>
-      <section class="card" aria-label="Both groups">
+      <section class="card" aria-label={texts.compare.both_groups}>
         <table class="sums">
-          <thead><tr><th scope="col">Group</th><th scope="col">Spans</th><th scope="col">Errors</th><th scope="col">p50</th><th scope="col">p95</th></tr></thead>
+          <thead><tr><th scope="col">{texts.compare.group}</th><th scope="col">{texts.compare.spans}</th><th scope="col">{texts.compare.errors}</th><th scope="col">p50</th><th scope="col">p95</th></tr></thead>
           <tbody>
-            <Line name="First" group={a} total={found.a} />
-            <Line name="Second" group={b} total={found.b} />
+            <Line name={texts.compare.first} group={a} total={found.a} />
+            <Line name={texts.compare.second} group={b} total={found.b} />
           </tbody>
         </table>
-        {found.partial && <p class="note">{found.partial}: counts are lower bounds.</p>}
+        {found.partial && <p class="note">{texts.compare.counts_are_lower_bounds(found.partial)}</p>}
       </section>
       <div class="two-columns">
-        <Differences title="More frequent in the first" mine="First" other="Second" q={a.q} list={found.more_in_a} />
-        <Differences title="More frequent in the second" mine="Second" other="First" q={b.q} list={found.more_in_b} />
+        <Differences title={texts.compare.more_frequent_in_the_first} mine={texts.compare.first} other={texts.compare.second} q={a.q} list={found.more_in_a} />
+        <Differences title={texts.compare.more_frequent_in_the_second} mine={texts.compare.second} other={texts.compare.first} q={b.q} list={found.more_in_b} />
       </div>
-      <p class="muted small">A span that is in both groups counts in the second.</p>
+      <p class="muted small">{texts.compare.a_span_that_is_in_both}</p>
     </div>
   );
 }
@@ -87,14 +88,14 @@ function Differences(props: { title: string; mine: string; other: string; q: str
   return (
     <section class="card explain" aria-label={props.title}>
       <h2>{props.title}</h2>
-      {props.list.length === 0 && <p class="muted">Nothing.</p>}
+      {props.list.length === 0 && <p class="muted">{texts.compare.nothing}</p>}
       {props.list.length > 0 && (
         <table>
-          <thead><tr><th scope="col">Attribute and value</th><th scope="col">{props.mine}</th><th scope="col">{props.other}</th><th scope="col"><span class="visually-hidden">Shares</span></th></tr></thead>
+          <thead><tr><th scope="col">{texts.compare.attribute_and_value}</th><th scope="col">{props.mine}</th><th scope="col">{props.other}</th><th scope="col"><span class="visually-hidden">{texts.compare.shares}</span></th></tr></thead>
           <tbody>
             {props.list.slice(0, kShown).map((d) => (
               <tr key={d.attribute}>
-                <th scope="row"><a href={page_link('/search', { q: narrow_query(props.q, equals(d.attribute, d.value)) })} title="Search for these"><span class="muted">{d.attribute}</span> = <span class="mono">{d.value}</span></a></th>
+                <th scope="row"><a href={page_link('/search', { q: narrow_query(props.q, equals(d.attribute, d.value)) })} title={texts.compare.search_for_these}><span class="muted">{d.attribute}</span> = <span class="mono">{d.value}</span></a></th>
                 <td>{percent(d.inside, 1)}</td>
                 <td>{percent(d.outside, 1)}</td>
                 <td class="bars" aria-hidden="true"><span class="in" style={{ width: `${100 * d.inside}%` }} /><span class="out" style={{ width: `${100 * d.outside}%` }} /></td>
@@ -103,7 +104,7 @@ function Differences(props: { title: string; mine: string; other: string; q: str
           </tbody>
         </table>
       )}
-      {props.list.length > kShown && <p class="muted small">and {props.list.length - kShown} more attributes</p>}
+      {props.list.length > kShown && <p class="muted small">{texts.compare.and_more_attributes(props.list.length - kShown)}</p>}
     </section>
   );
 }

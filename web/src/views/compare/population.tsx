@@ -2,7 +2,7 @@ import { useMemo } from 'preact/hooks';
 import { fetch_skeleton } from '../../api/client.ts';
 import { query_range } from '../../api/metrics.ts';
 import { assign_slots } from '../../model/colors.ts';
-import { count, count_short, duration, plural } from '../../model/format.ts';
+import { count, count_short, duration } from '../../model/format.ts';
 import { narrow_query } from '../../model/narrow_query.ts';
 import { beside_population, type Beside } from '../../model/population.ts';
 import { decode_skeleton } from '../../model/slt1.ts';
@@ -12,6 +12,7 @@ import { Trace } from '../../model/trace.ts';
 import { use_answer } from '../../state/answer.ts';
 import { now_ns, page_link, range } from '../../state/app.ts';
 import { Failure, Loading, Service } from '../../widgets/bits.tsx';
+import * as texts from '../../texts/texts.ts';
 
 const kService = 'resource.service.name';
 
@@ -22,25 +23,25 @@ export function BesidePopulation(props: { id: string; q: string }) {
   const found = answer.value;
   const rows = useMemo(() => (found ? beside_population(found.trace, found.operations, found.traces) : []), [found]);
   if (answer.error) return <Failure error={answer.error} retry={answer.retry} />;
-  if (!found) return <Loading what="Counting" />;
+  if (!found) return <Loading what={texts.compare.counting} />;
   const names = [...new Set(rows.map((row) => row.service))].sort();
   const slots = assign_slots(names);
   return (
-    <section class={`card${answer.loading ? ' stale' : ''}`} aria-label="The trace beside the others">
+    <section class={`card${answer.loading ? ' stale' : ''}`} aria-label={texts.compare.the_trace_beside_the_others}>
       <dl class="sides">
         <div>
-          <dt>This trace</dt>
-          <dd><a href={`/trace/${id}`}>{found.trace.n ? `${found.trace.service_of(0)} ${found.trace.name_of(0)}` : id}</a> <strong>{duration(found.trace.duration)}</strong>, {plural(found.trace.n, 'span')}</dd>
+          <dt>{texts.compare.this_trace}</dt>
+          <dd><a href={`/trace/${id}`}>{found.trace.n ? `${found.trace.service_of(0)} ${found.trace.name_of(0)}` : id}</a> <strong>{duration(found.trace.duration)}</strong>, {texts.counts.spans(found.trace.n)}</dd>
         </div>
         <div>
-          <dt>The others</dt>
-          <dd><a class="mono" href={page_link('/search', { q })}>{q}</a> {plural(found.traces, 'trace')} with a root</dd>
+          <dt>{texts.compare.the_others}</dt>
+          <dd><a class="mono" href={page_link('/search', { q })}>{q}</a> {texts.compare.with_a_root(texts.counts.traces(found.traces))}</dd>
         </div>
       </dl>
-      {found.traces === 0 && <p class="muted">No root span is in this time range: choose a longer one above.</p>}
+      {found.traces === 0 && <p class="muted">{texts.compare.no_root_span_is_in_this}</p>}
       <div class="table-scroll">
         <table class="sums">
-          <thead><tr><th scope="col">Operation</th><th scope="col">Spans here</th><th scope="col">Usual per trace</th><th scope="col">Longest here</th><th scope="col">Usual p50</th><th scope="col">Usual p95</th><th scope="col">What is unlike</th></tr></thead>
+          <thead><tr><th scope="col">{texts.compare.operation}</th><th scope="col">{texts.compare.spans_here}</th><th scope="col">{texts.compare.usual_per_trace}</th><th scope="col">{texts.compare.longest_here}</th><th scope="col">{texts.compare.usual_p50}</th><th scope="col">{texts.compare.usual_p95}</th><th scope="col">{texts.compare.what_is_unlike}</th></tr></thead>
           <tbody>
             {rows.map((row) => (
               <tr key={JSON.stringify([row.service, row.name])}>

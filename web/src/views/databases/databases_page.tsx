@@ -1,12 +1,13 @@
 import { useEffect } from 'preact/hooks';
 import { query_range, type Series } from '../../api/metrics.ts';
-import { count, duration, percent, plural, rate } from '../../model/format.ts';
+import { count, duration, percent, rate } from '../../model/format.ts';
 import { resolve_range } from '../../model/time_range.ts';
 import { join_totals, statement_shape, type Total } from '../../model/totals.ts';
 import { quote } from '../../model/url.ts';
 import { use_answer } from '../../state/answer.ts';
 import { now_ns, page_link, range } from '../../state/app.ts';
 import { Failure, Loading } from '../../widgets/bits.tsx';
+import * as texts from '../../texts/texts.ts';
 
 const kText = 'span.db.query.text';
 const kSystem = 'span.db.system.name';
@@ -26,22 +27,22 @@ interface Statement {
 /** The statements that take the most time, whatever trace they are in; those that differ in their data only are one. */
 export function DatabasesPage() {
   useEffect(() => {
-    document.title = 'Databases · spanloom';
+    document.title = texts.databases.databases_spanloom;
   }, []);
   const answer = use_answer(`${range.value.from} ${range.value.to}`, ask);
   const found = answer.value;
   const whole = found?.statements.reduce((sum, s) => sum + s.time, 0) ?? 0;
   return (
     <main class="page" id="main" tabIndex={-1}>
-      <h1>Databases</h1>
+      <h1>{texts.databases.databases}</h1>
       {answer.error && <Failure error={answer.error} retry={answer.retry} />}
-      {!found && answer.loading && <Loading what="Adding up statements" />}
-      {found?.statements.length === 0 && <p class="muted">No span of this time range has a statement (<code>db.query.text</code>).</p>}
+      {!found && answer.loading && <Loading what={texts.databases.adding_up_statements} />}
+      {found?.statements.length === 0 && <p class="muted">{texts.databases.no_span_of_this_time_range}<code>db.query.text</code>).</p>}
       {found && found.statements.length > 0 && (
-        <section class={`card${answer.loading ? ' stale' : ''}`} aria-label="Statements">
+        <section class={`card${answer.loading ? ' stale' : ''}`} aria-label={texts.databases.statements}>
           <div class="table-scroll">
             <table class="sums statements">
-              <thead><tr><th scope="col">Statement</th><th scope="col" class="text">Service</th><th scope="col">Calls/s</th><th scope="col">Mean</th><th scope="col">Errors</th><th scope="col">Share of the time</th></tr></thead>
+              <thead><tr><th scope="col">{texts.databases.statement}</th><th scope="col" class="text">{texts.databases.service}</th><th scope="col">{texts.databases.calls_s}</th><th scope="col">{texts.databases.mean}</th><th scope="col">{texts.databases.errors}</th><th scope="col">{texts.databases.share_of_the_time}</th></tr></thead>
               <tbody>
                 {found.statements.slice(0, kShown).map((s) => (
                   <tr key={`${s.service} ${s.system} ${s.shape}`}>
@@ -57,8 +58,8 @@ export function DatabasesPage() {
             </table>
           </div>
           <p class="muted small card-foot">
-            {found.statements.length > kShown ? `The first ${kShown} of ${count(found.statements.length)} statements.` : `${plural(found.statements.length, 'statement')}.`}
-            {found.partial ? ` Not everything was counted: ${found.partial}.` : ''}
+            {found.statements.length > kShown ? texts.databases.the_first_of_statements(kShown, count(found.statements.length)) : `${texts.counts.statements(found.statements.length)}.`}
+            {found.partial ? ` ${texts.databases.not_everything_was_counted(found.partial)}` : ''}
           </p>
         </section>
       )}

@@ -1,7 +1,7 @@
 import { useSignal } from '@preact/signals';
 import { useEffect } from 'preact/hooks';
 import { query_range, type Series } from '../../api/metrics.ts';
-import { ago, count, day_and_clock, plural } from '../../model/format.ts';
+import { ago, count, day_and_clock } from '../../model/format.ts';
 import { type Place, places_of } from '../../model/frames.ts';
 import { resolve_range, step_for } from '../../model/time_range.ts';
 import { quote } from '../../model/url.ts';
@@ -9,6 +9,7 @@ import { use_answer } from '../../state/answer.ts';
 import { now_ns, page_link, range } from '../../state/app.ts';
 import { Failure, Loading } from '../../widgets/bits.tsx';
 import { Sparkline } from '../../widgets/sparkline.tsx';
+import * as texts from '../../texts/texts.ts';
 
 const kPoints = 60;
 const kType = 'event.exception.type';
@@ -27,26 +28,26 @@ interface ErrorGroup {
 /** Failures that are alike, as one: exceptions by type, service and operation; failed spans without an exception by operation. */
 export function ErrorsPage() {
   useEffect(() => {
-    document.title = 'Errors · spanloom';
+    document.title = texts.errors.errors_spanloom;
   }, []);
   const answer = use_answer(`${range.value.from} ${range.value.to}`, ask);
   const now = Number(now_ns() / 1000000n);
   return (
     <main class="page" id="main" tabIndex={-1}>
-      <h1>Errors</h1>
+      <h1>{texts.errors.errors}</h1>
       {answer.error && <Failure error={answer.error} retry={answer.retry} />}
-      {!answer.value && answer.loading && <Loading what="Counting errors" />}
-      {answer.value?.length === 0 && <p class="muted">No span failed in this time range.</p>}
+      {!answer.value && answer.loading && <Loading what={texts.errors.counting_errors} />}
+      {answer.value?.length === 0 && <p class="muted">{texts.errors.no_span_failed_in_this_time}</p>}
       {answer.value && answer.value.length > 0 && (
-        <section class={`card${answer.loading ? ' stale' : ''}`} aria-label="Errors">
+        <section class={`card${answer.loading ? ' stale' : ''}`} aria-label={texts.errors.errors}>
           <div class="table-scroll">
             <table class="sums">
-              <thead><tr><th scope="col">Error</th><th scope="col" class="text">Service and operation</th><th scope="col">Count</th><th scope="col">Over time</th><th scope="col">First</th><th scope="col">Last</th></tr></thead>
+              <thead><tr><th scope="col">{texts.errors.error}</th><th scope="col" class="text">{texts.errors.service_and_operation}</th><th scope="col">{texts.errors.count}</th><th scope="col">{texts.errors.over_time}</th><th scope="col">{texts.errors.first}</th><th scope="col">{texts.errors.last}</th></tr></thead>
               <tbody>
                 {answer.value.map((group) => (
                   <tr key={`${group.type} ${group.service} ${group.name}`}>
                     <th scope="row">
-                      <a class="error-text" href={page_link('/search', { q: query_of(group) })}>{group.type || 'failed, without an exception'}</a>
+                      <a class="error-text" href={page_link('/search', { q: query_of(group) })}>{group.type || texts.errors.failed_without_an_exception}</a>
                       {group.type && <Places group={group} />}
                     </th>
                     <td class="text"><strong>{group.service}</strong> {group.name}</td>
@@ -59,7 +60,7 @@ export function ErrorsPage() {
               </tbody>
             </table>
           </div>
-          <p class="muted small card-foot">{plural(answer.value.length, 'kind')} of errors. First and last: inside the chosen time range.</p>
+          <p class="muted small card-foot">{texts.errors.of_errors_first_and_last_inside(texts.counts.kinds(answer.value.length))}</p>
         </section>
       )}
     </main>
@@ -85,13 +86,13 @@ function Places(props: { group: ErrorGroup }) {
   };
   return (
     <div class="places">
-      <button type="button" class="link small" aria-expanded={open.value} onClick={toggle}>Where?</button>
+      <button type="button" class="link small" aria-expanded={open.value} onClick={toggle}>{texts.errors.where}</button>
       {open.value && problem.value && <span class="error-text" role="alert">{problem.value}</span>}
       {open.value && places.value && (
         <ol>
           {places.value.map((place) => (
             <li key={place.frames.join(' ')}>
-              <span class="muted">{count(place.count)} ×</span> {place.frames.length ? <code>{place.frames.join(' ← ')}</code> : <span class="muted">without a stack trace</span>}
+              <span class="muted">{count(place.count)} ×</span> {place.frames.length ? <code>{place.frames.join(' ← ')}</code> : <span class="muted">{texts.errors.without_a_stack_trace}</span>}
             </li>
           ))}
         </ol>

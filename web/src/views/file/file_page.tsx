@@ -1,26 +1,30 @@
 import { useSignal } from '@preact/signals';
 import { useEffect, useMemo } from 'preact/hooks';
-import { duration, plural } from '../../model/format.ts';
+import { find_in_rows } from '../../model/find_in_rows.ts';
+import { duration } from '../../model/format.ts';
 import { read_trace } from '../../model/url.ts';
 import { place } from '../../state/router.ts';
 import { open_error, open_file, opened } from '../../state/opened_file.ts';
 import { Body } from '../trace/body.tsx';
 import { Findings, Head } from '../trace/head.tsx';
 import { ViewState } from '../trace/view_state.ts';
+import * as texts from '../../texts/texts.ts';
 
 /** A trace file of this computer, shown as any other trace. It is read in the browser and not sent to the server. */
 export function FilePage() {
   const at = useSignal(0);
   const file = opened.value;
   useEffect(() => {
-    document.title = `${file ? file.name : 'Open a file'} · spanloom`;
+    document.title = texts.file.spanloom(file ? file.name : texts.file.open_a_file);
     at.value = 0;
   }, [file]);
   const chosen = file?.traces[Math.min(at.value, file.traces.length - 1)] ?? null;
   const clocks = read_trace(place.value.params).clocks;
   const view = useMemo(() => {
     if (!chosen) return null;
-    const state = new ViewState(chosen.id, chosen.skeleton, (rows) => Promise.resolve(rows.map((row) => chosen.rows[row])), false);
+    const state = new ViewState(chosen.id, chosen.skeleton, {
+      is_stored: false, read: async (rows) => rows.map((row) => chosen.rows[row]), find: async (text) => find_in_rows(chosen.rows, text),
+    });
     state.panel.value = window.innerWidth >= 1180;
     return state;
   }, [chosen, clocks]);
@@ -31,14 +35,14 @@ export function FilePage() {
     <main class="trace-page" id="main" tabIndex={-1}>
       <p class="file-line">
         <strong>{file.name}</strong>
-        <span class="muted">read here, not sent to the server</span>
+        <span class="muted">{texts.file.read_here_not_sent_to_the}</span>
         {file.traces.length > 1 && (
           <label>
-            {plural(file.traces.length, 'trace')}{' '}
+            {texts.counts.traces(file.traces.length)}{' '}
             <select value={String(at.value)} onChange={(e) => (at.value = Number(e.currentTarget.value))}>
               {file.traces.slice(0, 500).map((trace, i) => (
                 <option key={trace.id} value={String(i)}>
-                  {trace.rows[0].service} {trace.rows[0].name} · {plural(trace.rows.length, 'span')} · {duration(trace.skeleton.header.dur)}
+                  {trace.rows[0].service} {trace.rows[0].name} · {texts.counts.spans(trace.rows.length)} · {duration(trace.skeleton.header.dur)}
                 </option>
               ))}
             </select>
@@ -56,11 +60,10 @@ export function FilePage() {
 function Choose() {
   return (
     <main class="page" id="main" tabIndex={-1}>
-      <h1>Open a trace file</h1>
+      <h1>{texts.file.open_a_trace_file}</h1>
       {open_error.value && <p class="failure" role="alert">{open_error.value}</p>}
       <p>
-        Drop a file anywhere on this page, or choose one: OTLP JSON (also one request per line), or what Tempo, Jaeger and Zipkin give as JSON. It is read by the browser and not sent
-        anywhere.
+        {texts.file.drop_a_file_anywhere_on_this}
       </p>
       <p><FileButton /></p>
     </main>
@@ -70,7 +73,7 @@ function Choose() {
 function FileButton() {
   return (
     <label class="file-button">
-      <span>Choose a file</span>
+      <span>{texts.file.choose_a_file}</span>
       <input type="file" accept=".json,.jsonl,.ndjson,application/json" class="visually-hidden" onChange={(e) => {
         const file = e.currentTarget.files?.[0];
         if (file) void open_file(file);

@@ -4,7 +4,7 @@ import { type ApiError, as_api_error, fetch_health, fetch_services, is_abort, se
 import type { Health, ServicesAnswer, ServiceSeries, TraceSummary } from '../../api/types.ts';
 import { type Change, change_of } from '../../model/change.ts';
 import { assign_slots } from '../../model/colors.ts';
-import { ago, bytes, count_short, duration, percent, plural, rate } from '../../model/format.ts';
+import { ago, bytes, count_short, duration, percent, rate } from '../../model/format.ts';
 import { range_label, resolve_range, step_for } from '../../model/time_range.ts';
 import { day_and_clock } from '../../model/format.ts';
 import { quote } from '../../model/url.ts';
@@ -13,6 +13,7 @@ import { now_ns, page_link, range } from '../../state/app.ts';
 import { load_pins, type Pin, pins } from '../../state/pins.ts';
 import { Failure, Loading, Service } from '../../widgets/bits.tsx';
 import { Sparkline } from '../../widgets/sparkline.tsx';
+import * as texts from '../../texts/texts.ts';
 
 const kRefreshMs = 10_000;
 const kPoints = 60;
@@ -50,7 +51,7 @@ export function HomePage() {
   const key = `${range.value.from} ${range.value.to}`;
 
   useEffect(() => {
-    document.title = 'Home · spanloom';
+    document.title = texts.home.home_spanloom;
     void load_pins();
     const stop = new AbortController();
     let timer = 0;
@@ -74,9 +75,9 @@ export function HomePage() {
   const services = sorted.value;
   return (
     <main class="page home" id="main" tabIndex={-1}>
-      <h1 class="visually-hidden">Home</h1>
-      {error.value && <Failure error={error.value} retry={() => attempt.value++} title={answer.value ? 'These are the last known figures' : undefined} />}
-      {!answer.value && !error.value && <Loading what="Loading the services" />}
+      <h1 class="visually-hidden">{texts.home.home}</h1>
+      {error.value && <Failure error={error.value} retry={() => attempt.value++} title={answer.value ? texts.home.these_are_the_last_known_figures : undefined} />}
+      {!answer.value && !error.value && <Loading what={texts.home.loading_the_services} />}
       {answer.value && <Summary services={services} />}
       {(answer.value || newest_errors.value) && (
         <div class="home-grid">
@@ -119,19 +120,19 @@ function Summary(props: { services: ServiceSeries[] }) {
       {worst ? (
         <p>
           <span class="summary-mark" aria-hidden="true">✕</span>
-          <strong>{failing.length === 1 ? '1 service needs attention' : `${failing.length} services need attention`}</strong>
+          <strong>{failing.length === 1 ? texts.home.one_service_needs_attention : texts.home.services_need_attention(failing.length)}</strong>
           <span class="muted">
-            {worst.name}: {percent(worst.total.errors, worst.total.count)} of requests failed in the {where}
+            {texts.home.of_requests_failed_in_the(worst.name, percent(worst.total.errors, worst.total.count), where)}
           </span>
-          <a href={page_link('/search', { q: `{ resource.service.name = ${quote(worst.name)} && status = error }` })}>See them</a>
+          <a href={page_link('/search', { q: `{ resource.service.name = ${quote(worst.name)} && status = error }` })}>{texts.home.see_them}</a>
         </p>
       ) : (
         <p>
           <span class="summary-mark ok" aria-hidden="true">✓</span>
-          <strong>{props.services.length > 0 ? 'No service fails more than 1 % of its requests' : 'Nothing was received'}</strong>
+          <strong>{props.services.length > 0 ? texts.home.no_service_fails_more_than_1 : texts.home.nothing_was_received}</strong>
           <span class="muted">
-            {plural(props.services.length, 'service')}, {rate(total)} requests/s in the {where}
-            {worse.length > 0 && `; worse than yesterday: ${worse.slice(0, 3).map((s) => `${s.name} (${change_of_service(s).text})`).join(', ')}`}
+            {texts.home.requests_s_in_the(texts.counts.services(props.services.length), rate(total), where)}
+            {worse.length > 0 && texts.home.worse_than_yesterday(worse.slice(0, 3).map((s) => `${s.name} (${change_of_service(s).text})`).join(', '))}
           </span>
         </p>
       )}
@@ -142,21 +143,21 @@ function Summary(props: { services: ServiceSeries[] }) {
 function NoServices() {
   return (
     <div class="empty">
-      <h2>No service sent anything in this time range</h2>
+      <h2>{texts.home.no_service_sent_anything_in_this}</h2>
       <p>
-        Choose a longer range above, or <a href="/welcome">send a first trace</a>.
+        {texts.home.choose_a_longer_range_above_or} <a href="/welcome">{texts.home.send_a_first_trace}</a>.
       </p>
     </div>
   );
 }
 
 const kColumns: { key: SortKey; label: string; numeric: boolean }[] = [
-  { key: 'name', label: 'Service', numeric: false },
-  { key: 'rate', label: 'Req/s', numeric: true },
-  { key: 'errors', label: 'Errors', numeric: true },
+  { key: 'name', label: texts.home.service, numeric: false },
+  { key: 'rate', label: texts.home.req_s, numeric: true },
+  { key: 'errors', label: texts.home.errors, numeric: true },
   { key: 'p50', label: 'p50', numeric: true },
   { key: 'p95', label: 'p95', numeric: true },
-  { key: 'change', label: 'Change', numeric: true },
+  { key: 'change', label: texts.home.change, numeric: true },
 ];
 
 function Services(props: { services: ServiceSeries[] }) {
@@ -166,15 +167,15 @@ function Services(props: { services: ServiceSeries[] }) {
     sort.value = sort.value === key ? 'change' : key;
   };
   return (
-    <section class="card services" aria-label="Services">
+    <section class="card services" aria-label={texts.home.services_label}>
       <div class="table-scroll">
         <table class="services-table">
-          <caption class="visually-hidden">Services, {sort.value === 'change' ? 'those that got worst since yesterday first' : `sorted by ${sort.value}`}</caption>
+          <caption class="visually-hidden">{texts.home.services} {sort.value === 'change' ? texts.home.those_that_got_worst_since : texts.home.sorted_by(sort.value)}</caption>
           <thead>
             <tr>
               {kColumns.map((column) => (
                 <th key={column.key} scope="col" class={column.numeric ? 'numeric' : ''} aria-sort={sort.value === column.key ? (column.numeric ? 'descending' : 'ascending') : undefined}>
-                  <button type="button" class="sort" title={column.key === 'change' ? 'Beside the same time yesterday' : undefined} onClick={() => toggle(column.key)}>
+                  <button type="button" class="sort" title={column.key === 'change' ? texts.home.beside_the_same_time_yesterday : undefined} onClick={() => toggle(column.key)}>
                     {column.label}
                     {sort.value === column.key && <span aria-hidden="true"> {column.numeric ? '↓' : '↑'}</span>}
                   </button>
@@ -206,7 +207,7 @@ function ServiceLine(props: { service: ServiceSeries; slot: number }) {
         <a href={can_analyse() ? page_link(`/service/${encodeURIComponent(service.name)}`) : page_link('/search', { q })}>
           <Service name={service.name} slot={props.slot} />
         </a>
-        <span class="muted small operations">{plural(service.operations, 'operation')}</span>
+        <span class="muted small operations">{texts.counts.operations(service.operations)}</span>
       </th>
       <td class="numeric">
         <span class="cell">
@@ -238,7 +239,7 @@ function ServiceLine(props: { service: ServiceSeries; slot: number }) {
           {total.p95_ns === null ? (
             <span class="figure">–</span>
           ) : (
-            <a class="figure" href={page_link('/search', { q: slow })} title="Find the slowest requests">
+            <a class="figure" href={page_link('/search', { q: slow })} title={texts.home.find_the_slowest_requests}>
               {duration(total.p95_ns)}
             </a>
           )}
@@ -259,8 +260,8 @@ function NewestErrors() {
   const now = Number(now_ns() / 1000000n);
   return (
     <section class="card newest-errors" aria-labelledby="newest-errors">
-      <h2 id="newest-errors">Newest errors</h2>
-      {traces.length === 0 && <p class="muted">No trace with an error in this time range.</p>}
+      <h2 id="newest-errors">{texts.home.newest_errors}</h2>
+      {traces.length === 0 && <p class="muted">{texts.home.no_trace_with_an_error_in}</p>}
       <ol class="plain">
         {traces.map((trace) => (
           <ErrorLine key={trace.id} trace={trace} now={now} />
@@ -268,7 +269,7 @@ function NewestErrors() {
       </ol>
       {traces.length > 0 && (
         <p class="card-foot">
-          <a href={page_link('/search', { q: '{ status = error }' })}>All traces with errors</a>
+          <a href={page_link('/search', { q: '{ status = error }' })}>{texts.home.all_traces_with_errors}</a>
         </p>
       )}
     </section>
@@ -287,12 +288,12 @@ function ErrorLine(props: { trace: TraceSummary; now: number }) {
     <li>
       <a href={`/trace/${trace.id}${first ? `?span=${first.id}` : ''}`}>
         <span class="error-line">
-          <Service name={root || 'root not received'} slot={at >= 0 ? slots[at] : 0} />
+          <Service name={root || texts.home.root_not_received} slot={at >= 0 ? slots[at] : 0} />
           <span class="error-name">{trace.root_name ?? ''}</span>
         </span>
         <span class="error-sub">
           {first && <span class="error-text">{first.name}</span>}
-          <span class="muted">{where.length > 0 ? `in ${where.slice(0, 2).join(', ')}` : ''}</span>
+          <span class="muted">{where.length > 0 ? texts.home.in_word(where.slice(0, 2).join(', ')) : ''}</span>
           <span class="muted when">{ago(now - Number(BigInt(trace.start_ns) / 1000000n))}</span>
         </span>
       </a>
@@ -306,25 +307,25 @@ function Pinned(props: { list: Pin[] }) {
   const now = Number(now_ns() / 1000000n);
   return (
     <section class="card newest-errors" aria-labelledby="pinned-title">
-      <h2 id="pinned-title">Pinned traces</h2>
+      <h2 id="pinned-title">{texts.home.pinned_traces}</h2>
       <ol class="plain">
         {props.list.slice(0, kPinsShown).map((pin) => (
           <li key={pin.trace}>
             <a href={`/trace/${pin.trace}`}>
               <span class="error-line">
-                <Service name={pin.service || 'root not received'} slot={assign_slots([pin.service])[0]} />
+                <Service name={pin.service || texts.home.root_not_received} slot={assign_slots([pin.service])[0]} />
                 <span class="error-name">{pin.name}</span>
               </span>
               <span class="error-sub">
                 <span>{duration(pin.duration_ns)}</span>
-                {pin.errors > 0 && <span class="error-text">{plural(pin.errors, 'error')}</span>}
+                {pin.errors > 0 && <span class="error-text">{texts.counts.errors(pin.errors)}</span>}
                 <span class="muted when">{ago(now - pin.start_ms)}</span>
               </span>
             </a>
           </li>
         ))}
       </ol>
-      {props.list.length > kPinsShown && <p class="muted small">and {props.list.length - kPinsShown} more, in Ctrl+K</p>}
+      {props.list.length > kPinsShown && <p class="muted small">{texts.home.and_more_in_ctrl_k(props.list.length - kPinsShown)}</p>}
     </section>
   );
 }
@@ -335,26 +336,26 @@ function HealthLine() {
   const oldest = state.oldest_ns === null ? null : Number(BigInt(state.oldest_ns) / 1000000n);
   const rejected = Number(state.rejected);
   return (
-    <footer class="health" aria-label="Ingest and storage">
-      <span class={`health-state ${state.state === 'ok' ? 'ok' : 'bad'}`}>{state.state === 'ok' ? 'Receiving' : `${state.state}: ${state.reason}`}</span>
+    <footer class="health" aria-label={texts.home.ingest_and_storage}>
+      <span class={`health-state ${state.state === 'ok' ? 'ok' : 'bad'}`}>{state.state === 'ok' ? texts.home.receiving : `${state.state}: ${state.reason}`}</span>
       <span>
         <strong>{rate(state.spans_per_s)}</strong> spans/s
       </span>
       <span>
-        <strong>{count_short(Number(state.spans))}</strong> spans stored
+        <strong>{count_short(Number(state.spans))}</strong> {texts.home.spans_stored}
       </span>
       <span>
-        <strong>{bytes(Number(state.disk_bytes))}</strong> on disk
+        <strong>{bytes(Number(state.disk_bytes))}</strong> {texts.home.on_disk}
       </span>
       <span>
-        <strong>{bytes(Number(state.memory_bytes))}</strong> memory
+        <strong>{bytes(Number(state.memory_bytes))}</strong> {texts.home.memory}
       </span>
       {oldest !== null && (
         <span title={day_and_clock(oldest)}>
-          oldest <strong>{ago(Number(now_ns() / 1000000n) - oldest)}</strong>
+          {texts.home.oldest} <strong>{ago(Number(now_ns() / 1000000n) - oldest)}</strong>
         </span>
       )}
-      {rejected > 0 && <span class="error-text">{plural(rejected, 'span')} refused</span>}
+      {rejected > 0 && <span class="error-text">{texts.home.refused(texts.counts.spans(rejected))}</span>}
     </footer>
   );
 }

@@ -1,15 +1,16 @@
 import { useSignal } from '@preact/signals';
-import { useEffect } from 'preact/hooks';
+import { useEffect, useLayoutEffect } from 'preact/hooks';
 import { type ApiError, as_api_error, is_abort, search_traces } from '../../api/client.ts';
 import type { TraceSummary } from '../../api/types.ts';
 import { assign_slots } from '../../model/colors.ts';
-import { clock, duration, plural } from '../../model/format.ts';
+import { clock, duration } from '../../model/format.ts';
 import { with_query } from '../../model/url.ts';
 import { now_ns } from '../../state/app.ts';
 import { push_keys } from '../../state/keys.ts';
 import { place, replace } from '../../state/router.ts';
 import { Failure, Service } from '../../widgets/bits.tsx';
 import { QueryLine } from '../search/query_line.tsx';
+import * as texts from '../../texts/texts.ts';
 
 const kEveryMs = 1500;
 const kPerTick = 50;
@@ -28,7 +29,7 @@ export function LivePage() {
   const asked_at = useSignal(0);
 
   useEffect(() => {
-    document.title = `${q ? `${q} · ` : ''}Live · spanloom`;
+    document.title = texts.live.live_spanloom(q);
     draft.value = q;
     traces.value = [];
   }, [q]);
@@ -59,7 +60,7 @@ export function LivePage() {
     };
   }, [q, paused.value]);
 
-  useEffect(() => push_keys({
+  useLayoutEffect(() => push_keys({
     ' ': (event) => {
       if (event.target instanceof HTMLElement && event.target.closest('button, a, input')) return;
       event.preventDefault();
@@ -71,25 +72,25 @@ export function LivePage() {
   const wrong = error.value !== null && error.value.status >= 400 && error.value.status < 500;
   return (
     <main class="page" id="main" tabIndex={-1}>
-      <h1 class="visually-hidden">Live</h1>
+      <h1 class="visually-hidden">{texts.live.live}</h1>
       <div class="search-head card">
         <div class="query-line">
           <QueryLine value={draft.value} change={(text) => (draft.value = text)} run={run} error={wrong && draft.value.trim() === q ? error.value : null} />
-          <button type="button" class="primary" onClick={() => run(draft.value)}>Filter</button>
-          <button type="button" aria-pressed={paused.value} onClick={() => (paused.value = !paused.value)} title="Space">{paused.value ? 'Go on' : 'Pause'}</button>
+          <button type="button" class="primary" onClick={() => run(draft.value)}>{texts.live.filter}</button>
+          <button type="button" aria-pressed={paused.value} onClick={() => (paused.value = !paused.value)} title={texts.live.space}>{paused.value ? texts.live.go_on : texts.live.pause}</button>
         </div>
       </div>
-      {error.value && !wrong && <Failure error={error.value} title="Waiting for the server" />}
+      {error.value && !wrong && <Failure error={error.value} title={texts.live.waiting_for_the_server} />}
       <p class="muted small" role="status">
-        {paused.value ? `Paused at ${clock(asked_at.value)}.` : asked_at.value ? `Following, last looked at ${clock(asked_at.value)}.` : 'Listening…'}
-        {more.value && ` More arrives than can be read: only the newest ${kPerTick} of each look are shown.`}
+        {paused.value ? texts.live.paused_at(clock(asked_at.value)) : asked_at.value ? texts.live.following_last_looked_at(clock(asked_at.value)) : texts.live.listening}
+        {more.value && ` ${texts.live.more_arrives_than_can_be_read(kPerTick)}`}
       </p>
       {traces.value.length > 0 && (
         <ol class="results live">
           {traces.value.map((trace) => <Line key={trace.id} trace={trace} />)}
         </ol>
       )}
-      {traces.value.length >= kShown && <p class="muted end-note">Older ones have left this page; Search has them.</p>}
+      {traces.value.length >= kShown && <p class="muted end-note">{texts.live.older_ones_have_left_this_page}</p>}
     </main>
   );
 }
@@ -111,10 +112,10 @@ function Line(props: { trace: TraceSummary }) {
       <a href={`/trace/${trace.id}`} class="result-link">
         <span class="result-top">
           <span class="muted">{clock(Number(BigInt(trace.start_ns) / 1000000n))}</span>
-          <Service name={trace.root_service ?? 'root not received'} slot={slots[Math.max(0, names.indexOf(trace.root_service ?? ''))] ?? 0} />
+          <Service name={trace.root_service ?? texts.live.root_not_received} slot={slots[Math.max(0, names.indexOf(trace.root_service ?? ''))] ?? 0} />
           <span class="result-name">{trace.root_name ?? ''}</span>
-          {trace.errors > 0 && <span class="error-pill small"><span aria-hidden="true">✕</span> {plural(trace.errors, 'error')}</span>}
-          <span class="result-time">{duration(Number(trace.duration_ns))} · {plural(trace.spans, 'span')}</span>
+          {trace.errors > 0 && <span class="error-pill small"><span aria-hidden="true">✕</span> {texts.counts.errors(trace.errors)}</span>}
+          <span class="result-time">{duration(Number(trace.duration_ns))} · {texts.counts.spans(trace.spans)}</span>
         </span>
       </a>
     </li>

@@ -11,6 +11,7 @@ import { now_ns, page_link, range } from '../../state/app.ts';
 import { go, place, replace } from '../../state/router.ts';
 import { Failure, Loading } from '../../widgets/bits.tsx';
 import { type Layout, lay_out } from '../../widgets/graph_layout.ts';
+import * as texts from '../../texts/texts.ts';
 
 const kWidth = 190;
 const kHeight = 46;
@@ -27,7 +28,7 @@ interface MapAnswer {
 /** Who calls whom, how often, how often it fails, how long it takes. The table has the same in words. */
 export function MapPage() {
   useEffect(() => {
-    document.title = 'Map · spanloom';
+    document.title = texts.map.map_spanloom;
   }, []);
   const answer = use_answer(`${range.value.from} ${range.value.to}`, ask);
   const focus = place.value.params.get('focus') ?? '';
@@ -44,17 +45,17 @@ export function MapPage() {
   return (
     <main class="page" id="main" tabIndex={-1}>
       <div class="page-head">
-        <h1>Map</h1>
+        <h1>{texts.map.map}</h1>
         <label>
-          Around{' '}
+          {texts.map.around}{' '}
           <select value={focus} onChange={(e) => set('focus', e.currentTarget.value)}>
-            <option value="">all services</option>
+            <option value="">{texts.map.all_services}</option>
             {services.map((name) => <option key={name} value={name}>{name}</option>)}
           </select>
         </label>
         {focus && (
           <label>
-            Hops{' '}
+            {texts.map.hops}{' '}
             <select value={String(hops)} onChange={(e) => set('hops', e.currentTarget.value === '1' ? '' : e.currentTarget.value)}>
               {[1, 2, 3].map((n) => <option key={n} value={String(n)}>{n}</option>)}
             </select>
@@ -62,8 +63,8 @@ export function MapPage() {
         )}
       </div>
       {answer.error && <Failure error={answer.error} retry={answer.retry} />}
-      {!found && answer.loading && <Loading what="Pairing calls" />}
-      {found && shown.length === 0 && <p class="muted">{focus ? `${focus} calls no other service and is called by none in this time range.` : 'No call went from one service to another in this time range.'}</p>}
+      {!found && answer.loading && <Loading what={texts.map.pairing_calls} />}
+      {found && shown.length === 0 && <p class="muted">{focus ? texts.map.calls_no_other_service_and_is(focus) : texts.map.no_call_went_from_one_service}</p>}
       {found && shown.length > 0 && (
         <div class={answer.loading ? 'stale' : ''}>
           <Picture edges={shown} nodes={found.nodes} seconds={found.seconds} focus={focus} />
@@ -109,13 +110,13 @@ function Picture(props: { edges: Edge[]; nodes: Map<string, Total>; seconds: num
       current = false;
     };
   }, [edges]);
-  if (names.length > kNodesMax) return <p class="muted">{count(names.length)} services are too many to draw: choose one to look around, or read the table.</p>;
+  if (names.length > kNodesMax) return <p class="muted">{texts.map.services_are_too_many_to_draw(count(names.length))}</p>;
   const now = drawn.value;
   if (!now) return null;
   const most = Math.max(1, ...now.edges.map((edge) => edge.total.count));
   return (
-    <div class="card graph-card" tabIndex={0} role="region" aria-label="Map of the services">
-      <svg class="graph" width={now.layout.width} height={now.layout.height} role="group" aria-label="Services and calls">
+    <div class="card graph-card" tabIndex={0} role="region" aria-label={texts.map.map_of_the_services}>
+      <svg class="graph" width={now.layout.width} height={now.layout.height} role="group" aria-label={texts.map.services_and_calls}>
         <defs>
           <marker id="arrow" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="9" markerHeight="9" markerUnits="userSpaceOnUse" orient="auto"><path d="M0 0L8 4L0 8z" class="arrow" /></marker>
         </defs>
@@ -125,7 +126,7 @@ function Picture(props: { edges: Edge[]; nodes: Map<string, Total>; seconds: num
           return (
             <g key={`${edge.from} ${edge.to}`} class={failing ? 'edge failed' : 'edge'} aria-hidden="true">
               <path d={points.map((p, at) => `${at ? 'L' : 'M'}${p.x.toFixed(1)} ${p.y.toFixed(1)}`).join('')} style={{ 'stroke-width': String(1 + 2.5 * Math.sqrt(edge.total.count / most)) }} marker-end="url(#arrow)" />
-              <text x={x} y={y - 5} text-anchor="middle">{rate(edge.total.count / seconds)}/s{failing ? ` ✕ ${percent(edge.total.errors, edge.total.count)}` : ''}</text>
+              <text x={x} y={y - 5} text-anchor="middle">{texts.map.s(rate(edge.total.count / seconds))}{failing ? ` ✕ ${percent(edge.total.errors, edge.total.count)}` : ''}</text>
             </g>
           );
         })}
@@ -150,17 +151,17 @@ function Box(props: { name: string; at: { x: number; y: number }; total: Total |
     >
       <rect width={kWidth} height={kHeight} rx={8} />
       <text class="node-name" x={12} y={19}>{label}</text>
-      <text class="node-facts" x={12} y={36}>{total ? `${rate(total.count / props.seconds)} spans/s${total.errors ? ` · ✕ ${percent(total.errors, total.count)}` : ''}` : 'not instrumented'}</text>
+      <text class="node-facts" x={12} y={36}>{total ? `${rate(total.count / props.seconds)} spans/s${total.errors ? ` · ✕ ${percent(total.errors, total.count)}` : ''}` : texts.map.not_instrumented}</text>
     </g>
   );
 }
 
 function Table(props: { edges: Edge[]; seconds: number }) {
   return (
-    <section class="card" aria-label="Calls between services">
+    <section class="card" aria-label={texts.map.calls_between_services}>
       <div class="table-scroll">
         <table class="sums">
-          <thead><tr><th scope="col">From</th><th scope="col" class="text">To</th><th scope="col">Calls/s</th><th scope="col">Errors</th><th scope="col">p50</th><th scope="col">p95</th></tr></thead>
+          <thead><tr><th scope="col">{texts.map.from}</th><th scope="col" class="text">{texts.map.to}</th><th scope="col">{texts.map.calls_s}</th><th scope="col">{texts.map.errors}</th><th scope="col">p50</th><th scope="col">p95</th></tr></thead>
           <tbody>
             {props.edges.map(({ from, to, total }) => (
               <tr key={`${from} ${to}`}>

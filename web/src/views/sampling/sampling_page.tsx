@@ -6,11 +6,12 @@ import { resolve_range } from '../../model/time_range.ts';
 import { use_answer } from '../../state/answer.ts';
 import { now_ns, range } from '../../state/app.ts';
 import { Failure, Loading, Service } from '../../widgets/bits.tsx';
+import * as texts from '../../texts/texts.ts';
 
 /** What is kept and why: what the server drops, how long it keeps, and what the senders had dropped before. */
 export function SamplingPage() {
   useEffect(() => {
-    document.title = 'Sampling · spanloom';
+    document.title = texts.sampling.sampling_spanloom;
   }, []);
   const answer = use_answer(`${range.value.from} ${range.value.to}`, async (signal) => {
     const { from, to } = resolve_range(range.peek(), now_ns());
@@ -20,9 +21,9 @@ export function SamplingPage() {
   const found = answer.value;
   return (
     <main class="page" id="main" tabIndex={-1}>
-      <h1>Sampling</h1>
+      <h1>{texts.sampling.sampling}</h1>
       {answer.error && <Failure error={answer.error} retry={answer.retry} />}
-      {!found && answer.loading && <Loading what="Counting" />}
+      {!found && answer.loading && <Loading what={texts.sampling.counting} />}
       {found && (
         <div class={answer.loading ? 'stale' : ''}>
           <Kept value={(key) => found.settings.settings.find((one) => one.key === key)?.value ?? ''} />
@@ -41,19 +42,18 @@ function Kept(props: { value: (key: string) => string }) {
   const set = (text: string): boolean => text !== '' && text !== '0';
   return (
     <section class="card prose" aria-labelledby="kept-title">
-      <h2 id="kept-title">Why is a trace kept?</h2>
+      <h2 id="kept-title">{texts.sampling.why_is_a_trace_kept}</h2>
       <p>
-        <strong>Because everything is.</strong> Every span that this server accepts is stored and can be searched. No rule here drops single traces, so there are no decisions to show: a trace that
-        you do not find was not sent, was dropped by the program that made it, or is older than what is kept.
+        <strong>{texts.sampling.because_everything_is}</strong> {texts.sampling.every_span_that_this_server_accepts}
       </p>
-      <h3>How long?</h3>
+      <h3>{texts.sampling.how_long}</h3>
       <ul class="plain">
-        {set(time) && <li>For <strong>{time}</strong> after its spans arrived.</li>}
-        {set(size) && <li>At most <strong>{size}</strong> in all: beyond that the oldest hour goes.</li>}
-        {full > 0 && <li>Until the disk is <strong>{Math.round(100 * full)} %</strong> full: then the oldest hour goes, as a whole.</li>}
-        {!set(time) && !set(size) && <li>Nothing is removed for its age alone.</li>}
+        {set(time) && <li>{texts.sampling.for_word} <strong>{time}</strong> {texts.sampling.after_its_spans_arrived}</li>}
+        {set(size) && <li>{texts.sampling.at_most} <strong>{size}</strong> {texts.sampling.in_all_beyond_that_the_oldest}</li>}
+        {full > 0 && <li>{texts.sampling.until_the_disk_is} <strong>{Math.round(100 * full)} %</strong> {texts.sampling.full_then_the_oldest_hour_goes}</li>}
+        {!set(time) && !set(size) && <li>{texts.sampling.nothing_is_removed_for_its_age}</li>}
       </ul>
-      <p class="muted">Set by <code>retention.*</code>; <a href="/settings">Settings</a> has what is in force.</p>
+      <p class="muted">{texts.sampling.set_by} <code>retention.*</code>; <a href="/settings">{texts.sampling.settings}</a> {texts.sampling.has_what_is_in_force}</p>
     </section>
   );
 }
@@ -63,22 +63,21 @@ function Senders(props: { services: { name: string; spans: number; weighted: num
   const slots = assign_slots(sampled.map((one) => one.name));
   return (
     <section class="card" aria-labelledby="senders-title">
-      <h2 id="senders-title">What the senders dropped before</h2>
-      {props.partial && <p class="note">Not everything was counted: {props.partial}</p>}
+      <h2 id="senders-title">{texts.sampling.what_the_senders_dropped_before}</h2>
+      {props.partial && <p class="note">{texts.sampling.not_everything_was_counted(props.partial)}</p>}
       {sampled.length === 0 && (
         <p class="muted">
-          {props.services.length === 0 ? 'No span came in this time range.' : `None of ${count(props.services.length)} services says that it sampled: each span stands for itself.`} Samplers say so in the
-          trace state (<code>ot=th</code>); those that do not are counted as they come.
+          {props.services.length === 0 ? texts.sampling.no_span_came_in_this_time : texts.sampling.none_of_services_says_that_it(count(props.services.length))} {texts.sampling.samplers_say_so_in_the_trace}<code>ot=th</code>{texts.sampling.those_that_do_not_are_counted}
         </p>
       )}
       {sampled.length > 0 && (
-        <div class="table-scroll" tabIndex={0} role="region" aria-label="Services that sampled"><table class="sums">
-          <thead><tr><th scope="col">Service</th><th scope="col">Sampled</th><th scope="col">Spans received</th><th scope="col">Stand for</th></tr></thead>
+        <div class="table-scroll" tabIndex={0} role="region" aria-label={texts.sampling.services_that_sampled}><table class="sums">
+          <thead><tr><th scope="col">{texts.sampling.service}</th><th scope="col">{texts.sampling.sampled}</th><th scope="col">{texts.sampling.spans_received}</th><th scope="col">{texts.sampling.stand_for}</th></tr></thead>
           <tbody>
             {sampled.map((one, i) => (
               <tr key={one.name}>
                 <th scope="row"><Service name={one.name} slot={slots[i]} /></th>
-                <td>1 in {(one.weighted / one.spans).toFixed(one.weighted / one.spans < 10 ? 1 : 0)}</td>
+                <td>{texts.sampling.one_in((one.weighted / one.spans).toFixed(one.weighted / one.spans < 10 ? 1 : 0))}</td>
                 <td>{count(one.spans)}</td>
                 <td>~{count_short(Math.round(one.weighted))}</td>
               </tr>

@@ -7,6 +7,7 @@ import { page_link } from '../../state/app.ts';
 import { Loading } from '../../widgets/bits.tsx';
 import { Sparkline } from '../../widgets/sparkline.tsx';
 import { box_label, Heatmap } from './heatmap.tsx';
+import * as texts from '../../texts/texts.ts';
 
 interface Ask {
   q: string;
@@ -28,12 +29,12 @@ export function Analysis(props: Ask) {
   }, [q, from, to, box?.t0, box?.t1, box?.d0, box?.d1]);
 
   const error = analysis_error.value;
-  if (error) return <p class="card analysis-note muted">No picture of all spans: {error.message}</p>;
-  if (!heat.value) return <div class="card analysis-note"><Loading what="Counting" /></div>;
+  if (error) return <p class="card analysis-note muted">{texts.search.no_picture_of_all_spans(error.message)}</p>;
+  if (!heat.value) return <div class="card analysis-note"><Loading what={texts.search.counting} /></div>;
   return (
     <div class="card analysis">
       <Heatmap heat={heat.value} box={box} choose={props.choose} />
-      {analysis_note.value && <p class="note">{analysis_note.value}: counts are lower bounds.</p>}
+      {analysis_note.value && <p class="note">{texts.search.counts_are_lower_bounds(analysis_note.value)}</p>}
       {box ? <Explain {...props} box={box} /> : <Strip />}
     </div>
   );
@@ -49,12 +50,12 @@ function Strip() {
   return (
     <div class="red-strip">
       <dl>
-        <div><dt>Spans per second</dt><dd>{rate(total / Math.max(1, now.rate.length * now.step_s))} <Sparkline values={now.rate} tone="plain" width={150} /></dd></div>
-        <div><dt>Errors</dt><dd class={failed ? 'error-text' : ''}>{percent(failed, total)} <Sparkline values={now.errors} tone="error" width={150} /></dd></div>
+        <div><dt>{texts.search.spans_per_second}</dt><dd>{rate(total / Math.max(1, now.rate.length * now.step_s))} <Sparkline values={now.rate} tone="plain" width={150} /></dd></div>
+        <div><dt>{texts.search.errors}</dt><dd class={failed ? 'error-text' : ''}>{percent(failed, total)} <Sparkline values={now.errors} tone="error" width={150} /></dd></div>
         <div><dt>p50</dt><dd>{duration(last(now.p50))} <Sparkline values={now.p50} tone="time" width={150} /></dd></div>
         <div><dt>p95</dt><dd>{duration(last(now.p95))} <Sparkline values={now.p95} tone="time" width={150} /></dd></div>
       </dl>
-      <p class="hint muted">Drag over the slow part to be told what is different there.</p>
+      <p class="hint muted">{texts.search.drag_over_the_slow_part_to}</p>
     </div>
   );
 }
@@ -66,18 +67,18 @@ function Explain(props: Ask & { box: Box }) {
   const found = explanation.value;
   const inside = heat.value ? count_in(heat.value, box) : 0;
   return (
-    <section class="explain" aria-label="What is different in the chosen part" aria-busy={explaining.value}>
+    <section class="explain" aria-label={texts.search.what_is_different_in_the_chosen} aria-busy={explaining.value}>
       <header>
-        <h2>What is different here?</h2>
-        <span class="muted">{count(inside)} spans, {box_label(box)}</span>
-        <button type="button" onClick={() => props.run(query_of_box(q, box), box)}>Search only these</button>
-        <button type="button" onClick={() => props.choose(null)}>Let go</button>
+        <h2>{texts.search.what_is_different_here}</h2>
+        <span class="muted">{texts.search.spans_in_box(count(inside), box_label(box))}</span>
+        <button type="button" onClick={() => props.run(query_of_box(q, box), box)}>{texts.search.search_only_these}</button>
+        <button type="button" onClick={() => props.choose(null)}>{texts.search.let_go}</button>
       </header>
-      {!found && explaining.value && <Loading what="Comparing" />}
-      {found && found.differences.length === 0 && <p class="muted">Nothing sets these spans apart: every attribute is spread as it is elsewhere.</p>}
+      {!found && explaining.value && <Loading what={texts.search.comparing} />}
+      {found && found.differences.length === 0 && <p class="muted">{texts.search.nothing_sets_these_spans_apart}</p>}
       {found && found.differences.length > 0 && (
         <table class={explaining.value ? 'stale' : ''}>
-          <thead><tr><th scope="col">Attribute and value</th><th scope="col">Here</th><th scope="col">Elsewhere</th><th scope="col"><span class="visually-hidden">Shares</span></th><th scope="col"><span class="visually-hidden">Actions</span></th></tr></thead>
+          <thead><tr><th scope="col">{texts.search.attribute_and_value}</th><th scope="col">{texts.search.here}</th><th scope="col">{texts.search.elsewhere}</th><th scope="col"><span class="visually-hidden">{texts.search.shares}</span></th><th scope="col"><span class="visually-hidden">{texts.search.actions}</span></th></tr></thead>
           <tbody>
             {found.differences.slice(0, kShown).map((d) => (
               <tr key={d.attribute}>
@@ -86,9 +87,9 @@ function Explain(props: Ask & { box: Box }) {
                 <td>{percent(d.outside, 1)}</td>
                 <td class="bars" aria-hidden="true"><span class="in" style={{ width: `${100 * d.inside}%` }} /><span class="out" style={{ width: `${100 * d.outside}%` }} /></td>
                 <td class="actions">
-                  <button type="button" class="link" onClick={() => props.run(narrow_query(q, equals(d.attribute, d.value)))}>Filter</button>
-                  <button type="button" class="link" onClick={() => props.run(narrow_query(q, equals(d.attribute, d.value, true)))}>Exclude</button>
-                  <a href={page_link('/compare', { a: narrow_query(q, equals(d.attribute, d.value)), b: narrow_query(q, equals(d.attribute, d.value, true)) })} title="Compare the spans with this value to the others">Compare</a>
+                  <button type="button" class="link" onClick={() => props.run(narrow_query(q, equals(d.attribute, d.value)))}>{texts.search.filter}</button>
+                  <button type="button" class="link" onClick={() => props.run(narrow_query(q, equals(d.attribute, d.value, true)))}>{texts.search.exclude}</button>
+                  <a href={page_link('/compare', { a: narrow_query(q, equals(d.attribute, d.value)), b: narrow_query(q, equals(d.attribute, d.value, true)) })} title={texts.search.compare_the_spans_with_this_value}>{texts.search.compare}</a>
                 </td>
               </tr>
             ))}
@@ -103,7 +104,7 @@ function Explain(props: Ask & { box: Box }) {
 export function Facets(props: { q: string; run: (q: string) => void }) {
   if (facets.value.length === 0) return null;
   return (
-    <aside class="facets card" aria-label="Values">
+    <aside class="facets card" aria-label={texts.search.values}>
       {facets.value.map((facet) => {
         const most = facet.values[0]?.count ?? 1;
         return (
@@ -112,10 +113,10 @@ export function Facets(props: { q: string; run: (q: string) => void }) {
             <ul>
               {facet.values.map((entry) => (
                 <li key={entry.value} style={{ '--share': String(entry.count / most) }}>
-                  <button type="button" class="facet" title="Search only these" onClick={() => props.run(narrow_query(props.q, equals(facet.key, entry.value)))}>
+                  <button type="button" class="facet" title={texts.search.search_only_these} onClick={() => props.run(narrow_query(props.q, equals(facet.key, entry.value)))}>
                     <span class="facet-value">{entry.value}</span> <span class="muted">{count_short(entry.count)}</span>
                   </button>
-                  <button type="button" class="quiet" aria-label={`Exclude ${entry.value}`} title="Exclude these" onClick={() => props.run(narrow_query(props.q, equals(facet.key, entry.value, true)))}>−</button>
+                  <button type="button" class="quiet" aria-label={texts.search.exclude_value(entry.value)} title={texts.search.exclude_these} onClick={() => props.run(narrow_query(props.q, equals(facet.key, entry.value, true)))}>−</button>
                 </li>
               ))}
             </ul>

@@ -1,6 +1,7 @@
 import { fetch_keys, fetch_values } from '../../api/client.ts';
 import { lex } from '../../model/lexer.ts';
 import { attribute, quote } from '../../model/url.ts';
+import * as texts from '../../texts/texts.ts';
 
 export interface Completion {
   insert: string;
@@ -13,8 +14,8 @@ export interface Completion {
 
 const kMost = 10;
 const kIntrinsics: [string, string][] = [
-  ['name', 'operation'], ['duration', 'length of the span'], ['status', 'error, ok or unset'], ['kind', 'server, client, …'],
-  ['rootName', 'operation of the root'], ['rootServiceName', 'service of the root'], ['traceDuration', 'length of the trace'],
+  ['name', texts.search.operation_of_a_span], ['duration', texts.search.length_of_the_span], ['status', texts.search.error_ok_or_unset], ['kind', texts.search.server_client],
+  ['rootName', texts.search.operation_of_the_root], ['rootServiceName', texts.search.service_of_the_root], ['traceDuration', texts.search.length_of_the_trace],
 ];
 const kFixed: Record<string, string[]> = {
   status: ['error', 'ok', 'unset'],

@@ -5,6 +5,7 @@ import { fetch_operations } from '../../api/client.ts';
 import { kEmptyForm, parse_duration, type QueryForm, read_form, write_form } from '../../model/query_form.ts';
 import { boot } from '../../state/app.ts';
 import { Icon, kIcons } from '../../widgets/bits.tsx';
+import * as texts from '../../texts/texts.ts';
 
 /** The same query as fields. It writes TraceQL into the line above, and reads the line while it can say everything in it. */
 export function Builder(props: { q: string; change: (q: string) => void; run: (q: string) => void }) {
@@ -27,9 +28,9 @@ export function Builder(props: { q: string; change: (q: string) => void; run: (q
   if (!form) {
     return (
       <p class="builder-off muted">
-        This query says more than the form can show.{' '}
+        {texts.search.this_query_says_more_than_the}{' '}
         <button type="button" class="link" onClick={() => props.change('')}>
-          Start a new one
+          {texts.search.start_a_new_one}
         </button>
       </p>
     );
@@ -48,11 +49,11 @@ export function Builder(props: { q: string; change: (q: string) => void; run: (q
     return q;
   };
   return (
-    <form class="builder" onSubmit={submit} aria-label="Query as a form">
+    <form class="builder" onSubmit={submit} aria-label={texts.search.query_as_a_form}>
       <label>
-        <span>Service</span>
+        <span>{texts.search.service}</span>
         <select value={form.service} onChange={(e) => set({ service: e.currentTarget.value, operation: '' })}>
-          <option value="">any</option>
+          <option value="">{texts.search.any}</option>
           {[...new Set([...(boot.value?.services ?? []), ...(form.service ? [form.service] : [])])].map((name) => (
             <option key={name} value={name}>
               {name}
@@ -61,7 +62,7 @@ export function Builder(props: { q: string; change: (q: string) => void; run: (q
         </select>
       </label>
       <label class="grow">
-        <span>Operation</span>
+        <span>{texts.search.operation}</span>
         <OperationInput value={form.operation} change={(operation) => set({ operation })} />
         <datalist id="operations">
           {operations.value.slice(0, 500).map((name) => (
@@ -69,39 +70,39 @@ export function Builder(props: { q: string; change: (q: string) => void; run: (q
           ))}
         </datalist>
       </label>
-      <DurationField label="Longer than" value={form.min} change={(min) => set({ min })} />
-      <DurationField label="Shorter than" value={form.max} change={(max) => set({ max })} />
+      <DurationField label={texts.search.longer_than} value={form.min} change={(min) => set({ min })} />
+      <DurationField label={texts.search.shorter_than} value={form.max} change={(max) => set({ max })} />
       <label class="check">
         <input type="checkbox" checked={form.errors} onChange={(e) => set({ errors: e.currentTarget.checked })} />
-        <span>With errors</span>
+        <span>{texts.search.with_errors}</span>
       </label>
       <fieldset class="tags">
-        <legend>Tags</legend>
+        <legend>{texts.search.tags}</legend>
         {form.tags.map((tag, i) => (
           <span class="tag" key={i}>
             <span class="mono">
               {tag.key} = {tag.value}
             </span>
-            <button type="button" class="quiet" aria-label={`Remove ${tag.key}`} onClick={() => set({ tags: form.tags.filter((_, at) => at !== i) })}>
+            <button type="button" class="quiet" aria-label={texts.search.remove(tag.key)} onClick={() => set({ tags: form.tags.filter((_, at) => at !== i) })}>
               <Icon d={kIcons.close} size={12} />
             </button>
           </span>
         ))}
         <input
-          type="text" class="tag-key" aria-label="Tag name" placeholder="user.id" value={draft.value.key}
+          type="text" class="tag-key" aria-label={texts.search.tag_name} placeholder="user.id" value={draft.value.key}
           onInput={(e) => (draft.value = { ...draft.value, key: e.currentTarget.value })}
         />
         <span aria-hidden="true">=</span>
         <input
-          type="text" class="tag-value" aria-label="Tag value" placeholder="4815" value={draft.value.value}
+          type="text" class="tag-value" aria-label={texts.search.tag_value} placeholder="4815" value={draft.value.value}
           onInput={(e) => (draft.value = { ...draft.value, value: e.currentTarget.value })}
         />
         <button type="button" onClick={add_draft} disabled={!draft.value.key.trim()}>
-          Add
+          {texts.search.add}
         </button>
       </fieldset>
       <button type="submit" class="visually-hidden">
-        Search with the form
+        {texts.search.search_with_the_form}
       </button>
     </form>
   );
@@ -125,7 +126,7 @@ function OperationInput(props: { value: string; change: (value: string) => void 
     props.change(text);
     return true;
   });
-  return <input type="text" list="operations" placeholder="any" {...typed} />;
+  return <input type="text" list="operations" placeholder={texts.search.any} {...typed} />;
 }
 
 function DurationField(props: { label: string; value: string; change: (value: string) => void }) {
@@ -140,7 +141,7 @@ function DurationField(props: { label: string; value: string; change: (value: st
       <span>{props.label}</span>
       <input
         type="text" placeholder="500ms" aria-invalid={wrong.value ? true : undefined}
-        title={wrong.value ? 'A number and a unit, as in 500ms or 1.5s' : undefined} {...typed}
+        title={wrong.value ? texts.search.a_number_and_a_unit_as : undefined} {...typed}
       />
     </label>
   );

@@ -1,8 +1,9 @@
 import { useSignal } from '@preact/signals';
 import { useEffect, useRef } from 'preact/hooks';
-import { clock, count, duration, plural } from '../../model/format.ts';
+import { clock, count, duration } from '../../model/format.ts';
 import { type Box, box_of, count_in, type Heat, place_of } from '../../model/heat.ts';
 import { dark } from '../../state/app.ts';
+import * as texts from '../../texts/texts.ts';
 
 const kHeight = 168;
 const kLeft = 58;
@@ -64,13 +65,13 @@ export function Heatmap(props: { heat: Heat; box: Box | null; choose: (box: Box 
   };
   const shown = drag.value ?? box;
   const place = shown && place_of(heat, shown);
-  const words = shown ? `${count(count_in(heat, shown))} of ${plural(heat.total, 'span')} chosen: ${box_label(shown)}` : `${plural(heat.total, 'span')} by time and duration`;
+  const words = shown ? texts.search.of_chosen(count(count_in(heat, shown)), texts.counts.spans(heat.total), box_label(shown)) : texts.search.by_time_and_duration(texts.counts.spans(heat.total));
   return (
     <div class="heat" style={{ height: `${kHeight + kBottom}px` }}>
       <DurationAxis heat={heat} />
       <div
         class="heat-area" ref={area} tabIndex={0} role="group" aria-label={words} style={{ left: `${kLeft}px`, height: `${kHeight}px` }}
-        aria-description="Enter chooses the slowest part; arrows move the box, with Shift its upper right corner; Escape lets go" onPointerDown={down} onKeyDown={key}
+        aria-description={texts.search.enter_chooses_the_slowest_part} onPointerDown={down} onKeyDown={key}
       >
         <canvas ref={canvas} aria-hidden="true" />
         {place && (
@@ -83,7 +84,7 @@ export function Heatmap(props: { heat: Heat; box: Box | null; choose: (box: Box 
 }
 
 export function box_label(box: Box): string {
-  return `${duration(box.d0)} to ${duration(box.d1)}, ${clock(box.t0)} to ${clock(box.t1)}`;
+  return texts.search.to_to(duration(box.d0), duration(box.d1), clock(box.t0), clock(box.t1));
 }
 
 /** The box after a key; undefined where the key means nothing here. */

@@ -3,6 +3,7 @@ import { useEffect, useRef } from 'preact/hooks';
 import { type ApiError, is_abort, parse_query } from '../../api/client.ts';
 import { lex, type Token } from '../../model/lexer.ts';
 import { type Completion, complete_at } from './complete.ts';
+import * as texts from '../../texts/texts.ts';
 
 const kParseDelayMs = 80;
 
@@ -37,7 +38,7 @@ export function QueryLine(props: { value: string; change: (q: string) => void; r
         .then((answer) => {
           if (answer.tokens) tokens.value = { text, list: answer.tokens };
           problem.value = answer.ok ? null : {
-            message: answer.message ?? 'the query cannot be read', hint: answer.hint ?? '',
+            message: answer.message ?? texts.search.the_query_cannot_be_read, hint: answer.hint ?? '',
             at: answer.pos ?? null,
           };
         })
@@ -140,7 +141,7 @@ export function QueryLine(props: { value: string; change: (q: string) => void; r
         </pre>
         <textarea
           ref={field} class="query-field" rows={1} spellcheck={false} autocomplete="off" autocapitalize="off"
-          value={text} aria-label="TraceQL query" placeholder='{ resource.service.name = "payment" && duration > 500ms }'
+          value={text} aria-label={texts.search.traceql_query} placeholder='{ resource.service.name = "payment" && duration > 500ms }'
           aria-invalid={shown ? true : undefined} aria-describedby={shown ? 'query-problem' : undefined}
           aria-autocomplete="list" aria-haspopup="listbox" aria-controls="query-list"
           aria-activedescendant={chosen.value >= 0 && items.value.length > 0 ? `query-item-${chosen.value}` : undefined}
@@ -155,7 +156,7 @@ export function QueryLine(props: { value: string; change: (q: string) => void; r
             items.value = [];
           }}
         />
-        <ul class={`query-list${items.value.length > 0 ? ' open' : ''}`} id="query-list" role="listbox" aria-label="Suggestions">
+        <ul class={`query-list${items.value.length > 0 ? ' open' : ''}`} id="query-list" role="listbox" aria-label={texts.search.suggestions}>
           {items.value.map((item, i) => (
             <li
               key={item.insert} id={`query-item-${i}`} role="option" aria-selected={i === chosen.value}
@@ -194,7 +195,7 @@ function Explain(props: { text: string; problem: Problem }) {
       <p>
         <span class="error-text" aria-hidden="true">✕ </span>
         {problem.message}
-        {at !== null && <span class="muted"> (at character {at - line_start + 1})</span>}
+        {at !== null && <span class="muted"> {texts.search.at_character(at - line_start + 1)}</span>}
       </p>
       {problem.hint && <p class="muted">{problem.hint}</p>}
     </div>

@@ -6,6 +6,7 @@ import { ticks } from '../../model/ticks.ts';
 import { look } from '../../state/app.ts';
 import { go } from '../../state/router.ts';
 import { read_paint } from '../trace/paint.ts';
+import * as texts from '../../texts/texts.ts';
 
 const kHeight = 148;
 const kLeft = 56;
@@ -70,9 +71,9 @@ export function Scatter(props: { traces: TraceSummary[]; from: bigint; to: bigin
         <>
           <div class="scatter-ring" style={{ left: `${at.x}px`, top: `${at.y}px` }} />
           <div class={`tip${at.x > width.value * 0.6 ? ' to-left' : ''}`} style={{ left: `${at.x}px`, top: `${at.y}px` }}>
-            <strong>{at.trace.root_service ?? 'root not received'}</strong> {at.trace.root_name ?? ''}
+            <strong>{at.trace.root_service ?? texts.search.root_not_received}</strong> {at.trace.root_name ?? ''}
             <br />
-            {duration(Number(at.trace.duration_ns))} · {at.trace.spans} spans{at.trace.errors ? ` · ${at.trace.errors} errors` : ''} · {clock(ms_of(at.trace))}
+            {duration(Number(at.trace.duration_ns))} · {texts.counts.spans(at.trace.spans)}{at.trace.errors ? ` · ${texts.counts.errors(at.trace.errors)}` : ''} · {clock(ms_of(at.trace))}
           </div>
         </>
       )}

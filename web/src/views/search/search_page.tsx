@@ -2,11 +2,12 @@ import { useSignal } from '@preact/signals';
 import { useEffect, useLayoutEffect, useRef } from 'preact/hooks';
 import type { TraceSummary } from '../../api/types.ts';
 import { assign_slots } from '../../model/colors.ts';
-import { ago, clock, count, count_short, day_and_clock, duration, plural } from '../../model/format.ts';
+import { ago, clock, count, count_short, day_and_clock, duration } from '../../model/format.ts';
+import { has_hint, is_sorted_by_server, kListOrders, read_sort, sort_results } from '../../model/result_table.ts';
 import { kPresets, range_label, resolve_time } from '../../model/time_range.ts';
 import type { Box } from '../../model/heat.ts';
 import { kSearchViews, read_search, type SearchState, type SearchView, with_query, write_search } from '../../model/url.ts';
-import { announce, load_stored, now_ns, range, set_range, store } from '../../state/app.ts';
+import { announce, boot, load_stored, now_ns, range, set_range, store } from '../../state/app.ts';
 import { push_keys } from '../../state/keys.ts';
 import { remember_search } from '../../state/kept.ts';
 import { cancel_search, more_results, results, run_search, search_error, search_key, searching } from '../../state/results.ts';
@@ -19,23 +20,24 @@ import { KeptSearches, SaveSearch } from './kept.tsx';
 import { QueryLine } from './query_line.tsx';
 import { ResultTable } from './result_table.tsx';
 import { Scatter } from './scatter.tsx';
+import * as texts from '../../texts/texts.ts';
 
 const kExamples: [string, string][] = [
-  ['Failed requests', '{ status = error }'],
-  ['Slower than a second', '{ duration > 1s }'],
-  ['One user', '{ .user.id = "4815" }'],
-  ['Server errors', '{ .http.response.status_code >= 500 }'],
+  [texts.search.failed_requests, '{ status = error }'],
+  [texts.search.slower_than_a_second, '{ duration > 1s }'],
+  [texts.search.one_user, '{ .user.id = "4815" }'],
+  [texts.search.server_errors, '{ .http.response.status_code >= 500 }'],
 ];
 
 export function SearchPage() {
   const state = read_search(place.value.params);
   const draft = useSignal(state.q);
   const builder = useSignal(load_stored('builder') === 'open');
-  const key = search_key(state.q, range.value);
+  const key = search_key(state.q, range.value, state.sort);
   const top = useRef<HTMLElement>(null);
 
   useEffect(() => {
-    document.title = `${state.q ? `${state.q} · ` : ''}Search · spanloom`;
+    document.title = texts.search.search_spanloom(state.q);
     draft.value = state.q;
     const kept = results.peek();
     if (kept?.key === key && !search_error.peek()) return;
@@ -54,7 +56,7 @@ export function SearchPage() {
     return () => window.removeEventListener('scroll', remember);
   }, []);
 
-  useEffect(() => push_keys({ '/': (e) => {
+  useLayoutEffect(() => push_keys({ '/': (e) => {
     e.preventDefault();
     document.querySelector<HTMLTextAreaElement>('.query-field')?.focus();
   }, b: (e) => {
@@ -67,15 +69,16 @@ export function SearchPage() {
 
   const search_now = (): Promise<void> => {
     const now = place.peek();
-    return run_search(read_search(now.params).q, range.peek(), with_query(now.path, now.params)).then(() => {
+    const { q, sort } = read_search(now.params);
+    return run_search(q, range.peek(), with_query(now.path, now.params), sort).then(() => {
       const found = results.peek();
-      if (!search_error.peek()) remember_search(read_search(now.params).q);
-      if (found && !search_error.peek()) announce(`${plural(found.traces.length, 'trace')} found`);
+      if (!search_error.peek()) remember_search(q);
+      if (found && !search_error.peek()) announce(texts.search.found(texts.counts.traces(found.traces.length)));
     });
   };
   const run = (q: string): void => {
     const url = with_query('/search', write_search({ ...state, box: null, q: q.trim(), ...range.value }, place.value.params));
-    if (search_key(q.trim(), range.value) === key) void search_now();
+    if (search_key(q.trim(), range.value, state.sort) === key) void search_now();
     else go(url);
   };
   const run_box = (q: string, box?: Box): void => {
@@ -89,12 +92,12 @@ export function SearchPage() {
   };
   return (
     <main class="page search" id="main" tabIndex={-1} ref={top}>
-      <h1 class="visually-hidden">Search</h1>
+      <h1 class="visually-hidden">{texts.search.search}</h1>
       <div class="search-head card">
         <div class="query-line">
           <QueryLine value={draft.value} change={(q) => (draft.value = q)} run={run} error={draft.value.trim() === state.q.trim() ? search_error.value : null} />
           <button type="button" class="primary" onClick={() => run(draft.value)}>
-            Search
+            {texts.search.search}
           </button>
           <button
             type="button" aria-expanded={builder.value} aria-controls="builder"
@@ -103,14 +106,14 @@ export function SearchPage() {
               store('builder', builder.value ? 'open' : 'closed');
             }}
           >
-            Form
+            {texts.search.form}
           </button>
           <SaveSearch q={draft.value} />
         </div>
         <div id="builder">{builder.value && <Builder q={draft.value} change={(q) => (draft.value = q)} run={run} />}</div>
         {!draft.value.trim() && (
           <p class="examples">
-            <span class="muted">Try</span>
+            <span class="muted">{texts.search.try_word}</span>
             {kExamples.map(([label, q]) => (
               <button key={q} type="button" class="link" onClick={() => run(q)} title={q}>
                 {label}
@@ -131,17 +134,19 @@ interface Shown {
   run: (q: string, box?: Box) => void;
 }
 
-const kViewNames: Record<SearchView, string> = { heat: 'Heatmap', scatter: 'Traces as points', list: 'No picture' };
+const kViewNames: Record<SearchView, string> = { heat: texts.search.heatmap, scatter: texts.search.traces_as_points, list: texts.search.no_picture };
 
 function Outcome(props: Shown & { retry: () => void }) {
   const found = results.value;
   const error = search_error.value;
   const query_wrong = error !== null && error.status >= 400 && error.status < 500;
   if (error && !query_wrong) return <Failure error={error} retry={props.retry} />;
-  if (query_wrong && !found?.traces.length) return <p class="muted">Correct the query to see results.</p>;
-  if (!found || (searching.value && found.traces.length === 0)) return searching.value ? <Loading what="Searching" cancel={cancel_search} /> : null;
+  if (query_wrong && !found?.traces.length) return <p class="muted">{texts.search.correct_the_query_to_see_results}</p>;
+  if (!found || (searching.value && found.traces.length === 0)) return searching.value ? <Loading what={texts.search.searching} cancel={cancel_search} /> : null;
   if (found.traces.length === 0) return <Nothing />;
   const analysed = can_analyse() && props.state.view === 'heat';
+  const { sort } = props.state;
+  const traces = is_sorted_by_server(found.q, sort) ? found.traces : sort_results(found.traces, read_sort(sort));
   return (
     <div class={query_wrong || searching.value ? 'outcome stale' : 'outcome'} aria-busy={searching.value}>
       <Picture {...props} found={found} />
@@ -149,8 +154,8 @@ function Outcome(props: Shown & { retry: () => void }) {
         {analysed && <Facets q={found.q} run={props.run} />}
         <div class="found">
           <ResultHead state={props.state} show={props.show} />
-          {props.state.table ? <ResultTable traces={found.traces} has_more={found.cursor !== null} state={props.state} show={props.show} /> : <ResultList traces={found.traces} />}
-          <More />
+          {props.state.table ? <ResultTable q={found.q} traces={traces} has_more={found.cursor !== null} state={props.state} show={props.show} /> : <ResultList traces={traces} />}
+          <More limit={boot.value?.limits.search_limit_max ?? 0} />
         </div>
       </div>
     </div>
@@ -164,7 +169,7 @@ function Picture(props: Shown & { found: NonNullable<typeof results.value> }) {
   const view = can_analyse() || state.view === 'list' ? state.view : 'scatter';
   return (
     <>
-      <div class="segmented picture-choice" role="group" aria-label="Picture">
+      <div class="segmented picture-choice" role="group" aria-label={texts.search.picture}>
         {views.map((name) => (
           <button key={name} type="button" aria-pressed={view === name} onClick={() => show({ view: name })}>
             {kViewNames[name]}
@@ -190,23 +195,43 @@ function ResultHead(props: Pick<Shown, 'state' | 'show'>) {
   return (
     <div class="result-head">
       <h2>
-        {found.cursor ? `Newest ${count(found.traces.length)} traces` : plural(found.traces.length, 'trace')}
+        {found.cursor ? texts.search.first_traces[order_of(found.sort)](count(found.traces.length)) : texts.counts.traces(found.traces.length)}
       </h2>
       {stats && (
         <span class="muted small">
-          {count_short(stats.scanned_spans)} spans looked at in {stats.ms < 0.1 ? 'less than 0.1' : stats.ms < 10 ? stats.ms.toFixed(1) : Math.round(stats.ms)} ms
+          {texts.search.spans_looked_at_in(count_short(stats.scanned_spans))} {stats.ms < 0.1 ? texts.search.less_than_0_1 : stats.ms < 10 ? stats.ms.toFixed(1) : Math.round(stats.ms)} {texts.search.ms}
         </span>
       )}
       {stats?.partial && (
         <span class="note" role="status">
-          Not everything was looked at{stats.reason ? `: ${stats.reason}` : ''}. There may be more.
+          {texts.search.not_everything_was_looked_at}{stats.reason ? `: ${stats.reason}` : ''}{texts.search.there_may_be_more}
         </span>
       )}
-      <div class="segmented result-tools" role="group" aria-label="Results as">
-        <button type="button" aria-pressed={!props.state.table} onClick={() => props.show({ table: false })}>List</button>
-        <button type="button" aria-pressed={props.state.table} onClick={() => props.show({ table: true })}>Table</button>
-      </div>
+      <span class="result-tools">
+        {!props.state.table && !has_hint(found.q) && <Order state={props.state} show={props.show} />}
+        <span class="segmented" role="group" aria-label={texts.search.results_as}>
+          <button type="button" aria-pressed={!props.state.table} onClick={() => props.show({ table: false })}>{texts.search.list}</button>
+          <button type="button" aria-pressed={props.state.table} onClick={() => props.show({ table: true })}>{texts.search.table}</button>
+        </span>
+      </span>
     </div>
+  );
+}
+
+/** Orders that have a name; others are by columns of the table. */
+type Order = (typeof kListOrders)[number] | 'other';
+const order_of = (sort: string): Order => kListOrders.find((order) => order === (sort === '-start' ? '' : sort)) ?? 'other';
+
+function Order(props: Pick<Shown, 'state' | 'show'>) {
+  const now = order_of(props.state.sort);
+  return (
+    <label>
+      <span class="visually-hidden">{texts.search.order}</span>
+      <select value={now} onChange={(e) => props.show({ sort: e.currentTarget.value })}>
+        {kListOrders.map((order) => <option key={order} value={order}>{texts.search.orders[order]}</option>)}
+        {now === 'other' && <option value="other">{texts.search.as_in_the_table}</option>}
+      </select>
+    </label>
   );
 }
 
@@ -238,13 +263,13 @@ function ResultLine(props: { trace: TraceSummary; longest: number; now: number }
             <Service name={trace.root_service} slot={root >= 0 ? slots[root] : 0} />
           ) : (
             <span class="service muted">
-              <span class="warn-text" aria-hidden="true">⚠</span> root not received
+              <span class="warn-text" aria-hidden="true">⚠</span> {texts.search.root_not_received}
             </span>
           )}
           <span class="result-name">{trace.root_name ?? ''}</span>
           {trace.errors > 0 && (
             <span class="error-pill small">
-              <span aria-hidden="true">✕</span> {plural(trace.errors, 'error')}
+              <span aria-hidden="true">✕</span> {texts.counts.errors(trace.errors)}
             </span>
           )}
           <span class="result-time" title={day_and_clock(start)}>
@@ -257,8 +282,8 @@ function ResultLine(props: { trace: TraceSummary; longest: number; now: number }
             <span style={{ width: `${Math.max(0.6, (100 * length) / props.longest)}%` }} />
           </span>
           <span class="result-spans">
-            {plural(trace.spans, 'span')}
-            {trace.matched > 0 && trace.matched < trace.spans ? `, ${count(trace.matched)} match` : ''}
+            {texts.counts.spans(trace.spans)}
+            {trace.matched > 0 && trace.matched < trace.spans ? texts.search.match(count(trace.matched)) : ''}
           </span>
           <span class="result-services">
             {others.slice(0, 5).map((s) => (
@@ -269,27 +294,28 @@ function ResultLine(props: { trace: TraceSummary; longest: number; now: number }
         </span>
       </a>
       {trace.matched_spans.length > 0 && trace.matched < trace.spans && (
-        <ul class="matched" aria-label="Spans that match">
+        <ul class="matched" aria-label={texts.search.spans_that_match}>
           {trace.matched_spans.slice(0, 3).map((span) => (
             <li key={span.id}>
               <a href={`/trace/${trace.id}?span=${span.id}`}>{span.name}</a> <span class="muted">{duration(Number(span.duration_ns))}</span>
             </li>
           ))}
-          {trace.matched > 3 && <li class="muted">and {count(trace.matched - Math.min(3, trace.matched_spans.length))} more</li>}
+          {trace.matched > 3 && <li class="muted">{texts.search.and_more(count(trace.matched - Math.min(3, trace.matched_spans.length)))}</li>}
         </ul>
       )}
     </li>
   );
 }
 
-function More() {
+function More(props: { limit: number }) {
   const found = results.value;
   if (!found) return null;
-  if (!found.cursor) return <p class="muted end-note">That is all in this time range.</p>;
+  if (found.cursor && found.traces.length >= props.limit && (found.sort || has_hint(found.q))) return <p class="muted end-note">{texts.search.that_is_what_is_sorted_at_once(count(found.traces.length))}</p>;
+  if (!found.cursor) return <p class="muted end-note">{texts.search.that_is_all_in_this_time}</p>;
   return (
     <p class="end-note">
       <button type="button" onClick={() => void more_results()} disabled={searching.value}>
-        {searching.value ? 'Loading…' : 'Show more'}
+        {searching.value ? texts.search.loading : texts.search.show_more}
       </button>
     </p>
   );
@@ -302,16 +328,16 @@ function Nothing() {
   const wider = kPresets.find((p) => (resolve_time(p.range.from, now) ?? now) < reach);
   return (
     <div class="empty">
-      <h2>No traces match</h2>
-      <p class="muted">Time range: {range_label(range.value, day_and_clock).toLowerCase()}.</p>
+      <h2>{texts.search.no_traces_match}</h2>
+      <p class="muted">{texts.search.time_range(range_label(range.value, day_and_clock).toLowerCase())}</p>
       {wider && (
         <button type="button" onClick={() => set_range(wider.range)}>
-          Look at the {wider.label.toLowerCase()}
+          {texts.search.look_at_the(wider.label.toLowerCase())}
         </button>
       )}
       {results.value?.q.trim() ? (
         <p>
-          Text is compared exactly, upper and lower case too; <code>=~</code> takes a regular expression.
+          {texts.search.text_is_compared_exactly_upper_and} <code>=~</code> {texts.search.takes_a_regular_expression}
         </p>
       ) : null}
     </div>

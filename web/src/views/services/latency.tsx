@@ -1,8 +1,9 @@
-import { useEffect } from 'preact/hooks';
+import { useLayoutEffect } from 'preact/hooks';
 import type { Series } from '../../api/metrics.ts';
 import { clock, count, day_and_clock, duration } from '../../model/format.ts';
 import { page_commands, page_link } from '../../state/app.ts';
 import { go } from '../../state/router.ts';
+import * as texts from '../../texts/texts.ts';
 
 const kWidth = 840;
 const kHeight = 170;
@@ -58,12 +59,12 @@ export function latency_of(quantiles: readonly Series[], histogram: readonly Ser
 /** p50 and p95 over time with traces to open, where versions changed, and how the durations are spread. The tables below have the same in words. */
 export function Latency(props: { answer: LatencyAnswer; versions: readonly Marked[]; search: (more: string) => string }) {
   const { answer, search } = props;
-  useEffect(() => {
+  useLayoutEffect(() => {
     const { histogram } = answer;
     if (histogram.length === 0) return;
     const typical = histogram.reduce((most, one) => (one.count > most.count ? one : most));
-    const find = (label: string, bucket: Bucket) => ({ label, note: 'this service', run: () => go(link_of(bucket, search)) });
-    page_commands.value = [find('Its typical requests', typical), find('Its slowest requests', histogram[histogram.length - 1])];
+    const find = (label: string, bucket: Bucket) => ({ label, note: texts.service.this_service, run: () => go(link_of(bucket, search)) });
+    page_commands.value = [find(texts.service.its_typical_requests, typical), find(texts.service.its_slowest_requests, histogram[histogram.length - 1])];
     return () => {
       page_commands.value = [];
     };
@@ -71,13 +72,13 @@ export function Latency(props: { answer: LatencyAnswer; versions: readonly Marke
   if (answer.p95.length === 0) return null;
   return (
     <div class="latency">
-      <section class="card" aria-label="Durations over time">
-        <h2>Durations over time</h2>
+      <section class="card" aria-label={texts.service.durations_over_time}>
+        <h2>{texts.service.durations_over_time}</h2>
         <Lines answer={answer} versions={props.versions} />
-        <p class="legend-line muted small"><span class="key p95" /> p95 <span class="key p50" /> p50 {answer.examples.length > 0 && <><span class="key dot-key" /> traces: click one</>} {props.versions.length > 1 && <><span class="key version-key" /> a new version</>}</p>
+        <p class="legend-line muted small"><span class="key p95" /> p95 <span class="key p50" /> p50 {answer.examples.length > 0 && <><span class="key dot-key" /> {texts.service.traces_click_one}</>} {props.versions.length > 1 && <><span class="key version-key" /> {texts.service.a_new_version}</>}</p>
       </section>
-      <section class="card" aria-label="How durations are spread">
-        <h2>How they are spread</h2>
+      <section class="card" aria-label={texts.service.how_durations_are_spread}>
+        <h2>{texts.service.how_they_are_spread}</h2>
         <Histogram answer={answer} search={props.search} />
       </section>
     </div>
@@ -96,7 +97,7 @@ function Lines(props: { answer: LatencyAnswer; versions: readonly Marked[] }) {
   const slowest = new Set([...answer.examples].sort((a, b) => b.ns - a.ns).slice(0, kTabStops).map((point) => point.trace_id));
   const marks = [0, 0.5, 1].map((share) => 10 ** (low + 0.1 + share * (high - low - 0.2)));
   return (
-    <svg class="lines" viewBox={`0 0 ${kWidth} ${kHeight}`} role="group" aria-label="p50 and p95 over time, with traces to open">
+    <svg class="lines" viewBox={`0 0 ${kWidth} ${kHeight}`} role="group" aria-label={texts.service.p50_and_p95_over_time_with}>
       {marks.map((ns) => (
         <g key={ns} aria-hidden="true">
           <line x1={kLeft} x2={kWidth - 8} y1={y(ns)} y2={y(ns)} class="rule" />
@@ -117,7 +118,7 @@ function Lines(props: { answer: LatencyAnswer; versions: readonly Marked[] }) {
       <path d={path(answer.p50)} class="line p50" />
       <path d={path(answer.p95)} class="line p95" />
       {answer.examples.map((point) => (
-        <a key={point.trace_id} href={`/trace/${point.trace_id}`} tabindex={slowest.has(point.trace_id) ? 0 : -1} aria-label={`Trace of ${duration(point.ns)} at ${day_and_clock(point.ms)}`}>
+        <a key={point.trace_id} href={`/trace/${point.trace_id}`} tabindex={slowest.has(point.trace_id) ? 0 : -1} aria-label={texts.service.trace_of_at(duration(point.ns), day_and_clock(point.ms))}>
           <circle cx={x(point.ms)} cy={y(point.ns)} r="12" class="reach" />
           <circle cx={x(point.ms)} cy={y(point.ns)} r="3.5" class="example" />
           <title>{duration(point.ns)}, {day_and_clock(point.ms)}</title>
@@ -134,7 +135,7 @@ function Histogram(props: { answer: LatencyAnswer; search: (more: string) => str
     <ol class="histogram">
       {histogram.map((bucket) => (
         <li key={bucket.to_ns}>
-          <a href={link_of(bucket, props.search)} title="Find these">
+          <a href={link_of(bucket, props.search)} title={texts.service.find_these}>
             <span class="bucket">{duration(bucket.from_ns)} – {duration(bucket.to_ns)}</span>
             <span class="track" aria-hidden="true"><span style={{ width: `${Math.max(0.5, (100 * bucket.count) / most)}%` }} /></span>
             <span class="bucket-count">{count(bucket.count)}</span>

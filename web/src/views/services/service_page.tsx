@@ -1,6 +1,6 @@
 import { useEffect } from 'preact/hooks';
 import { query_range, type Series } from '../../api/metrics.ts';
-import { count, day_and_clock, duration, percent, plural, rate } from '../../model/format.ts';
+import { count, day_and_clock, duration, percent, rate } from '../../model/format.ts';
 import { resolve_range, step_for } from '../../model/time_range.ts';
 import { join_totals, type Total } from '../../model/totals.ts';
 import { quote } from '../../model/url.ts';
@@ -9,6 +9,7 @@ import { now_ns, page_link, range } from '../../state/app.ts';
 import { Failure, Loading } from '../../widgets/bits.tsx';
 import { Latency, type LatencyAnswer, latency_of } from './latency.tsx';
 import { Sparkline } from '../../widgets/sparkline.tsx';
+import * as texts from '../../texts/texts.ts';
 
 const kPoints = 60;
 const kExamples = 30;
@@ -30,7 +31,7 @@ interface ServiceAnswer {
 export function ServicePage(props: { name: string }) {
   const { name } = props;
   useEffect(() => {
-    document.title = `${name} · spanloom`;
+    document.title = texts.service.spanloom(name);
   }, [name]);
   const answer = use_answer(`${name} ${range.value.from} ${range.value.to}`, (signal) => ask(name, signal));
   const found = answer.value;
@@ -39,17 +40,17 @@ export function ServicePage(props: { name: string }) {
     <main class="page" id="main" tabIndex={-1}>
       <div class="page-head">
         <h1>{name}</h1>
-        <a href={page_link('/search', { q })}>Its traces</a>
-        <a href={page_link('/search', { q: `{ resource.service.name = ${quote(name)} && status = error }` })}>Its errors</a>
-        <a href={page_link('/map', { focus: name })}>On the map</a>
+        <a href={page_link('/search', { q })}>{texts.service.its_traces}</a>
+        <a href={page_link('/search', { q: `{ resource.service.name = ${quote(name)} && status = error }` })}>{texts.service.its_errors}</a>
+        <a href={page_link('/map', { focus: name })}>{texts.service.on_the_map}</a>
       </div>
       {answer.error && <Failure error={answer.error} retry={answer.retry} />}
-      {!found && answer.loading && <Loading what="Counting" />}
-      {found && !found.whole && <p class="muted">Nothing was received from {name} in this time range.</p>}
+      {!found && answer.loading && <Loading what={texts.service.counting} />}
+      {found && !found.whole && <p class="muted">{texts.service.nothing_was_received_from_in_this(name)}</p>}
       {found?.whole && (
         <div class={answer.loading ? 'stale' : ''}>
           <p class="service-facts">
-            <strong>{rate(found.whole.count / found.seconds)}</strong> spans/s · <strong class={found.whole.errors ? 'error-text' : ''}>{percent(found.whole.errors, found.whole.count)}</strong> errors · p50{' '}
+            <strong>{rate(found.whole.count / found.seconds)}</strong> {texts.service.spans_s} <strong class={found.whole.errors ? 'error-text' : ''}>{percent(found.whole.errors, found.whole.count)}</strong> {texts.service.errors_p50}{' '}
             <strong>{duration(found.whole.p50)}</strong> · p95 <strong>{duration(found.whole.p95)}</strong>
             <Sparkline values={found.whole.line} tone="plain" width={240} />
           </p>
@@ -57,8 +58,8 @@ export function ServicePage(props: { name: string }) {
           <Latency answer={found.latency} versions={found.versions} search={(more) => `{ ${entry_condition(name)}${more} }`} />
           <Operations service={name} operations={found.operations} seconds={found.seconds} />
           <div class="two-columns">
-            <Neighbours title="Called by" name="parent.resource.service.name" edges={found.callers} seconds={found.seconds} />
-            <Neighbours title="Calls" name="resource.service.name" edges={found.calls} seconds={found.seconds} />
+            <Neighbours title={texts.service.called_by} name="parent.resource.service.name" edges={found.callers} seconds={found.seconds} />
+            <Neighbours title={texts.service.calls} name="resource.service.name" edges={found.calls} seconds={found.seconds} />
           </div>
         </div>
       )}
@@ -111,13 +112,13 @@ const kSlower = 1.3;
 function Versions(props: { service: string; versions: ServiceAnswer['versions'] }) {
   const { versions } = props;
   if (versions.length === 0) return null;
-  if (versions.length === 1) return <p class="versions">Version <strong>{versions[0].version}</strong>, the only one in this time range</p>;
+  if (versions.length === 1) return <p class="versions">{texts.service.version} <strong>{versions[0].version}</strong>{texts.service.the_only_one_in_this_time}</p>;
   return (
     <section class="card versions" aria-labelledby="versions-title">
-      <h2 id="versions-title">Versions</h2>
+      <h2 id="versions-title">{texts.service.versions}</h2>
       <div class="table-scroll">
         <table class="sums">
-          <thead><tr><th scope="col">Version</th><th scope="col">First seen</th><th scope="col">Requests</th><th scope="col">Errors</th><th scope="col">p95</th><th scope="col">Beside the one before</th></tr></thead>
+          <thead><tr><th scope="col">{texts.service.version}</th><th scope="col">{texts.service.first_seen}</th><th scope="col">{texts.service.requests}</th><th scope="col">{texts.service.errors}</th><th scope="col">p95</th><th scope="col">{texts.service.beside_the_one_before}</th></tr></thead>
           <tbody>
             {versions.map((entry, i) => {
               const before = versions[i - 1];
@@ -129,7 +130,7 @@ function Versions(props: { service: string; versions: ServiceAnswer['versions'] 
                   <td>{count(entry.count)}</td>
                   <td class={entry.errors ? 'error-text' : 'muted'}>{percent(entry.errors, entry.count)}</td>
                   <td>{duration(entry.p95)}</td>
-                  <td class={factor >= kSlower ? 'error-text' : 'muted'}>{factor >= kSlower ? `▲ p95 × ${factor.toFixed(1)}` : factor <= 1 / kSlower ? `▼ p95 ÷ ${(1 / factor).toFixed(1)}` : before ? 'about the same' : ''}</td>
+                  <td class={factor >= kSlower ? 'error-text' : 'muted'}>{factor >= kSlower ? `▲ p95 × ${factor.toFixed(1)}` : factor <= 1 / kSlower ? `▼ p95 ÷ ${(1 / factor).toFixed(1)}` : before ? texts.service.about_the_same : ''}</td>
                 </tr>
               );
             })}
@@ -145,10 +146,10 @@ function Operations(props: { service: string; operations: Total[]; seconds: numb
     page_link('/search', { q: `{ resource.service.name = ${quote(props.service)} && name = ${quote(total.labels.name)}${more} }` });
   return (
     <section class="card" aria-labelledby="operations-title">
-      <h2 id="operations-title">Operations</h2>
+      <h2 id="operations-title">{texts.service.operations}</h2>
       <div class="table-scroll">
         <table class="sums">
-          <thead><tr><th scope="col">Operation</th><th scope="col">Calls/s</th><th scope="col">Errors</th><th scope="col">p50</th><th scope="col">p95</th><th scope="col">Kind</th></tr></thead>
+          <thead><tr><th scope="col">{texts.service.operation}</th><th scope="col">{texts.service.calls_s}</th><th scope="col">{texts.service.errors}</th><th scope="col">p50</th><th scope="col">p95</th><th scope="col">{texts.service.kind}</th></tr></thead>
           <tbody>
             {props.operations.map((total) => (
               <tr key={`${total.labels.name} ${total.labels.kind}`}>
@@ -156,14 +157,14 @@ function Operations(props: { service: string; operations: Total[]; seconds: numb
                 <td>{rate(total.count / props.seconds)}</td>
                 <td>{total.errors ? <a class="error-text" href={link(total, ' && status = error')}>✕ {percent(total.errors, total.count)}</a> : <span class="muted">0 %</span>}</td>
                 <td>{duration(total.p50)}</td>
-                <td>{Number.isFinite(total.p95) ? <a href={link(total, ` && duration >= ${Math.floor(total.p95)}ns`)} title="Find the slowest">{duration(total.p95)}</a> : '–'}</td>
+                <td>{Number.isFinite(total.p95) ? <a href={link(total, ` && duration >= ${Math.floor(total.p95)}ns`)} title={texts.service.find_the_slowest}>{duration(total.p95)}</a> : '–'}</td>
                 <td class="muted">{total.labels.kind}</td>
               </tr>
             ))}
           </tbody>
         </table>
       </div>
-      {props.operations.length === 0 && <p class="muted">No call came in or went out: all spans are internal.</p>}
+      {props.operations.length === 0 && <p class="muted">{texts.service.no_call_came_in_or_went}</p>}
     </section>
   );
 }
@@ -172,10 +173,10 @@ function Neighbours(props: { title: string; name: string; edges: Total[]; second
   return (
     <section class="card" aria-label={props.title}>
       <h2>{props.title}</h2>
-      {props.edges.length === 0 && <p class="muted">No other service.</p>}
+      {props.edges.length === 0 && <p class="muted">{texts.service.no_other_service}</p>}
       {props.edges.length > 0 && (
         <table class="sums">
-          <thead><tr><th scope="col">Service</th><th scope="col">Calls/s</th><th scope="col">Errors</th><th scope="col">p95</th></tr></thead>
+          <thead><tr><th scope="col">{texts.service.service}</th><th scope="col">{texts.service.calls_s}</th><th scope="col">{texts.service.errors}</th><th scope="col">p95</th></tr></thead>
           <tbody>
             {props.edges.map((edge) => (
               <tr key={edge.labels[props.name]}>
@@ -188,7 +189,7 @@ function Neighbours(props: { title: string; name: string; edges: Total[]; second
           </tbody>
         </table>
       )}
-      {props.edges.length > 0 && <p class="muted small">{plural(props.edges.length, 'service')}</p>}
+      {props.edges.length > 0 && <p class="muted small">{texts.counts.services(props.edges.length)}</p>}
     </section>
   );
 }

@@ -6,21 +6,22 @@ import { ago, bytes, count, day_and_clock, percent } from '../../model/format.ts
 import { problem_of } from '../../model/links_out.ts';
 import { use_answer } from '../../state/answer.ts';
 import { contrast, type Contrast, letter_keys, now_ns, theme, type Theme, utc } from '../../state/app.ts';
-import { links_error, links_out, load_links, remove_link, save_link } from '../../state/links_out.ts';
+import { links_out, remove_link, save_link } from '../../state/links_out.ts';
 import { Failure, Loading } from '../../widgets/bits.tsx';
+import * as texts from '../../texts/texts.ts';
 
 /** What this server is set to, how full it is, and what this browser prefers. */
 export function SettingsPage() {
   useEffect(() => {
-    document.title = 'Settings · spanloom';
+    document.title = texts.settings.settings_spanloom;
   }, []);
   const answer = use_answer('settings', (signal) => fetch_settings(signal));
   return (
     <main class="page settings" id="main" tabIndex={-1}>
-      <h1>Settings</h1>
+      <h1>{texts.settings.settings}</h1>
       <Appearance />
       {answer.error && <Failure error={answer.error} retry={answer.retry} />}
-      {!answer.value && answer.loading && <Loading what="Asking the server" />}
+      {!answer.value && answer.loading && <Loading what={texts.settings.asking_the_server} />}
       {answer.value && <Storage answer={answer.value} />}
       <LinksOut />
       {answer.value && <InForce answer={answer.value} />}
@@ -31,34 +32,34 @@ export function SettingsPage() {
 function Appearance() {
   return (
     <section class="card" aria-labelledby="appearance">
-      <h2 id="appearance">This browser</h2>
+      <h2 id="appearance">{texts.settings.this_browser}</h2>
       <div class="choices">
         <label>
-          Theme{' '}
+          {texts.settings.theme}{' '}
           <select value={theme.value} onChange={(e) => (theme.value = e.currentTarget.value as Theme)}>
-            <option value="auto">as the system</option>
-            <option value="light">light</option>
-            <option value="dark">dark</option>
+            <option value="auto">{texts.settings.as_the_system}</option>
+            <option value="light">{texts.settings.light}</option>
+            <option value="dark">{texts.settings.dark}</option>
           </select>
         </label>
         <label>
-          Contrast{' '}
+          {texts.settings.contrast}{' '}
           <select value={contrast.value} onChange={(e) => (contrast.value = e.currentTarget.value as Contrast)}>
-            <option value="auto">as the system</option>
-            <option value="normal">normal</option>
-            <option value="high">high</option>
+            <option value="auto">{texts.settings.as_the_system}</option>
+            <option value="normal">{texts.settings.normal}</option>
+            <option value="high">{texts.settings.high}</option>
           </select>
         </label>
         <label>
-          Times{' '}
+          {texts.settings.times}{' '}
           <select value={utc.value ? 'utc' : 'local'} onChange={(e) => (utc.value = e.currentTarget.value === 'utc')}>
-            <option value="local">of this computer ({Intl.DateTimeFormat().resolvedOptions().timeZone})</option>
+            <option value="local">{texts.settings.of_this_computer(Intl.DateTimeFormat().resolvedOptions().timeZone)}</option>
             <option value="utc">UTC</option>
           </select>
         </label>
         <label class="check">
           <input type="checkbox" checked={letter_keys.value} onChange={(e) => (letter_keys.value = e.currentTarget.checked)} />
-          <span>Keys of a single letter</span>
+          <span>{texts.settings.keys_of_a_single_letter}</span>
         </label>
       </div>
     </section>
@@ -76,34 +77,34 @@ function Storage(props: { answer: SettingsAnswer }) {
   const used = disk ? 1 - disk.free / Math.max(1, disk.total) : 0;
   return (
     <section class="card" aria-labelledby="storage">
-      <h2 id="storage">Storage and retention</h2>
-      {storage.state !== 'ok' && <p class="failure" role="alert">The store is {storage.state}: {storage.reason}</p>}
+      <h2 id="storage">{texts.settings.storage_and_retention}</h2>
+      {storage.state !== 'ok' && <p class="failure" role="alert">{texts.settings.the_store_is(storage.state, storage.reason)}</p>}
       <dl class="pairs">
-        <div><dt>Spans stored</dt><dd>{count(Number(storage.spans))} in {count(storage.segments)} segments</dd></div>
-        <div><dt>On disk</dt><dd>{bytes(Number(storage.disk_bytes))}, log {bytes(Number(storage.log_bytes))}</dd></div>
+        <div><dt>{texts.settings.spans_stored}</dt><dd>{texts.settings.in_segments(count(Number(storage.spans)), count(storage.segments))}</dd></div>
+        <div><dt>{texts.settings.on_disk}</dt><dd>{texts.settings.log(bytes(Number(storage.disk_bytes)), bytes(Number(storage.log_bytes)))}</dd></div>
         <div>
-          <dt>Oldest</dt>
-          <dd>{oldest === null ? 'nothing yet' : <span title={day_and_clock(oldest)}>{ago(Number(now_ns() / 1000000n) - oldest)}</span>}</dd>
+          <dt>{texts.settings.oldest}</dt>
+          <dd>{oldest === null ? texts.settings.nothing_yet : <span title={day_and_clock(oldest)}>{ago(Number(now_ns() / 1000000n) - oldest)}</span>}</dd>
         </div>
         {disk && (
           <div>
-            <dt>Disk</dt>
+            <dt>{texts.settings.disk}</dt>
             <dd>
-              <span class="meter" role="img" aria-label={`${percent(used, 1)} of the disk is in use`} style={{ '--used': String(used), '--limit': String(limit || 1) }} />
-              {percent(used, 1)} of {bytes(disk.total)} in use, {bytes(disk.free)} free
+              <span class="meter" role="img" aria-label={texts.settings.of_the_disk_is_in_use(percent(used, 1))} style={{ '--used': String(used), '--limit': String(limit || 1) }} />
+              {texts.settings.of_in_use_free(percent(used, 1), bytes(disk.total), bytes(disk.free))}
             </dd>
           </div>
         )}
         <div>
-          <dt>Spans are kept</dt>
+          <dt>{texts.settings.spans_are_kept}</dt>
           <dd>
-            {kept_for && kept_for !== '0' ? `for ${kept_for}` : 'without a limit of time'}
-            {kept_bytes && kept_bytes !== '0' ? `, at most ${kept_bytes}` : ''}
-            {limit ? `, until the disk is ${Math.round(limit * 100)} % full: then the oldest hour goes` : ''}
+            {kept_for && kept_for !== '0' ? texts.settings.for_word(kept_for) : texts.settings.without_a_limit_of_time}
+            {kept_bytes && kept_bytes !== '0' ? texts.settings.at_most(kept_bytes) : ''}
+            {limit ? texts.settings.until_the_disk_is_full_then(Math.round(limit * 100)) : ''}
           </dd>
         </div>
-        {storage.duplicates > 0 && <div><dt>Resends</dt><dd>{count(storage.duplicates)} recognised and stored once</dd></div>}
-        {storage.quarantined > 0 && <div><dt>Damage</dt><dd class="error-text">{count(storage.quarantined)} files could not be read and were set aside: see `spanloom check`</dd></div>}
+        {storage.duplicates > 0 && <div><dt>{texts.settings.resends}</dt><dd>{texts.settings.recognised_and_stored_once(count(storage.duplicates))}</dd></div>}
+        {storage.quarantined > 0 && <div><dt>{texts.settings.damage}</dt><dd class="error-text">{texts.settings.files_could_not_be_read_and(count(storage.quarantined))}</dd></div>}
       </dl>
     </section>
   );
@@ -112,7 +113,7 @@ function Storage(props: { answer: SettingsAnswer }) {
 function LinksOut() {
   const name = useSignal('');
   const url = useSignal('');
-  useEffect(() => void load_links(), []);
+  useEffect(() => void links_out.load(), []);
   const problem = url.value.trim() ? problem_of(url.value.trim()) : '';
   const ready = name.value.trim() !== '' && url.value.trim() !== '' && problem === '';
   const save = async (event: Event): Promise<void> => {
@@ -123,37 +124,37 @@ function LinksOut() {
   };
   return (
     <section class="card" aria-labelledby="links-title">
-      <h2 id="links-title">Links to other systems</h2>
+      <h2 id="links-title">{texts.settings.links_to_other_systems}</h2>
       <p class="muted">
-        Shown beside every span that has what the address names: <code>{'{trace}'}</code> <code>{'{span}'}</code> <code>{'{service}'}</code> <code>{'{operation}'}</code>{' '}
-        <code>{'{start_ms}'}</code> <code>{'{end_ms}'}</code>, or the key of an attribute, like <code>{'{host.name}'}</code>. For everyone who uses this server.
+        {texts.settings.shown_beside_every_span_that_has} <code>{'{trace}'}</code> <code>{'{span}'}</code> <code>{'{service}'}</code> <code>{'{operation}'}</code>{' '}
+        <code>{'{start_ms}'}</code> <code>{'{end_ms}'}</code>{texts.settings.or_the_key_of_an_attribute} <code>{'{host.name}'}</code>{texts.settings.for_everyone_who_uses_this_server}
       </p>
-      {links_out.value.length > 0 && (
+      {links_out.list.value.length > 0 && (
         <table class="sums links-table">
-          <thead><tr><th scope="col">Name</th><th scope="col" class="text">Address</th><th scope="col"><span class="visually-hidden">Remove</span></th></tr></thead>
+          <thead><tr><th scope="col">{texts.settings.name}</th><th scope="col" class="text">{texts.settings.address}</th><th scope="col"><span class="visually-hidden">{texts.settings.remove}</span></th></tr></thead>
           <tbody>
-            {links_out.value.map((link) => (
+            {links_out.list.value.map((link) => (
               <tr key={link.name}>
                 <th scope="row">{link.name}</th>
                 <td class="text mono">{link.url}</td>
-                <td><button type="button" class="quiet" onClick={() => void remove_link(link.name)} aria-label={`Remove ${link.name}`}>Remove</button></td>
+                <td><button type="button" class="quiet" onClick={() => void remove_link(link.name)} aria-label={texts.settings.remove_link(link.name)}>{texts.settings.remove}</button></td>
               </tr>
             ))}
           </tbody>
         </table>
       )}
       <form class="choose" onSubmit={(e) => void save(e)}>
-        <label>Name <input type="text" value={name.value} maxLength={60} placeholder="Logs" onInput={(e) => (name.value = e.currentTarget.value)} /></label>
+        <label>{texts.settings.name} <input type="text" value={name.value} maxLength={60} placeholder={texts.settings.logs} onInput={(e) => (name.value = e.currentTarget.value)} /></label>
         <label class="grow">
-          Address{' '}
+          {texts.settings.address}{' '}
           <input
             type="text" class="mono" value={url.value} spellcheck={false} placeholder="https://logs.example/?q={trace}" aria-invalid={problem !== ''} aria-describedby="link-problem"
             onInput={(e) => (url.value = e.currentTarget.value)}
           />
         </label>
-        <button type="submit" class="primary" disabled={!ready}>{links_out.value.some((one) => one.name === name.value.trim()) ? 'Replace' : 'Add'}</button>
+        <button type="submit" class="primary" disabled={!ready}>{links_out.list.value.some((one) => one.name === name.value.trim()) ? texts.settings.replace : texts.settings.add}</button>
       </form>
-      <p id="link-problem" class="error-text" role="status">{problem || links_error.value?.message || ''}</p>
+      <p id="link-problem" class="error-text" role="status">{problem || links_out.error.value?.message || ''}</p>
     </section>
   );
 }
@@ -164,24 +165,24 @@ function InForce(props: { answer: SettingsAnswer }) {
   const shown = changed.value ? settings.filter((one) => !one.is_default) : settings;
   return (
     <section class="card" aria-labelledby="in-force">
-      <h2 id="in-force">Configuration in force</h2>
+      <h2 id="in-force">{texts.settings.configuration_in_force}</h2>
       <p class="muted">
-        spanloom {version}. Set in the configuration file or by flags when the server starts; secrets are not shown.{' '}
+        {texts.settings.spanloom_set_in_the_configuration(version)}{' '}
         <label class="check">
           <input type="checkbox" checked={changed.value} onChange={(e) => (changed.value = e.currentTarget.checked)} />
-          <span>only what is not the default</span>
+          <span>{texts.settings.only_what_is_not_the_default}</span>
         </label>
       </p>
-      {shown.length === 0 && <p class="muted">Everything is as it comes.</p>}
+      {shown.length === 0 && <p class="muted">{texts.settings.everything_is_as_it_comes}</p>}
       {shown.length > 0 && (
-        <div class="table-scroll" tabIndex={0} role="region" aria-label="Settings in force">
+        <div class="table-scroll" tabIndex={0} role="region" aria-label={texts.settings.settings_in_force}>
           <table class="sums in-force">
-            <thead><tr><th scope="col">Setting</th><th scope="col" class="text">Value</th><th scope="col" class="text">What it does</th></tr></thead>
+            <thead><tr><th scope="col">{texts.settings.setting}</th><th scope="col" class="text">{texts.settings.value}</th><th scope="col" class="text">{texts.settings.what_it_does}</th></tr></thead>
             <tbody>
               {shown.map((one) => (
                 <tr key={one.key}>
                   <th scope="row" class="mono">{one.key}</th>
-                  <td class="text mono">{one.value}{!one.is_default && <span class="badge">set</span>}</td>
+                  <td class="text mono">{one.value}{!one.is_default && <span class="badge">{texts.settings.set}</span>}</td>
                   <td class="text muted">{one.text}</td>
                 </tr>
               ))}

@@ -1,5 +1,5 @@
 import { effect, useSignal } from '@preact/signals';
-import { useEffect, useRef } from 'preact/hooks';
+import { useEffect, useLayoutEffect, useRef } from 'preact/hooks';
 import { dark, load_stored, look, store } from '../../state/app.ts';
 import { duration } from '../../model/format.ts';
 import { push_keys } from '../../state/keys.ts';
@@ -13,6 +13,7 @@ import { TableView } from './table_view.tsx';
 import { Toolbar } from './toolbar.tsx';
 import type { ViewState } from './view_state.ts';
 import { WaterfallView } from './waterfall_view.tsx';
+import * as texts from '../../texts/texts.ts';
 
 /** The views of a trace, what they share (tools, minimap, keys), and the panel of the selected span. */
 export function Body(props: { view: ViewState }) {
@@ -30,7 +31,7 @@ export function Body(props: { view: ViewState }) {
     store('detail', 'open');
   };
 
-  useEffect(() => push_keys(keys_of(view, picture, find_field, open_panel, close_panel)), [view]);
+  useLayoutEffect(() => push_keys(keys_of(view, picture, find_field, open_panel, close_panel)), [view]);
 
   const shown = view.view.value;
   const has_time = shown === 'waterfall' || (shown === 'flame' && !view.merged.value);
@@ -77,9 +78,9 @@ function MinimapLine(props: { view: ViewState; whole: boolean }) {
   return (
     <div class={`minimap-line${props.whole ? ' whole' : ''}`}>
       <div class="minimap-note">
-        {view.full.value ? 'whole trace' : <span class="window-label">{duration(view.window.value[0])} – {duration(view.window.value[1])}</span>}
+        {view.full.value ? texts.trace.whole_trace : <span class="window-label">{duration(view.window.value[0])} – {duration(view.window.value[1])}</span>}
       </div>
-      <div class="minimap" ref={host} title="Drag to choose a time window, double click for all of it" />
+      <div class="minimap" ref={host} title={texts.trace.drag_to_choose_a_time_window} />
     </div>
   );
 }
@@ -103,7 +104,7 @@ function Splitter(props: { width: number; change: (width: number) => void }) {
   };
   return (
     <div
-      class="splitter" role="separator" aria-orientation="vertical" aria-label="Width of the names" tabIndex={0}
+      class="splitter" role="separator" aria-orientation="vertical" aria-label={texts.trace.width_of_the_names} tabIndex={0}
       aria-valuenow={props.width} aria-valuemin={160} aria-valuemax={900} onPointerDown={down} onKeyDown={key}
     />
   );

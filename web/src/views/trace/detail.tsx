@@ -2,18 +2,19 @@ import { useSignal } from '@preact/signals';
 import { useEffect } from 'preact/hooks';
 import { search_traces } from '../../api/client.ts';
 import type { Attribute, SpanRow, TraceSummary } from '../../api/types.ts';
-import { count, count_short, duration, exact_time, percent, plural } from '../../model/format.ts';
+import { count, count_short, duration, exact_time, percent } from '../../model/format.ts';
 import { fill } from '../../model/links_out.ts';
 import { narrow_query } from '../../model/narrow_query.ts';
-import { kFlagSkewMoved } from '../../model/trace.ts';
+import { kFlagLate, kFlagSkewMoved, kFlagUnended } from '../../model/trace.ts';
 import { attribute, quote } from '../../model/url.ts';
 import { beside_usual } from '../../model/usual.ts';
 import { announce, now_ns, page_link } from '../../state/app.ts';
-import { links_out, load_links } from '../../state/links_out.ts';
+import { links_out } from '../../state/links_out.ts';
 import { results } from '../../state/results.ts';
 import { color_of, Icon, kIcons } from '../../widgets/bits.tsx';
 import { Copy } from '../../widgets/copy.tsx';
 import type { ViewState } from './view_state.ts';
+import * as texts from '../../texts/texts.ts';
 
 const kLongValue = 400;
 
@@ -45,20 +46,20 @@ export function Detail(props: { view: ViewState; close: () => void }) {
   const trace = view.trace;
   const fresh = detail?.row === row;
   return (
-    <aside class="detail" aria-label="Selected span" tabIndex={-1} id="detail">
+    <aside class="detail" aria-label={texts.trace.selected_span} tabIndex={-1} id="detail">
       <header class="detail-head" style={{ '--c': color_of(trace.slots[trace.service[row]]) }}>
         <div class="detail-title">
           <span class="detail-service">{trace.service_of(row)}</span>
           <h2>{trace.name_of(row)}</h2>
         </div>
-        <button type="button" class="quiet" onClick={props.close} aria-label="Close details" title="Close details (Esc)">
+        <button type="button" class="quiet" onClick={props.close} aria-label={texts.trace.close_details} title={texts.trace.close_details_esc}>
           <Icon d={kIcons.close} />
         </button>
       </header>
       <Facts view={view} row={row} detail={fresh ? detail : null} />
       {view.detail_error.value && (
         <p class="failure" role="alert">
-          The details did not arrive: {view.detail_error.value}
+          {texts.trace.the_details_did_not_arrive(view.detail_error.value)}
         </p>
       )}
       {detail && (
@@ -77,37 +78,37 @@ function Facts(props: { view: ViewState; row: number; detail: SpanRow | null }) 
   return (
     <dl class="facts">
       <div>
-        <dt>Duration</dt>
-        <dd>{duration(trace.dur[row])}</dd>
+        <dt>{texts.trace.duration}</dt>
+        <dd>{trace.has(row, kFlagUnended) ? <span class="warn-text">{texts.trace.no_valid_end}</span> : duration(trace.dur[row])}{trace.has(row, kFlagLate) && <span class="warn-text">{texts.trace.arrived_late}</span>}</dd>
       </div>
       <div>
-        <dt>Self time</dt>
+        <dt>{texts.trace.self_time}</dt>
         <dd>
           {duration(trace.self_time(row))} <span class="muted">{share >= 99.5 ? '100' : share.toFixed(share < 10 ? 1 : 0)} %</span>
         </dd>
       </div>
       <div>
-        <dt>Starts at</dt>
+        <dt>{texts.trace.starts_at}</dt>
         <dd>{duration(trace.start[row])}</dd>
       </div>
       <div>
-        <dt>Kind</dt>
+        <dt>{texts.trace.kind}</dt>
         <dd>{trace.kind_of(row)}</dd>
       </div>
       <UsualFacts view={props.view} row={row} />
       {trace.has(row, kFlagSkewMoved) && detail && (
         <div class="wide">
-          <dt>Clock</dt>
+          <dt>{texts.trace.clock}</dt>
           <dd class="warn-text">
-            shown {duration(Math.abs(shift_of(props.view, row, detail)))} {shift_of(props.view, row, detail) < 0 ? 'earlier' : 'later'} than it was sent
+            {texts.trace.shown(duration(Math.abs(shift_of(props.view, row, detail))))} {shift_of(props.view, row, detail) < 0 ? texts.trace.earlier : texts.trace.later} {texts.trace.than_it_was_sent}
           </dd>
         </div>
       )}
       {detail && (
         <div class="wide">
-          <dt>Span id</dt>
+          <dt>{texts.trace.span_id_term}</dt>
           <dd class="mono">
-            {detail.span_id} <Copy text={detail.span_id} what="span id" /> <Copy text={props.view.link_to_span()} what="link to this span" label="Copy link" />
+            {detail.span_id} <Copy text={detail.span_id} what={texts.trace.span_id} /> <Copy text={props.view.link_to_span()} what={texts.trace.link_to_this_span} label={texts.trace.copy_link} />
           </dd>
         </div>
       )}
@@ -126,13 +127,13 @@ function UsualFacts(props: { view: ViewState; row: number }) {
   const { row } = props;
   const found = usual.value?.of(trace.service_of(row), trace.name_of(row), trace.kind_of(row));
   if (!usual.value) return null;
-  if (!found) return <div class="wide"><dt>Usual</dt><dd class="muted">too few calls in the day before to say</dd></div>;
+  if (!found) return <div class="wide"><dt>{texts.trace.usual}</dt><dd class="muted">{texts.trace.too_few_calls_in_the_day}</dd></div>;
   const words = beside_usual(trace.dur[row], found);
   return (
-    <div class="wide usual" title={`${count(found.count)} calls of this operation in the day that ends with this trace; ${percent(found.errors, found.count)} failed`}>
-      <dt>Usual</dt>
+    <div class="wide usual" title={texts.trace.calls_of_this_operation_in_the(count(found.count), percent(found.errors, found.count))}>
+      <dt>{texts.trace.usual}</dt>
       <dd>
-        p50 {duration(found.p50_ns)} · p95 {duration(found.p95_ns)} <span class="muted">of {count_short(found.count)}</span>
+        p50 {duration(found.p50_ns)} · p95 {duration(found.p95_ns)} <span class="muted">{texts.trace.of(count_short(found.count))}</span>
         {words && <span class={trace.dur[row] > found.p95_ns ? 'warn-text' : 'muted'}>{words}</span>}
       </dd>
     </div>
@@ -159,16 +160,16 @@ function LinkedFrom(props: { view: ViewState; detail: SpanRow }) {
     search_traces({ q, from: start > day ? start - day : 0n, to: now_ns() + day, limit: 20, cursor: null }, (trace) => found.push(trace))
       .then(() => {
         list.value = found;
-        announce(plural(found.length, 'linking trace'));
+        announce(texts.counts.linking_traces(found.length));
       })
       .catch((error: Error) => (problem.value = error.message));
   };
   return (
     <p class="linked-from">
-      {!asked.value && <button type="button" class="link" onClick={ask}>Which spans link to this one?</button>}
-      {asked.value && !list.value && !problem.value && <span class="muted">Looking…</span>}
+      {!asked.value && <button type="button" class="link" onClick={ask}>{texts.trace.which_spans_link_to_this_one}</button>}
+      {asked.value && !list.value && !problem.value && <span class="muted">{texts.trace.looking}</span>}
       {problem.value && <span class="error-text" role="alert">{problem.value}</span>}
-      {list.value?.length === 0 && <span class="muted">No stored span links to this one.</span>}
+      {list.value?.length === 0 && <span class="muted">{texts.trace.no_stored_span_links_to_this}</span>}
       {list.value?.map((trace) => (
         <a key={trace.id} href={`/trace/${trace.id}?span=${trace.matched_spans[0]?.id ?? ''}`}>
           ← {trace.matched_spans[0]?.name ?? trace.root_name ?? trace.id} <span class="muted">{trace.root_service ?? ''}</span>
@@ -181,7 +182,7 @@ function LinkedFrom(props: { view: ViewState; detail: SpanRow }) {
 /** Links to other systems that this span has everything for. */
 function LinksOut(props: { view: ViewState; detail: SpanRow }) {
   const { view, detail } = props;
-  useEffect(() => void load_links(), []);
+  useEffect(() => void links_out.load(), []);
   const ms = (ns: string): string => String(BigInt(ns) / 1000000n);
   const known: Record<string, string> = {
     trace: view.id, span: detail.span_id, service: detail.service, operation: detail.name, start_ms: ms(detail.start_ns), end_ms: ms(detail.end_ns), start_ns: detail.start_ns, end_ns: detail.end_ns,
@@ -191,11 +192,11 @@ function LinksOut(props: { view: ViewState; detail: SpanRow }) {
     const item = detail.attributes.find((one) => one.key === name) ?? detail.resource.attributes.find((one) => one.key === name);
     return item ? text_of(item) : null;
   };
-  const shown = links_out.value.map((link) => ({ name: link.name, href: fill(link.url, value_of) })).filter((link) => link.href !== null);
+  const shown = links_out.list.value.map((link) => ({ name: link.name, href: fill(link.url, value_of) })).filter((link) => link.href !== null);
   if (shown.length === 0) return null;
   return (
     <section class="links-out">
-      <h3>Elsewhere</h3>
+      <h3>{texts.trace.elsewhere}</h3>
       {shown.map((link) => (
         <a key={link.name} href={link.href ?? undefined} target="_blank" rel="noopener noreferrer">
           {link.name} <Icon d={kIcons.out} size={12} />
@@ -216,38 +217,38 @@ function Sections(props: { view: ViewState; detail: SpanRow }) {
       {failed && (
         <p class="status-error">
           <span aria-hidden="true">✕ </span>
-          <strong>Error</strong> {detail.status.message}
+          <strong>{texts.trace.error}</strong> {detail.status.message}
         </p>
       )}
       {dropped.attributes + dropped.events + dropped.links > 0 && (
         <p class="note">
-          The program dropped {dropped.attributes} attributes, {dropped.events} events and {dropped.links} links of this span before sending it.
+          {texts.trace.the_program_dropped_attributes(dropped.attributes, dropped.events, dropped.links)}
         </p>
       )}
       {detail.events.map((event) => event.name === 'exception' && <Exception key={event.time_ns} event={event} />)}
       <section>
         <h3>
-          Attributes <span class="badge">{detail.attributes.length}</span>
+          {texts.trace.attributes} <span class="badge">{detail.attributes.length}</span>
         </h3>
         {detail.attributes.length > 8 && (
           <input
-            type="search" class="attribute-filter" placeholder="Filter attributes" aria-label="Filter attributes"
+            type="search" class="attribute-filter" placeholder={texts.trace.filter_attributes} aria-label={texts.trace.filter_attributes}
             value={filter.value} onInput={(e) => (filter.value = e.currentTarget.value)}
           />
         )}
-        <Attributes items={detail.attributes} scope="span." filter={filter.value} empty="This span has no attributes." />
+        <Attributes items={detail.attributes} scope="span." filter={filter.value} empty={texts.trace.this_span_has_no_attributes} />
       </section>
       {detail.events.length > 0 && (
         <section>
           <h3>
-            Events <span class="badge">{detail.events.length}</span>
+            {texts.trace.events} <span class="badge">{detail.events.length}</span>
           </h3>
           <ol class="events">
             {detail.events.map((event, i) => (
               <li key={i}>
                 <div class="event-line">
                   <span class="event-time">+{duration(Number(BigInt(event.time_ns) - start))}</span>
-                  <span class="event-name">{event.name || 'event'}</span>
+                  <span class="event-name">{event.name || texts.trace.event}</span>
                 </div>
                 {event.name !== 'exception' && <Attributes items={event.attributes} scope="event." filter="" empty="" />}
               </li>
@@ -255,11 +256,11 @@ function Sections(props: { view: ViewState; detail: SpanRow }) {
           </ol>
         </section>
       )}
-      {view.is_stored && <LinksOut view={view} detail={detail} />}
-      {(detail.links.length > 0 || view.is_stored) && (
+      {view.source.is_stored && <LinksOut view={view} detail={detail} />}
+      {(detail.links.length > 0 || view.source.is_stored) && (
         <section>
           <h3>
-            Links {detail.links.length > 0 && <span class="badge">{detail.links.length}</span>}
+            {texts.trace.links} {detail.links.length > 0 && <span class="badge">{detail.links.length}</span>}
           </h3>
           <ul class="links">
             {detail.links.map((link, i) => (
@@ -267,31 +268,31 @@ function Sections(props: { view: ViewState; detail: SpanRow }) {
                 <a class="mono" href={`/trace/${link.trace_id}?span=${link.span_id}`}>
                   {link.trace_id}
                 </a>
-                <span class="muted"> span {link.span_id}</span>
+                <span class="muted"> {texts.trace.span(link.span_id)}</span>
                 <Attributes items={link.attributes} scope="link." filter="" empty="" />
               </li>
             ))}
           </ul>
-          {view.is_stored && <LinkedFrom view={view} detail={detail} />}
+          {view.source.is_stored && <LinkedFrom view={view} detail={detail} />}
         </section>
       )}
       <section>
         <h3>
-          Resource <span class="badge">{detail.resource.attributes.length}</span>
+          {texts.trace.resource} <span class="badge">{detail.resource.attributes.length}</span>
         </h3>
-        <Attributes items={detail.resource.attributes} scope="resource." filter="" empty="The resource has no attributes." />
+        <Attributes items={detail.resource.attributes} scope="resource." filter="" empty={texts.trace.the_resource_has_no_attributes} />
       </section>
       <section>
-        <h3>More</h3>
+        <h3>{texts.trace.more}</h3>
         <table class="attributes">
           <tbody>
-            <Line name="start" value={exact_time(start)} />
-            <Line name="end" value={exact_time(BigInt(detail.end_ns))} />
-            <Line name="parent span" value={detail.parent_span_id || 'none: this is a root'} />
-            <Line name="status" value={detail.status.code} />
-            {(detail.scope.name || detail.scope.version) && <Line name="scope" value={`${detail.scope.name} ${detail.scope.version}`.trim()} />}
-            {detail.trace_state && <Line name="trace state" value={detail.trace_state} />}
-            {detail.resource.schema_url && <Line name="schema" value={detail.resource.schema_url} />}
+            <Line name={texts.trace.start} value={exact_time(start)} />
+            <Line name={texts.trace.end} value={detail.end_ns === '0' ? texts.trace.no_end_was_sent : exact_time(BigInt(detail.end_ns))} />
+            <Line name={texts.trace.parent_span} value={detail.parent_span_id || texts.trace.none_this_is_a_root} />
+            <Line name={texts.trace.status} value={detail.status.code} />
+            {(detail.scope.name || detail.scope.version) && <Line name={texts.trace.scope} value={`${detail.scope.name} ${detail.scope.version}`.trim()} />}
+            {detail.trace_state && <Line name={texts.trace.trace_state} value={detail.trace_state} />}
+            {detail.resource.schema_url && <Line name={texts.trace.schema} value={detail.resource.schema_url} />}
           </tbody>
         </table>
         <Attributes items={detail.scope.attributes} scope="instrumentation." filter="" empty="" />
@@ -316,7 +317,7 @@ function Attributes(props: { items: Attribute[]; scope: string; filter: string; 
     ? props.items.filter((item) => item.key.toLowerCase().includes(needle) || text_of(item).toLowerCase().includes(needle))
     : props.items;
   if (props.items.length === 0) return props.empty ? <p class="muted small">{props.empty}</p> : null;
-  if (items.length === 0) return <p class="muted small">No attribute contains “{props.filter}”.</p>;
+  if (items.length === 0) return <p class="muted small">{texts.trace.no_attribute_contains(props.filter)}</p>;
   const sorted = [...items].sort((a, b) => (a.key < b.key ? -1 : a.key > b.key ? 1 : 0));
   return (
     <table class="attributes">
@@ -345,24 +346,24 @@ function AttributeLine(props: { item: Attribute; scope: string }) {
         {long && !open.value ? `${text.slice(0, kLongValue)}…` : text}
         {long && (
           <button type="button" class="link" onClick={() => (open.value = !open.value)}>
-            {open.value ? 'show less' : `show all ${text.length.toLocaleString('en-US')} characters`}
+            {open.value ? texts.trace.show_less : texts.trace.show_all_characters(count(text.length))}
           </button>
         )}
-        {item.cut && <span class="note"> cut here: the stored value is longer</span>}
+        {item.cut && <span class="note"> {texts.trace.cut_here_the_stored_value_is}</span>}
       </td>
       <td class="tools">
         <span class="tool-box">
         {same && (
-          <a class="quiet" href={page_link('/search', { q: narrow_query(searched, same) })} title="Find traces with this value" aria-label={`Find traces where ${item.key} has this value`}>
+          <a class="quiet" href={page_link('/search', { q: narrow_query(searched, same) })} title={texts.trace.find_traces_with_this_value} aria-label={texts.trace.find_traces_where_has_this_value(item.key)}>
             <Icon d={kIcons.search} size={13} />
           </a>
         )}
         {other && (
-          <a class="quiet" href={page_link('/search', { q: narrow_query(searched, other) })} title="Find traces without this value" aria-label={`Find traces where ${item.key} has another value`}>
+          <a class="quiet" href={page_link('/search', { q: narrow_query(searched, other) })} title={texts.trace.find_traces_without_this_value} aria-label={texts.trace.find_traces_where_has_another_value(item.key)}>
             <Icon d={kIcons.exclude} size={13} />
           </a>
         )}
-        <Copy text={text} what={`value of ${item.key}`} />
+        <Copy text={text} what={texts.trace.value_of(item.key)} />
         </span>
       </td>
     </tr>
@@ -376,13 +377,13 @@ function Exception(props: { event: SpanRow['events'][number] }) {
   return (
     <section class="exception">
       <h3>
-        <span class="exception-type">{value('exception.type') || 'Exception'}</span>
+        <span class="exception-type">{value('exception.type') || texts.trace.exception}</span>
       </h3>
       {value('exception.message') && <p>{value('exception.message')}</p>}
       {stack && (
         <div class="stack">
-          <Copy text={stack} what="stack trace" />
-          <pre tabIndex={0} role="region" aria-label="Stack trace">{stack}</pre>
+          <Copy text={stack} what={texts.trace.stack_trace} />
+          <pre tabIndex={0} role="region" aria-label={texts.trace.stack_trace_title}>{stack}</pre>
         </div>
       )}
       <Attributes items={rest} scope="event." filter="" empty="" />

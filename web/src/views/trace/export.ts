@@ -1,9 +1,10 @@
-import { duration } from '../../model/format.ts';
+import { count, duration } from '../../model/format.ts';
 import { TimeScale } from '../../model/gaps.ts';
 import { dark } from '../../state/app.ts';
 import { bar_of } from './bars.ts';
 import { read_paint, slot_color } from './paint.ts';
 import type { ViewState } from './view_state.ts';
+import * as texts from '../../texts/texts.ts';
 
 /** A picture holds so many rows; more are said to be left out, in the picture. */
 const kPictureRows = 400;
@@ -17,13 +18,13 @@ export type ExportItem = { name: string; href: string; file: string } | { name: 
 export function exports_of(view: ViewState): ExportItem[] {
   const file = `trace-${view.id}`;
   const stored: ExportItem[] = [
-    { name: 'OTLP JSON', href: `/tempo/api/v2/traces/${view.id}`, file: `${file}.otlp.json` },
-    { name: 'Jaeger JSON', href: `/jaeger/api/traces/${view.id}`, file: `${file}.jaeger.json` },
+    { name: texts.trace.otlp_json, href: `/tempo/api/v2/traces/${view.id}`, file: `${file}.otlp.json` },
+    { name: texts.trace.jaeger_json, href: `/jaeger/api/traces/${view.id}`, file: `${file}.jaeger.json` },
   ];
   return [
-    ...(view.is_stored ? stored : []),
-    { name: 'Picture (SVG)', make: async () => save(new Blob([svg_of(view)], { type: 'image/svg+xml' }), `${file}.svg`) },
-    { name: 'Picture (PNG)', make: async () => save(await png_of(svg_of(view)), `${file}.png`) },
+    ...(view.source.is_stored ? stored : []),
+    { name: texts.trace.picture_svg, make: async () => save(new Blob([svg_of(view)], { type: 'image/svg+xml' }), `${file}.svg`) },
+    { name: texts.trace.picture_png, make: async () => save(await png_of(svg_of(view)), `${file}.png`) },
   ];
 }
 
@@ -67,7 +68,7 @@ export function svg_of(view: ViewState): string {
     out.push(`<text x="${(kNames + bar.label_x).toFixed(1)}" y="${y + 14}" fill="${bar.label_inside ? '#fff' : paint.muted}" font-size="11">${label}</text>`);
   });
   if (rows.length > shown.length) {
-    out.push(`<text x="12" y="${height - 10}" fill="${paint.muted}">and ${(rows.length - shown.length).toLocaleString('en-US')} more rows</text>`);
+    out.push(`<text x="12" y="${height - 10}" fill="${paint.muted}">${escape(texts.trace.and_more_rows(count(rows.length - shown.length)))}</text>`);
   }
   out.push('</svg>');
   return out.join('\n');
@@ -81,8 +82,8 @@ async function png_of(svg: string): Promise<Blob> {
   canvas.width = image.width * 2;
   canvas.height = image.height * 2;
   const context = canvas.getContext('2d');
-  if (!context) throw new Error('this browser does not draw on a canvas');
+  if (!context) throw new Error(texts.trace.this_browser_does_not_draw_on);
   context.scale(2, 2);
   context.drawImage(image, 0, 0);
-  return new Promise((resolve, reject) => canvas.toBlob((blob) => (blob ? resolve(blob) : reject(new Error('the picture is too large for this browser'))), 'image/png'));
+  return new Promise((resolve, reject) => canvas.toBlob((blob) => (blob ? resolve(blob) : reject(new Error(texts.trace.the_picture_is_too_large_for))), 'image/png'));
 }

@@ -1,9 +1,10 @@
-import { duration, percent } from '../../model/format.ts';
+import { count, duration, percent } from '../../model/format.ts';
 import { type Lanes, lanes_of, merge_flame, type MergedFlame } from '../../model/flame.ts';
 import { type Gap, TimeScale } from '../../model/gaps.ts';
 import { ticks } from '../../model/ticks.ts';
 import type { Trace } from '../../model/trace.ts';
 import { type Paint, read_paint, slot_color, Stripes } from './paint.ts';
+import * as texts from '../../texts/texts.ts';
 
 const kLaneHeight = 18;
 const kAxisHeight = 24;
@@ -72,14 +73,14 @@ export class Flame {
     this.scroller = part('div', 'flame-scroll', host);
     this.scroller.tabIndex = 0;
     this.scroller.setAttribute('role', 'group');
-    this.scroller.setAttribute('aria-label', 'Flame graph. Arrow keys go to the parent, the first child and the siblings; the waterfall has the same spans as rows.');
+    this.scroller.setAttribute('aria-label', texts.trace.flame_graph_arrow_keys_go_to);
     this.spacer = part('div', 'flame-spacer', this.scroller);
     this.canvas = part('canvas', 'flame-canvas', this.spacer) as HTMLCanvasElement;
     this.canvas.setAttribute('aria-hidden', 'true');
     this.note = part('div', 'flame-note', host);
     this.note.setAttribute('aria-hidden', 'true');
     const context = this.canvas.getContext('2d');
-    if (!context) throw new Error('this browser does not draw on a canvas');
+    if (!context) throw new Error(texts.trace.this_browser_does_not_draw_on);
     this.context = context;
     this.stripes = new Stripes(context);
     this.scroller.addEventListener('scroll', () => this.invalidate(), { passive: true });
@@ -227,7 +228,7 @@ export class Flame {
       out.push({
         row: at === 0 ? -1 : entry.longest, node: at, lane, x: (entry.x - root.x) * per_ns, width: Math.max(1, size),
         slot: entry.service < 0 ? -1 : this.trace.slots[entry.service], error: entry.errors > 0,
-        text: `${entry.name}${entry.count > 1 ? ` ×${entry.count.toLocaleString('en-US')}` : ''}  ${percent(entry.value, nodes[0].value)}`,
+        text: `${entry.name}${entry.count > 1 ? ` ×${count(entry.count)}` : ''}  ${percent(entry.value, nodes[0].value)}`,
       });
     }
     return out;
@@ -268,7 +269,7 @@ export class Flame {
     context.fillRect(0, 0, width, kAxisHeight - 2);
     context.fillStyle = paint.muted;
     if (this.merged) {
-      context.fillText('same operations joined · width is self time, all below included', 6, kAxisHeight / 2);
+      context.fillText(texts.trace.same_operations_joined_width_is, 6, kAxisHeight / 2);
       return;
     }
     const scale = new TimeScale(this.from, this.to, width, this.gaps);

@@ -5,6 +5,7 @@ import { fold_graph, type GraphEdge, type GraphNode, type TraceGraph } from '../
 import { color_of } from '../../widgets/bits.tsx';
 import { type Layout, lay_out } from '../../widgets/graph_layout.ts';
 import type { ViewState } from './view_state.ts';
+import * as texts from '../../texts/texts.ts';
 
 const kNodeWidth = 190;
 const kNodeHeight = 46;
@@ -37,8 +38,8 @@ export function GraphView(props: { view: ViewState }) {
     opened.value = next;
   };
   return (
-    <div class="graph-view" tabIndex={0} role="region" aria-label="Graph of the trace">
-      {too_many && <p class="view-note">{count(graph.nodes.length)} nodes are too many to draw: here they are as a table.</p>}
+    <div class="graph-view" tabIndex={0} role="region" aria-label={texts.trace.graph_of_the_trace}>
+      {too_many && <p class="view-note">{texts.trace.nodes_are_too_many_to_draw(count(graph.nodes.length))}</p>}
       {drawn.value && !too_many && <Picture graph={drawn.value.graph} layout={drawn.value.layout} view={view} toggle={toggle} />}
       <Edges graph={graph} view={view} />
     </div>
@@ -49,7 +50,7 @@ function Picture(props: { graph: TraceGraph; layout: Layout; view: ViewState; to
   const { graph, layout, view } = props;
   const most = Math.max(1, ...graph.edges.map((edge) => edge.calls));
   return (
-    <svg class="graph" width={layout.width} height={layout.height} viewBox={`0 0 ${layout.width} ${layout.height}`} role="group" aria-label="Services and calls">
+    <svg class="graph" width={layout.width} height={layout.height} viewBox={`0 0 ${layout.width} ${layout.height}`} role="group" aria-label={texts.trace.services_and_calls}>
       <defs>
         <marker id="arrow" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="9" markerHeight="9" markerUnits="userSpaceOnUse" orient="auto">
           <path d="M0 0L8 4L0 8z" class="arrow" />
@@ -81,10 +82,10 @@ function Line(props: { edge: GraphEdge; path: Layout['edges'][number]; weight: n
 function Box(props: { node: GraphNode; at: { x: number; y: number }; view: ViewState; open: boolean; toggle: () => void }) {
   const { node, at, view } = props;
   const { trace } = view;
-  const service = trace.header.services[node.service] || 'unknown service';
+  const service = trace.header.services[node.service] || texts.trace.unknown_service;
   const name = cut(node.name || service);
   const failed = node.errors ? ` ✕${count(node.errors)}` : '';
-  const facts = `${node.name ? `${cut(service, 12)} · ` : ''}${count(node.spans)} · self ${duration(node.self)} (${percent(node.self, trace.duration)})${failed}`;
+  const facts = texts.trace.node_facts(node.name ? `${cut(service, 12)} · ` : '', count(node.spans), duration(node.self), percent(node.self, trace.duration), failed);
   const press = (event: KeyboardEvent): void => {
     if (event.key !== 'Enter' && event.key !== ' ') return;
     event.preventDefault();
@@ -93,7 +94,7 @@ function Box(props: { node: GraphNode; at: { x: number; y: number }; view: ViewS
   };
   return (
     <g
-      class={`node${trace.service[view.selected.value] === node.service ? ' selected' : ''}`} role="button" tabindex={0} aria-description={props.open ? 'Fold to the service' : 'Open its operations'} aria-expanded={props.open}
+      class={`node${trace.service[view.selected.value] === node.service ? ' selected' : ''}`} role="button" tabindex={0} aria-description={props.open ? texts.trace.fold_to_the_service : texts.trace.open_its_operations} aria-expanded={props.open}
       transform={`translate(${at.x - kNodeWidth / 2} ${at.y - kNodeHeight / 2})`} onClick={props.toggle} onKeyDown={press}
     >
       <rect width={kNodeWidth} height={kNodeHeight} rx={8} />
@@ -110,20 +111,20 @@ function cut(text: string, most = 25): string {
 
 function Edges(props: { graph: TraceGraph; view: ViewState }) {
   const { graph, view } = props;
-  const names = new Map(graph.nodes.map((node) => [node.key, `${view.trace.header.services[node.service] || 'unknown service'}${node.name ? ` ${node.name}` : ''}`]));
-  if (graph.edges.length === 0) return <p class="muted">All spans are of one service: nothing crosses from one to another.</p>;
+  const names = new Map(graph.nodes.map((node) => [node.key, `${view.trace.header.services[node.service] || texts.trace.unknown_service}${node.name ? ` ${node.name}` : ''}`]));
+  if (graph.edges.length === 0) return <p class="muted">{texts.trace.all_spans_are_of_one_service}</p>;
   const sorted = [...graph.edges].sort((a, b) => b.total - a.total);
   return (
     <table class="sums">
       <thead>
-        <tr><th scope="col">From</th><th scope="col" class="text">To</th><th scope="col">Calls</th><th scope="col">Errors</th><th scope="col">Total</th><th scope="col">Mean</th></tr>
+        <tr><th scope="col">{texts.trace.from}</th><th scope="col" class="text">{texts.trace.to}</th><th scope="col">{texts.trace.calls}</th><th scope="col">{texts.trace.errors}</th><th scope="col">{texts.trace.total}</th><th scope="col">{texts.trace.mean}</th></tr>
       </thead>
       <tbody>
         {sorted.map((edge) => (
           <tr key={`${edge.from} ${edge.to}`}>
             <th scope="row">{names.get(edge.from)}</th>
             <td class="text">
-              <button type="button" class="operation-link" title="Select the longest call" onClick={() => view.select(edge.longest)}>{names.get(edge.to)}</button>
+              <button type="button" class="operation-link" title={texts.trace.select_the_longest_call} onClick={() => view.select(edge.longest)}>{names.get(edge.to)}</button>
             </td>
             <td>{count(edge.calls)}</td>
             <td class={edge.errors ? 'error-text' : 'muted'}>{edge.errors ? `✕ ${count(edge.errors)}` : '0'}</td>

@@ -1,5 +1,5 @@
-import { useEffect } from 'preact/hooks';
-import { count, day_and_clock, duration, plural } from '../../model/format.ts';
+import { useEffect, useLayoutEffect } from 'preact/hooks';
+import { count, day_and_clock, duration } from '../../model/format.ts';
 import { kFlagOrphan } from '../../model/trace.ts';
 import { quote, with_query } from '../../model/url.ts';
 import { can_analyse } from '../../state/analysis.ts';
@@ -10,6 +10,7 @@ import { go, place, replace } from '../../state/router.ts';
 import { Icon, kIcons, Service } from '../../widgets/bits.tsx';
 import { Copy } from '../../widgets/copy.tsx';
 import type { ViewState } from './view_state.ts';
+import * as texts from '../../texts/texts.ts';
 
 export function Head(props: { view: ViewState }) {
   const { trace, id } = props.view;
@@ -21,14 +22,14 @@ export function Head(props: { view: ViewState }) {
   return (
     <header class="trace-head">
       <div class="trace-title">
-        <nav class="crumbs" aria-label="Results">
-          <a href={results.value?.url ?? page_link('/search')} title="Back to the results">
-            <Icon d={kIcons.left} size={14} /> Results
+        <nav class="crumbs" aria-label={texts.trace.results}>
+          <a href={results.value?.url ?? page_link('/search')} title={texts.trace.back_to_the_results}>
+            <Icon d={kIcons.left} size={14} /> {texts.trace.results}
           </a>
           {(before || after) && (
             <span class="walk">
-              {before ? <a href={`/trace/${before}`} title="Previous result ( [ )" aria-label="Previous result"><Icon d={kIcons.up} size={14} /></a> : null}
-              {after ? <a href={`/trace/${after}`} title="Next result ( ] )" aria-label="Next result"><Icon d={kIcons.down} size={14} /></a> : null}
+              {before ? <a href={`/trace/${before}`} title={texts.trace.previous_result_key} aria-label={texts.trace.previous_result}><Icon d={kIcons.up} size={14} /></a> : null}
+              {after ? <a href={`/trace/${after}`} title={texts.trace.next_result_key} aria-label={texts.trace.next_result}><Icon d={kIcons.down} size={14} /></a> : null}
             </span>
           )}
         </nav>
@@ -39,14 +40,14 @@ export function Head(props: { view: ViewState }) {
               <span class="trace-name">{trace.name_of(0)}</span>
             </>
           ) : (
-            'Empty trace'
+            texts.trace.empty_trace
           )}
         </h1>
         <div class="trace-actions">
-          {props.view.is_stored && <Actions view={props.view} />}
+          {props.view.source.is_stored && <Actions view={props.view} />}
           <span class="trace-id mono">
             <span title={id}>{id.slice(0, 8)}…</span>
-            <Copy text={id} what="trace id" />
+            <Copy text={id} what={texts.trace.trace_id} />
           </span>
         </div>
       </div>
@@ -55,47 +56,47 @@ export function Head(props: { view: ViewState }) {
           <strong class="big">{duration(trace.duration)}</strong>
         </li>
         <li>
-          <strong>{count(trace.n)}</strong> {trace.n === 1 ? 'span' : 'spans'}
+          <strong>{count(trace.n)}</strong> {texts.words.spans(trace.n)}
         </li>
         <li>
-          <strong>{services.length}</strong> {services.length === 1 ? 'service' : 'services'}
+          <strong>{services.length}</strong> {texts.words.services(services.length)}
         </li>
         <li class={trace.error_rows.length ? 'has-errors' : ''}>
           {trace.error_rows.length ? (
-            <button type="button" class="error-pill" onClick={() => props.view.next_error(1)} title="Go to the next error (e)">
-              <span aria-hidden="true">✕</span> {plural(trace.error_rows.length, 'error')}
+            <button type="button" class="error-pill" onClick={() => props.view.next_error(1)} title={texts.trace.go_to_the_next_error_e}>
+              <span aria-hidden="true">✕</span> {texts.counts.errors(trace.error_rows.length)}
             </button>
           ) : (
-            'no errors'
+            texts.trace.no_errors
           )}
         </li>
         <li title={day_and_clock(start_ms)}>
           <time dateTime={new Date(start_ms).toISOString()}>{day_and_clock(start_ms)}</time>
         </li>
-        {trace.header.weight > 1 && <li class="sampled" title="The program that sent it kept one of so many; counts of spans are adjusted">sampled 1 in {count(trace.header.weight)}</li>}
-        {props.view.is_stored && (
+        {trace.header.weight > 1 && <li class="sampled" title={texts.trace.the_program_that_sent_it_kept}>{texts.trace.sampled_1_in(count(trace.header.weight))}</li>}
+        {props.view.source.is_stored && (
           <li>
-            <a href="/sampling" title="Why this trace is kept, and for how long">{trace.header.keptBy ? `kept by ${trace.header.keptBy}` : 'kept, as everything is'}</a>
+            <a href="/sampling" title={texts.trace.why_this_trace_is_kept_and}>{trace.header.keptBy ? texts.trace.kept_by(trace.header.keptBy) : texts.trace.kept_as_everything_is}</a>
           </li>
         )}
       </ul>
-      <ul class="legend" aria-label="Services of the trace">
+      <ul class="legend" aria-label={texts.trace.services_of_the_trace}>
         {shown.map((entry) => (
           <li key={entry.service}>
-            <button type="button" class="chip" onClick={() => props.view.set_find(trace.header.services[entry.service])} title="Find the spans of this service">
+            <button type="button" class="chip" onClick={() => props.view.set_find(trace.header.services[entry.service])} title={texts.trace.find_the_spans_of_this_service}>
               <Service name={trace.header.services[entry.service]} slot={trace.slots[entry.service]} />
               <span class="muted">{count(entry.spans)}</span>
               {entry.errors > 0 && (
-                <span class="error-text" title={plural(entry.errors, 'error')}>
+                <span class="error-text" title={texts.counts.errors(entry.errors)}>
                   <span aria-hidden="true">✕</span>
                   {count(entry.errors)}
-                  <span class="visually-hidden"> errors</span>
+                  <span class="visually-hidden"> {texts.trace.of_them_errors}</span>
                 </span>
               )}
             </button>
           </li>
         ))}
-        {services.length > shown.length && <li class="muted">and {services.length - shown.length} more</li>}
+        {services.length > shown.length && <li class="muted">{texts.trace.and_more(services.length - shown.length)}</li>}
       </ul>
     </header>
   );
@@ -116,30 +117,30 @@ function Actions(props: { view: ViewState }) {
   const usual = `/compare?${new URLSearchParams({ a: id, b: endpoint })}`;
   const pinned = is_pinned(id);
   useEffect(() => void load_pins(), [id]);
-  useEffect(() => {
+  useLayoutEffect(() => {
     page_commands.value = [
-      ...(endpoint ? [{ label: 'Compare with its usual', note: 'this trace', run: () => go(usual) }] : []),
-      { label: 'Compare with another trace', note: 'this trace', run: () => go(compare) },
-      { label: pinned ? 'Let go of the pin' : 'Pin', note: 'this trace', run: () => void toggle_pin(pin_of(view)) },
-      { label: 'Write a note', note: 'this trace', run: () => (view.writing_note.value = true) },
+      ...(endpoint ? [{ label: texts.trace.compare_with_its_usual, note: texts.trace.this_trace, run: () => go(usual) }] : []),
+      { label: texts.trace.compare_with_another_trace, note: texts.trace.this_trace, run: () => go(compare) },
+      { label: pinned ? texts.trace.let_go_of_the_pin : texts.trace.pin, note: texts.trace.this_trace, run: () => void toggle_pin(pin_of(view)) },
+      { label: texts.trace.write_a_note, note: texts.trace.this_trace, run: () => (view.writing_note.value = true) },
     ];
     return () => {
       page_commands.value = [];
     };
-  }, [view, pinned]);
+  }, [view, pinned, endpoint]);
   return (
     <>
-      <a class="compare-link" href={compare} title="Compare this trace with another one">Compare</a>
-      {endpoint && <a href={usual} title="Compare with all traces of this endpoint">With its usual</a>}
+      <a class="compare-link" href={compare} title={texts.trace.compare_this_trace_with_another_one}>{texts.trace.compare}</a>
+      {endpoint && <a href={usual} title={texts.trace.compare_with_all_traces_of_this}>{texts.trace.with_its_usual}</a>}
       <button
         type="button" class={`pin-button${pinned ? ' on' : ''}`} aria-pressed={pinned} onClick={() => void toggle_pin(pin_of(view))}
-        title="Lists this trace on Home and in Ctrl+K, for everyone here. A pin does not hold the trace: it goes when its hour is removed."
+        title={texts.trace.lists_this_trace_on_home_and}
       >
         <Icon d={kIcons.pin} size={14} />
-        {pinned ? 'Pinned' : 'Pin'}
+        {pinned ? texts.trace.pinned : texts.trace.pin}
       </button>
-      <button type="button" class="note-button" aria-expanded={view.writing_note.value} onClick={() => (view.writing_note.value = !view.writing_note.value)} title="Write a note at this trace or its selected span">
-        Note
+      <button type="button" class="note-button" aria-expanded={view.writing_note.value} onClick={() => (view.writing_note.value = !view.writing_note.value)} title={texts.trace.write_a_note_at_this_trace}>
+        {texts.trace.note}
       </button>
     </>
   );
@@ -159,29 +160,32 @@ const kSkewRule = 'clock-skew';
 function Clocks(props: { view: ViewState; rows: number[] }) {
   const { clocks, is_corrected } = props.view;
   if (clocks.length === 0) return null;
-  const said = clocks.slice(0, 3).map((one) => `${one.place && one.place !== one.service ? `${one.service} on ${one.place}` : one.service}${is_corrected ? ' moved' : ''} by ${duration(one.ns)} (${plural(one.spans, 'span')})`).join(', ');
+  const said = clocks.slice(0, 3).map((one) => {
+    const who = one.place && one.place !== one.service ? texts.trace.service_on(one.service, one.place) : one.service;
+    return (is_corrected ? texts.trace.moved_by : texts.trace.off_by)(who, duration(one.ns), texts.counts.spans(one.spans));
+  }).join(', ');
   const change = (): void => {
     const params = new URLSearchParams(place.peek().params);
     if (is_corrected) params.delete('clocks');
     else params.set('clocks', 'corrected');
     replace(with_query(place.peek().path, params));
-    announce(is_corrected ? 'times as they were sent' : 'clocks corrected');
+    announce(is_corrected ? texts.trace.times_as_they_were_sent : texts.trace.clocks_corrected);
   };
   return (
     <li class="clocks">
       <Icon d={kIcons.warn} size={14} />
       <span>
-        {is_corrected ? 'Shown with corrected clocks: ' : 'Spans start before the ones that called them, so clocks differ: '}
+        {is_corrected ? `${texts.trace.shown_with_corrected_clocks} ` : `${texts.trace.spans_start_before_the_ones_that} `}
         {said}
-        {clocks.length > 3 ? ` and ${clocks.length - 3} more` : ''}.
+        {clocks.length > 3 ? ` ${texts.trace.and_more(clocks.length - 3)}` : ''}.
       </span>
       {props.rows.length > 0 && (
-        <button type="button" class="link" onClick={() => props.view.jump(Uint32Array.from(props.rows).sort(), 1, 'place')}>
-          show
+        <button type="button" class="link" onClick={() => props.view.jump(Uint32Array.from(props.rows).sort(), 1, texts.trace.place)}>
+          {texts.trace.show}
         </button>
       )}
       <button type="button" class="link" aria-pressed={is_corrected} onClick={change}>
-        {is_corrected ? 'Show times as sent' : 'Correct the clocks'}
+        {is_corrected ? texts.trace.show_times_as_sent : texts.trace.correct_the_clocks}
       </button>
     </li>
   );
@@ -191,27 +195,27 @@ export function Findings(props: { view: ViewState }) {
   const { header } = props.view.trace;
   const lines: { text: string; rows: number[] }[] = header.findings.filter((f) => f.rule !== kSkewRule || props.view.clocks.length === 0).map((f) => ({ text: f.message, rows: f.rows }));
   if (lines.length === 0 && header.missingParents > 0) {
-    lines.push({ text: `${plural(header.missingParents, 'span')} name a parent that has not been received: part of the story is missing.`, rows: [] });
+    lines.push({ text: texts.trace.name_a_parent_that_has_not(texts.counts.spans(header.missingParents)), rows: [] });
   }
   if (lines.length === 0 && !header.complete) {
-    lines.push({ text: 'Not all of this trace is here: its root has not been received, or it is larger than what is read at once.', rows: [] });
+    lines.push({ text: texts.trace.not_all_of_this_trace_is, rows: [] });
   }
   if (lines.length === 0 && props.view.clocks.length === 0) return null;
   return (
-    <ul class="findings" aria-label="Findings">
+    <ul class="findings" aria-label={texts.trace.findings}>
       {lines.slice(0, 4).map((line, i) => (
         <li key={i}>
           <Icon d={kIcons.warn} size={14} />
           <span>{line.text}</span>
           {line.rows.length > 0 && (
-            <button type="button" class="link" onClick={() => props.view.jump(Uint32Array.from(line.rows).sort(), 1, 'place')}>
-              show
+            <button type="button" class="link" onClick={() => props.view.jump(Uint32Array.from(line.rows).sort(), 1, texts.trace.place)}>
+              {texts.trace.show}
             </button>
           )}
         </li>
       ))}
       <Clocks view={props.view} rows={header.findings.find((f) => f.rule === kSkewRule)?.rows ?? []} />
-      {lines.length > 4 && <li class="muted">and {lines.length - 4} more</li>}
+      {lines.length > 4 && <li class="muted">{texts.trace.and_more(lines.length - 4)}</li>}
     </ul>
   );
 }

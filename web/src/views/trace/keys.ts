@@ -5,6 +5,7 @@ import { neighbour } from '../../state/results.ts';
 import { go } from '../../state/router.ts';
 import { copy_text } from '../../widgets/copy.tsx';
 import type { ViewState } from './view_state.ts';
+import * as texts from '../../texts/texts.ts';
 
 /** A picture with a time axis. */
 export interface Zoomable {
@@ -39,11 +40,11 @@ export function keys_of(
   const walk = (step: 1 | -1): void => {
     const next = neighbour(view.id, step);
     if (next) go(`/trace/${next}`);
-    else announce(step === 1 ? 'this is the last result' : 'this is the first result');
+    else announce(step === 1 ? texts.trace.this_is_the_last_result : texts.trace.this_is_the_first_result);
   };
   const critical = (): void => {
     const list = Array.from({ length: view.trace.n }, (_, row) => row).filter((row) => view.trace.has(row, kFlagCritical));
-    view.jump(Uint32Array.from(list), 1, 'critical path');
+    view.jump(Uint32Array.from(list), 1, texts.trace.critical_path);
   };
   const escape = (event: KeyboardEvent): void => {
     event.preventDefault();
@@ -72,8 +73,8 @@ export function keys_of(
     f: any(() => view.fit(view.selected.value)), 0: any(() => view.show_all()),
     '/': any(() => field.current?.select()), x: any(() => view.next_level()),
     '[': any(() => walk(-1)), ']': any(() => walk(1)),
-    c: any(() => void copy_text(view.link_to_span(), 'link to this span')),
-    y: any(() => void copy_text(view.detail.value?.row === view.selected.value ? view.detail.value.span_id : view.id, 'id')),
+    c: any(() => void copy_text(view.link_to_span(), texts.trace.link_to_this_span)),
+    y: any(() => void copy_text(view.detail.value?.row === view.selected.value ? view.detail.value.span_id : view.id, texts.trace.id)),
     Escape: escape,
   };
 }

@@ -1,10 +1,11 @@
 import { useSignal } from '@preact/signals';
 import { useEffect } from 'preact/hooks';
 import type { Attribute, SpanRow } from '../../api/types.ts';
-import { count, duration, exact_time, plural } from '../../model/format.ts';
+import { count, duration, exact_time } from '../../model/format.ts';
 import { kFlagEvents } from '../../model/trace.ts';
 import { Service } from '../../widgets/bits.tsx';
 import type { ViewState } from './view_state.ts';
+import * as texts from '../../texts/texts.ts';
 
 const kSpansPerPart = 200;
 const kValueMax = 300;
@@ -39,7 +40,7 @@ export function LogView(props: { view: ViewState; open: () => void }) {
   const more = async (signal?: AbortSignal): Promise<void> => {
     const part = rows.slice(read.value, read.value + kSpansPerPart);
     try {
-      const spans = await view.read(part, signal);
+      const spans = await view.source.read(part, signal);
       const found = spans.flatMap((span) => span.events.map((event) => ({ row: span.row, at: BigInt(event.time_ns), event })));
       entries.value = [...entries.value, ...found].sort((a, b) => (a.at < b.at ? -1 : a.at > b.at ? 1 : a.row - b.row));
       read.value += part.length;
@@ -51,23 +52,23 @@ export function LogView(props: { view: ViewState; open: () => void }) {
   const needle = view.find.value.trim().toLowerCase();
   const shown = needle ? entries.value.filter((entry) => text_of(trace.name_of(entry.row), entry).includes(needle)) : entries.value;
   const t0 = BigInt(trace.header.t0);
-  if (rows.length === 0) return <p class="view-note">No span of this trace has an event. Exceptions and log lines that a program attaches to its spans are shown here.</p>;
+  if (rows.length === 0) return <p class="view-note">{texts.trace.no_span_of_this_trace_has}</p>;
   return (
-    <div class="log-view" tabIndex={0} role="region" aria-label="Events of the trace">
+    <div class="log-view" tabIndex={0} role="region" aria-label={texts.trace.events_of_the_trace}>
       <p class="muted small">
-        {plural(shown.length, 'event')} of {read.value < rows.length ? `${count(read.value)} of ${plural(rows.length, 'span')} with events` : plural(rows.length, 'span')}
+        {texts.trace.shown_of(texts.counts.events(shown.length), read.value < rows.length ? texts.trace.of_with_events(count(read.value), texts.counts.spans(rows.length)) : texts.counts.spans(rows.length))}
       </p>
-      {problem.value && <p class="failure" role="alert">The events did not arrive: {problem.value}</p>}
+      {problem.value && <p class="failure" role="alert">{texts.trace.the_events_did_not_arrive(problem.value)}</p>}
       <table class="log">
         <thead class="visually-hidden">
-          <tr><th scope="col">Time</th><th scope="col">Span</th><th scope="col">Event</th></tr>
+          <tr><th scope="col">{texts.trace.time}</th><th scope="col">{texts.trace.span_column}</th><th scope="col">{texts.trace.event_column}</th></tr>
         </thead>
         <tbody>
           {shown.map((entry, i) => (
             <tr key={i} class={`${entry.row === view.selected.value ? 'selected' : ''}${entry.event.name === 'exception' ? ' exception-line' : ''}`}>
               <td class="event-time" title={exact_time(entry.at)}>+{duration(Number(entry.at - t0))}</td>
               <td>
-                <button type="button" class="operation-link" title="Select this span" onClick={() => {
+                <button type="button" class="operation-link" title={texts.trace.select_this_span} onClick={() => {
                   view.select(entry.row);
                   props.open();
                 }}>
@@ -81,7 +82,7 @@ export function LogView(props: { view: ViewState; open: () => void }) {
         </tbody>
       </table>
       {read.value < rows.length && read.value > 0 && (
-        <button type="button" onClick={() => void more()}>Read the events of {plural(Math.min(kSpansPerPart, rows.length - read.value), 'more span')}</button>
+        <button type="button" onClick={() => void more()}>{texts.trace.read_the_events_of(texts.counts.more_spans(Math.min(kSpansPerPart, rows.length - read.value)))}</button>
       )}
     </div>
   );
@@ -93,13 +94,13 @@ function Event(props: { event: Entry['event'] }) {
   if (event.name === 'exception') {
     return (
       <>
-        <strong class="exception-type">{value('exception.type') || 'Exception'}</strong> {value('exception.message')}
+        <strong class="exception-type">{value('exception.type') || texts.trace.exception}</strong> {value('exception.message')}
       </>
     );
   }
   return (
     <>
-      <strong>{event.name || 'event'}</strong>{' '}
+      <strong>{event.name || texts.trace.event}</strong>{' '}
       {event.attributes.map((item) => (
         <span key={item.key} class="pair"><span class="muted">{item.key}=</span><span class="mono">{shown_value(item)}</span> </span>
       ))}
@@ -110,7 +111,7 @@ function Event(props: { event: Entry['event'] }) {
 function shown_value(item: Attribute | undefined): string {
   if (!item || item.value === null || item.value === undefined) return '';
   const text = typeof item.value === 'object' ? JSON.stringify(item.value) : String(item.value);
-  return text.length > kValueMax ? `${text.slice(0, kValueMax)}… (${count(text.length)} characters)` : text;
+  return text.length > kValueMax ? texts.trace.cut_text(text.slice(0, kValueMax), count(text.length)) : text;
 }
 
 function text_of(name: string, entry: Entry): string {

@@ -3,6 +3,11 @@ import { read_paint, slot_color } from './paint.ts';
 
 const kErrorBand = 4;
 const kHandle = 7;
+/** Shorter runs of pixels are written one by one. */
+const kFillMin = 24;
+/** A larger trace shows its rows first. */
+const kLargeTrace = 200_000;
+const kAfterRowsMs = 40;
 
 /**
  * The whole trace as pixels: time across, depth down, colour by service, errors as ticks on the top edge, and a brush for the window.
@@ -14,6 +19,7 @@ export class Minimap {
   private readonly right_shade: HTMLElement;
   private readonly frame_box: HTMLElement;
   private readonly observer: ResizeObserver;
+  private later = 0;
   private from: number;
   private to: number;
   private dark: boolean;
@@ -36,12 +42,17 @@ export class Minimap {
     this.frame_box = this.part('mm-window');
     host.addEventListener('pointerdown', (event) => this.on_down(event));
     host.addEventListener('dblclick', () => this.on_window(trace.first, trace.first + trace.duration, true));
-    this.observer = new ResizeObserver(() => this.draw());
+    this.observer = new ResizeObserver(() => {
+      if (trace.n <= kLargeTrace) return this.draw();
+      clearTimeout(this.later);
+      this.later = window.setTimeout(() => this.draw(), kAfterRowsMs);
+    });
     this.observer.observe(host);
   }
 
   destroy(): void {
     this.observer.disconnect();
+    clearTimeout(this.later);
   }
 
   private part(name: string): HTMLElement {
@@ -95,6 +106,7 @@ export class Minimap {
 
   private write_spans(pixels: Uint32Array, width: number, height: number, colors: number[], error: number, dpr: number): void {
     const { trace } = this;
+    const { first, start, dur, depth, service, slots } = trace;
     const top = Math.round(kErrorBand * dpr) + 1;
     const levels = trace.max_depth + 1;
     const room = height - top;
@@ -102,12 +114,16 @@ export class Minimap {
     const bar_height = Math.max(1, Math.floor(level_height) - (level_height >= 3 * dpr ? Math.round(dpr) : 0));
     const scale = width / trace.duration;
     for (let row = 0; row < trace.n; row++) {
-      const x0 = Math.max(0, Math.floor((trace.start[row] - trace.first) * scale));
-      const x1 = Math.min(width, Math.max(x0 + 1, Math.ceil((trace.start[row] + trace.dur[row] - trace.first) * scale)));
-      const y0 = top + Math.floor(trace.depth[row] * level_height);
+      const x0 = Math.max(0, Math.floor((start[row] - first) * scale));
+      const x1 = Math.min(width, Math.max(x0 + 1, Math.ceil((start[row] + dur[row] - first) * scale)));
+      const y0 = top + Math.floor(depth[row] * level_height);
       const y1 = Math.min(height, y0 + bar_height);
-      const color = colors[trace.slots[trace.service[row]]];
-      for (let y = y0; y < y1; y++) pixels.fill(color, y * width + x0, y * width + x1);
+      const color = colors[slots[service[row]]];
+      for (let y = y0; y < y1; y++) {
+        const stop = y * width + x1;
+        if (x1 - x0 > kFillMin) pixels.fill(color, y * width + x0, stop);
+        else for (let at = y * width + x0; at < stop; at++) pixels[at] = color;
+      }
     }
     for (const row of trace.error_rows) {
       if (!(trace.flags[row] & kFlagError)) continue;

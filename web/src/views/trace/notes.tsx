@@ -4,6 +4,7 @@ import { ago, day_and_clock } from '../../model/format.ts';
 import { announce } from '../../state/app.ts';
 import { add_note, kNoteMax, load_notes, type Note, notes, remove_note } from '../../state/kept.ts';
 import type { ViewState } from './view_state.ts';
+import * as texts from '../../texts/texts.ts';
 
 /** What people wrote at this trace, for everyone who opens it; and the form that writes more. */
 export function Notes(props: { view: ViewState }) {
@@ -24,12 +25,12 @@ export function Notes(props: { view: ViewState }) {
   const save = async (event?: Event): Promise<void> => {
     event?.preventDefault();
     if (!text.value.trim() || !(await add_note(id, { span, name, text: text.value, at_ms: Date.now() }))) return;
-    announce('note added');
+    announce(texts.trace.note_added);
     text.value = '';
     writing.value = false;
   };
   return (
-    <section class="notes" aria-label="Notes">
+    <section class="notes" aria-label={texts.trace.notes}>
       {list.map((note) => (
         <NoteLine key={`${note.at_ms} ${note.span}`} view={props.view} note={note} />
       ))}
@@ -43,20 +44,20 @@ export function Notes(props: { view: ViewState }) {
           }}
         >
           <label>
-            <span>{span ? `Note at the span ${name}` : 'Note at this trace'}, for everyone here</span>
+            <span>{span ? texts.trace.note_at_the_span(name) : texts.trace.note_at_this_trace}{texts.trace.for_everyone_here}</span>
             <textarea ref={field} rows={2} maxLength={kNoteMax} value={text.value} onInput={(e) => (text.value = e.currentTarget.value)} />
           </label>
           {selected && (
             <label class="check">
               <input type="checkbox" checked={at_span.value} onChange={(e) => (at_span.value = e.currentTarget.checked)} />
-              <span>at the selected span</span>
+              <span>{texts.trace.at_the_selected_span}</span>
             </label>
           )}
           <button type="submit" class="primary" disabled={!text.value.trim()}>
-            Add note
+            {texts.trace.add_note}
           </button>
           <button type="button" onClick={() => (writing.value = false)}>
-            Cancel
+            {texts.trace.cancel}
           </button>
           {error && <p class="error-text" role="alert">{error.message}</p>}
         </form>
@@ -76,11 +77,11 @@ function NoteLine(props: { view: ViewState; note: Note }) {
         </time>
         {note.span && (
           <a href={`/trace/${view.id}?span=${encodeURIComponent(note.span)}`} target="_self">
-            at {note.name || note.span}
+            {texts.trace.at} {note.name || note.span}
           </a>
         )}
         <button type="button" class="quiet small" onClick={() => void remove_note(view.id, note)}>
-          Remove
+          {texts.trace.remove}
         </button>
       </p>
     </div>

@@ -6,9 +6,10 @@ import { type Group, type GroupBy, group_spans } from '../../model/operations.ts
 import { beside_usual, type UsualDurations } from '../../model/usual.ts';
 import { Service } from '../../widgets/bits.tsx';
 import type { ViewState } from './view_state.ts';
+import * as texts from '../../texts/texts.ts';
 
 const kGroupings: [GroupBy, string][] = [
-  ['operation', 'Operation'], ['service', 'Service'], ['name', 'Span name'], ['kind', 'Kind'], ['resource', 'Resource'],
+  ['operation', texts.trace.operation], ['service', texts.trace.service], ['name', texts.trace.span_name], ['kind', texts.trace.kind], ['resource', texts.trace.resource],
 ];
 const kShownFirst = 200;
 /** Attributes are asked for in parts, and not at all of larger traces. */
@@ -17,11 +18,11 @@ const kRowsPerCall = 500;
 
 type Column = 'name' | 'count' | 'errors' | 'total' | 'self' | 'critical' | 'p50' | 'p95' | 'max' | 'usual';
 const kColumns: [Column, string, string][] = [
-  ['name', 'Operation', ''], ['count', 'Spans', ''], ['errors', 'Errors', ''],
-  ['total', 'Total', 'Sum of the durations; spans that run side by side add up to more than the trace'],
-  ['self', 'Self', 'Time that no child accounts for'], ['critical', 'Critical path', 'Share of the critical path that runs in these spans themselves'],
-  ['p50', 'p50', 'Half of the spans are not longer'], ['p95', 'p95', '95 % of the spans are not longer'], ['max', 'Longest', ''],
-  ['usual', 'Usual p50 · p95', 'Of this operation in the day that ends with this trace. Sorted by how far the longest span is above the usual p95'],
+  ['name', texts.trace.operation, ''], ['count', texts.trace.spans, ''], ['errors', texts.trace.errors, ''],
+  ['total', texts.trace.total, texts.trace.sum_of_the_durations_spans_that],
+  ['self', texts.trace.self, texts.trace.time_that_no_child_accounts_for], ['critical', texts.trace.critical_path_title, texts.trace.share_of_the_critical_path_that],
+  ['p50', 'p50', texts.trace.half_of_the_spans_are_not], ['p95', 'p95', texts.trace.most_of_the_spans_are_not_longer], ['max', texts.trace.longest, ''],
+  ['usual', texts.trace.usual_p50_p95, texts.trace.of_this_operation_in_the_day],
 ];
 
 /** The spans of the trace added up per operation, or by anything else. Follows the search: what does not match is left out. */
@@ -60,10 +61,10 @@ export function TableView(props: { view: ViewState }) {
   const critical = groups.reduce((sum, group) => sum + group.critical, 0);
   const shown = all.value ? sorted : sorted.slice(0, kShownFirst);
   return (
-    <div class="table-view" tabIndex={0} role="region" aria-label="Spans added up">
+    <div class="table-view" tabIndex={0} role="region" aria-label={texts.trace.spans_added_up}>
       <GroupBy by={by} known={known} choose={(next) => view.set_group_by(next)} />
       {problem.value && <p class="failure" role="alert">{problem.value}</p>}
-      {!known && !problem.value && labels.value === null && <p class="muted">Reading {by} of {count(trace.n)} spans…</p>}
+      {!known && !problem.value && labels.value === null && <p class="muted">{texts.trace.reading_of_spans(by, count(trace.n))}</p>}
       <table class="sums">
         <thead>
           <tr>
@@ -86,10 +87,10 @@ export function TableView(props: { view: ViewState }) {
       </table>
       {sorted.length > shown.length && (
         <button type="button" onClick={() => (all.value = true)}>
-          Show all {count(sorted.length)}
+          {texts.trace.show_all(count(sorted.length))}
         </button>
       )}
-      {groups.length === 0 && known && <p class="muted">No span matches “{view.find.value}”.</p>}
+      {groups.length === 0 && known && <p class="muted">{texts.trace.no_span_matches(view.find.value)}</p>}
     </div>
   );
 }
@@ -102,7 +103,7 @@ function GroupBy(props: { by: string; known: boolean; choose: (by: string) => vo
       if (typed.value.trim()) props.choose(typed.value.trim());
     }}>
       <label>
-        Group by{' '}
+        {texts.trace.group_by}{' '}
         <select value={props.known ? props.by : ''} onChange={(e) => e.currentTarget.value && props.choose(e.currentTarget.value)}>
           {kGroupings.map(([name, title]) => (
             <option key={name} value={name}>{title}</option>
@@ -111,10 +112,10 @@ function GroupBy(props: { by: string; known: boolean; choose: (by: string) => vo
         </select>
       </label>
       <label>
-        or by attribute{' '}
+        {texts.trace.or_by_attribute}{' '}
         <input type="text" value={typed.value} placeholder="http.route" spellcheck={false} onInput={(e) => (typed.value = e.currentTarget.value)} />
       </label>
-      <button type="submit" disabled={!typed.value.trim()}>Group</button>
+      <button type="submit" disabled={!typed.value.trim()}>{texts.trace.group}</button>
     </form>
   );
 }
@@ -126,9 +127,9 @@ function Line(props: { group: Group; view: ViewState; critical: number; usual: U
   return (
     <tr class={chosen ? 'selected' : ''}>
       <th scope="row">
-        <button type="button" class="operation-link" onClick={() => view.select(group.longest)} title="Select its longest span">
+        <button type="button" class="operation-link" onClick={() => view.select(group.longest)} title={texts.trace.select_its_longest_span}>
           {group.service >= 0 && <Service name={group.service_name} slot={view.trace.slots[group.service]} />}
-          <span class="operation-name">{group.name || (group.service >= 0 ? '' : '(not set)')}</span>
+          <span class="operation-name">{group.name || (group.service >= 0 ? '' : texts.trace.not_set)}</span>
         </button>
       </th>
       <td>{count(group.count)}</td>
@@ -143,7 +144,7 @@ function Line(props: { group: Group; view: ViewState; critical: number; usual: U
       <td>{duration(group.max)}</td>
       {usual === null && <td class="muted">–</td>}
       {usual && (
-        <td class={group.max > usual.p95_ns * 1.1 ? 'warn-text' : 'muted'} title={beside_usual(group.max, usual) && `the longest: ${beside_usual(group.max, usual)}`}>
+        <td class={group.max > usual.p95_ns * 1.1 ? 'warn-text' : 'muted'} title={beside_usual(group.max, usual) && texts.trace.the_longest(beside_usual(group.max, usual))}>
           {duration(usual.p50_ns)} · {duration(usual.p95_ns)}
         </td>
       )}
@@ -166,12 +167,12 @@ function order(groups: Group[], [column, direction]: [Column, 1 | -1], usual_of:
 async function labels_of(view: ViewState, key: string, signal: AbortSignal): Promise<string[]> {
   const { trace } = view;
   if (trace.n > kAttributeRowsMax) {
-    throw new Error(`grouping by an attribute reads every span: it works up to ${count(kAttributeRowsMax)} spans, and this trace has ${count(trace.n)}`);
+    throw new Error(texts.trace.too_many_to_group(count(kAttributeRowsMax), count(trace.n)));
   }
   const out: string[] = new Array<string>(trace.n).fill('');
   for (let from = 0; from < trace.n; from += kRowsPerCall) {
     const rows = Array.from({ length: Math.min(trace.n - from, kRowsPerCall) }, (_, i) => from + i);
-    for (const row of await view.read(rows, signal)) out[row.row] = value_of(row, key);
+    for (const row of await view.source.read(rows, signal)) out[row.row] = value_of(row, key);
   }
   return out;
 }

@@ -1,16 +1,16 @@
 import { useSignal } from '@preact/signals';
-import { count, duration, plural } from '../../model/format.ts';
+import { count, duration } from '../../model/format.ts';
 import { kReductions, type Reduce } from '../../model/reduce.ts';
-import { kTraceViews, type TraceView } from '../../model/url.ts';
+import { kTraceViews } from '../../model/url.ts';
 import { announce } from '../../state/app.ts';
 import { Icon, kIcons } from '../../widgets/bits.tsx';
 import { exports_of } from './export.ts';
 import type { Zoomable } from './keys.ts';
 import type { ViewState } from './view_state.ts';
+import * as texts from '../../texts/texts.ts';
 
-const kViewNames: Record<TraceView, string> = { waterfall: 'Waterfall', flame: 'Flame', graph: 'Graph', table: 'Table', log: 'Log' };
 const kReduceNames: Record<Reduce, string> = {
-  all: 'Everything', auto: 'What matters', errors: 'Errors', critical: 'Critical path', matches: 'Matches',
+  all: texts.trace.everything, auto: texts.trace.what_matters, errors: texts.trace.errors, critical: texts.trace.critical_path_title, matches: texts.trace.matches,
 };
 
 /** Views, search inside the trace, what is shown of it, its time window, and ways to take it along. */
@@ -23,12 +23,12 @@ export function Toolbar(props: { view: ViewState; field: { current: HTMLInputEle
   const has_time = has_rows || (shown === 'flame' && !view.merged.value);
   const zoom = (factor: number): void => props.picture.current?.zoom(factor);
   return (
-    <div class="toolbar" role="toolbar" aria-label="Trace tools">
+    <div class="toolbar" role="toolbar" aria-label={texts.trace.trace_tools}>
       <Views view={view} />
       <div class="find">
         <Icon d={kIcons.search} size={14} />
         <input
-          type="search" ref={props.field} value={view.find.value} placeholder="Find (/)" aria-label="Find in the trace"
+          type="search" ref={props.field} value={view.find.value} placeholder={texts.trace.find} aria-label={texts.trace.find_in_the_trace}
           onInput={(e) => view.set_find(e.currentTarget.value)}
           onKeyDown={(e) => {
             if (e.key === 'Enter') {
@@ -45,13 +45,13 @@ export function Toolbar(props: { view: ViewState; field: { current: HTMLInputEle
         />
         {searching && (
           <span class="find-count">
-            {total === 0 ? 'none' : `${view.match_at.value >= 0 ? count(view.match_at.value + 1) : '–'} / ${count(total)}`}
+            {total === 0 ? texts.trace.none : `${view.match_at.value >= 0 ? count(view.match_at.value + 1) : '–'} / ${count(total)}`}
           </span>
         )}
-        <button type="button" class="quiet" disabled={total === 0} onClick={() => view.next_match(-1)} aria-label="Previous match" title="Previous match (N)">
+        <button type="button" class="quiet" disabled={total === 0} onClick={() => view.next_match(-1)} aria-label={texts.trace.previous_match} title={texts.trace.previous_match_n}>
           <Icon d={kIcons.up} />
         </button>
-        <button type="button" class="quiet" disabled={total === 0} onClick={() => view.next_match(1)} aria-label="Next match" title="Next match (n)">
+        <button type="button" class="quiet" disabled={total === 0} onClick={() => view.next_match(1)} aria-label={texts.trace.next_match} title={texts.trace.next_match_n}>
           <Icon d={kIcons.down} />
         </button>
       </div>
@@ -59,13 +59,13 @@ export function Toolbar(props: { view: ViewState; field: { current: HTMLInputEle
       {shown === 'flame' && (
         <label class="check">
           <input type="checkbox" checked={view.merged.value} onChange={(e) => view.set_merged(e.currentTarget.checked)} />
-          <span title="Join the spans that have the same operations above them (m)">Merged</span>
+          <span title={texts.trace.join_the_spans_that_have_the}>{texts.trace.merged}</span>
         </label>
       )}
       {has_time && view.gaps.value.length > 0 && (
         <label class="check">
           <input type="checkbox" checked={view.short_gaps.value} onChange={(e) => view.set_short_gaps(e.currentTarget.checked)} />
-          <span title="Draw the times in which nothing runs short">Shorten {plural(view.gaps.value.length, 'idle gap')}</span>
+          <span title={texts.trace.draw_the_times_in_which_nothing}>{texts.trace.shorten(texts.counts.idle_gaps(view.gaps.value.length))}</span>
         </label>
       )}
       <div class="group right">
@@ -85,17 +85,17 @@ function Zoom(props: { view: ViewState; zoom: (factor: number) => void }) {
             {duration(view.window.value[0])} – {duration(view.window.value[1])}
           </span>
         )}
-        <button type="button" class="quiet" onClick={() => zoom(0.5)} aria-label="Zoom in" title="Zoom in (w)">
+        <button type="button" class="quiet" onClick={() => zoom(0.5)} aria-label={texts.trace.zoom_in} title={texts.trace.zoom_in_w}>
           <Icon d={kIcons.plus} />
         </button>
-        <button type="button" class="quiet" onClick={() => zoom(2)} disabled={view.full.value} aria-label="Zoom out" title="Zoom out (s)">
+        <button type="button" class="quiet" onClick={() => zoom(2)} disabled={view.full.value} aria-label={texts.trace.zoom_out} title={texts.trace.zoom_out_s}>
           <Icon d={kIcons.minus} />
         </button>
-        <button type="button" class="quiet" onClick={() => view.fit(view.selected.value)} aria-label="Fit the selected span" title="Fit the selected span (f)">
+        <button type="button" class="quiet" onClick={() => view.fit(view.selected.value)} aria-label={texts.trace.fit_the_selected_span} title={texts.trace.fit_the_selected_span_f}>
           <Icon d={kIcons.fit} />
         </button>
-        <button type="button" onClick={() => view.show_all()} disabled={view.full.value} title="Show the whole time (0)">
-          All
+        <button type="button" onClick={() => view.show_all()} disabled={view.full.value} title={texts.trace.show_the_whole_time_0}>
+          {texts.trace.all}
         </button>
       </>
   );
@@ -104,13 +104,13 @@ function Zoom(props: { view: ViewState; zoom: (factor: number) => void }) {
 function Views(props: { view: ViewState }) {
   const { view } = props;
   return (
-    <div class="segmented" role="group" aria-label="View">
+    <div class="segmented" role="group" aria-label={texts.trace.view}>
       {kTraceViews.map((name, i) => (
         <button
-          key={name} type="button" aria-pressed={view.view.value === name} title={`${kViewNames[name]} (${i + 1})`}
+          key={name} type="button" aria-pressed={view.view.value === name} title={`${texts.trace.views[name]} (${i + 1})`}
           onClick={() => view.show(name)}
         >
-          {kViewNames[name]}
+          {texts.trace.views[name]}
         </button>
       ))}
     </div>
@@ -123,14 +123,14 @@ function Folding(props: { view: ViewState }) {
   const all_open = rows === view.trace.n;
   return (
     <div class="group">
-      <button type="button" onClick={() => view.collapse_to(1)} disabled={view.trace.max_depth < 1} title="Fold to the first level; x steps through the levels">
-        Fold
+      <button type="button" onClick={() => view.collapse_to(1)} disabled={view.trace.max_depth < 1} title={texts.trace.fold_to_the_first_level_x}>
+        {texts.trace.fold}
       </button>
-      <button type="button" onClick={() => view.unfold_all()} disabled={all_open || view.reduce.value !== 'all'} title="Show every row">
-        Unfold all
+      <button type="button" onClick={() => view.unfold_all()} disabled={all_open || view.reduce.value !== 'all'} title={texts.trace.show_every_row}>
+        {texts.trace.unfold_all}
       </button>
       <label class="reduce">
-        <span class="visually-hidden">Show</span>
+        <span class="visually-hidden">{texts.trace.show_rows}</span>
         <select value={view.reduce.value} onChange={(e) => view.set_reduce(e.currentTarget.value as Reduce)}>
           {kReductions.map((reduce) => (
             <option key={reduce} value={reduce} disabled={reduce === 'matches' && !view.find.value.trim()}>
@@ -139,7 +139,7 @@ function Folding(props: { view: ViewState }) {
           ))}
         </select>
       </label>
-      {!all_open && <span class="muted small fold-count">{count(rows)} of {count(view.trace.n)} rows</span>}
+      {!all_open && <span class="muted small fold-count">{texts.trace.of_rows(count(rows), count(view.trace.n))}</span>}
     </div>
   );
 }
@@ -157,7 +157,7 @@ function Export(props: { view: ViewState }) {
       close();
     }}>
       <button type="button" aria-expanded={open.value} aria-controls="export-menu" onClick={() => (open.value = !open.value)}>
-        Export
+        {texts.trace.export_word}
       </button>
       {open.value && (
         <ul id="export-menu" class="menu-items card">
@@ -170,7 +170,7 @@ function Export(props: { view: ViewState }) {
               ) : (
                 <button type="button" class="link" onClick={() => {
                   close();
-                  item.make().catch((error: Error) => announce(`the file could not be made: ${error.message}`));
+                  item.make().catch((error: Error) => announce(texts.trace.the_file_could_not_be_made(error.message)));
                 }}>
                   {item.name}
                 </button>

@@ -1,7 +1,7 @@
 import { useSignal } from '@preact/signals';
 import { useEffect } from 'preact/hooks';
-import { ApiError, as_api_error, fetch_rows, fetch_skeleton, is_abort } from '../../api/client.ts';
-import { duration, plural } from '../../model/format.ts';
+import { ApiError, as_api_error, fetch_skeleton, is_abort } from '../../api/client.ts';
+import { duration } from '../../model/format.ts';
 import { decode_skeleton, type Skeleton } from '../../model/slt1.ts';
 import type { Trace } from '../../model/trace.ts';
 import { read_trace } from '../../model/url.ts';
@@ -11,7 +11,8 @@ import { Failure, Loading } from '../../widgets/bits.tsx';
 import { Body } from './body.tsx';
 import { Findings, Head } from './head.tsx';
 import { Notes } from './notes.tsx';
-import { ViewState } from './view_state.ts';
+import { stored, ViewState } from './view_state.ts';
+import * as texts from '../../texts/texts.ts';
 
 const kYoungMs = 60_000;
 const kGrowPollMs = 3_000;
@@ -28,7 +29,7 @@ export function TracePage(props: { id: string }) {
     grown.value = null;
   };
   const show = (skeleton: Skeleton): void => {
-    const next = new ViewState(props.id, skeleton, (rows, signal) => fetch_rows(props.id, rows, signal));
+    const next = new ViewState(props.id, skeleton, stored(props.id));
     const before = view.value;
     next.panel.value = before ? before.panel.value : next.trace.header.sel >= 0 || wide_enough();
     if (before && before.skeleton === skeleton) next.take_over(before);
@@ -48,14 +49,14 @@ export function TracePage(props: { id: string }) {
     view.value?.destroy();
     view.value = null;
     error.value = null;
-    document.title = 'Trace · spanloom';
+    document.title = texts.trace.trace_spanloom;
     fetch_skeleton(props.id, read_trace(place.value.params).span, stop.signal)
       .then((bytes) => {
         if (stop.signal.aborted) return;
         adopt(bytes);
         const loaded = view.value;
         if (!loaded) return;
-        document.title = `${loaded.trace.n ? loaded.trace.name_of(0) : props.id.slice(0, 8)} · ${duration(loaded.trace.duration)} · spanloom`;
+        document.title = texts.trace.spanloom(loaded.trace.n ? loaded.trace.name_of(0) : props.id.slice(0, 8), duration(loaded.trace.duration));
         watch_growth(props.id, loaded.trace, stop.signal, (by, more) => (grown.value = { by, bytes: more }));
       })
       .catch((problem: unknown) => {
@@ -71,8 +72,8 @@ export function TracePage(props: { id: string }) {
   if (!view.value) {
     return (
       <main class="page" id="main" tabIndex={-1}>
-        <h1 class="visually-hidden">Trace {props.id}</h1>
-        <Loading what="Loading the trace" cancel={() => history.back()} />
+        <h1 class="visually-hidden">{texts.trace.trace(props.id)}</h1>
+        <Loading what={texts.trace.loading_the_trace} cancel={() => history.back()} />
       </main>
     );
   }
@@ -83,9 +84,9 @@ export function TracePage(props: { id: string }) {
       <Notes view={view.value} />
       {grown.value && (
         <p class="banner" role="status">
-          {plural(grown.value.by, 'new span')} arrived.{' '}
+          {texts.trace.new_spans_arrived(texts.counts.new_spans(grown.value.by))}{' '}
           <button type="button" onClick={() => grown.value && adopt(grown.value.bytes)}>
-            Show
+            {texts.trace.show_rows}
           </button>
         </p>
       )}
@@ -122,15 +123,15 @@ function TraceFailure(props: { id: string; error: ApiError; retry: () => void })
   const missing = props.error.status === 404;
   return (
     <main class="page" id="main" tabIndex={-1}>
-      <h1>{missing ? 'This trace is not here' : 'The trace could not be loaded'}</h1>
+      <h1>{missing ? texts.trace.this_trace_is_not_here : texts.trace.the_trace_could_not_be_loaded}</h1>
       <p class="mono wrap">{props.id}</p>
       <Failure error={props.error} retry={props.retry} />
       {missing && (
         <ul class="plain">
-          <li>It may still be on its way: spans can be seen within a second of their arrival.</li>
-          <li>It may be older than what this server keeps.</li>
+          <li>{texts.trace.it_may_still_be_on_its}</li>
+          <li>{texts.trace.it_may_be_older_than_what}</li>
           <li>
-            The id may be from another environment. <a href={page_link('/search')}>Search for it instead</a>.
+            {texts.trace.the_id_may_be_from_another} <a href={page_link('/search')}>{texts.trace.search_for_it_instead}</a>.
           </li>
         </ul>
       )}

@@ -1,5 +1,5 @@
 import { batch, computed, signal } from '@preact/signals';
-import { fetch_baseline, find_rows } from '../../api/client.ts';
+import { fetch_baseline, fetch_rows, find_rows } from '../../api/client.ts';
 import type { SpanRow } from '../../api/types.ts';
 import { type ClockShift, correct_clocks } from '../../model/skew.ts';
 import type { Skeleton } from '../../model/slt1.ts';
@@ -10,7 +10,8 @@ import { kept_rows, type Reduce } from '../../model/reduce.ts';
 import { read_trace, type TraceView, with_query, write_trace } from '../../model/url.ts';
 import { announce } from '../../state/app.ts';
 import { place, replace } from '../../state/router.ts';
-import { count, plural } from '../../model/format.ts';
+import { count } from '../../model/format.ts';
+import * as texts from '../../texts/texts.ts';
 
 const kDetailCache = 500;
 const kDetailDelayMs = 60;
@@ -30,20 +31,29 @@ function with_ranges(n: number, rows: Uint32Array, ranges: number[]): Uint32Arra
   return out.subarray(0, count);
 }
 
+/** Where what the columns do not hold comes from. */
+export interface Source {
+  /** Whether the server has the trace; else it is from a file. */
+  is_stored: boolean;
+  read: (rows: number[], signal?: AbortSignal) => Promise<SpanRow[]>;
+  /** Rows that hold a text anywhere: pairs of the first row and the one after the last. */
+  find: (text: string, signal: AbortSignal) => Promise<number[]>;
+}
+
+export const stored = (id: string): Source => ({ is_stored: true, read: (rows, signal) => fetch_rows(id, rows, signal), find: (text, signal) => find_rows(id, text, signal) });
+
 /** What the trace page shows of one trace: selection, window, folds and matches. Every part of it is shared by all views and in the URL. */
 export class ViewState {
   readonly trace: Trace;
   readonly id: string;
   readonly skeleton: Skeleton;
+  readonly source: Source;
   /** Clocks that are off, as far as the spans tell. */
   readonly clocks: ClockShift[];
   /** Whether `trace` has them set right. */
   readonly is_corrected: boolean;
   /** What the operations of the trace usually take; null until it is known. */
   readonly usual = signal<Usual | null>(null);
-  /** Whether the server has it; else it is from a file. */
-  readonly is_stored: boolean;
-  readonly read: (rows: number[], signal?: AbortSignal) => Promise<SpanRow[]>;
   readonly selected = signal(0);
   readonly window = signal<[number, number]>([0, 1]);
   readonly collapsed = signal<Uint8Array>(new Uint8Array(0));
@@ -65,7 +75,7 @@ export class ViewState {
     const kept = this.kept.value;
     return kept ? rows.filter((row) => kept[row] === 1) : rows;
   });
-  /** Rows that hold the text in what only the server has: attributes, events, ids. */
+  /** Rows that hold the text in what the columns do not have: attributes, events, ids. */
   readonly found_inside = signal<{ text: string; ranges: number[] }>({ text: '', ranges: [] });
   readonly matches = computed(() => {
     const { text, ranges } = this.found_inside.value;
@@ -89,12 +99,10 @@ export class ViewState {
   private span_id = '';
   private fetching: AbortController | null = null;
 
-  /** `read`: the whole spans of some rows, from the server or from a file. */
-  constructor(id: string, skeleton: Skeleton, read: (rows: number[], signal?: AbortSignal) => Promise<SpanRow[]>, is_stored = true) {
+  constructor(id: string, skeleton: Skeleton, source: Source) {
     this.id = id;
     this.skeleton = skeleton;
-    this.read = read;
-    this.is_stored = is_stored;
+    this.source = source;
     const raw = new Trace(skeleton);
     const corrected = skeleton.header.signed ? correct_clocks(skeleton, raw) : null;
     this.clocks = corrected?.shifts ?? [];
@@ -168,7 +176,7 @@ export class ViewState {
   /** Next (1) or previous (-1) row of a sorted list, around the ends. */
   jump(list: Uint32Array, step: 1 | -1, what: string): void {
     if (list.length === 0) {
-      announce(`no ${what}`);
+      announce(texts.trace.no(what));
       return;
     }
     const row = this.selected.value;
@@ -177,16 +185,16 @@ export class ViewState {
     else at = list[at] < row ? at : at - 1;
     at = (at + list.length) % list.length;
     this.select(list[at]);
-    announce(`${what} ${count(at + 1)} of ${count(list.length)}`);
+    announce(texts.trace.place_in_list(what, count(at + 1), count(list.length)));
   }
 
   next_match(step: 1 | -1): void {
-    this.jump(this.matches.value, step, 'match');
+    this.jump(this.matches.value, step, texts.trace.match);
     if (this.matches.value.length) this.match_at.value = position_of(this.matches.value, this.selected.value);
   }
 
   next_error(step: 1 | -1): void {
-    this.jump(this.trace.error_rows, step, 'error');
+    this.jump(this.trace.error_rows, step, texts.trace.error_place);
   }
 
   set_find(text: string): void {
@@ -194,26 +202,26 @@ export class ViewState {
       this.find.value = text;
       this.match_at.value = -1;
     });
-    if (text.trim()) announce(plural(this.matches.value.length, 'match', 'matches'));
+    if (text.trim()) announce(texts.counts.matches(this.matches.value.length));
     this.find_inside();
     this.write_url();
   }
 
-  /** Asks the server for what the columns do not hold. Without an answer the names are still searched. */
+  /** Asks for what the columns do not hold. Without an answer the names are still searched. */
   private find_inside(): void {
     clearTimeout(this.find_timer);
     this.finding?.abort();
     const text = this.find.value.trim();
-    if (!this.is_stored || text.length < kFindInsideMin || this.found_inside.value.text === text) return;
+    if (text.length < kFindInsideMin || this.found_inside.value.text === text) return;
     const finding = new AbortController();
     this.finding = finding;
     this.find_timer = window.setTimeout(() => {
-      find_rows(this.id, text, finding.signal)
+      this.source.find(text, finding.signal)
         .then((ranges) => {
           if (finding.signal.aborted) return;
           const before = this.matches.value.length;
           this.found_inside.value = { text, ranges };
-          if (this.matches.value.length !== before) announce(plural(this.matches.value.length, 'match', 'matches'));
+          if (this.matches.value.length !== before) announce(texts.counts.matches(this.matches.value.length));
         })
         .catch(() => undefined);
     }, kFindDelayMs);
@@ -256,12 +264,12 @@ export class ViewState {
       const shown = visible_rows(this.trace, next).length;
       if (rows === this.trace.n || shown > rows) {
         this.fold(next);
-        announce(`${plural(shown, 'row')} shown`);
+        announce(texts.trace.rows_shown(texts.counts.rows(shown)));
         return;
       }
     }
     this.fold(new Uint8Array(this.trace.n));
-    announce('all rows shown');
+    announce(texts.trace.all_rows_shown);
   }
 
   left(): void {
@@ -281,13 +289,13 @@ export class ViewState {
   show(view: TraceView): void {
     if (view === this.view.value) return;
     this.view.value = view;
-    announce(`${view} view`);
+    announce(texts.trace.view_shown(texts.trace.views[view]));
     this.write_url();
   }
 
   set_reduce(reduce: Reduce): void {
     this.reduce.value = reduce;
-    announce(`${plural(this.rows.value.length, 'row')} shown`);
+    announce(texts.trace.rows_shown(texts.counts.rows(this.rows.value.length)));
     this.write_url();
   }
 
@@ -342,7 +350,7 @@ export class ViewState {
     this.fetching?.abort();
     const fetching = new AbortController();
     this.fetching = fetching;
-    this.read([row], fetching.signal)
+    this.source.read([row], fetching.signal)
       .then((rows) => {
         if (fetching.signal.aborted || !rows[0]) return;
         if (this.details.size >= kDetailCache) this.details.clear();
@@ -381,7 +389,7 @@ export class ViewState {
 
   /** Asks once what is usual; a trace is worth showing without it. */
   load_usual(): void {
-    if (this.usual.value || !this.is_stored) return;
+    if (this.usual.value || !this.source.is_stored) return;
     fetch_baseline(this.id).then((list) => (this.usual.value = new Usual(list))).catch(() => undefined);
   }
 

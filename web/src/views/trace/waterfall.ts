@@ -1,13 +1,16 @@
 import { type Gap, kGapWidth, TimeScale } from '../../model/gaps.ts';
-import { duration, duration_spoken } from '../../model/format.ts';
+import { count, duration, duration_spoken } from '../../model/format.ts';
 import { ticks } from '../../model/ticks.ts';
 import { kFlagLate, kFlagOrphan, kFlagUnended, position_of, type Trace } from '../../model/trace.ts';
 import { bar_of, type Bar, type BarView, run_durations } from './bars.ts';
 import { type Paint, read_paint, slot_color, Stripes } from './paint.ts';
+import * as texts from '../../texts/texts.ts';
 
 const kRowHeight = 24;
 const kNarrowRowHeight = 42;
 const kOverscan = 8;
+/** Rows stand at most so many rows after the beginning of their layer: far places are not exact in the pixels of browsers. */
+const kRowsPerBase = 1000;
 /** Browsers limit the height of an element; above this the scroll position is scaled. */
 const kMaxSpacer = 15_000_000;
 const kMovingDpr = 1.5;
@@ -20,21 +23,28 @@ export interface WaterfallEvents {
   fit(row: number): void;
 }
 
+/** One recycled row of the page. What is written to it is remembered: most rows that follow each other differ in little. */
 interface Slot {
   element: HTMLElement;
-  name: HTMLElement;
+  /** What was last written, by where. */
+  written: Map<string, string>;
   indent: HTMLElement;
-  twist: HTMLElement;
   dot: HTMLElement;
   mark: HTMLElement;
   service: HTMLElement;
-  operation: HTMLElement;
   hidden: HTMLElement;
-  time: HTMLElement;
+  twist_text: Text;
+  mark_text: Text;
+  service_text: Text;
+  operation_text: Text;
+  hidden_text: Text;
+  time_text: Text;
   row: number;
   position: number;
   stamp: number;
 }
+
+type TextPart = 'twist_text' | 'mark_text' | 'service_text' | 'operation_text' | 'hidden_text' | 'time_text';
 
 function make(tag: string, name: string, parent: HTMLElement, role = ''): HTMLElement {
   const element = document.createElement(tag);
@@ -44,15 +54,49 @@ function make(tag: string, name: string, parent: HTMLElement, role = ''): HTMLEl
   return element;
 }
 
+/** Writes what differs from what stands there. A value that is '' takes an attribute away. */
+function write_attribute(slot: Slot, name: string, value: string): void {
+  if (slot.written.get(name) === value) return;
+  slot.written.set(name, value);
+  if (value === '') slot.element.removeAttribute(name);
+  else slot.element.setAttribute(name, value);
+}
+
+function write_text(slot: Slot, part: TextPart, value: string): void {
+  if (slot.written.get(part) === value) return;
+  slot.written.set(part, value);
+  slot[part].data = value;
+}
+
+function write_class(slot: Slot, key: string, element: HTMLElement, value: string): void {
+  if (slot.written.get(key) === value) return;
+  slot.written.set(key, value);
+  element.className = value;
+}
+
+function write_style(slot: Slot, element: HTMLElement, name: string, value: string): void {
+  if (slot.written.get(name) === value) return;
+  slot.written.set(name, value);
+  element.style.setProperty(name, value);
+}
+
+function make_text(parent: HTMLElement): Text {
+  const text = document.createTextNode('');
+  parent.append(text);
+  return text;
+}
+
 /**
  * The rows and bars of a trace: about 60 recycled DOM rows inside a native scroller and one canvas over them for the bars.
- * Rows and canvas are children of the scrolled box, so they move together without a frame of script while the drawn part lasts.
+ * Rows and canvas are on one layer of the scrolled box, so they move together while the drawn part lasts: without a frame of script, or
+ * by moving the layer where the scroll position is scaled.
  * Lives as long as the trace page; drawing happens at most once per animation frame.
  */
 export class Waterfall {
   readonly scroller: HTMLElement;
   private readonly axis: HTMLElement;
   private readonly spacer: HTMLElement;
+  private readonly layer: HTMLElement;
   private readonly canvas: HTMLCanvasElement;
   private readonly context: CanvasRenderingContext2D;
   private readonly stripes: Stripes;
@@ -74,6 +118,9 @@ export class Waterfall {
   private stamp = 0;
   private drawn_from = 0;
   private drawn_to = 0;
+  private step = 0;
+  /** The row that the layer begins with. */
+  private base = 0;
   private dirty = true;
   private frame = 0;
   private sharpen = 0;
@@ -90,21 +137,22 @@ export class Waterfall {
     this.trace = trace;
     this.events = events;
     const head = make('div', 'wf-head', host);
-    make('div', 'wf-head-name', head).textContent = 'Service and operation';
+    make('div', 'wf-head-name', head).textContent = texts.trace.service_and_operation;
     this.axis = make('div', 'wf-axis', head);
-    this.axis.title = 'Drag to choose a time window, double click for all of it';
+    this.axis.title = texts.trace.drag_to_choose_a_time_window;
     this.brush = make('div', 'wf-brush', this.axis);
     this.scroller = make('div', 'wf-scroll', host, 'treegrid');
     this.scroller.tabIndex = 0;
-    this.scroller.setAttribute('aria-label', 'Spans of the trace');
+    this.scroller.setAttribute('aria-label', texts.trace.spans_of_the_trace);
     this.scroller.setAttribute('aria-readonly', 'true');
     this.spacer = make('div', 'wf-spacer', this.scroller, 'presentation');
+    this.layer = make('div', 'wf-layer', this.spacer, 'presentation');
     this.canvas = document.createElement('canvas');
     this.canvas.className = 'wf-canvas';
     this.canvas.setAttribute('aria-hidden', 'true');
-    this.spacer.append(this.canvas);
+    this.layer.append(this.canvas);
     const context = this.canvas.getContext('2d');
-    if (!context) throw new Error('this browser does not draw on a canvas');
+    if (!context) throw new Error(texts.trace.this_browser_does_not_draw_on);
     this.context = context;
     this.stripes = new Stripes(context);
     this.paint = read_paint(dark);
@@ -209,6 +257,11 @@ export class Waterfall {
 
   private restamp(): void {
     this.stamp++;
+    const step = this.indent_step();
+    if (step !== this.step) {
+      this.step = step;
+      this.layer.style.setProperty('--step', `${step}px`);
+    }
     this.invalidate();
   }
 
@@ -243,9 +296,18 @@ export class Waterfall {
     const first = Math.floor(this.virtual_top() / this.row_height);
     const last = Math.ceil((this.virtual_top() + this.client_height) / this.row_height);
     const drawn = first >= this.drawn_from && Math.min(last, this.rows.length) <= this.drawn_to;
-    if (drawn && this.scroll_ratio() === 1) return;
+    if (drawn) {
+      if (this.scroll_ratio() !== 1) this.place_layer();
+      return;
+    }
     this.move();
     this.invalidate();
+  }
+
+  /** Puts the layer where the rows in view are, which a scaled scroll position alone does not. */
+  private place_layer(): void {
+    const shift = this.scroll_ratio() === 1 ? 0 : this.scroller.scrollTop - this.virtual_top();
+    this.layer.style.transform = `translateY(${this.base * this.row_height + shift}px)`;
   }
 
   /** While things move the canvas may be less sharp than the screen; soon after, it is drawn sharp again. */
@@ -357,12 +419,17 @@ export class Waterfall {
     const top = this.virtual_top();
     const first = Math.max(0, Math.floor(top / height) - kOverscan);
     const last = Math.min(this.rows.length, Math.ceil((top + this.client_height) / height) + kOverscan);
-    const shift = this.scroller.scrollTop - top;
     this.drawn_from = first;
     this.drawn_to = last;
+    const base = first - (first % kRowsPerBase);
+    if (base !== this.base) {
+      this.base = base;
+      this.stamp++;
+    }
+    this.place_layer();
     this.draw_axis();
-    this.place_rows(first, last, shift);
-    this.draw_bars(first, last, shift);
+    this.place_rows(first, last);
+    this.draw_bars(first, last);
     const active = this.slot_of(position_of(this.rows, this.selected));
     if (active && active.row === this.selected) this.scroller.setAttribute('aria-activedescendant', active.element.id);
     else this.scroller.removeAttribute('aria-activedescendant');
@@ -375,7 +442,7 @@ export class Waterfall {
     return slot && slot.position === position ? slot : null;
   }
 
-  private place_rows(first: number, last: number, shift: number): void {
+  private place_rows(first: number, last: number): void {
     const needed = Math.ceil(this.client_height / this.row_height) + 2 * kOverscan + 2;
     if (needed > this.slots.length) {
       while (this.slots.length < needed) this.slots.push(this.make_slot(this.slots.length));
@@ -385,7 +452,7 @@ export class Waterfall {
     for (let position = first; position < last; position++) {
       const slot = this.slots[position % this.slots.length];
       used.add(slot);
-      this.fill_slot(slot, position, shift);
+      this.fill_slot(slot, position);
     }
     for (const slot of this.slots) {
       if (!used.has(slot) && slot.position !== -1) this.hide(slot);
@@ -396,11 +463,11 @@ export class Waterfall {
     slot.position = -1;
     slot.stamp = -1;
     slot.element.style.display = 'none';
-    slot.element.className = 'wf-row';
+    write_class(slot, 'class', slot.element, 'wf-row');
   }
 
   private make_slot(index: number): Slot {
-    const element = make('div', 'wf-row', this.spacer, 'row');
+    const element = make('div', 'wf-row', this.layer, 'row');
     element.id = `wf-row-${index}`;
     const name = make('div', 'wf-name', element, 'gridcell');
     const indent = make('span', 'wf-indent', name);
@@ -411,15 +478,16 @@ export class Waterfall {
     const operation = make('span', 'wf-operation', name);
     const hidden = make('span', 'wf-hidden', name);
     const time = make('div', 'visually-hidden', element, 'gridcell');
-    return { element, name, indent, twist, dot, mark, service, operation, hidden, time, row: -1, position: -1, stamp: -1 };
+    return {
+      element, written: new Map(), indent, dot, mark, service, hidden, twist_text: make_text(twist), mark_text: make_text(mark), service_text: make_text(service),
+      operation_text: make_text(operation), hidden_text: make_text(hidden), time_text: make_text(time), row: -1, position: -1, stamp: -1,
+    };
   }
 
-  private fill_slot(slot: Slot, position: number, shift: number): void {
-    if (slot.position === -1) slot.element.style.display = '';
-    if (slot.position !== position || shift !== 0 || slot.stamp !== this.stamp) {
-      slot.element.style.transform = `translateY(${position * this.row_height + shift}px)`;
-    }
+  private fill_slot(slot: Slot, position: number): void {
     if (slot.position === position && slot.stamp === this.stamp) return;
+    if (slot.position === -1) slot.element.style.display = '';
+    slot.element.style.transform = `translateY(${(position - this.base) * this.row_height}px)`;
     slot.position = position;
     slot.stamp = this.stamp;
     const row = this.rows[position];
@@ -431,25 +499,23 @@ export class Waterfall {
   }
 
   private fill_state(slot: Slot, row: number, position: number): void {
-    const { element } = slot;
     const parent = this.trace.foldable(row);
     const hides = this.trace.fold_end(row) - row;
     const open = !this.collapsed[row];
-    element.setAttribute('aria-rowindex', String(position + 1));
-    element.setAttribute('aria-level', String(this.trace.depth[row] + 1));
-    element.setAttribute('aria-selected', String(row === this.selected));
-    if (parent) element.setAttribute('aria-expanded', String(open));
-    else element.removeAttribute('aria-expanded');
-    slot.twist.textContent = parent ? (open ? '▾' : '▸') : '';
-    slot.hidden.textContent = !parent || open ? '' : this.trace.children[row] > 0 ? `+${(hides - 1).toLocaleString('en-US')}` : `×${hides.toLocaleString('en-US')}`;
+    write_attribute(slot, 'aria-rowindex', String(position + 1));
+    write_attribute(slot, 'aria-level', String(this.trace.depth[row] + 1));
+    write_attribute(slot, 'aria-selected', String(row === this.selected));
+    write_attribute(slot, 'aria-expanded', parent ? String(open) : '');
+    write_text(slot, 'twist_text', parent ? (open ? '▾' : '▸') : '');
     const failed = parent && !open ? this.trace.errors_between(row + 1, row + hides) : 0;
-    if (failed > 0) slot.hidden.textContent += ` ✕${failed.toLocaleString('en-US')}`;
-    slot.hidden.classList.toggle('failed', failed > 0);
-    if (parent && !open && this.trace.is_repeated_call(row)) slot.hidden.textContent += ' N+1';
+    let hidden = !parent || open ? '' : this.trace.children[row] > 0 ? `+${count(hides - 1)}` : `×${count(hides)}`;
+    if (failed > 0) hidden += ` ✕${count(failed)}`;
+    if (parent && !open && this.trace.is_repeated_call(row)) hidden += ' N+1';
+    write_text(slot, 'hidden_text', hidden);
+    write_class(slot, 'hidden class', slot.hidden, `wf-hidden${failed > 0 ? ' failed' : ''}`);
     const matched = this.matches !== null && this.matches[row] === 1;
-    element.className =
-      `wf-row${row === this.selected ? ' selected' : ''}${matched ? ' match' : ''}${row === this.current_match ? ' current' : ''}` +
-      `${this.matches && !matched ? ' dim' : ''}`;
+    const look = `wf-row${row === this.selected ? ' selected' : ''}${matched ? ' match' : ''}${row === this.current_match ? ' current' : ''}${this.matches && !matched ? ' dim' : ''}`;
+    write_class(slot, 'class', slot.element, look);
   }
 
   private fill_text(slot: Slot, row: number): void {
@@ -457,34 +523,31 @@ export class Waterfall {
     const error = trace.is_error(row);
     const notes: string[] = [];
     if (error) notes.push('error');
-    if (trace.has(row, kFlagOrphan)) notes.push('parent not received');
-    if (trace.has(row, kFlagUnended)) notes.push('no valid end');
-    if (trace.has(row, kFlagLate)) notes.push('arrived late');
+    if (trace.has(row, kFlagOrphan)) notes.push(texts.trace.parent_not_received);
+    if (trace.has(row, kFlagUnended)) notes.push(texts.trace.no_valid_end);
+    if (trace.has(row, kFlagLate)) notes.push(texts.trace.arrived_late);
     const children = trace.children[row];
     const similar = trace.similar.get(row);
-    if (similar) notes.push(`first of ${similar} similar spans${trace.is_repeated_call(row) ? ', the same call again and again' : ''}`);
-    if (children) notes.push(children === 1 ? '1 child' : `${children} children`);
+    if (similar) notes.push(texts.trace.first_of_similar_spans(similar, trace.is_repeated_call(row)));
+    if (children) notes.push(texts.counts.children(children));
     const time = duration_spoken(trace.dur[row]);
-    slot.element.setAttribute('aria-label', [`${trace.service_of(row)} ${trace.name_of(row)}`, time, ...notes].join(', '));
-    slot.service.textContent = trace.service_of(row);
-    slot.operation.textContent = trace.name_of(row);
-    slot.time.textContent = time;
+    write_attribute(slot, 'aria-label', [`${trace.service_of(row)} ${trace.name_of(row)}`, time, ...notes].join(', '));
+    write_text(slot, 'service_text', trace.service_of(row));
+    write_text(slot, 'operation_text', trace.name_of(row));
+    write_text(slot, 'time_text', time);
     const orphan = trace.has(row, kFlagOrphan);
-    slot.mark.textContent = error ? '✕' : orphan ? '⚠' : '';
-    slot.mark.className = `wf-mark${error ? ' error' : orphan ? ' warn' : ''}`;
+    write_text(slot, 'mark_text', error ? '✕' : orphan ? '⚠' : '');
+    write_class(slot, 'mark class', slot.mark, `wf-mark${error ? ' error' : orphan ? ' warn' : ''}`);
     // A child of the same service as its parent repeats the name in a quieter tone.
     const parent = trace.parent[row];
-    slot.service.classList.toggle('same', parent >= 0 && trace.service[parent] === trace.service[row]);
+    write_class(slot, 'service class', slot.service, `wf-service${parent >= 0 && trace.service[parent] === trace.service[row] ? ' same' : ''}`);
   }
 
   private fill_look(slot: Slot, row: number): void {
     const slot_number = this.trace.slots[this.trace.service[row]];
-    slot.dot.style.setProperty('--c', slot_color(this.paint, slot_number));
-    slot.dot.classList.toggle('striped', slot_number >= 12);
-    slot.element.style.setProperty('--c', slot_color(this.paint, slot_number));
-    const step = this.indent_step();
-    slot.indent.style.width = `${this.trace.depth[row] * step}px`;
-    slot.indent.style.setProperty('--step', `${step}px`);
+    write_style(slot, slot.dot, '--c', slot_color(this.paint, slot_number));
+    write_class(slot, 'dot class', slot.dot, `wf-dot${slot_number >= 12 ? ' striped' : ''}`);
+    write_style(slot, slot.indent, 'width', `${this.trace.depth[row] * this.step}px`);
   }
 
   /** Deep traces get smaller steps, so that the names keep most of their column. */
@@ -519,7 +582,7 @@ export class Waterfall {
       const element = existing[i] ?? make('span', 'wf-gap', this.axis);
       element.style.left = `${scale.x(gap.from)}px`;
       element.textContent = duration(gap.to - gap.from);
-      element.title = `Nothing runs for ${duration(gap.to - gap.from)}: drawn short`;
+      element.title = texts.trace.nothing_runs_for_drawn_short(duration(gap.to - gap.from));
       element.style.display = '';
     });
     for (const element of existing.slice(scale.gaps.length)) element.style.display = 'none';
@@ -541,7 +604,7 @@ export class Waterfall {
       const [low, high] = run_durations(trace, row);
       return low === high ? duration(low) : `${duration(low)} – ${duration(high)}`;
     }
-    return trace.has(row, kFlagUnended) ? 'no end' : duration(trace.dur[row]);
+    return trace.has(row, kFlagUnended) ? texts.trace.no_end : duration(trace.dur[row]);
   }
 
   /** The display list of the rows drawn now. */
@@ -557,7 +620,7 @@ export class Waterfall {
     return out;
   }
 
-  private draw_bars(first: number, last: number, shift: number): void {
+  private draw_bars(first: number, last: number): void {
     const { context, canvas } = this;
     const height = this.row_height;
     const left = this.narrow ? 10 : this.name_width;
@@ -572,7 +635,7 @@ export class Waterfall {
       canvas.style.width = `${css_width}px`;
       canvas.style.height = `${css_height}px`;
     }
-    canvas.style.transform = `translate(${left}px, ${first * height + shift}px)`;
+    canvas.style.transform = `translate(${left}px, ${(first - this.base) * height}px)`;
     context.setTransform(dpr, 0, 0, dpr, 0, 0);
     context.clearRect(0, 0, css_width, css_height);
     context.font = this.paint.font;

@@ -1,3 +1,5 @@
+import * as texts from '../../texts/texts.ts';
+
 // One short, complete way to a first trace per language. `http` and `grpc` are host:port of this server.
 
 export interface Snippet {
@@ -14,10 +16,10 @@ export function snippets(http: string, grpc: string): Snippet[] {
     'OTEL_METRICS_EXPORTER=none OTEL_LOGS_EXPORTER=none \\\n';
   return [
     {
-      id: 'go', label: 'Go', note: 'The OpenTelemetry SDK for Go, sending OTLP over HTTP.',
+      id: 'go', label: 'Go', note: texts.welcome.the_opentelemetry_sdk_for_go,
       steps: [
         {
-          title: 'In an empty folder',
+          title: texts.welcome.in_an_empty_folder,
           code: `go mod init hello
 go get go.opentelemetry.io/otel go.opentelemetry.io/otel/sdk \\
   go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracehttp`,
@@ -56,26 +58,26 @@ func main() {
 	parent.End()
 }`,
         },
-        { title: 'Run it', code: 'go run .' },
+        { title: texts.welcome.run_it, code: 'go run .' },
       ],
     },
     {
-      id: 'java', label: 'Java', note: 'The Java agent traces HTTP servers and clients, JDBC, Kafka and about 150 more libraries with no change in your code.',
+      id: 'java', label: 'Java', note: texts.welcome.the_java_agent_traces_http_servers,
       steps: [
         {
-          title: 'Get the agent',
+          title: texts.welcome.get_the_agent,
           code: 'curl -sLO https://github.com/open-telemetry/opentelemetry-java-instrumentation/releases/latest/download/opentelemetry-javaagent.jar',
         },
-        { title: 'Start your program with it', code: `${env('my-java-service')}java -javaagent:opentelemetry-javaagent.jar -jar app.jar` },
+        { title: texts.welcome.start_your_program_with_it, code: `${env('my-java-service')}java -javaagent:opentelemetry-javaagent.jar -jar app.jar` },
       ],
     },
     {
-      id: 'python', label: 'Python', note: 'Works with Flask, Django, FastAPI, requests, SQL drivers and more, with no change in your code.',
+      id: 'python', label: 'Python', note: texts.welcome.works_with_flask_django_fastapi,
       steps: [
-        { title: 'Install', code: 'pip install opentelemetry-distro opentelemetry-exporter-otlp\nopentelemetry-bootstrap -a install' },
-        { title: 'Start your program with it', code: `${env('my-python-service')}opentelemetry-instrument python app.py` },
+        { title: texts.welcome.install, code: 'pip install opentelemetry-distro opentelemetry-exporter-otlp\nopentelemetry-bootstrap -a install' },
+        { title: texts.welcome.start_your_program_with_it, code: `${env('my-python-service')}opentelemetry-instrument python app.py` },
         {
-          title: 'Or try this as app.py',
+          title: texts.welcome.or_try_this_as_app_py,
           code: `from opentelemetry import trace
 
 tracer = trace.get_tracer("hello")
@@ -87,15 +89,15 @@ with tracer.start_as_current_span("GET /hello") as span:
       ],
     },
     {
-      id: 'node', label: 'Node.js', note: 'Works with http, Express, Fastify, pg, redis and more, with no change in your code.',
+      id: 'node', label: 'Node.js', note: texts.welcome.works_with_http_express_fastify_pg,
       steps: [
-        { title: 'Install', code: 'npm install @opentelemetry/api @opentelemetry/auto-instrumentations-node' },
+        { title: texts.welcome.install, code: 'npm install @opentelemetry/api @opentelemetry/auto-instrumentations-node' },
         {
-          title: 'Start your program with it',
+          title: texts.welcome.start_your_program_with_it,
           code: `${env('my-node-service')}NODE_OPTIONS="--require @opentelemetry/auto-instrumentations-node/register" \\\nnode app.js`,
         },
         {
-          title: 'Or try this as app.js',
+          title: texts.welcome.or_try_this_as_app_js,
           code: `const { trace } = require('@opentelemetry/api');
 
 trace.getTracer('hello').startActiveSpan('GET /hello', (span) => {
@@ -108,10 +110,10 @@ setTimeout(() => console.log('sent'), 6000);`,
       ],
     },
     {
-      id: 'dotnet', label: '.NET', note: 'The OpenTelemetry SDK for .NET 8 and later.',
+      id: 'dotnet', label: '.NET', note: texts.welcome.the_opentelemetry_sdk_for_net_8,
       steps: [
         {
-          title: 'In an empty folder',
+          title: texts.welcome.in_an_empty_folder,
           code: 'dotnet new console\ndotnet add package OpenTelemetry\ndotnet add package OpenTelemetry.Exporter.OpenTelemetryProtocol',
         },
         {
@@ -139,11 +141,11 @@ using (var parent = source.StartActivity("GET /hello", ActivityKind.Server))
     using var child = source.StartActivity("load greeting");
 }`,
         },
-        { title: 'Run it', code: 'dotnet run' },
+        { title: texts.welcome.run_it, code: 'dotnet run' },
       ],
     },
     {
-      id: 'cpp', label: 'C++', note: 'The OpenTelemetry SDK for C++ with its OTLP/HTTP exporter (in vcpkg: opentelemetry-cpp[otlp-http]).',
+      id: 'cpp', label: 'C++', note: texts.welcome.the_opentelemetry_sdk_for_c_with,
       steps: [
         {
           title: 'main.cc',
@@ -180,10 +182,10 @@ target_link_libraries(hello opentelemetry-cpp::otlp_http_exporter opentelemetry-
       ],
     },
     {
-      id: 'rust', label: 'Rust', note: 'The OpenTelemetry crates, version 0.28 and later.',
+      id: 'rust', label: 'Rust', note: texts.welcome.the_opentelemetry_crates_version_0,
       steps: [
         {
-          title: 'In a new crate',
+          title: texts.welcome.in_a_new_crate,
           code: 'cargo add opentelemetry opentelemetry_sdk\ncargo add opentelemetry-otlp --no-default-features --features trace,http-proto,reqwest-blocking-client',
         },
         {
@@ -212,13 +214,13 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     Ok(())
 }`,
         },
-        { title: 'Run it', code: 'cargo run' },
+        { title: texts.welcome.run_it, code: 'cargo run' },
       ],
     },
     {
-      id: 'ruby', label: 'Ruby', note: 'For Rails and Rack add opentelemetry-instrumentation-all and c.use_all.',
+      id: 'ruby', label: 'Ruby', note: texts.welcome.for_rails_and_rack_add,
       steps: [
-        { title: 'Install', code: 'gem install opentelemetry-sdk opentelemetry-exporter-otlp' },
+        { title: texts.welcome.install, code: 'gem install opentelemetry-sdk opentelemetry-exporter-otlp' },
         {
           title: 'hello.rb',
           code: `ENV['OTEL_EXPORTER_OTLP_ENDPOINT'] ||= '${url}'
@@ -233,13 +235,13 @@ tracer.in_span('GET /hello', attributes: { 'user.id' => '4815' }) do
 end
 OpenTelemetry.tracer_provider.shutdown`,
         },
-        { title: 'Run it', code: 'ruby hello.rb' },
+        { title: texts.welcome.run_it, code: 'ruby hello.rb' },
       ],
     },
     {
-      id: 'php', label: 'PHP', note: 'For Laravel, Symfony and others add the opentelemetry extension and open-telemetry/opentelemetry-auto-*.',
+      id: 'php', label: 'PHP', note: texts.welcome.for_laravel_symfony_and_others_add,
       steps: [
-        { title: 'Install', code: 'composer require open-telemetry/sdk open-telemetry/exporter-otlp guzzlehttp/guzzle' },
+        { title: texts.welcome.install, code: 'composer require open-telemetry/sdk open-telemetry/exporter-otlp guzzlehttp/guzzle' },
         {
           title: 'hello.php',
           code: `<?php
@@ -258,11 +260,11 @@ $span->setAttribute('user.id', '4815');
 $span->end();
 $provider->shutdown();`,
         },
-        { title: 'Run it', code: 'OTEL_SERVICE_NAME=hello-php php hello.php' },
+        { title: texts.welcome.run_it, code: 'OTEL_SERVICE_NAME=hello-php php hello.php' },
       ],
     },
     {
-      id: 'collector', label: 'Collector', note: 'The OpenTelemetry Collector, for what already reports to one.',
+      id: 'collector', label: 'Collector', note: texts.welcome.the_opentelemetry_collector_for,
       steps: [
         {
           title: 'config.yaml',
@@ -290,14 +292,14 @@ service:
       processors: [batch]
       exporters: [otlp/spanloom]`,
         },
-        { title: 'Run it', code: 'otelcol --config config.yaml' },
+        { title: texts.welcome.run_it, code: 'otelcol --config config.yaml' },
       ],
     },
     {
-      id: 'curl', label: 'curl', note: 'One trace by hand, with nothing to install.',
+      id: 'curl', label: 'curl', note: texts.welcome.one_trace_by_hand_with_nothing,
       steps: [
         {
-          title: 'Paste into a shell',
+          title: texts.welcome.paste_into_a_shell,
           code: `now=$(date +%s)
 curl -i ${url}/v1/traces -H 'content-type: application/json' -d '{"resourceSpans":[{
   "resource":{"attributes":[{"key":"service.name","value":{"stringValue":"hello-curl"}}]},

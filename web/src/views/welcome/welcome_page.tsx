@@ -2,11 +2,12 @@ import { useSignal } from '@preact/signals';
 import { useEffect } from 'preact/hooks';
 import { fetch_boot, search_traces } from '../../api/client.ts';
 import type { TraceSummary } from '../../api/types.ts';
-import { duration, plural } from '../../model/format.ts';
+import { duration } from '../../model/format.ts';
 import { announce, boot, load_boot, load_stored, now_ns, page_link, store } from '../../state/app.ts';
 import { go } from '../../state/router.ts';
 import { Copy } from '../../widgets/copy.tsx';
 import { snippets } from './snippets.ts';
+import * as texts from '../../texts/texts.ts';
 
 const kPollMs = 1000;
 const kSettleMs = 1200;
@@ -34,7 +35,7 @@ export function WelcomePage() {
   const snippet = all.find((s) => s.id === chosen.value) ?? all[0];
 
   useEffect(() => {
-    document.title = 'Send your first trace · spanloom';
+    document.title = texts.welcome.send_your_first_trace_spanloom;
     const stop = new AbortController();
     let timer = 0;
     const poll = async (): Promise<void> => {
@@ -45,7 +46,7 @@ export function WelcomePage() {
         if (trace) {
           found.value = trace;
           if (!empty_at_start.value) return;
-          announce('the first trace has arrived');
+          announce(texts.welcome.the_first_trace_has_arrived);
           timer = window.setTimeout(() => {
             go(`/trace/${trace.id}`);
             void load_boot(); // Only now: with spans in the store, '/' is Home and this page would be gone.
@@ -70,20 +71,20 @@ export function WelcomePage() {
       <Listening found={found.value} first={empty_at_start.value} offline={offline.value} />
       <dl class="endpoints">
         <div>
-          <dt>OTLP over HTTP</dt>
+          <dt>{texts.welcome.otlp_over_http}</dt>
           <dd class="mono">
-            http://{reachable(info?.endpoints.otlp_http ?? '')} <Copy text={`http://${reachable(info?.endpoints.otlp_http ?? '')}`} what="OTLP HTTP address" />
+            http://{reachable(info?.endpoints.otlp_http ?? '')} <Copy text={`http://${reachable(info?.endpoints.otlp_http ?? '')}`} what={texts.welcome.otlp_http_address} />
           </dd>
         </div>
         <div>
-          <dt>OTLP over gRPC</dt>
+          <dt>{texts.welcome.otlp_over_grpc}</dt>
           <dd class="mono">
-            {reachable(info?.endpoints.otlp_grpc ?? '')} <Copy text={reachable(info?.endpoints.otlp_grpc ?? '')} what="OTLP gRPC address" />
+            {reachable(info?.endpoints.otlp_grpc ?? '')} <Copy text={reachable(info?.endpoints.otlp_grpc ?? '')} what={texts.welcome.otlp_grpc_address} />
           </dd>
         </div>
       </dl>
       <section aria-labelledby="how">
-        <h2 id="how">Send from…</h2>
+        <h2 id="how">{texts.welcome.send_from}</h2>
         <Languages all={all} chosen={snippet.id} choose={(id) => {
           chosen.value = id;
           store('language', id);
@@ -95,7 +96,7 @@ export function WelcomePage() {
               <div class="step-head">
                 <span class="step-number" aria-hidden="true">{i + 1}</span>
                 <h3>{step.title}</h3>
-                <Copy text={step.code} what={step.title} label="Copy" class="bordered" />
+                <Copy text={step.code} what={step.title} label={texts.welcome.copy} class="bordered" />
               </div>
               <pre tabIndex={0} role="region" aria-label={step.title}>
                 <code>{step.code}</code>
@@ -113,24 +114,24 @@ function Listening(props: { found: TraceSummary | null; first: boolean; offline:
   if (found) {
     return (
       <div class="hero found" role="status">
-        <h1>{props.first ? 'Your first trace is here' : 'Spans are arriving'}</h1>
+        <h1>{props.first ? texts.welcome.your_first_trace_is_here : texts.welcome.spans_are_arriving}</h1>
         <p>
           <a href={`/trace/${found.id}`}>
-            {found.root_service ?? 'unknown service'} {found.root_name ?? 'unknown operation'}
+            {found.root_service ?? texts.welcome.unknown_service} {found.root_name ?? texts.welcome.unknown_operation}
           </a>
-          , {duration(Number(found.duration_ns))}, {plural(found.spans, 'span')}
+          , {duration(Number(found.duration_ns))}, {texts.counts.spans(found.spans)}
         </p>
-        <p class="muted">{props.first ? 'Opening it…' : <a href={page_link('/search')}>See all traces</a>}</p>
+        <p class="muted">{props.first ? texts.welcome.opening_it : <a href={page_link('/search')}>{texts.welcome.see_all_traces}</a>}</p>
       </div>
     );
   }
   return (
     <header class="hero">
-      <h1>No spans yet</h1>
-      <p class="lead">Point a program at one of the two addresses below. This page turns into its first trace by itself.</p>
+      <h1>{texts.welcome.no_spans_yet}</h1>
+      <p class="lead">{texts.welcome.point_a_program_at_one_of}</p>
       <p class={`listening${props.offline ? ' offline' : ''}`} role="status">
         <span class="pulse" aria-hidden="true" />
-        {props.offline ? 'The server does not answer; trying again…' : 'Listening…'}
+        {props.offline ? texts.welcome.the_server_does_not_answer_trying : texts.welcome.listening}
       </p>
     </header>
   );
@@ -147,7 +148,7 @@ function Languages(props: { all: { id: string; label: string }[]; chosen: string
     document.getElementById(`tab-${props.all[next].id}`)?.focus();
   };
   return (
-    <div role="tablist" aria-label="Language" class="tabs" onKeyDown={key}>
+    <div role="tablist" aria-label={texts.welcome.language} class="tabs" onKeyDown={key}>
       {props.all.map((s) => (
         <button
           key={s.id} type="button" role="tab" id={`tab-${s.id}`} aria-selected={s.id === props.chosen} aria-controls="snippet"

@@ -1,0 +1,20 @@
+import type { Shown } from './counts.ts';
+
+export const map_spanloom = 'Map · spanloom';
+export const map = 'Map';
+export const around = 'Around';
+export const all_services = 'all services';
+export const hops = 'Hops';
+export const pairing_calls = 'Pairing calls';
+export const calls_no_other_service_and_is = (focus: Shown): string => `${focus} calls no other service and is called by none in this time range.`;
+export const no_call_went_from_one_service = 'No call went from one service to another in this time range.';
+export const services_are_too_many_to_draw = (names: Shown): string => `${names} services are too many to draw: choose one to look around, or read the table.`;
+export const s = (count: Shown): string => `${count}/s`;
+export const services_and_calls = 'Services and calls';
+export const map_of_the_services = 'Map of the services';
+export const not_instrumented = 'not instrumented';
+export const from = 'From';
+export const to = 'To';
+export const calls_s = 'Calls/s';
+export const errors = 'Errors';
+export const calls_between_services = 'Calls between services';

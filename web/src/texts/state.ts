@@ -1,0 +1,21 @@
+import type { Shown } from './counts.ts';
+
+export const the_server_does_not_answer = 'the server does not answer';
+export const is_spanloom_still_running_the_page = 'Is spanloom still running? The page tries again when you press Retry.';
+export const the_server_answered = (status: Shown, reason = ''): string => `the server answered ${status} ${reason}`.trim();
+export const the_answer_ended_early = 'the answer ended early';
+export const the_server_may_have_stopped_in = 'The server may have stopped in the middle of the search.';
+export const is_spanloom_still_running_try_again = 'Is spanloom still running? Try again in a moment.';
+export const others_keep_changing_this = 'others keep changing this';
+export const try_again_in_a_moment = 'Try again in a moment.';
+export const not_everything_was_looked_at = 'not everything was looked at';
+export const saved_as = (name: Shown): string => `saved as ${name}`;
+export const is_no_longer_saved = (name: Shown): string => `${name} is no longer saved`;
+export const is_saved = (name: Shown): string => `${name} is saved`;
+export const is_removed = (name: Shown): string => `${name} is removed`;
+export const it_is_larger_than_512_mb = 'it is larger than 512 MB';
+export const is_open = (name: Shown): string => `${name} is open`;
+export const could_not_be_opened = (name: Shown, message: Shown): string => `${name} could not be opened: ${message}`;
+export const no_longer_pinned = 'no longer pinned';
+export const pinned = 'pinned';
+export const the_pin_could_not_be_changed = (message: Shown): string => `the pin could not be changed: ${message}`;
