@@ -92,8 +92,8 @@ void write_process(WireWriter& out, const otlp::ResourceView& resource) {
     const std::string_view service = resource.service_name();
     out.bytes_field(1, service.empty() ? kJaegerNoServiceName : service);
     for (const otlp::AttributeView& attribute : resource.attributes()) {
-        const bool is_name = attribute.key == "service.name" &&
-                             attribute.value.type == otlp::ValueType::kString;
+        const bool is_name =
+            attribute.key == "service.name" && attribute.value.type == otlp::ValueType::kString;
         if (!is_name) write_tag(out, 2, attribute);
     }
     out.end(mark);

@@ -40,9 +40,9 @@ std::string span_json(const TestSpan& span) {
         R"("scopeSpans":[{{"spans":[{{"traceId":"{:032x}","spanId":"{:016x}","parentSpanId":"{}",)"
         R"("name":"n","kind":{},"startTimeUnixNano":"{}","endTimeUnixNano":"{}",)"
         R"("status":{{"code":{}}},"attributes":[{}]}}]}}]}})",
-        span.service, span.trace, span.id, span.parent == 0 ? "" : fmt::format("{:016x}", span.parent),
-        span.kind, 1'000'000'000 + span.id, 1'000'000'000 + 1000 * span.id, span.is_error ? 2 : 0,
-        attributes);
+        span.service, span.trace, span.id,
+        span.parent == 0 ? "" : fmt::format("{:016x}", span.parent), span.kind,
+        1'000'000'000 + span.id, 1'000'000'000 + 1000 * span.id, span.is_error ? 2 : 0, attributes);
 }
 
 std::shared_ptr<const store::Segment> segment_of(std::initializer_list<TestSpan> spans) {
@@ -75,8 +75,9 @@ std::string edges_of(std::vector<std::shared_ptr<const store::Segment>> segments
             spans += cell.spans;
             errors += cell.errors;
         }
-        out += fmt::format("{}>{} {} {},{}\n", edge.client, edge.server,
-                           edge.connection_type.empty() ? "-" : edge.connection_type, spans, errors);
+        out +=
+            fmt::format("{}>{} {} {},{}\n", edge.client, edge.server,
+                        edge.connection_type.empty() ? "-" : edge.connection_type, spans, errors);
     }
     for (const insight::ServiceEdge& edge : found->unpaired)
         out += fmt::format("{} unpaired {}\n", edge.client,

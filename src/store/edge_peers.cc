@@ -46,7 +46,8 @@ Result<void> PeerReader::read(GroupReader& group, uint32_t row, SpanEdge& edge) 
     }
     if (edge.kind != SpanKind::kClient && edge.kind != SpanKind::kProducer) return {};
     std::string_view database;
-    for (const Key key : {kDatabaseNamespace, kDatabaseName, kDatabaseSystemName, kDatabaseSystem}) {
+    for (const Key key :
+         {kDatabaseNamespace, kDatabaseName, kDatabaseSystemName, kDatabaseSystem}) {
         TRY_ASSIGN(const std::string_view name, text(group, row, key));
         edge.is_database = edge.is_database || !name.empty();
         if (database.empty()) database = name;
