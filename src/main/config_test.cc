@@ -40,11 +40,12 @@ TEST_CASE("a mistake in the file is named with its line and the nearest setting"
 
 TEST_CASE("keep rules stand in the file as they are documented") {
     Config config;
-    REQUIRE(read_config_text("recent: {for: 24h, disk: 50GiB}\n"
-                             "keep: [{name: errors, match: '{ status = error }', rate: 1, for: 30d},\n"
-                             "       {name: slow, match: '{ duration > 2s }', rate: 0.5},\n"
-                             "       {name: rest, per_second: 50, by: [resource.service.name, name]}]\n",
-                             "spanloom.yaml", config)
+    REQUIRE(read_config_text(
+                "recent: {for: 24h, disk: 50GiB}\n"
+                "keep: [{name: errors, match: '{ status = error }', rate: 1, for: 30d},\n"
+                "       {name: slow, match: '{ duration > 2s }', rate: 0.5},\n"
+                "       {name: rest, per_second: 50, by: [resource.service.name, name]}]\n",
+                "spanloom.yaml", config)
                 .has_value());
     CHECK(config.recent_for_ns == 24ULL * 3'600'000'000'000);
     CHECK(config.recent_bytes == 50ULL << 30);
