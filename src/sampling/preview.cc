@@ -43,6 +43,24 @@ KeepRules with_searches(const PreviewQuestion& question) {
     return rules;
 }
 
+void add_rows(Preview& preview, const PreviewQuestion& question, const SurveyedTraces& traces) {
+    for (const KeepRule& rule : question.rules.keep)
+        preview.rules.push_back({rule.name, {}});
+    preview.rules.push_back({"", {}});
+    for (const PreviewSearch& search : question.searches)
+        preview.searches.push_back({search.text, {}});
+    for (const std::string& service : traces.keys.front().texts)
+        preview.services.push_back({service, {}});
+}
+
+// The largest first.
+void sort_services(std::vector<PreviewRow>& services) {
+    std::erase_if(services, [](const PreviewRow& row) { return row.count.traces == 0; });
+    std::sort(services.begin(), services.end(), [](const PreviewRow& a, const PreviewRow& b) {
+        return a.count.bytes != b.count.bytes ? a.count.bytes > b.count.bytes : a.name < b.name;
+    });
+}
+
 }  // namespace
 
 Result<PreviewSearch> parse_preview_search(std::string_view text) {
@@ -82,13 +100,7 @@ Result<Preview> preview_rules(const store::Store& store, std::string_view tenant
         preview.from_ns = std::min(preview.from_ns, start_ns);
         preview.to_ns = std::max(preview.to_ns, start_ns);
     }
-    for (const KeepRule& rule : rules.keep)
-        preview.rules.push_back({rule.name, {}});
-    preview.rules.push_back({"", {}});
-    for (const PreviewSearch& search : question.searches)
-        preview.searches.push_back({search.text, {}});
-    for (const std::string& service : traces.keys.front().texts)
-        preview.services.push_back({service, {}});
+    add_rows(preview, question, traces);
     for (const auto& [hour, numbers] : hours) {
         const std::vector<Verdict> verdicts =
             judge(rules, traces, numbers, seconds_in(hour, range, now_ns));
@@ -105,12 +117,7 @@ Result<Preview> preview_rules(const store::Store& store, std::string_view tenant
             }
         }
     }
-    std::erase_if(preview.services, [](const PreviewRow& row) { return row.count.traces == 0; });
-    std::sort(preview.services.begin(), preview.services.end(),
-              [](const PreviewRow& a, const PreviewRow& b) {
-                  return a.count.bytes != b.count.bytes ? a.count.bytes > b.count.bytes
-                                                        : a.name < b.name;
-              });
+    sort_services(preview.services);
     if (hours.empty()) preview.from_ns = 0;
     // Of less than an hour nobody knows a day.
     const uint64_t covered_ns = std::max(preview.to_ns - preview.from_ns, kHourNs);
