@@ -130,11 +130,30 @@ Result<sampling::KeepRules> asked_rules(const JsonBody& body, const Keeper& keep
     return sampling::parse_keep_rules(simdjson::minify(rules));
 }
 
+// Whose traces are told as well.
+Result<std::vector<sampling::PreviewSearch>> asked_searches(const JsonBody& body) {
+    std::vector<sampling::PreviewSearch> searches;
+    simdjson::dom::array list;
+    if (body.object()["searches"].get(list) != simdjson::SUCCESS) return searches;
+    if (list.size() > sampling::kPreviewSearchesMax)
+        return fail(ErrorCode::kInvalidArgument, "at most {} searches are taken",
+                    sampling::kPreviewSearchesMax);
+    for (const simdjson::dom::element one : list) {
+        std::string_view text;
+        if (one.get(text) != simdjson::SUCCESS)
+            return fail(ErrorCode::kInvalidArgument, "\"searches\" must be a list of queries");
+        TRY_ASSIGN(searches.emplace_back(), sampling::parse_preview_search(text));
+    }
+    return searches;
+}
+
 Result<http::Response> preview(Call& call) {
     TRY_ASSIGN(Keeper* const keeper, keeper_of(call));
     TRY_ASSIGN(const auto body, JsonBody::read(call));
-    TRY_ASSIGN(const sampling::KeepRules rules, asked_rules(*body, *keeper));
-    TRY_ASSIGN(const store::TimeRange range, body->range());
+    sampling::PreviewQuestion question;
+    TRY_ASSIGN(question.rules, asked_rules(*body, *keeper));
+    TRY_ASSIGN(question.searches, asked_searches(*body));
+    TRY_ASSIGN(question.range, body->range());
     sampling::SurveyLimits limits;
     limits.memory_bytes_max = call.context.options.limits.memory_bytes_max;
     limits.stop = [&call] {
@@ -142,14 +161,14 @@ Result<http::Response> preview(Call& call) {
                call.context.options.clock.monotonic_ns() > call.deadline_ns;
     };
     Result<sampling::Preview> made = sampling::preview_rules(call.context.options.store, kTenant,
-                                                             rules, range, call.now_ns(), limits);
+                                                             question, call.now_ns(), limits);
     if (!made && made.error().code == ErrorCode::kCancelled)
         return fail(ErrorCode::kDeadlineExceeded,
                     "the preview took too long: ask about less time (from, to)");
     if (!made) return tl::unexpected(std::move(made).error());
     std::string out;
     JsonWriter json(out);
-    json.begin_object().key("rules").raw(sampling::print_keep_rules(rules));
+    json.begin_object().key("rules").raw(sampling::print_keep_rules(question.rules));
     json.key("from").quoted(made->from_ns).key("to").quoted(made->to_ns);
     json.key("total").begin_object();
     write_count(json, made->total);
@@ -157,6 +176,8 @@ Result<http::Response> preview(Call& call) {
     write_rows(json, made->rules, "rule");
     json.key("by_service");
     write_rows(json, made->services, "service");
+    json.key("by_search");
+    write_rows(json, made->searches, "search");
     write_days(json, call, *made);
     json.field("elapsed_ms", call.elapsed_ms()).end_object();
     return json_reply(std::move(out));

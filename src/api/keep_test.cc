@@ -105,9 +105,10 @@ TEST_CASE("rules are read, replaced by who knows their version, and given up aga
 TEST_CASE("a preview, what came of it, and why, agree") {
     KeepServer k;
     k.send(0, 200);
-    const Reply preview =
-        k.server.post("/api/keep/preview", std::string("{\"rules\":") + kHalf + "}",
-                      {{"content-type", "application/json"}});
+    const Reply preview = k.server.post(
+        "/api/keep/preview",
+        std::string("{\"searches\": [\"{ status = error }\"], \"rules\":") + kHalf + "}",
+        {{"content-type", "application/json"}});
     REQUIRE(preview.status == 200);
     CHECK(at(preview, "/total/traces") == "200");
     CHECK(at(preview, "/by_rule/0/rule") == "\"errors\"");
@@ -115,6 +116,9 @@ TEST_CASE("a preview, what came of it, and why, agree") {
     CHECK(at(preview, "/by_rule/1/traces") == "180");
     CHECK(at(preview, "/by_rule/2/rule") == "null");
     CHECK(at(preview, "/by_service/0/service") == "\"shop\"");
+    CHECK(at(preview, "/by_search/0/search") == "\"{ status = error }\"");
+    CHECK(at(preview, "/by_search/0/kept/traces") == "20");
+    CHECK(k.server.post("/api/keep/preview", R"({"searches": ["{ .a = }"]})").status == 400);
     CHECK(at(preview, "/days").find("nothing") == std::string::npos);
     CHECK(at(preview, "/days") != "null");
     CHECK(k.server.post("/api/keep/preview", R"({"rules": {"keep": 1}})").status == 400);

@@ -2,10 +2,8 @@
 
 #include <algorithm>
 #include <map>
-#include <numeric>
 #include <utility>
 
-#include <fmt/format.h>
 #include <simdjson.h>
 
 #include "base/json_writer.h"

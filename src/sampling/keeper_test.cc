@@ -302,8 +302,11 @@ TEST_CASE("a preview tells what rules would keep of what is recent, and changes 
     f.start();
     send_hundred(f);
     const auto before = f.contents();
-    const auto preview =
-        preview_rules(*f.store, "default", parsed(kRules), {}, f.clock.wall_ns(), {});
+    PreviewQuestion question;
+    question.rules = parsed(kRules);
+    question.searches = {*parse_preview_search("{ status = error }"),
+                         *parse_preview_search("{ status = unset }")};
+    const auto preview = preview_rules(*f.store, "default", question, f.clock.wall_ns(), {});
     REQUIRE(preview.has_value());
     CHECK(preview->total.traces == 100);
     CHECK(preview->total.spans == 120);
@@ -320,6 +323,11 @@ TEST_CASE("a preview tells what rules would keep of what is recent, and changes 
     for (uint64_t trace = 0; trace < 100; ++trace)
         kept += expected_kept(trace);
     CHECK(preview->total.kept_traces == kept);
+    REQUIRE(preview->searches.size() == 2);
+    CHECK(preview->searches[0].count.traces == 10);
+    CHECK(preview->searches[0].count.kept_traces == 10);
+    CHECK(preview->searches[1].count.traces == 90);
+    CHECK(preview->searches[1].count.kept_traces == kept - 10);
     CHECK(preview->kept_bytes_per_day > 0);
     CHECK(f.contents() == before);
     // And that is what happens.
@@ -329,8 +337,7 @@ TEST_CASE("a preview tells what rules would keep of what is recent, and changes 
     for (uint64_t trace = 0; trace < 100; ++trace)
         stored += f.spans_of(trace) > 0;
     CHECK(stored == kept);
-    const auto later =
-        preview_rules(*f.store, "default", parsed(kRules), {}, f.clock.wall_ns(), {});
+    const auto later = preview_rules(*f.store, "default", question, f.clock.wall_ns(), {});
     REQUIRE(later.has_value());
     CHECK(later->total.traces == 0);
 }

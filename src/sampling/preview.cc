@@ -1,8 +1,11 @@
 #include "sampling/preview.h"
 
 #include <algorithm>
+#include <map>
 
 #include "sampling/verdicts.h"
+#include "traceql/checker.h"
+#include "traceql/executor.h"
 
 namespace spanloom::sampling {
 namespace {
@@ -30,11 +33,50 @@ double seconds_in(uint64_t hour, store::TimeRange range, uint64_t now_ns) {
     return to > from ? static_cast<double>(to - from) / 1e9 : 1;
 }
 
+// Searches are matched as rules are, behind those that decide.
+KeepRules with_searches(const PreviewQuestion& question) {
+    KeepRules rules = question.rules;
+    for (const PreviewSearch& search : question.searches) {
+        rules.keep.emplace_back();
+        rules.keep.back().query = search.query;
+    }
+    return rules;
+}
+
+void add_rows(Preview& preview, const PreviewQuestion& question, const SurveyedTraces& traces) {
+    for (const KeepRule& rule : question.rules.keep)
+        preview.rules.push_back({rule.name, {}});
+    preview.rules.push_back({"", {}});
+    for (const PreviewSearch& search : question.searches)
+        preview.searches.push_back({search.text, {}});
+    for (const std::string& service : traces.keys.front().texts)
+        preview.services.push_back({service, {}});
+}
+
+// The largest first.
+void sort_services(std::vector<PreviewRow>& services) {
+    std::erase_if(services, [](const PreviewRow& row) { return row.count.traces == 0; });
+    std::sort(services.begin(), services.end(), [](const PreviewRow& a, const PreviewRow& b) {
+        return a.count.bytes != b.count.bytes ? a.count.bytes > b.count.bytes : a.name < b.name;
+    });
+}
+
 }  // namespace
 
+Result<PreviewSearch> parse_preview_search(std::string_view text) {
+    auto query = traceql::parse(text);
+    if (!query) return tl::unexpected(query.error().to_error());
+    if (traceql::is_metrics(*query))
+        return fail(ErrorCode::kInvalidArgument, "'{}' draws series: a search finds traces", text);
+    return PreviewSearch{std::string(text),
+                         std::make_shared<const traceql::Query>(std::move(*query))};
+}
+
 Result<Preview> preview_rules(const store::Store& store, std::string_view tenant,
-                              const KeepRules& rules, store::TimeRange range, uint64_t now_ns,
+                              const PreviewQuestion& question, uint64_t now_ns,
                               const SurveyLimits& limits) {
+    const KeepRules& rules = question.rules;
+    const store::TimeRange range = question.range;
     std::vector<std::shared_ptr<const store::Segment>> segments = store.recent(tenant);
     std::vector<std::shared_ptr<const store::Segment>> others;
     const auto is_outside = [&](const auto& segment) {
@@ -46,7 +88,8 @@ Result<Preview> preview_rules(const store::Store& store, std::string_view tenant
                               [&](const auto& segment) { return !is_outside(segment); });
     others.assign(outside, segments.end());
     segments.erase(outside, segments.end());
-    TRY_ASSIGN(const SurveyedTraces traces, survey_traces(segments, others, rules, limits));
+    TRY_ASSIGN(const SurveyedTraces traces,
+               survey_traces(segments, others, with_searches(question), limits));
     std::map<uint64_t, std::vector<uint32_t>> hours;
     Preview preview;
     preview.from_ns = UINT64_MAX;
@@ -57,11 +100,7 @@ Result<Preview> preview_rules(const store::Store& store, std::string_view tenant
         preview.from_ns = std::min(preview.from_ns, start_ns);
         preview.to_ns = std::max(preview.to_ns, start_ns);
     }
-    for (const KeepRule& rule : rules.keep)
-        preview.rules.push_back({rule.name, {}});
-    preview.rules.push_back({"", {}});
-    for (const std::string& service : traces.keys.front().texts)
-        preview.services.push_back({service, {}});
+    add_rows(preview, question, traces);
     for (const auto& [hour, numbers] : hours) {
         const std::vector<Verdict> verdicts =
             judge(rules, traces, numbers, seconds_in(hour, range, now_ns));
@@ -72,14 +111,13 @@ Result<Preview> preview_rules(const store::Store& store, std::string_view tenant
             add(preview.rules[rule].count, traces, numbers[i], verdict.is_kept);
             add(preview.services[traces.keys.front().number_of[numbers[i]]].count, traces,
                 numbers[i], verdict.is_kept);
+            for (size_t search = 0; search < question.searches.size(); ++search) {
+                if (traces.matches[rules.keep.size() + search][numbers[i]] != 0)
+                    add(preview.searches[search].count, traces, numbers[i], verdict.is_kept);
+            }
         }
     }
-    std::erase_if(preview.services, [](const PreviewRow& row) { return row.count.traces == 0; });
-    std::sort(preview.services.begin(), preview.services.end(),
-              [](const PreviewRow& a, const PreviewRow& b) {
-                  return a.count.bytes != b.count.bytes ? a.count.bytes > b.count.bytes
-                                                        : a.name < b.name;
-              });
+    sort_services(preview.services);
     if (hours.empty()) preview.from_ns = 0;
     // Of less than an hour nobody knows a day.
     const uint64_t covered_ns = std::max(preview.to_ns - preview.from_ns, kHourNs);

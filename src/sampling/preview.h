@@ -1,6 +1,6 @@
 #pragma once
 
-#include <map>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -31,15 +31,30 @@ struct Preview {
     PreviewCount total;
     std::vector<PreviewRow> rules;     // in their order; then "" for what none matches
     std::vector<PreviewRow> services;  // of the traces' roots, the largest first
+    std::vector<PreviewRow> searches;  // of what each search finds now, as asked
     uint64_t from_ns = 0;              // the first and last start of a trace
     uint64_t to_ns = 0;
     double kept_bytes_per_day = 0;
 };
 
+// A query of which people want to know what it would still find.
+struct PreviewSearch {
+    std::string text;
+    std::shared_ptr<const traceql::Query> query;
+};
+Result<PreviewSearch> parse_preview_search(std::string_view text);
+constexpr size_t kPreviewSearchesMax = 50;
+
+struct PreviewQuestion {
+    KeepRules rules;
+    std::vector<PreviewSearch> searches;
+    store::TimeRange range;
+};
+
 // Judges every trace that no rule has decided about and that starts in the range, hour by hour of
 // their starts; never only some. Any thread; blocks.
 Result<Preview> preview_rules(const store::Store& store, std::string_view tenant,
-                              const KeepRules& rules, store::TimeRange range, uint64_t now_ns,
+                              const PreviewQuestion& question, uint64_t now_ns,
                               const SurveyLimits& limits);
 
 }  // namespace spanloom::sampling

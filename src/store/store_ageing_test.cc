@@ -358,6 +358,60 @@ TEST_CASE(
     CHECK(std::binary_search(rest.begin(), rest.end(), 12U));  // trace 3: the other
 }
 
+TEST_CASE("where no verdict can be had nothing goes undecided, and merging goes on") {
+    StoreFixture f;
+    f.options.merge_segments_min = 2;
+    f.open();
+    for (uint64_t i = 0; i < 2; ++i) {
+        REQUIRE(f.send(i * 40, 40).has_value());
+        REQUIRE(f.store->flush().has_value());
+    }
+    f.clock.advance(3 * kHour);
+    f.options.retention_bytes = 1;
+    f.open();
+    Ageing broken = two_rules();
+    broken.verdict = [](const AgeingQuestion&) -> Result<AgeingAnswer> {
+        return fail(ErrorCode::kResourceExhausted, "too much");
+    };
+    f.store->set_ageing(broken);
+    CHECK(f.store->settle().error().code == ErrorCode::kResourceExhausted);
+    CHECK(f.stored() == range(0, 80));
+    CHECK(f.store->state().segments == 1);
+    f.store->set_ageing(two_rules());
+    REQUIRE(f.store->settle().has_value());
+    CHECK(f.stored().empty());  // decided, and then there was no room
+    CHECK(decisions_of(f).size() == 1);
+}
+
+TEST_CASE("where there is no room recent hours give way down to a half, then the oldest kept go") {
+    StoreFixture f;
+    f.open();
+    for (uint64_t hour = 0; hour < 12; ++hour) {
+        REQUIRE(f.send(hour * 400, 400).has_value());
+        REQUIRE(f.store->flush().has_value());
+        f.clock.advance(kHour);
+    }
+    const uint64_t all_bytes = f.store->state().disk_bytes;
+    f.options.retention_bytes = all_bytes / 2;
+    f.open();
+    Ageing ageing = two_rules();
+    ageing.recent_for_ms = 0;
+    ageing.verdict = [](const AgeingQuestion& question) -> Result<AgeingAnswer> {
+        return AgeingAnswer{{{"all", 0}}, std::vector<uint32_t>(question.traces.size(), 0), {}, {}};
+    };
+    f.store->set_ageing(ageing);
+    REQUIRE(f.store->settle().has_value());
+    const StoreState state = f.store->state();
+    CHECK(state.disk_bytes <= all_bytes / 2);
+    const uint64_t recent_bytes = state.disk_bytes - state.kept_bytes;
+    CHECK(recent_bytes <= all_bytes / 4);
+    CHECK(recent_bytes > all_bytes / 8);
+    const Numbers stored = f.stored();
+    CHECK(stored.back() == 12 * 400 - 1);
+    CHECK(stored.front() > 0);
+    CHECK(stored.size() > 400 * 3);
+}
+
 TEST_CASE("files of decisions go when they are old, and come along into a backup") {
     StoreFixture f;
     f.options.decisions_ms = 7'200'000;

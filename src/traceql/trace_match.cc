@@ -12,15 +12,29 @@ TraceMatch::TraceMatch(const Query& query, store::Segments segments, size_t memo
     : segments_(segments),
       plan_(make_plan(query)),
       pipeline_(query.stages),
-      memory_(memory_bytes_max),
+      memory_(memory_bytes_max, [this] { forget_groups(); }),
       stop_(std::move(stop)),
-      places_(segments.size()) {}
+      places_(segments.size()),
+      is_verified_(segments.size()) {}
 
 TraceMatch::~TraceMatch() = default;
 
 Result<void> TraceMatch::check_stop() const {
     if (stop_ && stop_()) return fail(ErrorCode::kCancelled, "the question was stopped");
     return {};
+}
+
+Result<void> TraceMatch::verify(uint32_t segment) {
+    if (is_verified_[segment] != 0) return {};
+    TRY(segments_[segment]->verify());
+    is_verified_[segment] = 1;
+    return {};
+}
+
+// They can be read again.
+void TraceMatch::forget_groups() {
+    for (const auto& place : places_)
+        if (place != nullptr && place->is_open()) place->reader().forget_groups();
 }
 
 Result<void> TraceMatch::prepare() {
@@ -89,8 +103,13 @@ Result<bool> TraceMatch::match_trace(std::span<const TracePart> parts) {
     trace.places = std::move(places);
     if (trace.rows() < plan_.spans_min) return false;
     rows_->load(trace);
-    if (!rows_->reason().empty())
-        return fail(ErrorCode::kDataLoss, "a trace cannot be read whole: {}", rows_->reason());
+    if (!rows_->reason().empty()) {
+        // Damage, or there is no memory for it. The reason stays, so that the next needs others.
+        TRY_ASSIGN(rows_, StoredRows::make(plan_));
+        for (const TracePart& part : parts)
+            TRY(verify(part.segment));
+        return true;
+    }
     return !pipeline_.run(*rows_).empty();
 }
 

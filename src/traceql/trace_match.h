@@ -30,12 +30,14 @@ class TraceMatch {
 
     // A flag for each fragment of a segment, by what lies in it alone.
     Result<std::vector<uint8_t>> match_segment(uint32_t segment);
-    // One trace, by all its parts.
+    // One trace, by all its parts. What is too large to be put together counts as found.
     Result<bool> match_trace(std::span<const TracePart> parts);
 
   private:
     Result<void> prepare();
     Result<void> check_stop() const;
+    Result<void> verify(uint32_t segment);
+    void forget_groups();
     Result<void> find_candidates(uint32_t segment, std::vector<uint8_t>& matches);
 
     const store::Segments segments_;
@@ -48,6 +50,7 @@ class TraceMatch {
     std::unique_ptr<const store::CompiledPredicate> predicate_;
     std::vector<std::unique_ptr<store::SearchSegment>> places_;  // by segment
     std::unique_ptr<StoredRows> rows_;
+    std::vector<uint8_t> is_verified_;  // by segment
 };
 
 }  // namespace spanloom::traceql

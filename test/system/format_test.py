@@ -7,8 +7,9 @@ import sys
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
+import decisions_reader
 import segment_reader
-from spanloom_server import Server, attribute, field, fixed64, ids, number, request, run_tests, span, text
+from spanloom_server import ROOT, Server, attribute, field, fixed64, ids, number, request, run_tests, span, text
 
 RNG = random.Random(9)
 BASE_NS = time.time_ns()
@@ -110,6 +111,22 @@ def test_parents_scopes_and_names_of_many_spans_come_back():
         for one in found:
             service = segment_reader.service_of(segment.resources[segment.scopes[one["scope"]][0]][1]).decode()
             assert (one["parent"], service, one["name"]) == sent[one["span_id"]]
+
+
+def test_what_rules_kept_and_what_they_noted_agree():
+    """An hour of 600 spans that aged by {"name": "half", "rate": 0.5}: its segment in kept/ and its decisions."""
+    golden = os.path.join(ROOT, "test", "golden")
+    segment = segment_reader.read(os.path.join(golden, "kept.seg"))
+    with open(os.path.join(golden, "kept.dec"), "rb") as f:
+        decisions = decisions_reader.Decisions(f.read())
+    kept = [d for d in decisions.of_hash.values() if d[1] == "kept"]
+    assert 0 < segment.fragments == len(kept) < len(decisions.of_hash), (segment.fragments, len(kept))
+    assert sum(d[3] for d in decisions.of_hash.values()) == 600
+    assert all(d[0] == "half" and d[2] == 1 << 55 for d in decisions.of_hash.values())
+    for (trace_id, _, rows), threshold in zip(segment.read_fragments(), segment.thresholds):
+        assert threshold == 1 << 55 and int.from_bytes(trace_id[9:], "big") >= threshold
+        found = decisions.find(trace_id)
+        assert found[1] == "kept" and found[3] == rows, (found, rows)
 
 
 def test_the_reader_finds_damage():
