@@ -55,6 +55,20 @@ export const server_scenarios = {
     }
   },
 
+  'server: the order of results is over all that is found': async ({ page, url }) => {
+    const tab = await page();
+    const first = async (sort) => {
+      await tab.goto(`${url}/search?v=list&sort=${sort}`);
+      await tab.waitForSelector('.result-spans');
+      return Number((await tab.textContent('.result-spans')).replaceAll(',', '').match(/^\d+/)[0]);
+    };
+    const answer = await fetch(`${url}/api/ui/v1/search`, { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify({ q: '{ }', from: null, to: null, limit: 1000 }) });
+    const spans = (await answer.text()).trim().split('\n').map((line) => JSON.parse(line)).filter((line) => line.trace).map((line) => line.trace.spans);
+    assert.ok(spans.length > 10);
+    assert.equal(await first('-spans'), Math.max(...spans));
+    assert.equal(await first('spans'), Math.min(...spans));
+  },
+
   'server: the request of user 4815 is found, opened and walked by keyboard': async ({ page, url }) => {
     const tab = await page();
     await tab.goto(`${url}/search`);

@@ -56,6 +56,25 @@ export const story_scenarios = {
     await wait_selected(tab, /^payment POST bank/);
   },
 
+  'attributes: from a value to the traces with it, and to those with another': async ({ page, url }) => {
+    const tab = await page();
+    for (const [link, operator, is_there] of [['has this value', '=', true], ['has another value', '!=', false]]) {
+      await open_trace(tab, url + trace_path('shop'));
+      await tab.click(`.detail [aria-label="Find traces where user.id ${link}"]`);
+      await tab.waitForSelector('.result');
+      assert.equal(new URL(tab.url()).searchParams.get('q'), `{ span.user.id ${operator} "4815" }`);
+      await tab.waitForFunction(() => !document.querySelector('.outcome[aria-busy=true]'));
+      assert.equal((await tab.$$(`.result-link[href="${trace_path('shop')}"]`)).length > 0, is_there);
+    }
+    // Within the last search: another value joins what was asked before.
+    await tab.goto(`${url}/search?${new URLSearchParams({ q: '{ status = error }' })}`);
+    await tab.waitForSelector('.result');
+    await tab.click('.result-link');
+    await tab.waitForSelector('.wf-row.selected');
+    await tab.click('.detail [aria-label$="http.route has another value"]');
+    await tab.waitForFunction(() => /^\{ status = error && span\.http\.route != ".*" \}$/.test(new URLSearchParams(location.search).get('q')));
+  },
+
   'pins: kept on the server, on Home and in the palette, and let go': async ({ page, url }) => {
     const tab = await page();
     await open_trace(tab, url + trace_path('shop'));

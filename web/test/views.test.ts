@@ -8,6 +8,7 @@ import { kept_rows } from '../src/model/reduce.ts';
 import { decode_skeleton } from '../src/model/slt1.ts';
 import { kFlagCritical, Trace } from '../src/model/trace.ts';
 import { kTraceViews, read_trace, write_trace } from '../src/model/url.ts';
+import { line_of } from '../src/widgets/graph_layout.ts';
 import { large_root, make_fixtures, random_of, TraceFixture } from '../../test/browser/fixtures.mjs';
 import { encode_slt1 } from '../../test/browser/slt1_encode.mjs';
 
@@ -164,4 +165,9 @@ test('the state of a trace goes into the URL and comes back', () => {
   }
   assert.equal(write_trace(read_trace(new URLSearchParams())).toString(), '');
   assert.equal(read_trace(new URLSearchParams('v=nonsense&reduce=')).view, 'waterfall');
+});
+
+test('lines of a graph go from side to side, back calls straight', () => {
+  assert.equal(line_of({ x: 50, y: 10 }, { x: 250, y: 40 }, [{ x: 90, y: 12 }, { x: 150, y: 40 }, { x: 210, y: 40 }], 40), 'M90.0 10.0C120.0 10.0 120.0 40.0 150.0 40.0C180.0 40.0 180.0 40.0 210.0 40.0');
+  assert.equal(line_of({ x: 250, y: 10 }, { x: 50, y: 40 }, [{ x: 210, y: 10 }, { x: 90, y: 40 }], 40), 'M210.0 10.0L90.0 40.0');
 });

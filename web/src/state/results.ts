@@ -45,11 +45,12 @@ export async function more_results(): Promise<void> {
   if (!now || !now.cursor || searching.value) return;
   // A cursor is a place among the newest; other orders are asked for anew, with more of them.
   const most = boot.value?.limits.search_limit_max ?? kPageSize;
-  if (sorted_query(now.q, now.sort) !== now.q || has_hint(now.q)) await collect({ ...now, traces: [], cursor: null }, Math.min(most, 2 * now.traces.length));
+  if (sorted_query(now.q, now.sort) !== now.q || has_hint(now.q)) await collect({ ...now, traces: [], cursor: null }, Math.min(most, 2 * now.traces.length), now.traces.length);
   else await collect(now, kPageSize);
 }
 
-async function collect(base: Results, limit: number): Promise<void> {
+/** `shown_before`: so many stand on the page already, and are not taken away while they come again. */
+async function collect(base: Results, limit: number, shown_before = 0): Promise<void> {
   running?.abort();
   const mine = new AbortController();
   running = mine;
@@ -68,7 +69,7 @@ async function collect(base: Results, limit: number): Promise<void> {
     const end = await search_traces(ask, (trace) => {
       fresh.push(trace);
       // Old results stay until there is something new to show; then at most ten times a second.
-      if (performance.now() - shown > 100) show();
+      if (fresh.length > shown_before && performance.now() - shown > 100) show();
     }, mine.signal);
     batch(() => {
       results.value = { ...base, traces: fresh, cursor: end.cursor, stats: end.stats };

@@ -15,6 +15,7 @@ import * as texts from '../../texts/texts.ts';
 
 const kWidth = 190;
 const kHeight = 46;
+const kNameMax = 23;
 const kNodesMax = 120;
 const kParent = 'parent.resource.service.name';
 const kChild = 'resource.service.name';
@@ -121,11 +122,11 @@ function Picture(props: { edges: Edge[]; nodes: Map<string, Total>; seconds: num
           <marker id="arrow" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="9" markerHeight="9" markerUnits="userSpaceOnUse" orient="auto"><path d="M0 0L8 4L0 8z" class="arrow" /></marker>
         </defs>
         {now.edges.map((edge, i) => {
-          const { points, x, y } = now.layout.edges[i];
+          const { line, x, y } = now.layout.edges[i];
           const failing = edge.total.errors / edge.total.count >= 0.01;
           return (
             <g key={`${edge.from} ${edge.to}`} class={failing ? 'edge failed' : 'edge'} aria-hidden="true">
-              <path d={points.map((p, at) => `${at ? 'L' : 'M'}${p.x.toFixed(1)} ${p.y.toFixed(1)}`).join('')} style={{ 'stroke-width': String(1 + 2.5 * Math.sqrt(edge.total.count / most)) }} marker-end="url(#arrow)" />
+              <path d={line} style={{ 'stroke-width': String(1 + 2.5 * Math.sqrt(edge.total.count / most)) }} marker-end="url(#arrow)" />
               <text x={x} y={y - 5} text-anchor="middle">{texts.map.s(rate(edge.total.count / seconds))}{failing ? ` ✕ ${percent(edge.total.errors, edge.total.count)}` : ''}</text>
             </g>
           );
@@ -141,7 +142,7 @@ function Picture(props: { edges: Edge[]; nodes: Map<string, Total>; seconds: num
 function Box(props: { name: string; at: { x: number; y: number }; total: Total | undefined; seconds: number; chosen: boolean }) {
   const { name, at, total } = props;
   const to = page_link(`/service/${encodeURIComponent(name)}`);
-  const label = name.length > 25 ? `${name.slice(0, 24)}…` : name;
+  const label = name.length > kNameMax ? `${name.slice(0, kNameMax - 1)}…` : name;
   return (
     <g
       class={`node${props.chosen ? ' selected' : ''}`} role="link" tabindex={0} transform={`translate(${at.x - kWidth / 2} ${at.y - kHeight / 2})`} onClick={() => go(to)}
@@ -150,8 +151,10 @@ function Box(props: { name: string; at: { x: number; y: number }; total: Total |
       }}
     >
       <rect width={kWidth} height={kHeight} rx={8} />
-      <text class="node-name" x={12} y={19}>{label}</text>
-      <text class="node-facts" x={12} y={36}>{total ? `${rate(total.count / props.seconds)} spans/s${total.errors ? ` · ✕ ${percent(total.errors, total.count)}` : ''}` : texts.map.not_instrumented}</text>
+      <svg width={kWidth - 6} height={kHeight}>
+        <text class="node-name" x={12} y={19}>{label}</text>
+        <text class="node-facts" x={12} y={36}>{total ? `${rate(total.count / props.seconds)} spans/s${total.errors ? ` · ✕ ${percent(total.errors, total.count)}` : ''}` : texts.map.not_instrumented}</text>
+      </svg>
     </g>
   );
 }

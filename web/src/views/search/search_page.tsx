@@ -208,7 +208,7 @@ function ResultHead(props: Pick<Shown, 'state' | 'show'>) {
         </span>
       )}
       <span class="result-tools">
-        {!props.state.table && !has_hint(found.q) && <Order state={props.state} show={props.show} />}
+        {!props.state.table && !has_hint(found.q) && <OrderChoice state={props.state} show={props.show} />}
         <span class="segmented" role="group" aria-label={texts.search.results_as}>
           <button type="button" aria-pressed={!props.state.table} onClick={() => props.show({ table: false })}>{texts.search.list}</button>
           <button type="button" aria-pressed={props.state.table} onClick={() => props.show({ table: true })}>{texts.search.table}</button>
@@ -222,7 +222,7 @@ function ResultHead(props: Pick<Shown, 'state' | 'show'>) {
 type Order = (typeof kListOrders)[number] | 'other';
 const order_of = (sort: string): Order => kListOrders.find((order) => order === (sort === '-start' ? '' : sort)) ?? 'other';
 
-function Order(props: Pick<Shown, 'state' | 'show'>) {
+function OrderChoice(props: Pick<Shown, 'state' | 'show'>) {
   const now = order_of(props.state.sort);
   return (
     <label>

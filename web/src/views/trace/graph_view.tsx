@@ -68,10 +68,9 @@ function Picture(props: { graph: TraceGraph; layout: Layout; view: ViewState; to
 
 function Line(props: { edge: GraphEdge; path: Layout['edges'][number]; weight: number }) {
   const { edge, path } = props;
-  const d = path.points.map((p, i) => `${i ? 'L' : 'M'}${p.x.toFixed(1)} ${p.y.toFixed(1)}`).join('');
   return (
     <g class={edge.errors ? 'edge failed' : 'edge'} aria-hidden="true">
-      <path d={d} style={{ 'stroke-width': String(1 + 2.5 * props.weight) }} marker-end="url(#arrow)" />
+      <path d={path.line} style={{ 'stroke-width': String(1 + 2.5 * props.weight) }} marker-end="url(#arrow)" />
       <text x={path.x} y={path.y - 5} text-anchor="middle">
         {edge.calls > 1 ? `×${count(edge.calls)} ` : ''}{duration(edge.total / edge.calls)}{edge.errors ? ` ✕${count(edge.errors)}` : ''}
       </text>
@@ -99,8 +98,10 @@ function Box(props: { node: GraphNode; at: { x: number; y: number }; view: ViewS
     >
       <rect width={kNodeWidth} height={kNodeHeight} rx={8} />
       <rect class="stripe" width={5} height={kNodeHeight} rx={2.5} style={{ fill: color_of(trace.slots[node.service]) }} />
-      <text class="node-name" x={14} y={19}>{name}</text>
-      <text class="node-facts" x={14} y={36}>{facts}</text>
+      <svg width={kNodeWidth - 6} height={kNodeHeight}>
+        <text class="node-name" x={14} y={19}>{name}</text>
+        <text class="node-facts" x={14} y={36}>{facts}</text>
+      </svg>
     </g>
   );
 }

@@ -4,6 +4,7 @@ import { ticks } from '../../model/ticks.ts';
 import { kFlagLate, kFlagOrphan, kFlagUnended, position_of, type Trace } from '../../model/trace.ts';
 import { bar_of, type Bar, type BarView, run_durations } from './bars.ts';
 import { type Paint, read_paint, slot_color, Stripes } from './paint.ts';
+import { hide_slot, make, make_slot, type Slot, write_attribute, write_class, write_style, write_text } from './slot.ts';
 import * as texts from '../../texts/texts.ts';
 
 const kRowHeight = 24;
@@ -21,69 +22,6 @@ export interface WaterfallEvents {
   toggle(row: number): void;
   window(from: number, to: number, settled: boolean): void;
   fit(row: number): void;
-}
-
-/** One recycled row of the page. What is written to it is remembered: most rows that follow each other differ in little. */
-interface Slot {
-  element: HTMLElement;
-  /** What was last written, by where. */
-  written: Map<string, string>;
-  indent: HTMLElement;
-  dot: HTMLElement;
-  mark: HTMLElement;
-  service: HTMLElement;
-  hidden: HTMLElement;
-  twist_text: Text;
-  mark_text: Text;
-  service_text: Text;
-  operation_text: Text;
-  hidden_text: Text;
-  time_text: Text;
-  row: number;
-  position: number;
-  stamp: number;
-}
-
-type TextPart = 'twist_text' | 'mark_text' | 'service_text' | 'operation_text' | 'hidden_text' | 'time_text';
-
-function make(tag: string, name: string, parent: HTMLElement, role = ''): HTMLElement {
-  const element = document.createElement(tag);
-  element.className = name;
-  if (role) element.setAttribute('role', role);
-  parent.append(element);
-  return element;
-}
-
-/** Writes what differs from what stands there. A value that is '' takes an attribute away. */
-function write_attribute(slot: Slot, name: string, value: string): void {
-  if (slot.written.get(name) === value) return;
-  slot.written.set(name, value);
-  if (value === '') slot.element.removeAttribute(name);
-  else slot.element.setAttribute(name, value);
-}
-
-function write_text(slot: Slot, part: TextPart, value: string): void {
-  if (slot.written.get(part) === value) return;
-  slot.written.set(part, value);
-  slot[part].data = value;
-}
-
-function write_class(slot: Slot, key: string, element: HTMLElement, value: string): void {
-  if (slot.written.get(key) === value) return;
-  slot.written.set(key, value);
-  element.className = value;
-}
-
-function write_style(slot: Slot, element: HTMLElement, name: string, value: string): void {
-  if (slot.written.get(name) === value) return;
-  slot.written.set(name, value);
-  element.style.setProperty(name, value);
-}
-
-function make_text(parent: HTMLElement): Text {
-  const text = document.createTextNode('');
-  parent.append(text);
-  return text;
 }
 
 /**
@@ -445,8 +383,8 @@ export class Waterfall {
   private place_rows(first: number, last: number): void {
     const needed = Math.ceil(this.client_height / this.row_height) + 2 * kOverscan + 2;
     if (needed > this.slots.length) {
-      while (this.slots.length < needed) this.slots.push(this.make_slot(this.slots.length));
-      for (const slot of this.slots) this.hide(slot);
+      while (this.slots.length < needed) this.slots.push(make_slot(this.layer, this.slots.length));
+      for (const slot of this.slots) hide_slot(slot);
     }
     const used = new Set<Slot>();
     for (let position = first; position < last; position++) {
@@ -455,33 +393,8 @@ export class Waterfall {
       this.fill_slot(slot, position);
     }
     for (const slot of this.slots) {
-      if (!used.has(slot) && slot.position !== -1) this.hide(slot);
+      if (!used.has(slot) && slot.position !== -1) hide_slot(slot);
     }
-  }
-
-  private hide(slot: Slot): void {
-    slot.position = -1;
-    slot.stamp = -1;
-    slot.element.style.display = 'none';
-    write_class(slot, 'class', slot.element, 'wf-row');
-  }
-
-  private make_slot(index: number): Slot {
-    const element = make('div', 'wf-row', this.layer, 'row');
-    element.id = `wf-row-${index}`;
-    const name = make('div', 'wf-name', element, 'gridcell');
-    const indent = make('span', 'wf-indent', name);
-    const twist = make('span', 'wf-twist', name);
-    const dot = make('span', 'wf-dot', name);
-    const mark = make('span', 'wf-mark', name);
-    const service = make('span', 'wf-service', name);
-    const operation = make('span', 'wf-operation', name);
-    const hidden = make('span', 'wf-hidden', name);
-    const time = make('div', 'visually-hidden', element, 'gridcell');
-    return {
-      element, written: new Map(), indent, dot, mark, service, hidden, twist_text: make_text(twist), mark_text: make_text(mark), service_text: make_text(service),
-      operation_text: make_text(operation), hidden_text: make_text(hidden), time_text: make_text(time), row: -1, position: -1, stamp: -1,
-    };
   }
 
   private fill_slot(slot: Slot, position: number): void {
@@ -512,10 +425,10 @@ export class Waterfall {
     if (failed > 0) hidden += ` ✕${count(failed)}`;
     if (parent && !open && this.trace.is_repeated_call(row)) hidden += ' N+1';
     write_text(slot, 'hidden_text', hidden);
-    write_class(slot, 'hidden class', slot.hidden, `wf-hidden${failed > 0 ? ' failed' : ''}`);
+    write_class(slot, 'hidden', `wf-hidden${failed > 0 ? ' failed' : ''}`);
     const matched = this.matches !== null && this.matches[row] === 1;
     const look = `wf-row${row === this.selected ? ' selected' : ''}${matched ? ' match' : ''}${row === this.current_match ? ' current' : ''}${this.matches && !matched ? ' dim' : ''}`;
-    write_class(slot, 'class', slot.element, look);
+    write_class(slot, 'element', look);
   }
 
   private fill_text(slot: Slot, row: number): void {
@@ -537,16 +450,16 @@ export class Waterfall {
     write_text(slot, 'time_text', time);
     const orphan = trace.has(row, kFlagOrphan);
     write_text(slot, 'mark_text', error ? '✕' : orphan ? '⚠' : '');
-    write_class(slot, 'mark class', slot.mark, `wf-mark${error ? ' error' : orphan ? ' warn' : ''}`);
+    write_class(slot, 'mark', `wf-mark${error ? ' error' : orphan ? ' warn' : ''}`);
     // A child of the same service as its parent repeats the name in a quieter tone.
     const parent = trace.parent[row];
-    write_class(slot, 'service class', slot.service, `wf-service${parent >= 0 && trace.service[parent] === trace.service[row] ? ' same' : ''}`);
+    write_class(slot, 'service', `wf-service${parent >= 0 && trace.service[parent] === trace.service[row] ? ' same' : ''}`);
   }
 
   private fill_look(slot: Slot, row: number): void {
     const slot_number = this.trace.slots[this.trace.service[row]];
     write_style(slot, slot.dot, '--c', slot_color(this.paint, slot_number));
-    write_class(slot, 'dot class', slot.dot, `wf-dot${slot_number >= 12 ? ' striped' : ''}`);
+    write_class(slot, 'dot', `wf-dot${slot_number >= 12 ? ' striped' : ''}`);
     write_style(slot, slot.indent, 'width', `${this.trace.depth[row] * this.step}px`);
   }
 
