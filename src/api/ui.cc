@@ -165,28 +165,13 @@ Result<std::optional<uint64_t>> time_member(simdjson::dom::object body, std::str
                 "malformed member {}: it must be ns as a decimal string", name);
 }
 
-// "start:trace id", as handed out with the last answer.
-Result<std::optional<store::Cursor>> cursor_member(simdjson::dom::object body) {
+// As handed out with the last answer.
+Result<std::optional<traceql::SearchCursor>> cursor_member(simdjson::dom::object body) {
     simdjson::dom::element element;
     if (body["cursor"].get(element) != simdjson::SUCCESS || element.is_null()) return std::nullopt;
     std::string_view text;
-    store::Cursor cursor;
-    if (element.get_string().get(text) == simdjson::SUCCESS) {
-        const size_t colon = std::min(text.find(':'), text.size());
-        const auto [end, error] =
-            std::from_chars(text.data(), text.data() + colon, cursor.start_ns);
-        const auto id = TraceId::parse(text.substr(std::min(colon + 1, text.size())));
-        if (error == std::errc() && end == text.data() + colon && id) {
-            cursor.trace_id = *id;
-            return cursor;
-        }
-    }
-    return fail(ErrorCode::kInvalidArgument,
-                "malformed member cursor: send what the last answer ended with");
-}
-
-std::string cursor_text(const store::Cursor& cursor) {
-    return std::to_string(cursor.start_ns) + ":" + cursor.trace_id.hex();
+    if (element.get_string().get(text) != simdjson::SUCCESS) text = {};
+    return traceql::SearchCursor::parse(text);
 }
 
 Result<SearchBody> read_search(const Call& call) {
@@ -257,10 +242,10 @@ void write_trace_line(std::string& out, const store::TraceSummary& trace) {
     out += '\n';
 }
 
-void write_end_line(std::string& out, const Call& call, const store::SearchAnswer& answer) {
+void write_end_line(std::string& out, const Call& call, const traceql::SearchAnswer& answer) {
     JsonWriter json(out);
     json.begin_object().key("end").begin_object();
-    write_text_or_null(json, "cursor", answer.next ? cursor_text(*answer.next) : std::string());
+    write_text_or_null(json, "cursor", answer.next ? answer.next->text() : std::string());
     json.key("stats").begin_object().field("scanned_spans", answer.stats.scanned_spans);
     json.field("scanned_bytes", answer.stats.scanned_bytes).field("ms", call.elapsed_ms());
     json.field("partial", answer.stats.partial).field("reason", answer.stats.reason);
@@ -273,11 +258,11 @@ Result<http::Response> search(Call& call) {
     const auto query = traceql::parse(body.query);
     if (!query) return query_error(call, body.query, query.error());
     TRY_ASSIGN(const auto answer,
-               traceql::execute(*query, call.segments(), body.options, call.context.options.clock));
+               traceql::search(*query, call.segments(), body.options, call.context.options.clock));
     http::Response response;
     response.headers.add("content-type", "application/x-ndjson");
-    for (const store::TraceSummary& trace : answer.traces)
-        write_trace_line(response.body, trace);
+    for (const traceql::TraceFound& trace : answer.traces)
+        write_trace_line(response.body, trace.summary);
     write_end_line(response.body, call, answer);
     return response;
 }

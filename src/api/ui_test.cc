@@ -248,6 +248,30 @@ TEST_CASE("search answers lines, newest first, and goes on from its cursor") {
     CHECK(evaluated.has(R"("cursor":null)"));
 }
 
+TEST_CASE("a search in another order goes on from its cursor, too") {
+    TestServer server({kShopTrace, kLaterTrace});
+    for (const char* sort : {"duration", "rootName", "start"}) {
+        CAPTURE(sort);
+        std::string cursor = "null";
+        std::string found;
+        for (int page = 0; page < 3; ++page) {
+            const Reply reply = server.post(
+                "/api/ui/v1/search",
+                fmt::format(R"({{"q":"{{ }} with(sort=\"{}\")","limit":1,"cursor":{}
+        }
+    })", sort, cursor));
+            REQUIRE(reply.status == 200);
+    found += reply.has("0abc\",\"root_service") ? "abc " : "";
+    found += reply.has("0def\",\"root_service") ? "def " : "";
+    const size_t at = reply.body.find(R"("cursor":)") + 9;
+    cursor = reply.body.substr(at, reply.body.find(',', at) - at);
+    if (cursor == "null") break;
+}
+CHECK(found.size() == 8);
+CHECK(found.substr(0, 4) != found.substr(4));
+}
+}
+
 TEST_CASE("a query that cannot be read says where, in the units of the page") {
     TestServer server({});
     const Reply reply =
