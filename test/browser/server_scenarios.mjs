@@ -140,7 +140,7 @@ export const server_scenarios = {
     await check_accessibility(tab, 'settings');
     await shot(tab, 'server-settings-light');
     await tab.goto(`${url}/sampling`);
-    await tab.waitForSelector('text=Because everything is.');
+    await tab.waitForSelector('.rules tbody tr');
     await shot(tab, 'server-sampling-light');
     for (const [path, ready] of [['/service/payment', '.lines a'], ['/map', '.graph .node'], ['/errors', '.sums tbody tr'], ['/databases', '.statements tbody tr'], ['/file', 'text=Choose a file'], ['/compare', '.choose'], ['/live', 'text=Following']]) {
       await tab.goto(url + path);

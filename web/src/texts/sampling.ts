@@ -62,6 +62,7 @@ export const keep = 'Keep';
 export const how: Record<string, string> = { all: 'all of them', rate: 'this share (0 to 1)', per_second: 'so many a second', per_key: 'so many a second for each value' };
 export const amount = 'How much';
 export const by = 'By attributes of the root';
+export const by_example = 'resource.service.name, name';
 export const slowest = 'Only the slowest (0 to 1)';
 export const for_field = 'For';
 export const max_bytes = 'At most';

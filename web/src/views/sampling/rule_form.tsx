@@ -51,7 +51,7 @@ function Rule(props: { rule: RuleForm; about: (key: string) => Problem | null; c
         </select>
       </label>
       {rule.how !== 'all' && <Field label={texts.sampling.amount} value={rule.amount} problem={about(rule.how)} place={`${place}-amount`} change={(amount) => change({ amount })} />}
-      <Field label={texts.sampling.by} value={rule.by} problem={about('by')} place={`${place}-by`} example="resource.service.name, name" mono change={(by) => change({ by })} />
+      <Field label={texts.sampling.by} value={rule.by} problem={about('by')} place={`${place}-by`} example={texts.sampling.by_example} mono change={(by) => change({ by })} />
       <Field label={texts.sampling.for_field} value={rule.for} problem={about('for')} place={`${place}-for`} example="30d" change={(value) => change({ for: value })} />
       <Field label={texts.sampling.max_bytes} value={rule.max_bytes} problem={about('max_bytes')} place={`${place}-bytes`} example="10GiB" change={(max_bytes) => change({ max_bytes })} />
     </div>
