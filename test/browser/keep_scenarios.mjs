@@ -37,7 +37,7 @@ export const keep_scenarios = {
   },
 
   'keep: rules are changed by keyboard; what is wrong is said at its field; then they are given up': async ({ page, mock, url }) => {
-    const tab = await page({ allow: [/status of 400/], theme: 'dark' });
+    const tab = await page({ allow: [/status of 400/], theme: 'dark', height: 1600 });
     await sampling(tab, url);
     await tab.focus('[aria-label="Edit the rules"]');
     await tab.keyboard.press('Enter');

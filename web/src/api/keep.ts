@@ -100,8 +100,10 @@ export async function reset_rules(version: number): Promise<RulesInForce | null>
   return response.status === 412 ? null : answered(response);
 }
 
-export async function preview_rules(rules: unknown, signal?: AbortSignal): Promise<PreviewAnswer> {
-  return answered(await call('preview', { method: 'POST', headers: kJson, body: JSON.stringify({ rules }), signal }));
+/** Of all traces that no rule has decided about yet, or of those that start in a time range. */
+export async function preview_rules(rules: unknown, signal: AbortSignal, range: { from: bigint; to: bigint } | null): Promise<PreviewAnswer> {
+  const time = range && { from: String(range.from), to: String(range.to) };
+  return answered(await call('preview', { method: 'POST', headers: kJson, body: JSON.stringify({ rules, ...time }), signal }));
 }
 
 export const fetch_why = async (trace: string, signal?: AbortSignal): Promise<WhyAnswer> => answered(await call(`why/${trace}`, { signal }));

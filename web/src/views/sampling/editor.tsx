@@ -4,9 +4,9 @@ import { type ApiError, as_api_error } from '../../api/client.ts';
 import { fetch_rules, type PreviewAnswer, preview_rules, type RulesInForce, save_rules } from '../../api/keep.ts';
 import { broken_at, form_of, place_in, type Problem, problem_of, rules_of, text_of } from '../../model/keep_rules.ts';
 import { announce } from '../../state/app.ts';
-import { Failure, Loading } from '../../widgets/bits.tsx';
+import { Loading } from '../../widgets/bits.tsx';
 import * as texts from '../../texts/texts.ts';
-import { Preview } from './preview.tsx';
+import { Failed, type Only, PreviewPart, range_of } from './preview.tsx';
 import { Form } from './rule_form.tsx';
 import { RuleTable } from './rule_table.tsx';
 import { source_text } from './source.ts';
@@ -22,7 +22,7 @@ export function Editor(props: { in_force: RulesInForce; as: EditAs; show_as: (as
   const error = useSignal<ApiError | null>(null);
   const preview = useSignal<PreviewAnswer | null>(null);
   const theirs = useSignal<RulesInForce | null>(null);
-  const busy = useSignal(false);
+  const busy = useSignal(''); // with what
   const asking = useRef<AbortController | null>(null);
   useEffect(() => () => asking.current?.abort(), []);
   const shows_form = as === 'form' && form.value !== null;
@@ -54,13 +54,13 @@ export function Editor(props: { in_force: RulesInForce; as: EditAs; show_as: (as
     }
     props.show_as(to);
   };
-  const ask = async (work: (rules: unknown, signal: AbortSignal) => Promise<void>): Promise<void> => {
+  const ask = async (what: string, work: (rules: unknown, signal: AbortSignal) => Promise<void>): Promise<void> => {
     const rules = draft();
     if (rules === null) return;
     edited();
     const stop = new AbortController();
     asking.current = stop;
-    busy.value = true;
+    busy.value = what;
     try {
       await work(rules, stop.signal);
     } catch (failure) {
@@ -69,14 +69,14 @@ export function Editor(props: { in_force: RulesInForce; as: EditAs; show_as: (as
       if (said.status === 400) problem.value = problem_of(said.message, rules);
       else error.value = said;
     } finally {
-      if (asking.current === stop) busy.value = false;
+      if (asking.current === stop) busy.value = '';
     }
   };
-  const try_rules = (): Promise<void> => ask(async (rules, signal) => {
-    const found = await preview_rules(rules, signal);
+  const try_rules = (only: Only = 'all'): Promise<void> => ask(texts.sampling.judging, async (rules, signal) => {
+    const found = await preview_rules(rules, signal, range_of(only));
     if (!signal.aborted) preview.value = found;
   });
-  const save = (version: number): Promise<void> => ask(async (rules) => {
+  const save = (version: number): Promise<void> => ask(texts.sampling.saving, async (rules) => {
     const saved = await save_rules(rules, version);
     if (!saved) {
       theirs.value = await fetch_rules();
@@ -98,27 +98,16 @@ export function Editor(props: { in_force: RulesInForce; as: EditAs; show_as: (as
         ? <Form form={form.value} problem={problem.value} change={(next) => { edited(); form.value = next; }} />
         : <AsText text={text.value} problem={problem.value} change={(next) => { edited(); text.value = next; }} />}
       {shows_form && problem.value && problem.value.path.length < 2 && <p class="failure" role="alert">{problem.value.message}</p>}
-      {error.value && <Failure error={error.value} title={texts.sampling.the_rules_are_wrong} />}
+      {error.value && <Failed error={error.value} try_less={() => void try_rules('chosen')} />}
       {theirs.value && <Conflict theirs={theirs.value} replace={() => void save(theirs.value?.version ?? 0)} take={() => props.done(theirs.value)} />}
       <p class="edit-buttons">
-        <button type="button" disabled={busy.value} onClick={() => void try_rules()}>{texts.sampling.preview}</button>
-        <button type="button" class="primary" disabled={busy.value || theirs.value !== null} onClick={() => void save(in_force.version)}>{texts.sampling.save}</button>
+        <button type="button" disabled={busy.value !== ''} onClick={() => void try_rules()}>{texts.sampling.preview}</button>
+        <button type="button" class="primary" disabled={busy.value !== '' || theirs.value !== null} onClick={() => void save(in_force.version)}>{texts.sampling.save}</button>
         <button type="button" onClick={() => props.done(null)}>{texts.sampling.cancel}</button>
       </p>
-      {busy.value && <Loading what={texts.sampling.judging} />}
+      {busy.value && <Loading what={busy.value} />}
       {preview.value && <PreviewPart answer={preview.value} />}
     </section>
-  );
-}
-
-/** Said with the figures, so that nobody takes them for what has happened. */
-export function PreviewPart(props: { answer: PreviewAnswer }) {
-  return (
-    <div class="preview-part" role="region" aria-label={texts.sampling.would_keep}>
-      <h3>{texts.sampling.would_keep}</h3>
-      <p class="banner" role="status">{texts.sampling.nothing_is_changed}</p>
-      <Preview answer={props.answer} />
-    </div>
   );
 }
 

@@ -1,14 +1,45 @@
+import type { ComponentChildren } from 'preact';
+import type { ApiError } from '../../api/client.ts';
 import type { PreviewAnswer, PreviewCount } from '../../api/keep.ts';
 import { assign_slots } from '../../model/colors.ts';
 import { bytes, count, day_and_clock, percent } from '../../model/format.ts';
-import { Service } from '../../widgets/bits.tsx';
+import { resolve_range } from '../../model/time_range.ts';
+import { now_ns, range } from '../../state/app.ts';
+import { Failure, Service } from '../../widgets/bits.tsx';
 import * as texts from '../../texts/texts.ts';
 
 const kServicesShown = 20;
 const at = (ns: string): string => day_and_clock(Number(BigInt(ns) / 1000000n));
 
+/** Which traces are judged: all that are recent, or those of the chosen time range. */
+export type Only = 'all' | 'chosen';
+export const range_of = (only: Only): { from: bigint; to: bigint } | null => (only === 'all' ? null : resolve_range(range.peek(), now_ns()));
+
+const kTooLong = 504;
+
+/** What went wrong; where it took too long, a way to ask for less. */
+export function Failed(props: { error: ApiError; try_less: () => void }) {
+  return (
+    <>
+      <Failure error={props.error} />
+      {props.error.status === kTooLong && <p><button type="button" onClick={props.try_less}>{texts.sampling.only_the_chosen_time}</button></p>}
+    </>
+  );
+}
+
+/** Said with the figures, so that nobody takes them for what has happened. */
+export function PreviewPart(props: { answer: PreviewAnswer }) {
+  return (
+    <div class="preview-part" role="region" aria-label={texts.sampling.would_keep}>
+      <h3>{texts.sampling.would_keep}</h3>
+      <p class="banner" role="status">{texts.sampling.nothing_is_changed}</p>
+      <Preview answer={props.answer} />
+    </div>
+  );
+}
+
 /** What rules would keep of what is stored. */
-export function Preview(props: { answer: PreviewAnswer }) {
+function Preview(props: { answer: PreviewAnswer }) {
   const { total, by_rule, by_service, from, to, days, kept_bytes_per_day } = props.answer;
   const rules = by_rule.filter((row) => row.rule !== null || row.traces > 0);
   const services = by_service.slice(0, kServicesShown);
@@ -31,7 +62,7 @@ export function Preview(props: { answer: PreviewAnswer }) {
   );
 }
 
-type Row = PreviewCount & { key: string; name: preact.ComponentChildren };
+type Row = PreviewCount & { key: string; name: ComponentChildren };
 
 /** The whole bar is what there is, beside the largest; its full part is what stays. */
 function Rows(props: { title: string; first: string; rows: Row[] }) {

@@ -16,8 +16,8 @@ export function Form(props: { form: RulesForm; change: (form: RulesForm) => void
   return (
     <div class="rules-form" ref={box}>
       <div class="rule-fields">
-        <Field label={texts.sampling.recent_for_field} value={form.recent_for} problem={about('recent', 'for')} place="recent-for" example="24h" change={(value) => change({ ...form, recent_for: value })} />
-        <Field label={texts.sampling.recent_disk_field} value={form.recent_disk} problem={about('recent', 'disk')} place="recent-disk" example="50GiB" change={(value) => change({ ...form, recent_disk: value })} />
+        <Field label={texts.sampling.recent_for_field} value={form.recent_for} problem={about('recent', 'for')} place="recent-for" empty={texts.sampling.until_no_room} change={(value) => change({ ...form, recent_for: value })} />
+        <Field label={texts.sampling.recent_disk_field} value={form.recent_disk} problem={about('recent', 'disk')} place="recent-disk" empty={texts.sampling.no_limit} change={(value) => change({ ...form, recent_disk: value })} />
       </div>
       {form.rules.map((rule, i) => (
         <fieldset key={rule.id}>
@@ -42,7 +42,7 @@ function Rule(props: { rule: RuleForm; about: (key: string) => Problem | null; c
   return (
     <div class="rule-fields">
       <Field label={texts.sampling.name} value={rule.name} problem={about('name')} place={`${place}-name`} change={(name) => change({ name })} />
-      <Field label={texts.sampling.match} value={rule.match} problem={about('match')} place={`${place}-match`} example="{ status = error }" mono change={(match) => change({ match })} />
+      <Field label={texts.sampling.match} value={rule.match} problem={about('match')} place={`${place}-match`} empty={texts.sampling.every_trace} mono change={(match) => change({ match })} />
       <Field label={texts.sampling.slowest} value={rule.slowest} problem={about('slowest')} place={`${place}-slowest`} change={(slowest) => change({ slowest })} />
       <label>
         <span>{texts.sampling.keep}</span>
@@ -50,21 +50,21 @@ function Rule(props: { rule: RuleForm; about: (key: string) => Problem | null; c
           {kHows.map((how) => <option key={how} value={how}>{texts.sampling.how[how]}</option>)}
         </select>
       </label>
-      {rule.how !== 'all' && <Field label={texts.sampling.amount} value={rule.amount} problem={about(rule.how)} place={`${place}-amount`} change={(amount) => change({ amount })} />}
-      <Field label={texts.sampling.by} value={rule.by} problem={about('by')} place={`${place}-by`} example={texts.sampling.by_example} mono change={(by) => change({ by })} />
-      <Field label={texts.sampling.for_field} value={rule.for} problem={about('for')} place={`${place}-for`} example="30d" change={(value) => change({ for: value })} />
-      <Field label={texts.sampling.max_bytes} value={rule.max_bytes} problem={about('max_bytes')} place={`${place}-bytes`} example="10GiB" change={(max_bytes) => change({ max_bytes })} />
+      {rule.how !== 'all' && <Field label={texts.sampling.amount} value={rule.amount} problem={about(rule.how)} place={`${place}-amount`} short change={(amount) => change({ amount })} />}
+      <Field label={texts.sampling.by} value={rule.by} problem={about('by')} place={`${place}-by`} mono change={(by) => change({ by })} />
+      <Field label={texts.sampling.for_field} value={rule.for} problem={about('for')} place={`${place}-for`} empty={texts.sampling.retention} short change={(value) => change({ for: value })} />
+      <Field label={texts.sampling.max_bytes} value={rule.max_bytes} problem={about('max_bytes')} place={`${place}-bytes`} empty={texts.sampling.no_limit} short change={(max_bytes) => change({ max_bytes })} />
     </div>
   );
 }
 
-function Field(props: { label: string; value: string; problem: Problem | null; place: string; example?: string; mono?: boolean; change: (value: string) => void }) {
-  const { problem, place, mono } = props;
+function Field(props: { label: string; value: string; problem: Problem | null; place: string; empty?: string; mono?: boolean; short?: boolean; change: (value: string) => void }) {
+  const { problem, place, mono, short } = props;
   return (
-    <label class={mono ? 'grow' : ''}>
+    <label class={mono ? 'grow' : short ? 'short' : ''}>
       <span>{props.label}</span>
       <input
-        type="text" class={mono ? 'mono' : ''} value={props.value} placeholder={props.example} spellcheck={false} autocomplete="off"
+        type="text" class={mono ? 'mono' : ''} value={props.value} placeholder={props.empty} spellcheck={false} autocomplete="off"
         aria-invalid={problem !== null} aria-describedby={problem ? `${place}-problem` : undefined} onInput={(e) => props.change(e.currentTarget.value)}
       />
       {problem && (

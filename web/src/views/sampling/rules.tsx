@@ -9,7 +9,8 @@ import { announce } from '../../state/app.ts';
 import { go, place, replace } from '../../state/router.ts';
 import { Failure, Loading } from '../../widgets/bits.tsx';
 import * as texts from '../../texts/texts.ts';
-import { type EditAs, Editor, PreviewPart } from './editor.tsx';
+import { type EditAs, Editor } from './editor.tsx';
+import { Failed, type Only, PreviewPart, range_of } from './preview.tsx';
 import { RuleTable } from './rule_table.tsx';
 import { source_text } from './source.ts';
 
@@ -43,6 +44,7 @@ export function Rules(props: { retention: Retention | null }) {
           done={(next) => {
             if (next) changed.value = next;
             show(null, replace);
+            document.getElementById('main')?.focus();
           }}
         />
       )}
@@ -77,10 +79,10 @@ function InForce(props: { in_force: RulesInForce; retention: Retention | null; c
     else note.value = texts.sampling.are_other_by_now;
     props.changed(next ?? (await fetch_rules()));
   });
-  const try_rules = (): Promise<void> => attempt(async () => {
+  const try_rules = (only: Only = 'all'): Promise<void> => attempt(async () => {
     judging.value = true;
     try {
-      preview.value = await preview_rules(in_force.rules, stop.current.signal);
+      preview.value = await preview_rules(in_force.rules, stop.current.signal, range_of(only));
     } finally {
       judging.value = false;
     }
@@ -101,7 +103,7 @@ function InForce(props: { in_force: RulesInForce; retention: Retention | null; c
         </p>
       )}
       {note.value && <p class="note" role="status">{note.value}</p>}
-      {error.value && <Failure error={error.value} />}
+      {error.value && <Failed error={error.value} try_less={() => void try_rules('chosen')} />}
       <p class="muted">{texts.sampling.what_it_is}</p>
       <RuleTable rules={keep} label={texts.sampling.rules_in_force} />
       <ul class="plain">
