@@ -9,7 +9,7 @@ import { neighbour, results } from '../../state/results.ts';
 import { go, place, replace } from '../../state/router.ts';
 import { Icon, kIcons, Service } from '../../widgets/bits.tsx';
 import { Copy } from '../../widgets/copy.tsx';
-import { KeptFact } from './kept.tsx';
+import { KeptFact, turn_why } from './kept.tsx';
 import type { ViewState } from './view_state.ts';
 import * as texts from '../../texts/texts.ts';
 
@@ -127,6 +127,7 @@ function Actions(props: { view: ViewState }) {
       ...(endpoint ? [{ label: texts.trace.compare_with_its_usual, note: texts.trace.this_trace, run: () => go(usual) }] : []),
       { label: texts.trace.compare_with_another_trace, note: texts.trace.this_trace, run: () => go(compare) },
       { label: pinned ? texts.trace.let_go_of_the_pin : texts.trace.pin, note: texts.trace.this_trace, run: toggle },
+      { label: texts.trace.why_kept, note: texts.trace.this_trace, run: turn_why },
       { label: texts.trace.write_a_note, note: texts.trace.this_trace, run: () => (view.writing_note.value = true) },
     ];
     return () => {

@@ -12,7 +12,7 @@ import * as texts from '../../texts/texts.ts';
 const is_open = (): boolean => place.value.params.has('why');
 const of = (id: string): typeof why.value | null => (why.value.trace === id ? why.value : null);
 
-function turn(): void {
+export function turn_why(): void {
   const params = new URLSearchParams(place.peek().params);
   if (params.has('why')) params.delete('why');
   else params.set('why', '1');
@@ -29,7 +29,7 @@ export function KeptFact(props: { id: string }) {
     return () => stop.abort();
   }, [id, pinned]);
   return (
-    <button type="button" class="link" aria-expanded={is_open()} aria-controls="why-panel" title={texts.trace.why_this_trace_is_kept_and} onClick={turn}>
+    <button type="button" class="link kept-fact" aria-expanded={is_open()} aria-controls="why-panel" title={texts.trace.why_this_trace_is_kept_and} onClick={turn_why}>
       {in_short(id, pinned)}
     </button>
   );
