@@ -149,6 +149,7 @@ export const stored_now = 'Spans stored now';
 
 // ---- pins ----
 export const pinned_traces = 'Pinned traces';
+export const pins = 'Pins';
 export const none_pinned = 'None. Pin on the page of a trace keeps it for ever, whatever rules, age and disk say.';
 export const pinned_stay = 'They stay for ever, whatever rules, age and disk say.';
 export const trace = 'Trace';

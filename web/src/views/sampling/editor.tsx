@@ -14,7 +14,7 @@ import { source_text } from './source.ts';
 export type EditAs = 'form' | 'text';
 
 /** Changes the rules: what is written here is of this page alone until it is saved. */
-export function Editor(props: { in_force: RulesInForce; as: EditAs; show_as: (as: EditAs) => void; done: (in_force: RulesInForce | null) => void }) {
+export function Editor(props: { in_force: RulesInForce; as: EditAs; show_as: (as: EditAs) => void; found: (theirs: RulesInForce) => void; done: (in_force: RulesInForce | null) => void }) {
   const { in_force, as } = props;
   const form = useSignal(form_of(in_force.rules));
   const text = useSignal(text_of(in_force.rules));
@@ -80,6 +80,7 @@ export function Editor(props: { in_force: RulesInForce; as: EditAs; show_as: (as
     const saved = await save_rules(rules, version);
     if (!saved) {
       theirs.value = await fetch_rules();
+      props.found(theirs.value);
       return;
     }
     announce(texts.sampling.rules_saved(saved.version));

@@ -25,6 +25,7 @@ export function Rules(props: { retention: Retention | null }) {
   const changed = useSignal<RulesInForce | null>(null);
   const answer = use_answer('rules', (signal) => fetch_rules(signal));
   const in_force = changed.value ?? answer.value;
+  const newer = useSignal<RulesInForce | null>(null); // saved by someone else while these are edited
   const edit_param = place.value.params.get('edit');
   const edit: EditAs | null = edit_param === 'form' || edit_param === 'text' ? edit_param : null;
   const show = (as: EditAs | null, way: (url: string) => void): void => {
@@ -37,12 +38,14 @@ export function Rules(props: { retention: Retention | null }) {
   if (!in_force) return <Loading what={texts.sampling.asking_for_the_rules} />;
   return (
     <>
-      <InForce in_force={in_force} retention={props.retention} changed={(next) => (changed.value = next)} edit={edit ? null : () => show('form', go)} />
+      <InForce in_force={newer.value ?? in_force} retention={props.retention} changed={(next) => (changed.value = next)} edit={edit ? null : () => show('form', go)} />
       {edit && (
         <Editor
           key={`${in_force.source} ${in_force.version}`} in_force={in_force} as={edit} show_as={(as) => show(as, replace)}
+          found={(next) => (newer.value = next)}
           done={(next) => {
-            if (next) changed.value = next;
+            changed.value = next ?? newer.value ?? changed.value;
+            newer.value = null;
             show(null, replace);
             document.getElementById('main')?.focus();
           }}

@@ -53,7 +53,7 @@ function Pinned() {
       <p class="muted">{list.length === 0 ? texts.sampling.none_pinned : texts.sampling.pinned_stay}</p>
       {pin_error.value && <Failure error={pin_error.value} />}
       {list.length > 0 && (
-        <div class="table-scroll" tabIndex={0} role="region" aria-label={texts.sampling.pinned_traces}>
+        <div class="table-scroll" tabIndex={0} role="region" aria-label={texts.sampling.pins}>
           <table class="sums pins">
             <thead>
               <tr>
