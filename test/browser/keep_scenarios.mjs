@@ -152,7 +152,7 @@ export const keep_scenarios = {
     assert.match(tab.url(), new RegExp(`trace=${kGone}`));
     const facts = await tab.$$eval('.why .pairs > div', (all) => Object.fromEntries(all.map((one) => [...one.children].map((part) => part.textContent))));
     assert.deepEqual({ ...facts, When: '' }, {
-      Rule: '{"name": "rest", "per_second": 50, "by": ["resource.service.name", "name"]}', Rules: 'saved, version 4', When: '', Threshold: 'fd70a3d70a3d70', 'Stands for': '100 traces like it', Spans: '23',
+      Rule: '{"name": "rest", "per_second": 50, "by": ["resource.service.name", "name"]}', Rules: 'saved, version 4', When: '', Threshold: 'fd70a3d70a3d70', Spans: '23',
       Bytes: 'about 5.6 kB', Duration: 'about 410 ms', Error: 'no', 'Spans stored now': '0',
     });
     await check_accessibility(tab, 'why a trace was dropped');

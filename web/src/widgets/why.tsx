@@ -1,5 +1,5 @@
 import type { Decision, WhyAnswer } from '../api/keep.ts';
-import { decision_of, one_in_text, told } from '../model/decision.ts';
+import { decision_of, is_kept, one_in_text, told } from '../model/decision.ts';
 import { bytes, count, day_and_clock, duration } from '../model/format.ts';
 import { rule_line } from '../model/keep_rules.ts';
 import { now_ns } from '../state/app.ts';
@@ -36,7 +36,7 @@ function Facts(props: { decision: Decision }) {
         <dt>{texts.sampling.threshold}</dt>
         <dd>{threshold === kNone ? texts.sampling.threshold_none : <><code>{threshold}</code>{/^0+$/.test(threshold) ? ` (${texts.sampling.threshold_all})` : ''}</>}</dd>
       </div>
-      {one_in !== null && <div><dt>{texts.sampling.stands_for}</dt><dd>{one_in > 1 ? texts.sampling.stands_for_traces(one_in_text(one_in)) : texts.sampling.for_itself}</dd></div>}
+      {one_in !== null && is_kept(decision) && <div><dt>{texts.sampling.stands_for}</dt><dd>{one_in > 1 ? texts.sampling.stands_for_traces(one_in_text(one_in)) : texts.sampling.for_itself}</dd></div>}
       <div><dt>{texts.sampling.spans}</dt><dd>{count(decision.spans)}</dd></div>
       <div><dt>{texts.sampling.bytes}</dt><dd>{texts.sampling.about(bytes(decision.bytes))}</dd></div>
       <div><dt>{texts.sampling.duration}</dt><dd>{texts.sampling.about(duration(Number(decision.duration_ns)))}</dd></div>
