@@ -149,6 +149,7 @@ TEST_CASE("a preview, what came of it, and why, agree") {
         k.server.get("/api/metrics/query?q=%7B%7D%7Ccount_over_time()&start=1&end=" +
                      std::to_string(k.f.clock.wall_ns() / 1'000'000'000));
     CHECK_MESSAGE(series.headers.get("x-spanloom-weighted") == "true", series.body);
+    CHECK(series.headers.get("x-spanloom-sampled") == "true");
     CHECK(series.has(std::to_string(20 + 2 * (kept - 20))));
 }
 

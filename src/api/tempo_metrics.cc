@@ -171,6 +171,7 @@ Result<http::Response> reply(Call& call, bool is_instant) {
     http::Response response = json_reply(std::move(out));
     add_remarks(response, answer.stats, answer.notes);
     response.headers.add("x-spanloom-weighted", answer.weighted ? "true" : "false");
+    response.headers.add("x-spanloom-sampled", answer.is_sampled ? "true" : "false");
     return response;
 }
 

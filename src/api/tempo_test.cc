@@ -127,6 +127,7 @@ TEST_CASE("TraceQL metrics answer series over time, or one value") {
     CAPTURE(range.body);
     CHECK(range.status == 200);
     CHECK(range.headers.get("x-spanloom-weighted") == "true");
+    CHECK(range.headers.get("x-spanloom-sampled") == "false");
     CHECK(range.has(R"({"key":"resource.service.name","value":{"stringValue":"front"}})"));
     CHECK(range.has(R"({"timestampMs":"1763819100000","value":1})"));
     const Reply instant = server.get("/api/metrics/query?query=" + q + times);

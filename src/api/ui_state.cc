@@ -75,8 +75,7 @@ Result<http::Response> sampling(Call& call) {
         json.begin_object().field("name", service.service).field("spans", all.spans);
         json.field("weighted", all.weighted).end_object();
     }
-    // Nothing here decides yet: every span that was taken is kept until its hour goes.
-    json.end_array().key("rules").begin_array().end_array();
+    json.end_array();
     json.field("partial", !rollup.reason().empty()).field("reason", rollup.reason());
     json.end_object();
     return json_reply(std::move(out));

@@ -7,6 +7,7 @@ import { gzipSync } from 'node:zlib';
 import { dirname, extname, join, normalize } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { make_fixtures, named_id } from './fixtures.mjs';
+import { KeepMock } from './mock_keep.mjs';
 import { answer_metrics, value_of as metric_value } from './mock_metrics.mjs';
 import { encode_slt1 } from './slt1_encode.mjs';
 
@@ -24,6 +25,8 @@ export class MockServer {
     this.dead = false;
     this.skeletons = new Map();
     this.documents = new Map(); // path: {body, version}
+    this.keep = new KeepMock(() => this.now());
+    this.sampled = false; // whether counts are estimates
   }
 
   /** Milliseconds; stands still where `clock_ms` is given. */
@@ -52,7 +55,9 @@ export class MockServer {
   async answer(request, response) {
     if (this.dead) return void request.destroy();
     const url = new URL(request.url, this.url);
+    if (url.pathname === '/tempo/api/metrics/query_range') response.setHeader('x-spanloom-sampled', String(this.sampled));
     if (url.pathname === '/tempo/api/metrics/query_range') return this.json(response, answer_metrics(this.fixtures.list, url.searchParams, span_of));
+    if (url.pathname.startsWith('/api/keep/')) return this.keep.answer(request, url.pathname.slice('/api/keep/'.length), response, this);
     if (url.pathname.startsWith('/api/documents/')) return this.document(request, url, response);
     if (!url.pathname.startsWith('/api/ui/v1/')) return this.file(url.pathname, response);
     const path = url.pathname.slice('/api/ui/v1/'.length);
@@ -139,7 +144,7 @@ export class MockServer {
     if (path === 'values') return this.json(response, { values: this.services().map((value) => ({ type: 'string', value })) });
     if (path === 'settings') return this.json(response, this.settings());
     if (path === 'sampling') {
-      return this.json(response, { services: this.services().map((name, i) => ({ name, spans: 1000 * (i + 1), weighted: name === 'catalog' ? 40000 : 1000 * (i + 1) })), rules: [], partial: false, reason: '' });
+      return this.json(response, { services: this.services().map((name, i) => ({ name, spans: 1000 * (i + 1), weighted: name === 'catalog' ? 40000 : 1000 * (i + 1) })), partial: false, reason: '' });
     }
     if (path === 'parse') return this.json(response, parse(split_hint(body.q)[0]));
     const match = /^trace\/([0-9a-f]{32})\/(skeleton|rows|baseline|find)$/.exec(path);
@@ -192,7 +197,7 @@ export class MockServer {
       version: '0.1.0',
       settings: [
         one('data', '"./spanloom-data"', 'where everything is kept'), one('listen.http', '"127.0.0.1:16686"', 'web UI and query APIs'), one('retention.for', '336h', 'how long spans are kept, by arrival', false),
-        one('retention.bytes', '0', 'most bytes of segments; 0 means no limit'), one('retention.disk_used_max', '0.8', 'share of the disk in use at which the oldest hour goes (0 to 1)'), one('auth.token', '(hidden)', 'what clients send', false),
+        one('retention.bytes', '0', 'most bytes of segments; 0 means no limit'), one('retention.disk_used_max', '0.8', 'share of the disk in use at which the oldest hour goes (0 to 1)'), one('retention.decisions', '30d', 'how long it is known why a trace was kept or dropped'), one('auth.token', '(hidden)', 'what clients send', false),
       ],
       storage: {
         spans: '1284031', segments: 14, disk_bytes: '48213000', kept_bytes: '0', log_bytes: '1200000', oldest_ns: `${this.now_ms - 86400000 * 3}000000`, quarantined: 0, duplicates: 17,

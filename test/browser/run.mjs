@@ -11,6 +11,7 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { analysis_scenarios } from './analysis_scenarios.mjs';
 import { at_once_scenarios } from './at_once_scenarios.mjs';
+import { keep_scenarios } from './keep_scenarios.mjs';
 import { kept_scenarios } from './kept_scenarios.mjs';
 import { Browser, root, shot, shots } from './lib.mjs';
 import { mock_scenarios } from './mock_scenarios.mjs';
@@ -109,7 +110,7 @@ const browser = new Browser(chosen.slow, chosen.patience);
 await browser.start();
 try {
   if (chosen.mock) {
-    await run({ ...mock_scenarios, ...view_scenarios, ...analysis_scenarios, ...page_scenarios, ...kept_scenarios, ...story_scenarios, ...at_once_scenarios }, chosen.only, async () => {
+    await run({ ...mock_scenarios, ...view_scenarios, ...analysis_scenarios, ...page_scenarios, ...kept_scenarios, ...keep_scenarios, ...story_scenarios, ...at_once_scenarios }, chosen.only, async () => {
       const mock = new MockServer();
       const url = await mock.start();
       return { browser, mock, url, done: () => mock.stop() };

@@ -154,7 +154,7 @@ export const server_scenarios = {
     await check_accessibility(tab, 'settings');
     await shot(tab, 'server-settings-light');
     await tab.goto(`${url}/sampling`);
-    await tab.waitForSelector('text=Because everything is.');
+    await tab.waitForSelector('.rules tbody tr');
     await shot(tab, 'server-sampling-light');
     for (const [path, ready] of [['/service/payment', '.lines a'], ['/map', '.graph .node'], ['/errors', '.sums tbody tr'], ['/databases', '.statements tbody tr'], ['/file', 'text=Choose a file'], ['/compare', '.choose'], ['/live', 'text=Following']]) {
       await tab.goto(url + path);
@@ -162,6 +162,45 @@ export const server_scenarios = {
       await tab.waitForSelector(ready);
       await shot(tab, `server${path.replaceAll('/', '-')}-light`);
     }
+  },
+
+  'server: keep rules are tried, saved and given up; a pin is the server’s; why': async ({ page, url }) => {
+    const keep = async (path) => (await fetch(`${url}/api/keep/${path}`)).json();
+    const tab = await page({ allow: [/status of 40[04]/] });
+    await tab.goto(`${url}/sampling?edit=form`);
+    await tab.waitForSelector('text=by default: nobody has set others');
+    await tab.fill('fieldset:nth-of-type(1) label:nth-child(2) input', '{ status = }');
+    await tab.click('.edit-buttons >> text=Preview');
+    await tab.waitForSelector('.field-problem');
+    assert.match(await tab.textContent('.field-problem'), /\n {11}\^/, 'the mark is at the brace');
+    await tab.fill('fieldset:nth-of-type(1) label:nth-child(2) input', '{ status = error }');
+    await tab.fill('fieldset:nth-of-type(1) label:nth-child(6) input', '30d');
+    await tab.click('[aria-label="Remove rest"]');
+    await tab.click('.edit-buttons >> text=Preview');
+    await tab.waitForSelector('.preview tbody tr >> text=no rule matches');
+    await check_accessibility(tab, 'a preview of the server');
+    await shot(tab, 'server-sampling-preview-light');
+    assert.equal((await keep('rules')).source, 'default', 'nothing was changed');
+    await tab.click('.edit-buttons >> text=Save');
+    await tab.waitForSelector('text=saved here, version 1');
+    assert.deepEqual((await keep('rules')).rules.keep.map((rule) => [rule.name, rule.for]), [['errors', '30d'], ['slow', undefined]]);
+    await tab.click('text=Back to the configuration');
+    await tab.click('text=Give them up');
+    await tab.waitForSelector('text=by default: nobody has set others');
+
+    await open_trace(tab, `${url}/trace/${shop_id}`);
+    await tab.click('.pin-button');
+    await tab.waitForSelector('.trace-facts >> text=kept for ever');
+    assert.deepEqual((await keep('pins')).pins.map((pin) => pin.trace_id), [shop_id]);
+    await tab.click('.trace-facts >> text=kept for ever');
+    await tab.waitForSelector('#why-panel >> text=It is pinned: it stays for ever.');
+    await check_accessibility(tab, 'why, by the server');
+    await shot(tab, 'server-trace-why-light');
+    await tab.click('.pin-button');
+    await tab.waitForSelector('.trace-facts >> text=recent, not decided yet');
+    assert.deepEqual((await keep('pins')).pins, []);
+    await tab.goto(`${url}/trace/${'ab'.repeat(16)}`);
+    await tab.waitForSelector('text=No rule has dropped it: no trace was dropped yet.');
   },
 
   'server: groups beside each other, a trace beside its endpoint': async ({ page, url }) => {

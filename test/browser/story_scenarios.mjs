@@ -79,7 +79,7 @@ export const story_scenarios = {
     const tab = await page();
     await open_trace(tab, url + trace_path('shop'));
     await tab.focus('.pin-button');
-    assert.match(await tab.getAttribute('.pin-button', 'title'), /does not hold the trace/);
+    assert.match(await tab.getAttribute('.pin-button', 'title'), /Keeps this trace for ever/);
     await tab.keyboard.press('Enter');
     await tab.waitForSelector('.pin-button[aria-pressed=true]');
     const other = await page({ theme: 'dark' });
@@ -142,13 +142,12 @@ export const story_scenarios = {
     assert.equal(await tab.evaluate(() => document.documentElement.dataset.contrast), 'high');
   },
 
-  'sampling: says what is kept and what the senders dropped, and nothing that is not so': async ({ page, url }) => {
+  'sampling: how long what is kept stays, and what spans stand for': async ({ page, url }) => {
     const tab = await page();
-    await open_trace(tab, url + trace_path('shop'));
-    await tab.click('.trace-facts >> text=kept, as everything is');
-    await tab.waitForSelector('text=Because everything is.');
-    assert.match(await tab.textContent('.prose'), /For 336h/);
-    assert.deepEqual(await tab.$$eval('.sums tbody tr', (rows) => rows.map((row) => row.textContent)), ['catalog1 in 13 3,00040 k'.replace('13 3', '133').replace('40 k', '~40 k')]);
+    await tab.goto(`${url}/sampling`);
+    await tab.waitForSelector('text=What rules keep stays for 336h');
+    await tab.waitForSelector('.stand-for tbody tr');
+    assert.deepEqual(await tab.$$eval('.stand-for tbody tr', (rows) => rows.map((row) => row.textContent)), ['catalog1 in 13 3,00040 k'.replace('13 3', '133').replace('40 k', '~40 k')]);
   },
 
   'contrast: every page and view, high, in both themes': async ({ page, url }) => {
@@ -171,6 +170,7 @@ export const story_scenarios = {
   },
 
   'new parts stay within 320 pixels': async ({ page, url, mock }) => {
+    mock.keep.pins = [{ trace_id: named_id('shop'), at: mock.keep.ns(4000), by: '', reason: '' }];
     mock.documents.set(`pins/${named_id('shop')}`, { body: JSON.stringify({ trace: named_id('shop'), service: 'frontend', name: 'POST /checkout', start_ms: Date.now() - 5000, duration_ns: 5e8, errors: 6 }), version: 1 });
     const tab = await page({ width: 320, height: 700 });
     for (const [name, path, ready] of [['home', '/', 'section[aria-labelledby=pinned-title] li'], ['clocks', trace_path('broken', '?clocks=corrected'), '.clocks'], ['settings', '/settings', '.in-force tbody tr'], ['sampling', '/sampling', '.prose']]) {

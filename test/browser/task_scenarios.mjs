@@ -225,9 +225,13 @@ const tasks = {
 
   'why was this trace kept': {
     begin: (tab, url) => trace(tab, url, slow_id),
-    pointer: (hand) => hand.click('.trace-facts a'),
-    keys: (keys) => keys.press('g', 'p'),
-    end: (tab) => tab.waitForSelector('text=Because everything is.'),
+    pointer: (hand) => hand.click('.kept-fact'),
+    async keys(keys) {
+      await keys.press('Control+k');
+      await keys.type('why');
+      await keys.press('Enter');
+    },
+    end: (tab) => tab.waitForSelector('#why-panel >> text=Recent: every trace stays until its hour ages.'),
   },
 
   'share it with a colleague': {

@@ -1,6 +1,7 @@
 import './styles/base.css';
 import './styles/pages.css';
 import './styles/trace.css';
+import './styles/sampling.css';
 import { render } from 'preact';
 import { App } from './app.tsx';
 import { load_boot } from './state/app.ts';

@@ -13,6 +13,8 @@ export interface MetricsAnswer {
   series: Series[];
   /** Why the answer is not whole; '' where it is. */
   partial: string;
+  /** Whether some span stood for more than itself, so that counts are estimates. */
+  sampled: boolean;
 }
 
 interface WireValue {
@@ -43,7 +45,7 @@ export async function query_range(q: string, from: bigint, to: bigint, step: big
   const body = (await response.json()) as { series?: WireSeries[]; status?: string; message?: string };
   const partial = body.status === 'PARTIAL' ? body.message || texts.state.not_everything_was_looked_at : '';
   const keys = keys_of(q);
-  return { series: (body.series ?? []).map((wire) => read_series(wire, keys)), partial };
+  return { series: (body.series ?? []).map((wire) => read_series(wire, keys)), partial, sampled: response.headers.get('x-spanloom-sampled') === 'true' };
 }
 
 function text_of(value: WireValue | undefined): string {

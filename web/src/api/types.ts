@@ -41,7 +41,6 @@ export interface SettingsAnswer {
 
 export interface SamplingAnswer {
   services: { name: string; spans: number; weighted: number }[];
-  rules: unknown[];
   partial: boolean;
   reason: string;
 }

@@ -19,6 +19,8 @@ export const explanation = signal<Explanation | null>(null);
 export const explaining = signal(false);
 export const analysis_error = signal<ApiError | null>(null);
 export const analysis_note = signal('');
+/** Whether counts are estimates: some spans stand for more than themselves. */
+export const analysis_sampled = signal(false);
 
 const kFacetKeys = ['resource.service.name', 'name', 'status', 'kind', 'span.http.response.status_code', 'span.http.route', 'span.db.system.name', 'resource.deployment.environment.name', 'resource.host.name'];
 
@@ -39,12 +41,14 @@ export async function analyse(q: string, from: bigint, to: bigint): Promise<void
   const step_ms = Number(step / 1000000n);
   const ask = (pipeline: string, every = step): Promise<Series[]> =>
     query_range(`${base} | ${pipeline}`, from, to, every, mine.signal).then((answer) => {
+      if (answer.sampled) analysis_sampled.value = true;
       if (answer.partial) analysis_note.value = answer.partial;
       return answer.series;
     });
   batch(() => {
     analysis_error.value = null;
     analysis_note.value = '';
+    analysis_sampled.value = false;
   });
   try {
     const histogram = await ask('histogram_over_time(duration)');

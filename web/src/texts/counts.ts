@@ -50,5 +50,6 @@ export const counts = {
   services: counted({ one: 'service', other: 'services' }),
   spans: counted({ one: 'span', other: 'spans' }),
   statements: counted({ one: 'statement', other: 'statements' }),
+  times: counted({ one: 'time', other: 'times' }),
   traces: counted({ one: 'trace', other: 'traces' }),
 };

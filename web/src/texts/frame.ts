@@ -103,3 +103,5 @@ export const from = 'From';
 export const to = 'To';
 export const use_these_times = 'Use these times';
 export const time_range = 'Time range';
+export const counts_are_estimates = 'Some of these spans were sampled: each counts for what it stands for, so that the figures are estimates.';
+export const sampling_word = 'Sampling';

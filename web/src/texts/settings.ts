@@ -29,7 +29,7 @@ export const spans_are_kept = 'Spans are kept';
 export const for_word = (kept_for: Shown): string => `for ${kept_for}`;
 export const without_a_limit_of_time = 'without a limit of time';
 export const at_most = (kept_bytes: Shown): string => `, at most ${kept_bytes}`;
-export const until_the_disk_is_full_then = (limit: Shown): string => `, until the disk is ${limit} % full: then the oldest hour goes`;
+export const until_the_disk_is_full_then = (limit: Shown): string => `, until the disk is ${limit} % full: then the oldest hour ages, by the rules on Sampling`;
 export const resends = 'Resends';
 export const recognised_and_stored_once = (duplicates: Shown): string => `${duplicates} recognised and stored once`;
 export const damage = 'Damage';

@@ -17,5 +17,4 @@ export const it_is_larger_than_512_mb = 'it is larger than 512 MB';
 export const is_open = (name: Shown): string => `${name} is open`;
 export const could_not_be_opened = (name: Shown, message: Shown): string => `${name} could not be opened: ${message}`;
 export const no_longer_pinned = 'no longer pinned';
-export const pinned = 'pinned';
-export const the_pin_could_not_be_changed = (message: Shown): string => `the pin could not be changed: ${message}`;
+export const pinned = 'pinned: kept for ever';

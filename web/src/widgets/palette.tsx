@@ -36,7 +36,7 @@ function commands(text: string): Command[] {
     { label: utc.value ? texts.frame.times_of_this_computer : texts.frame.times_in_utc, note: texts.frame.theme, run: () => (utc.value = !utc.value) },
     { label: texts.frame.keys, note: texts.frame.help, run: () => (open_dialog.value = 'help') },
   ];
-  const pinned = pins.value.map((pin) => ({ label: `${pin.service} ${pin.name} ${duration(pin.duration_ns)}`, note: texts.frame.pinned_trace, run: () => go(`/trace/${pin.trace}`) }));
+  const pinned = pins.value.map((pin) => ({ label: pin.about ? `${pin.about.service} ${pin.about.name} ${duration(pin.about.duration_ns)}` : `${pin.trace} ${pin.reason}`, note: texts.frame.pinned_trace, run: () => go(`/trace/${pin.trace}`) }));
   const kept = saved.list.value.map(({ name, q }) => ({ label: name, note: texts.frame.saved_search, run: () => go(page_link('/search', { q })) }));
   const last = recent.value.map((q) => ({ label: q, note: texts.frame.recent_search, run: () => go(page_link('/search', { q })) }));
   const services = (boot.value?.services ?? []).map((name) => ({

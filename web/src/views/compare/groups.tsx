@@ -8,6 +8,7 @@ import { join_totals, type Total } from '../../model/totals.ts';
 import { use_answer } from '../../state/answer.ts';
 import { now_ns, page_link, range } from '../../state/app.ts';
 import { Failure, Loading } from '../../widgets/bits.tsx';
+import { Sampled } from '../../widgets/sampled.tsx';
 import * as texts from '../../texts/texts.ts';
 
 interface Group {
@@ -24,6 +25,7 @@ interface GroupsAnswer {
   more_in_a: Difference[];
   more_in_b: Difference[];
   partial: string;
+  sampled: boolean;
 }
 
 /** Two groups of spans: how each does, and which values are more frequent in one than in the other. */
@@ -43,6 +45,7 @@ export function Groups(props: { a: Group; b: Group }) {
             <Line name={texts.compare.second} group={b} total={found.b} />
           </tbody>
         </table>
+        <Sampled on={found.sampled} />
         {found.partial && <p class="note">{texts.compare.counts_are_lower_bounds(found.partial)}</p>}
       </section>
       <div class="two-columns">
@@ -57,8 +60,10 @@ export function Groups(props: { a: Group; b: Group }) {
 async function ask(a: Group, b: Group, signal: AbortSignal): Promise<GroupsAnswer> {
   const { from, to } = resolve_range(range.peek(), now_ns());
   let partial = '';
+  let sampled = false;
   const get = (query: string) => query_range(query, from, to, to - from, signal).then((answer) => {
     partial ||= answer.partial;
+    sampled ||= answer.sampled;
     return answer.series;
   });
   const total = async (q: string): Promise<Total | undefined> => {
@@ -68,7 +73,7 @@ async function ask(a: Group, b: Group, signal: AbortSignal): Promise<GroupsAnswe
     return join_totals({ count: number, errors, quantiles }, [])[0];
   };
   const [total_a, total_b, series] = await Promise.all([total(a.q), total(b.q), get(compare_query(a.condition, b.condition, kValues))]);
-  return { a: total_a, b: total_b, more_in_b: explain(series).differences, more_in_a: explain(swapped(series)).differences, partial };
+  return { a: total_a, b: total_b, more_in_b: explain(series).differences, more_in_a: explain(swapped(series)).differences, partial, sampled };
 }
 
 function Line(props: { name: string; group: Group; total: Total | undefined }) {

@@ -12,6 +12,7 @@ import { Trace } from '../../model/trace.ts';
 import { use_answer } from '../../state/answer.ts';
 import { now_ns, page_link, range } from '../../state/app.ts';
 import { Failure, Loading, Service } from '../../widgets/bits.tsx';
+import { Sampled } from '../../widgets/sampled.tsx';
 import * as texts from '../../texts/texts.ts';
 
 const kService = 'resource.service.name';
@@ -38,6 +39,7 @@ export function BesidePopulation(props: { id: string; q: string }) {
           <dd><a class="mono" href={page_link('/search', { q })}>{q}</a> {texts.compare.with_a_root(texts.counts.traces(found.traces))}</dd>
         </div>
       </dl>
+      <Sampled on={found.sampled} />
       {found.traces === 0 && <p class="muted">{texts.compare.no_root_span_is_in_this}</p>}
       <div class="table-scroll">
         <table class="sums">
@@ -61,9 +63,13 @@ export function BesidePopulation(props: { id: string; q: string }) {
   );
 }
 
-async function ask(id: string, q: string, signal: AbortSignal): Promise<{ trace: Trace; operations: Beside[]; traces: number }> {
+async function ask(id: string, q: string, signal: AbortSignal): Promise<{ trace: Trace; operations: Beside[]; traces: number; sampled: boolean }> {
   const { from, to } = resolve_range(range.peek(), now_ns());
-  const get = (query: string) => query_range(query, from, to, to - from, signal).then((answer) => answer.series);
+  let sampled = false;
+  const get = (query: string) => query_range(query, from, to, to - from, signal).then((answer) => {
+    sampled ||= answer.sampled;
+    return answer.series;
+  });
   const by = `by(${kService}, name)`;
   const [bytes, number, quantiles, roots] = await Promise.all([
     fetch_skeleton(id, '', signal), get(`${q} | count_over_time() ${by}`), get(`${q} | quantile_over_time(duration, .5, .95) ${by}`), get(`${narrow_query(q, 'nestedSetParent < 0')} | count_over_time()`),
@@ -72,5 +78,5 @@ async function ask(id: string, q: string, signal: AbortSignal): Promise<{ trace:
     service: total.labels[kService], name: total.labels.name, count: total.count, p50: total.p50, p95: total.p95,
   }));
   const traces = roots.reduce((sum, line) => sum + line.values.reduce((all, value) => all + (Number.isFinite(value) ? value : 0), 0), 0);
-  return { trace: new Trace(decode_skeleton(bytes)), operations, traces };
+  return { trace: new Trace(decode_skeleton(bytes)), operations, traces, sampled };
 }

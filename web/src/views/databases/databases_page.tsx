@@ -7,6 +7,7 @@ import { quote } from '../../model/url.ts';
 import { use_answer } from '../../state/answer.ts';
 import { now_ns, page_link, range } from '../../state/app.ts';
 import { Failure, Loading } from '../../widgets/bits.tsx';
+import { Sampled } from '../../widgets/sampled.tsx';
 import * as texts from '../../texts/texts.ts';
 
 const kText = 'span.db.query.text';
@@ -57,6 +58,7 @@ export function DatabasesPage() {
               </tbody>
             </table>
           </div>
+          <Sampled on={found.sampled} />
           <p class="muted small card-foot">
             {found.statements.length > kShown ? texts.databases.the_first_of_statements(kShown, count(found.statements.length)) : `${texts.counts.statements(found.statements.length)}.`}
             {found.partial ? ` ${texts.databases.not_everything_was_counted(found.partial)}` : ''}
@@ -67,12 +69,14 @@ export function DatabasesPage() {
   );
 }
 
-async function ask(signal: AbortSignal): Promise<{ seconds: number; statements: Statement[]; partial: string }> {
+async function ask(signal: AbortSignal): Promise<{ seconds: number; statements: Statement[]; partial: string; sampled: boolean }> {
   const { from, to } = resolve_range(range.peek(), now_ns());
   let partial = '';
+  let sampled = false;
   const get = async (query: string): Promise<Series[]> => {
     const answer = await query_range(query, from, to, to - from, signal);
     partial ||= answer.partial;
+    sampled ||= answer.sampled;
     return answer.series;
   };
   const keys = [kText, kSystem, kService];
@@ -80,7 +84,7 @@ async function ask(signal: AbortSignal): Promise<{ seconds: number; statements: 
   const [count, errors, time] = await Promise.all([
     get(`{ ${kText} != nil } | count_over_time() ${by}`), get(`{ ${kText} != nil && status = error } | count_over_time() ${by}`), get(`{ ${kText} != nil } | sum_over_time(duration) ${by}`),
   ]);
-  return { seconds: Number(to - from) / 1e9, statements: join_shapes(join_totals({ count, errors, time }, keys)), partial };
+  return { seconds: Number(to - from) / 1e9, statements: join_shapes(join_totals({ count, errors, time }, keys)), partial, sampled };
 }
 
 function join_shapes(totals: Total[]): Statement[] {

@@ -9,6 +9,7 @@ import { use_answer } from '../../state/answer.ts';
 import { now_ns, page_link, range } from '../../state/app.ts';
 import { Failure, Loading } from '../../widgets/bits.tsx';
 import { Sparkline } from '../../widgets/sparkline.tsx';
+import { Sampled } from '../../widgets/sampled.tsx';
 import * as texts from '../../texts/texts.ts';
 
 const kPoints = 60;
@@ -31,20 +32,21 @@ export function ErrorsPage() {
     document.title = texts.errors.errors_spanloom;
   }, []);
   const answer = use_answer(`${range.value.from} ${range.value.to}`, ask);
+  const found = answer.value;
   const now = Number(now_ns() / 1000000n);
   return (
     <main class="page" id="main" tabIndex={-1}>
       <h1>{texts.errors.errors}</h1>
       {answer.error && <Failure error={answer.error} retry={answer.retry} />}
-      {!answer.value && answer.loading && <Loading what={texts.errors.counting_errors} />}
-      {answer.value?.length === 0 && <p class="muted">{texts.errors.no_span_failed_in_this_time}</p>}
-      {answer.value && answer.value.length > 0 && (
+      {!found && answer.loading && <Loading what={texts.errors.counting_errors} />}
+      {found?.groups.length === 0 && <p class="muted">{texts.errors.no_span_failed_in_this_time}</p>}
+      {found && found.groups.length > 0 && (
         <section class={`card${answer.loading ? ' stale' : ''}`} aria-label={texts.errors.errors}>
           <div class="table-scroll">
             <table class="sums">
               <thead><tr><th scope="col">{texts.errors.error}</th><th scope="col" class="text">{texts.errors.service_and_operation}</th><th scope="col">{texts.errors.count}</th><th scope="col">{texts.errors.over_time}</th><th scope="col">{texts.errors.first}</th><th scope="col">{texts.errors.last}</th></tr></thead>
               <tbody>
-                {answer.value.map((group) => (
+                {found.groups.map((group) => (
                   <tr key={`${group.type} ${group.service} ${group.name}`}>
                     <th scope="row">
                       <a class="error-text" href={page_link('/search', { q: query_of(group) })}>{group.type || texts.errors.failed_without_an_exception}</a>
@@ -60,7 +62,8 @@ export function ErrorsPage() {
               </tbody>
             </table>
           </div>
-          <p class="muted small card-foot">{texts.errors.of_errors_first_and_last_inside(texts.counts.kinds(answer.value.length))}</p>
+          <Sampled on={found.sampled} />
+          <p class="muted small card-foot">{texts.errors.of_errors_first_and_last_inside(texts.counts.kinds(found.groups.length))}</p>
         </section>
       )}
     </main>
@@ -106,14 +109,19 @@ function query_of(group: ErrorGroup): string {
   return `{ ${what} && ${kService} = ${quote(group.service)} && name = ${quote(group.name)} }`;
 }
 
-async function ask(signal: AbortSignal): Promise<ErrorGroup[]> {
+async function ask(signal: AbortSignal): Promise<{ groups: ErrorGroup[]; sampled: boolean }> {
   const { from, to } = resolve_range(range.peek(), now_ns());
   const step = step_for(from, to, kPoints);
-  const get = (query: string): Promise<Series[]> => query_range(query, from, to, step, signal).then((a) => a.series);
+  let sampled = false;
+  const get = (query: string): Promise<Series[]> => query_range(query, from, to, step, signal).then((answer) => {
+    sampled ||= answer.sampled;
+    return answer.series;
+  });
   const [exceptions, plain] = await Promise.all([
     get(`{ ${kType} != nil } | count_over_time() by(${kType}, ${kService}, name)`), get(`{ status = error && ${kType} = nil } | count_over_time() by(${kService}, name)`),
   ]);
-  return [...exceptions, ...plain].map((line) => group_of(line, Number(step) / 1e6)).filter((group) => group.count > 0).sort((a, b) => b.count - a.count);
+  const groups = [...exceptions, ...plain].map((line) => group_of(line, Number(step) / 1e6)).filter((group) => group.count > 0).sort((a, b) => b.count - a.count);
+  return { groups, sampled };
 }
 
 function group_of(line: Series, step_ms: number): ErrorGroup {

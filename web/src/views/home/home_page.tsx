@@ -313,13 +313,14 @@ function Pinned(props: { list: Pin[] }) {
           <li key={pin.trace}>
             <a href={`/trace/${pin.trace}`}>
               <span class="error-line">
-                <Service name={pin.service || texts.home.root_not_received} slot={assign_slots([pin.service])[0]} />
-                <span class="error-name">{pin.name}</span>
+                {pin.about && <Service name={pin.about.service || texts.home.root_not_received} slot={assign_slots([pin.about.service])[0]} />}
+                <span class="error-name">{pin.about?.name ?? pin.trace}</span>
               </span>
               <span class="error-sub">
-                <span>{duration(pin.duration_ns)}</span>
-                {pin.errors > 0 && <span class="error-text">{texts.counts.errors(pin.errors)}</span>}
-                <span class="muted when">{ago(now - pin.start_ms)}</span>
+                {pin.about && <span>{duration(pin.about.duration_ns)}</span>}
+                {pin.about && pin.about.errors > 0 && <span class="error-text">{texts.counts.errors(pin.about.errors)}</span>}
+                {pin.reason && <span class="muted">{pin.reason}</span>}
+                <span class="muted when">{ago(now - (pin.about?.start_ms ?? pin.at_ms))}</span>
               </span>
             </a>
           </li>

@@ -11,6 +11,7 @@ import { now_ns, page_link, range } from '../../state/app.ts';
 import { go, place, replace } from '../../state/router.ts';
 import { Failure, Loading } from '../../widgets/bits.tsx';
 import { type Layout, lay_out } from '../../widgets/graph_layout.ts';
+import { Sampled } from '../../widgets/sampled.tsx';
 import * as texts from '../../texts/texts.ts';
 
 const kWidth = 190;
@@ -24,6 +25,7 @@ interface MapAnswer {
   seconds: number;
   edges: Total[];
   nodes: Map<string, Total>;
+  sampled: boolean;
 }
 
 /** Who calls whom, how often, how often it fails, how long it takes. The table has the same in words. */
@@ -68,6 +70,7 @@ export function MapPage() {
       {found && shown.length === 0 && <p class="muted">{focus ? texts.map.calls_no_other_service_and_is(focus) : texts.map.no_call_went_from_one_service}</p>}
       {found && shown.length > 0 && (
         <div class={answer.loading ? 'stale' : ''}>
+          <Sampled on={found.sampled} />
           <Picture edges={shown} nodes={found.nodes} seconds={found.seconds} focus={focus} />
           <Table edges={shown} seconds={found.seconds} />
         </div>
@@ -78,7 +81,11 @@ export function MapPage() {
 
 async function ask(signal: AbortSignal): Promise<MapAnswer> {
   const { from, to } = resolve_range(range.peek(), now_ns());
-  const get = (query: string): Promise<Series[]> => query_range(query, from, to, to - from, signal).then((a) => a.series);
+  let sampled = false;
+  const get = (query: string): Promise<Series[]> => query_range(query, from, to, to - from, signal).then((answer) => {
+    sampled ||= answer.sampled;
+    return answer.series;
+  });
   const by = `by(${kParent}, ${kChild})`;
   const crossing = `${kParent} != nil`;
   const [count, errors, quantiles, nodes, failed] = await Promise.all([
@@ -87,7 +94,7 @@ async function ask(signal: AbortSignal): Promise<MapAnswer> {
   ]);
   const edges = join_totals({ count, errors, quantiles }, [kParent, kChild]).filter((edge) => edge.labels[kParent] !== edge.labels[kChild]);
   const totals = join_totals({ count: nodes, errors: failed }, [kChild]);
-  return { seconds: Number(to - from) / 1e9, edges, nodes: new Map(totals.map((total) => [total.labels[kChild], total])) };
+  return { seconds: Number(to - from) / 1e9, edges, nodes: new Map(totals.map((total) => [total.labels[kChild], total])), sampled };
 }
 
 interface Edge {

@@ -2,9 +2,10 @@ import { useEffect } from 'preact/hooks';
 import { count, count_short, duration, percent, rate } from '../../model/format.ts';
 import { type Box, count_in } from '../../model/heat.ts';
 import { equals, narrow_query } from '../../model/narrow_query.ts';
-import { analyse, analysis_error, analysis_note, explain_box, explaining, explanation, facets, forget_explanation, heat, query_of_box, red } from '../../state/analysis.ts';
+import { analyse, analysis_error, analysis_note, analysis_sampled, explain_box, explaining, explanation, facets, forget_explanation, heat, query_of_box, red } from '../../state/analysis.ts';
 import { page_link } from '../../state/app.ts';
 import { Loading } from '../../widgets/bits.tsx';
+import { Sampled } from '../../widgets/sampled.tsx';
 import { Sparkline } from '../../widgets/sparkline.tsx';
 import { box_label, Heatmap } from './heatmap.tsx';
 import * as texts from '../../texts/texts.ts';
@@ -35,6 +36,7 @@ export function Analysis(props: Ask) {
     <div class="card analysis">
       <Heatmap heat={heat.value} box={box} choose={props.choose} />
       {analysis_note.value && <p class="note">{texts.search.counts_are_lower_bounds(analysis_note.value)}</p>}
+      <Sampled on={analysis_sampled.value} />
       {box ? <Explain {...props} box={box} /> : <Strip />}
     </div>
   );

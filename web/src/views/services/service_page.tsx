@@ -9,6 +9,7 @@ import { now_ns, page_link, range } from '../../state/app.ts';
 import { Failure, Loading } from '../../widgets/bits.tsx';
 import { Latency, type LatencyAnswer, latency_of } from './latency.tsx';
 import { Sparkline } from '../../widgets/sparkline.tsx';
+import { Sampled } from '../../widgets/sampled.tsx';
 import * as texts from '../../texts/texts.ts';
 
 const kPoints = 60;
@@ -25,6 +26,7 @@ interface ServiceAnswer {
   calls: Total[];
   callers: Total[];
   latency: LatencyAnswer;
+  sampled: boolean;
 }
 
 /** One service: its operations, who calls it and whom it calls, its versions over time. */
@@ -54,6 +56,7 @@ export function ServicePage(props: { name: string }) {
             <strong>{duration(found.whole.p50)}</strong> · p95 <strong>{duration(found.whole.p95)}</strong>
             <Sparkline values={found.whole.line} tone="plain" width={240} />
           </p>
+          <Sampled on={found.sampled} />
           <Versions service={name} versions={found.versions} />
           <Latency answer={found.latency} versions={found.versions} search={(more) => `{ ${entry_condition(name)}${more} }`} />
           <Operations service={name} operations={found.operations} seconds={found.seconds} />
@@ -71,7 +74,11 @@ async function ask(name: string, signal: AbortSignal): Promise<ServiceAnswer> {
   const { from, to } = resolve_range(range.peek(), now_ns());
   const step = step_for(from, to, kPoints);
   const mine = `resource.service.name = ${quote(name)}`;
-  const get = (query: string, every = step): Promise<Series[]> => query_range(query, from, to, every, signal).then((a) => a.series);
+  let sampled = false;
+  const get = (query: string, every = step, examples = 0): Promise<Series[]> => query_range(query, from, to, every, signal, examples).then((answer) => {
+    sampled ||= answer.sampled;
+    return answer.series;
+  });
   const totals = async (condition: string, by: string, keys: string[], every = to - from): Promise<Total[]> => {
     const [number, errors, quantiles] = await Promise.all([
       get(`{ ${condition} } | count_over_time()${by}`, every), get(`{ ${condition} && status = error } | count_over_time()${by}`, every),
@@ -82,13 +89,13 @@ async function ask(name: string, signal: AbortSignal): Promise<ServiceAnswer> {
   const parent = 'parent.resource.service.name';
   const entries = entry_condition(name);
   const [quantiles, histogram, whole, operations, versions, callers, calls] = await Promise.all([
-    query_range(`{ ${entries} } | quantile_over_time(duration, .5, .95)`, from, to, step, signal, kExamples).then((a) => a.series), get(`{ ${entries} } | histogram_over_time(duration)`, to - from),
+    get(`{ ${entries} } | quantile_over_time(duration, .5, .95)`, step, kExamples), get(`{ ${entries} } | histogram_over_time(duration)`, to - from),
     totals(mine, '', [], step), totals(`${mine} && kind != internal`, ' by(name, kind)', ['name', 'kind']), Promise.all([get(`{ ${mine} } | count_over_time() by(${kVersion})`), totals(entries, ` by(${kVersion})`, [kVersion])]).then(([line, all]) => versions_of(line, all)),
     totals(`${mine} && ${parent} != nil && ${parent} != ${quote(name)}`, ` by(${parent})`, [parent]),
     totals(`${parent} = ${quote(name)} && resource.service.name != ${quote(name)}`, ' by(resource.service.name)', ['resource.service.name']),
   ]);
   const latency = latency_of(quantiles, histogram, Number(from / 1000000n), Number(to / 1000000n));
-  return { seconds: Number(to - from) / 1e9, whole: whole[0], operations, versions, callers, calls, latency };
+  return { seconds: Number(to - from) / 1e9, whole: whole[0], operations, versions, callers, calls, latency, sampled };
 }
 
 const kVersion = 'resource.service.version';

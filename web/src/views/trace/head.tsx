@@ -4,11 +4,12 @@ import { kFlagOrphan } from '../../model/trace.ts';
 import { quote, with_query } from '../../model/url.ts';
 import { can_analyse } from '../../state/analysis.ts';
 import { announce, page_commands, page_link } from '../../state/app.ts';
-import { is_pinned, load_pins, type Pin, toggle_pin } from '../../state/pins.ts';
+import { is_pinned, load_pins, pin, pin_error, type PinnedTrace, unpin } from '../../state/pins.ts';
 import { neighbour, results } from '../../state/results.ts';
 import { go, place, replace } from '../../state/router.ts';
 import { Icon, kIcons, Service } from '../../widgets/bits.tsx';
 import { Copy } from '../../widgets/copy.tsx';
+import { KeptFact, turn_why } from './kept.tsx';
 import type { ViewState } from './view_state.ts';
 import * as texts from '../../texts/texts.ts';
 
@@ -73,10 +74,10 @@ export function Head(props: { view: ViewState }) {
         <li title={day_and_clock(start_ms)}>
           <time dateTime={new Date(start_ms).toISOString()}>{day_and_clock(start_ms)}</time>
         </li>
-        {trace.header.weight > 1 && <li class="sampled" title={texts.trace.the_program_that_sent_it_kept}>{texts.trace.sampled_1_in(count(trace.header.weight))}</li>}
+        {trace.header.weight > 1 && <li class="sampled" title={texts.trace.each_stands_for_so_many}>{texts.trace.sampled_1_in(count(trace.header.weight))}</li>}
         {props.view.source.is_stored && (
           <li>
-            <a href="/sampling" title={texts.trace.why_this_trace_is_kept_and}>{trace.header.keptBy ? texts.trace.kept_by(trace.header.keptBy) : texts.trace.kept_as_everything_is}</a>
+            <KeptFact id={id} />
           </li>
         )}
       </ul>
@@ -116,12 +117,17 @@ function Actions(props: { view: ViewState }) {
   const compare = `/compare?a=${id}`;
   const usual = `/compare?${new URLSearchParams({ a: id, b: endpoint })}`;
   const pinned = is_pinned(id);
-  useEffect(() => void load_pins(), [id]);
+  const toggle = (): void => void (pinned ? unpin(id) : pin(about_of(view)));
+  useEffect(() => {
+    pin_error.value = null;
+    void load_pins();
+  }, [id]);
   useLayoutEffect(() => {
     page_commands.value = [
       ...(endpoint ? [{ label: texts.trace.compare_with_its_usual, note: texts.trace.this_trace, run: () => go(usual) }] : []),
       { label: texts.trace.compare_with_another_trace, note: texts.trace.this_trace, run: () => go(compare) },
-      { label: pinned ? texts.trace.let_go_of_the_pin : texts.trace.pin, note: texts.trace.this_trace, run: () => void toggle_pin(pin_of(view)) },
+      { label: pinned ? texts.trace.let_go_of_the_pin : texts.trace.pin, note: texts.trace.this_trace, run: toggle },
+      { label: texts.trace.why_kept, note: texts.trace.this_trace, run: turn_why },
       { label: texts.trace.write_a_note, note: texts.trace.this_trace, run: () => (view.writing_note.value = true) },
     ];
     return () => {
@@ -133,8 +139,8 @@ function Actions(props: { view: ViewState }) {
       <a class="compare-link" href={compare} title={texts.trace.compare_this_trace_with_another_one}>{texts.trace.compare}</a>
       {endpoint && <a href={usual} title={texts.trace.compare_with_all_traces_of_this}>{texts.trace.with_its_usual}</a>}
       <button
-        type="button" class={`pin-button${pinned ? ' on' : ''}`} aria-pressed={pinned} onClick={() => void toggle_pin(pin_of(view))}
-        title={texts.trace.lists_this_trace_on_home_and}
+        type="button" class={`pin-button${pinned ? ' on' : ''}`} aria-pressed={pinned} onClick={toggle}
+        title={texts.trace.keeps_this_trace_for_ever}
       >
         <Icon d={kIcons.pin} size={14} />
         {pinned ? texts.trace.pinned : texts.trace.pin}
@@ -146,7 +152,7 @@ function Actions(props: { view: ViewState }) {
   );
 }
 
-function pin_of(view: ViewState): Pin {
+function about_of(view: ViewState): PinnedTrace {
   const { trace, id } = view;
   return {
     trace: id, service: trace.n ? trace.service_of(0) : '', name: trace.n ? trace.name_of(0) : '', start_ms: Number(BigInt(trace.header.t0) / 1000000n), duration_ns: trace.duration,

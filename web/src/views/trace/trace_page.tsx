@@ -5,11 +5,12 @@ import { duration } from '../../model/format.ts';
 import { decode_skeleton, type Skeleton } from '../../model/slt1.ts';
 import type { Trace } from '../../model/trace.ts';
 import { read_trace } from '../../model/url.ts';
-import { load_stored, now_ns, page_link } from '../../state/app.ts';
+import { load_stored, now_ns } from '../../state/app.ts';
 import { place } from '../../state/router.ts';
 import { Failure, Loading } from '../../widgets/bits.tsx';
 import { Body } from './body.tsx';
 import { Findings, Head } from './head.tsx';
+import { is_explained, KeptPanel, Missing, missing_title } from './kept.tsx';
 import { Notes } from './notes.tsx';
 import { stored, ViewState } from './view_state.ts';
 import * as texts from '../../texts/texts.ts';
@@ -81,6 +82,7 @@ export function TracePage(props: { id: string }) {
     <main class="trace-page" id="main" tabIndex={-1}>
       <Head view={view.value} />
       <Findings view={view.value} />
+      {view.value.source.is_stored && <KeptPanel id={props.id} />}
       <Notes view={view.value} />
       {grown.value && (
         <p class="banner" role="status">
@@ -123,18 +125,10 @@ function TraceFailure(props: { id: string; error: ApiError; retry: () => void })
   const missing = props.error.status === 404;
   return (
     <main class="page" id="main" tabIndex={-1}>
-      <h1>{missing ? texts.trace.this_trace_is_not_here : texts.trace.the_trace_could_not_be_loaded}</h1>
+      <h1>{missing ? missing_title(props.id) : texts.trace.the_trace_could_not_be_loaded}</h1>
       <p class="mono wrap">{props.id}</p>
-      <Failure error={props.error} retry={props.retry} />
-      {missing && (
-        <ul class="plain">
-          <li>{texts.trace.it_may_still_be_on_its}</li>
-          <li>{texts.trace.it_may_be_older_than_what}</li>
-          <li>
-            {texts.trace.the_id_may_be_from_another} <a href={page_link('/search')}>{texts.trace.search_for_it_instead}</a>.
-          </li>
-        </ul>
-      )}
+      {!(missing && is_explained(props.id)) && <Failure error={props.error} retry={props.retry} />}
+      {missing && <Missing id={props.id} />}
     </main>
   );
 }
