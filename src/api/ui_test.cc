@@ -254,22 +254,20 @@ TEST_CASE("a search in another order goes on from its cursor, too") {
         CAPTURE(sort);
         std::string cursor = "null";
         std::string found;
-        for (int page = 0; page < 3; ++page) {
+        for (int page = 0; page < 3 && (page == 0 || cursor != "null"); ++page) {
             const Reply reply = server.post(
                 "/api/ui/v1/search",
-                fmt::format(R"({{"q":"{{ }} with(sort=\"{}\")","limit":1,"cursor":{}
-        }
-    })", sort, cursor));
+                fmt::format(R"json({{"q":"{{ }} with(sort=\"{}\")","limit":1,"cursor":{}}})json",
+                            sort, cursor));
             REQUIRE(reply.status == 200);
-    found += reply.has("0abc\",\"root_service") ? "abc " : "";
-    found += reply.has("0def\",\"root_service") ? "def " : "";
-    const size_t at = reply.body.find(R"("cursor":)") + 9;
-    cursor = reply.body.substr(at, reply.body.find(',', at) - at);
-    if (cursor == "null") break;
-}
-CHECK(found.size() == 8);
-CHECK(found.substr(0, 4) != found.substr(4));
-}
+            found += reply.has(R"(0abc","root_service)") ? "abc " : "";
+            found += reply.has(R"(0def","root_service)") ? "def " : "";
+            const size_t at = reply.body.find(R"("cursor":)") + 9;
+            cursor = reply.body.substr(at, reply.body.find(',', at) - at);
+        }
+        CHECK(found.size() == 8);
+        CHECK(found.substr(0, 4) != found.substr(4));
+    }
 }
 
 TEST_CASE("a query that cannot be read says where, in the units of the page") {
