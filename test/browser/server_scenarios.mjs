@@ -164,7 +164,10 @@ export const server_scenarios = {
     }
   },
 
-  'server: keep rules are tried, saved and given up; a pin is the server’s; why': async ({ page, url }) => {
+  'server: keep rules are tried, saved and given up; a pin is the server’s; why': async ({ page, server, url }) => {
+    const alike = Array.from({ length: 5 }, (_, i) => new TraceFixture(`5a${i}`.padEnd(32, '7'), Date.now() - 9000 - i * 1000, browse_trace(random)));
+    for (const trace of [shop, ...alike]) await server.send(otlp_of(trace));
+    await server.seen(shop_id, ...alike.map((trace) => trace.id));
     const keep = async (path) => (await fetch(`${url}/api/keep/${path}`)).json();
     const tab = await page({ allow: [/status of 40[04]/] });
     await tab.goto(`${url}/sampling?edit=form`);

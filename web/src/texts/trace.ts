@@ -89,6 +89,7 @@ export const sampled_1_in = (weight: Shown): string => `sampled 1 in ${weight}`;
 export const each_stands_for_so_many = 'One of so many was kept, by the program that sent it or by a rule here; weighted counts take each for so many';
 export const kept_by = (kept_by: Shown): string => `kept by ${kept_by}`;
 export const kept = 'kept';
+export const dropped_these_came_late = 'dropped: these spans came late';
 export const kept_for_ever = 'kept for ever';
 export const recent_not_decided = 'recent, not decided yet';
 export const why_kept = 'Why kept?';

@@ -39,6 +39,7 @@ function in_short(id: string, pinned: boolean): string {
   const answer = of(id)?.answer;
   if (pinned || answer?.pinned) return texts.trace.kept_for_ever;
   if (!answer) return texts.trace.why_kept;
+  if (answer.state === 'dropped') return texts.trace.dropped_these_came_late;
   const rule = decision_of(answer)?.rule;
   if (rule) return texts.trace.kept_by(rule);
   return answer.state === 'recent' ? texts.trace.recent_not_decided : texts.trace.kept;
