@@ -51,8 +51,9 @@ class TraceSearch {
     Result<SearchAnswer> run() {
         TRY_ASSIGN(const store::CompiledPredicate predicate,
                    store::CompiledPredicate::compile(request_.where));
-        TRY_ASSIGN(rows_, StoredRows::make(plan_));
         store::TraceStream stream(segments_, request_, predicate);
+        TRY_ASSIGN(const std::unique_ptr<StoredRows> rows, StoredRows::make(plan_));
+        rows_ = rows.get();
         if (sort_.is_newest_first()) {
             newest_first(stream);
         } else {
@@ -273,7 +274,7 @@ class TraceSearch {
     Pipeline pipeline_;
     bool is_whole_ = false;  // whole traces are evaluated
     store::SearchRequest request_;
-    std::unique_ptr<StoredRows> rows_;
+    StoredRows* rows_ = nullptr;  // of run(): what it holds is counted by the stream's memory
     SearchAnswer answer_;
     size_t memory_bytes_ = 0;
 };
