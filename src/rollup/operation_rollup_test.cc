@@ -258,9 +258,11 @@ TEST_CASE("segments are counted through the cache, which stays within its bytes"
 TEST_CASE("buckets of cells take few bits where durations are spread as they are in life") {
     SeededRandom random(7);
     Rows rows;
+    std::vector<std::string> names;
     for (int i = 0; i < 100; ++i)
-        rows.operations.push_back(
-            {"service", "operation " + std::to_string(i), otlp::SpanKind::kServer});
+        names.push_back("operation " + std::to_string(i));
+    for (const std::string& name : names)
+        rows.operations.push_back({"service", name, otlp::SpanKind::kServer});
     for (int i = 0; i < 120'000; ++i) {
         const auto operation = static_cast<uint32_t>(random.below(100));
         // About a bell on a logarithmic axis, elsewhere for each operation.
