@@ -101,7 +101,7 @@ export const view_scenarios = {
     await tab.waitForSelector('.graph .node');
     assert.equal(await tab.$$eval('.graph .node', (nodes) => nodes.length), 6);
     assert.equal(await tab.$$eval('.graph .edge', (edges) => edges.length), (await table_cells(tab)).length);
-    await tab.focus('.graph .node >> text=payment >> xpath=..');
+    await tab.focus('.graph .node:has-text("payment")');
     await tab.keyboard.press('Enter');
     await tab.waitForSelector('.graph .node >> text=Charge');
     assert.equal(await tab.$$eval('.graph .node', (nodes) => nodes.length), 7);

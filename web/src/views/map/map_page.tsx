@@ -127,6 +127,7 @@ function Picture(props: { edges: Edge[]; nodes: Map<string, Total>; seconds: num
       <svg class="graph" width={now.layout.width} height={now.layout.height} role="group" aria-label={texts.map.services_and_calls}>
         <defs>
           <marker id="arrow" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="9" markerHeight="9" markerUnits="userSpaceOnUse" orient="auto"><path d="M0 0L8 4L0 8z" class="arrow" /></marker>
+          <clipPath id="node-inside"><rect width={kWidth - 6} height={kHeight} /></clipPath>
         </defs>
         {now.edges.map((edge, i) => {
           const { line, x, y } = now.layout.edges[i];
@@ -149,6 +150,7 @@ function Picture(props: { edges: Edge[]; nodes: Map<string, Total>; seconds: num
 function Box(props: { name: string; at: { x: number; y: number }; total: Total | undefined; seconds: number; chosen: boolean }) {
   const { name, at, total } = props;
   const to = page_link(`/service/${encodeURIComponent(name)}`);
+  const facts = total ? `${rate(total.count / props.seconds)} spans/s${total.errors ? ` · ✕ ${percent(total.errors, total.count)}` : ''}` : texts.map.not_instrumented;
   const label = name.length > kNameMax ? `${name.slice(0, kNameMax - 1)}…` : name;
   return (
     <g
@@ -158,10 +160,10 @@ function Box(props: { name: string; at: { x: number; y: number }; total: Total |
       }}
     >
       <rect width={kWidth} height={kHeight} rx={8} />
-      <svg width={kWidth - 6} height={kHeight}>
+      <g clip-path="url(#node-inside)">
         <text class="node-name" x={12} y={19}>{label}</text>
-        <text class="node-facts" x={12} y={36}>{total ? `${rate(total.count / props.seconds)} spans/s${total.errors ? ` · ✕ ${percent(total.errors, total.count)}` : ''}` : texts.map.not_instrumented}</text>
-      </svg>
+        <text class="node-facts" x={12} y={36}>{facts}</text>
+      </g>
     </g>
   );
 }

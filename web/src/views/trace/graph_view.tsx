@@ -55,6 +55,7 @@ function Picture(props: { graph: TraceGraph; layout: Layout; view: ViewState; to
         <marker id="arrow" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="9" markerHeight="9" markerUnits="userSpaceOnUse" orient="auto">
           <path d="M0 0L8 4L0 8z" class="arrow" />
         </marker>
+        <clipPath id="node-inside"><rect width={kNodeWidth - 6} height={kNodeHeight} /></clipPath>
       </defs>
       {graph.edges.map((edge, i) => (
         <Line key={`${edge.from} ${edge.to}`} edge={edge} path={layout.edges[i]} weight={edge.calls / most} />
@@ -98,10 +99,10 @@ function Box(props: { node: GraphNode; at: { x: number; y: number }; view: ViewS
     >
       <rect width={kNodeWidth} height={kNodeHeight} rx={8} />
       <rect class="stripe" width={5} height={kNodeHeight} rx={2.5} style={{ fill: color_of(trace.slots[node.service]) }} />
-      <svg width={kNodeWidth - 6} height={kNodeHeight}>
+      <g clip-path="url(#node-inside)">
         <text class="node-name" x={14} y={19}>{name}</text>
         <text class="node-facts" x={14} y={36}>{facts}</text>
-      </svg>
+      </g>
     </g>
   );
 }
