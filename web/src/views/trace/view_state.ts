@@ -380,9 +380,11 @@ export class ViewState {
 
   link(): string {
     const window = this.full.value ? null : this.window.value;
+    // The clocks are the URL's to say: this state may be about to go because they changed.
+    const { clocks } = read_trace(place.value.params);
     const params = write_trace({
       span: this.span_id, window, find: this.find.value, view: this.view.value, reduce: this.reduce.value, gaps: this.short_gaps.value,
-      merged: this.merged.value, by: this.group_by.value, clocks: this.is_corrected,
+      merged: this.merged.value, by: this.group_by.value, clocks,
     }, place.value.params);
     return with_query(`/trace/${this.id}`, params);
   }
