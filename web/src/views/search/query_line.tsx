@@ -90,7 +90,8 @@ export function QueryLine(props: { value: string; change: (q: string) => void; r
   const run = (): void => {
     asking.current++;
     items.value = [];
-    props.run(text);
+    // What the field holds: Enter may come before the last letters were drawn.
+    props.run(field.current?.value ?? text);
   };
 
   const key = (event: KeyboardEvent): void => {
