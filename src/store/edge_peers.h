@@ -1,12 +1,9 @@
 #pragma once
 
-#include <array>
-#include <optional>
 #include <string>
-#include <string_view>
 #include <vector>
 
-#include "store/group_reader.h"
+#include "store/field_reader.h"
 #include "store/search.h"
 
 namespace spanloom::store {
@@ -15,7 +12,7 @@ namespace spanloom::store {
 // keys, old and new, the most telling first. One thread; lives as long as its query.
 class PeerReader {
   public:
-    explicit PeerReader(const SegmentReader& reader);
+    explicit PeerReader(SegmentReader& reader);
     // The name is valid until the next call.
     Result<void> read(GroupReader& group, uint32_t row, SpanEdge& edge);
 
@@ -31,12 +28,11 @@ class PeerReader {
         kDatabaseSystem,
         kKeys,
     };
-    Result<std::string_view> text(GroupReader& group, uint32_t row, Key key);
-    Result<std::optional<int64_t>> port(GroupReader& group, uint32_t row);
+    Result<std::string> text(GroupReader& group, uint32_t row, Key key);
+    Result<std::string> client_peer(GroupReader& group, uint32_t row, bool& is_database);
 
-    const Segment& segment_;
-    std::array<std::vector<uint32_t>, kKeys> columns_;
-    std::string address_;
+    std::vector<FieldReader> fields_;  // by Key
+    std::string peer_;
 };
 
 }  // namespace spanloom::store
