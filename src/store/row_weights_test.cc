@@ -10,23 +10,12 @@
 #include "store/sampled_trace.h"
 #include "store/scan.h"
 #include "store/segment_rollup.h"
+#include "store/string_file.h"
 #include "store/test_spans.h"
 
 // Weights by the thresholds of keep rules, through merging, hiding and counting.
 namespace spanloom::store {
 namespace {
-
-class StringFile final : public WritableFile {
-  public:
-    Result<void> append(std::span<const std::string_view> pieces) override {
-        for (const std::string_view piece : pieces)
-            bytes.append(piece);
-        return {};
-    }
-    Result<void> sync() override { return {}; }
-
-    std::string bytes;
-};
 
 uint64_t number_of(const TraceId& id) {
     uint64_t number = 0;
