@@ -69,14 +69,6 @@ std::string label_name(std::string_view key) {
     return name;
 }
 
-std::string plain_text(const otlp::ValueView& value) {
-    if (value.type == otlp::ValueType::kString) return std::string(value.bytes);
-    std::string text;
-    JsonWriter json(text);
-    otlp::append_value_json(json, value, otlp::ValueForm::kPlain);
-    return text;
-}
-
 // One process that sends spans, as what it says of itself; `job` and `instance` are Prometheus's
 // names for which one it is.
 PromLabels target_labels(const otlp::ResourceView& resource) {
@@ -84,7 +76,7 @@ PromLabels target_labels(const otlp::ResourceView& resource) {
     std::string space;
     std::string service;
     for (const otlp::AttributeView& attribute : resource.attributes()) {
-        std::string text = plain_text(attribute.value);
+        std::string text = otlp::plain_text(attribute.value);
         if (attribute.key == "service.namespace") {
             space = std::move(text);
         } else if (attribute.key == "service.name") {

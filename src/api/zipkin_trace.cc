@@ -20,17 +20,6 @@ using otlp::ValueView;
 constexpr std::array<std::string_view, 6> kKinds = {"",       "",         "SERVER",
                                                     "CLIENT", "PRODUCER", "CONSUMER"};
 
-// As tags have it: everything is text.
-std::string text_of(const ValueView& value) {
-    if (value.type == ValueType::kString) return std::string(value.bytes);
-    std::string text;
-    JsonWriter json(text);
-    otlp::append_value_json(json, value, otlp::ValueForm::kPlain);
-    // Bytes are base64, without the quotes of JSON.
-    if (text.size() >= 2 && text.front() == '"') return text.substr(1, text.size() - 2);
-    return text;
-}
-
 std::optional<ValueView> find(const SpanView& span, std::string_view key) {
     std::optional<ValueView> found;
     for (const AttributeView attribute : span.attributes()) {
@@ -151,12 +140,13 @@ void write_tags(JsonWriter& json, const traceql::Trace& trace, uint32_t row,
         tags.add("error", span.status_message.empty() ? "true" : std::string(span.status_message));
     if (span.status == otlp::StatusCode::kOk) tags.add("otel.status_code", "OK");
     for (const AttributeView attribute : span.attributes())
-        tags.add(attribute.key, text_of(attribute.value));
+        tags.add(attribute.key, otlp::plain_text(attribute.value));
     if (!scope.name.empty()) tags.add("otel.scope.name", std::string(scope.name));
     if (!scope.version.empty()) tags.add("otel.scope.version", std::string(scope.version));
     if (!span.trace_state.empty()) tags.add("w3c.tracestate", std::string(span.trace_state));
     for (const AttributeView attribute : trace.resources[trace.resource_of[row]].attributes()) {
-        if (attribute.key != "service.name") tags.add(attribute.key, text_of(attribute.value));
+        if (attribute.key != "service.name")
+            tags.add(attribute.key, otlp::plain_text(attribute.value));
     }
     tags.finish();
 }

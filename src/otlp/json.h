@@ -23,6 +23,9 @@ enum class ValueForm : uint8_t {
 
 void append_value_json(JsonWriter& out, const ValueView& value,
                        ValueForm form = ValueForm::kTagged);
+// Where everything is text: a string as it is, others as plain JSON; bytes are base64 without the
+// quotes of JSON.
+std::string plain_text(const ValueView& value);
 // [{"key":..,"value":{..}},..]
 void append_attributes_json(JsonWriter& out, const Repeated<AttributeView>& attributes);
 void append_span_json(JsonWriter& out, const SpanView& span, JsonForm form);

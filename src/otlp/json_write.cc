@@ -222,6 +222,15 @@ void append_value_json(JsonWriter& out, const ValueView& value, ValueForm form) 
     ValueWriter(out, form).write(value);
 }
 
+std::string plain_text(const ValueView& value) {
+    if (value.type == ValueType::kString) return std::string(value.bytes);
+    std::string text;
+    JsonWriter json(text);
+    append_value_json(json, value, ValueForm::kPlain);
+    if (text.size() >= 2 && text.front() == '"') return text.substr(1, text.size() - 2);
+    return text;
+}
+
 void append_attributes_json(JsonWriter& out, const Repeated<AttributeView>& attributes) {
     out.begin_array();
     for (const AttributeView attribute : attributes) {

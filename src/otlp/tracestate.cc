@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include <fmt/format.h>
+
 namespace spanloom::otlp {
 namespace {
 
@@ -96,11 +98,9 @@ std::string raise_threshold(std::string_view tracestate, uint64_t threshold) {
     const SamplingState before = SamplingState::parse(tracestate);
     if (threshold >= kThresholdEnd || (before.threshold && *before.threshold >= threshold))
         return unchanged;
-    std::string member = "ot=th:";
-    for (uint32_t digit = 0; digit < kDigits; ++digit) {
-        if (digit > 0 && threshold << (8 + 4 * digit) == 0) break;  // zeros at the end
-        member += "0123456789abcdef"[threshold >> (4 * (kDigits - 1 - digit)) & 15];
-    }
+    std::string digits = fmt::format("{:0{}x}", threshold, kDigits);
+    digits.resize(std::max<size_t>(1, digits.find_last_not_of('0') + 1));
+    std::string member = "ot=th:" + digits;
     std::string_view old = find_ot(tracestate);
     while (!old.empty()) {
         const std::string_view part = take_part(old, ';');
