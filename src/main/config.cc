@@ -479,6 +479,16 @@ std::vector<SettingText> describe_settings(const Config& config) {
     return out;
 }
 
+Result<sampling::KeepRules> keep_rules_of(const Config& config) {
+    sampling::KeepRules rules = sampling::default_keep_rules();
+    rules.recent_for_ms = config.recent_for_ns / 1'000'000;
+    rules.recent_bytes_max = config.recent_bytes;
+    if (!config.keep.empty()) {
+        TRY_ASSIGN(rules.keep, sampling::parse_keep_list(config.keep));
+    }
+    return rules;
+}
+
 std::string print_config(const Config& config) {
     std::vector<std::string_view> sections = {""};
     for (const Setting& setting : settings()) {

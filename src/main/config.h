@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "sampling/keep_rules.h"
 
 namespace spanloom {
 
@@ -78,6 +79,8 @@ Result<void> read_config_file(const std::string& path, Config& config);
 Result<void> read_config_text(std::string_view yaml, const std::string& name, Config& config);
 // Checks what single settings cannot: addresses, files that belong together, public binding.
 Result<void> check_config(const Config& config);
+// Its keep rules; what it does not say is as by default.
+Result<sampling::KeepRules> keep_rules_of(const Config& config);
 // The effective configuration as YAML, each setting with its text as a comment.
 std::string print_config(const Config& config);
 std::vector<SettingText> describe_settings(const Config& config);

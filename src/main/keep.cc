@@ -4,13 +4,13 @@
 #include <filesystem>
 
 #include <fmt/format.h>
-#include <simdjson.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 #include "base/json_writer.h"
 #include "base/text.h"
 #include "main/commands.h"
+#include "main/json_answer.h"
 #include "main/local_store.h"
 #include "main/server_reply.h"
 #include "main/terminal.h"
@@ -50,15 +50,9 @@ Result<void> backup(const BackupOptions& options) {
                accept_only_success(http_post_json(options.place.server, "/api/admin/backup", body,
                                                   kBackupTimeout_s)));
     simdjson::dom::parser parser;
-    simdjson::dom::element made;
-    if (parser.parse(reply.body).get(made))
-        return fail(ErrorCode::kInternal, "the server's answer is not JSON: is it spanloom?");
-    const auto number = [&](const char* key) {
-        uint64_t value = 0;
-        return made[key].get(value) ? 0 : value;
-    };
-    print_backup(place, number("spans"), number("segments"), number("bytes"),
-                 number("linked_bytes"));
+    TRY_ASSIGN(const auto made, parse_answer(parser, reply.body));
+    print_backup(place, number_of(made, "spans"), number_of(made, "segments"),
+                 number_of(made, "bytes"), number_of(made, "linked_bytes"));
     return {};
 }
 
@@ -83,16 +77,6 @@ Result<void> restore(const RestoreOptions& options) {
 }
 
 // ------------------------------------------------------------------------------------ deletion
-
-std::string text_of(const simdjson::dom::element& object, const char* key) {
-    std::string_view value;
-    return object[key].get(value) ? "" : printable(value);
-}
-
-uint64_t number_of(const simdjson::dom::element& object, const char* key) {
-    uint64_t value = 0;
-    return object[key].get(value) ? 0 : value;
-}
 
 std::string delete_body(const DeleteOptions& options, bool is_dry) {
     std::string body;
@@ -134,19 +118,17 @@ Result<void> delete_traces(const DeleteOptions& options) {
         return std::move(reply.body);
     };
     simdjson::dom::parser parser;
-    simdjson::dom::element answer;
     if (!options.is_sure) {
         TRY_ASSIGN(const std::string body, ask(true));
-        if (parser.parse(body).get(answer))
-            return fail(ErrorCode::kInternal, "the server's answer is not JSON: is it spanloom?");
+        TRY_ASSIGN(const auto answer, parse_answer(parser, body));
         fmt::print("{} traces would be deleted for good; say --yes to do it\n",
                    number_of(answer, "traces"));
         return {};
     }
     TRY_ASSIGN(const std::string body, ask(false));
+    TRY_ASSIGN(const auto answer, parse_answer(parser, body));
     simdjson::dom::element deletion;
-    if (parser.parse(body).get(answer) || answer["deletion"].get(deletion))
-        return fail(ErrorCode::kInternal, "the server's answer is not JSON: is it spanloom?");
+    if (answer["deletion"].get(deletion)) return unexpected_answer();
     fmt::print(
         "deletion {}: {} traces, {} spans are gone from every answer, and soon from the "
         "disk\n",
@@ -162,10 +144,9 @@ Result<void> list_deletions(const DeleteOptions& options) {
                accept_only_success(
                    http_get(options.place.server, "/api/admin/deletions", "application/json")));
     simdjson::dom::parser parser;
-    simdjson::dom::element answer;
+    TRY_ASSIGN(const auto answer, parse_answer(parser, reply.body));
     simdjson::dom::array list;
-    if (parser.parse(reply.body).get(answer) || answer["deletions"].get(list))
-        return fail(ErrorCode::kInternal, "the server's answer is not JSON: is it spanloom?");
+    if (answer["deletions"].get(list)) return unexpected_answer();
     for (const simdjson::dom::element one : list) {
         bool is_erased = false;
         if (one["erased"].get(is_erased)) is_erased = false;

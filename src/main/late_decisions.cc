@@ -2,13 +2,13 @@
 #include <cstdlib>
 
 #include <fmt/format.h>
-#include <simdjson.h>
 
 #include "base/clock.h"
 #include "base/json_writer.h"
 #include "base/text.h"
 #include "main/commands.h"
 #include "main/config.h"
+#include "main/json_answer.h"
 #include "main/server_reply.h"
 #include "main/terminal.h"
 #include "sampling/keep_rules.h"
@@ -19,23 +19,6 @@ namespace {
 using simdjson::dom::element;
 
 constexpr uint32_t kTimeout_s = 120;
-
-Result<element> parse_reply(simdjson::dom::parser& parser, const HttpReply& reply) {
-    element root;
-    if (parser.parse(reply.body).get(root))
-        return fail(ErrorCode::kInternal, "the server's answer is not JSON: is it spanloom?");
-    return root;
-}
-
-std::string text_of(const element& object, const char* key) {
-    std::string_view value;
-    return object[key].get(value) ? "" : printable(value);
-}
-
-uint64_t number_of(const element& object, const char* key) {
-    uint64_t value = 0;
-    return object[key].get(value) ? 0 : value;
-}
 
 // ------------------------------------------------------------------------------------------ why
 
@@ -48,7 +31,7 @@ Result<void> why(const WhyOptions& options) {
         return {};
     }
     simdjson::dom::parser parser;
-    TRY_ASSIGN(const element answer, parse_reply(parser, reply));
+    TRY_ASSIGN(const element answer, parse_answer(parser, reply.body));
     fmt::print("{}\n", text_of(answer, "text"));
     simdjson::dom::array decisions;
     if (answer["decisions"].get(decisions)) return {};
@@ -75,12 +58,7 @@ Result<std::string> preview_body(const PreviewOptions& options) {
     if (!options.config_path.empty()) {
         Config config;
         TRY(read_config_file(options.config_path, config));
-        sampling::KeepRules rules = sampling::default_keep_rules();
-        rules.recent_for_ms = config.recent_for_ns / 1'000'000;
-        rules.recent_bytes_max = config.recent_bytes;
-        if (!config.keep.empty()) {
-            TRY_ASSIGN(rules.keep, sampling::parse_keep_list(config.keep));
-        }
+        TRY_ASSIGN(const sampling::KeepRules rules, keep_rules_of(config));
         json.key("rules").raw(sampling::print_keep_rules(rules));
     }
     if (!options.since.empty()) {
@@ -124,7 +102,7 @@ Result<void> preview(const PreviewOptions& options) {
         return {};
     }
     simdjson::dom::parser parser;
-    TRY_ASSIGN(const element answer, parse_reply(parser, reply));
+    TRY_ASSIGN(const element answer, parse_answer(parser, reply.body));
     element total;
     if (answer["total"].get(total) || number_of(total, "traces") == 0) {
         fmt::print("nothing is recent: there is nothing to decide about\n");
@@ -148,7 +126,7 @@ Result<void> list_pins(const PinOptions& options) {
     TRY_ASSIGN(const HttpReply reply,
                accept_only_success(http_get(options.server, "/api/keep/pins", "application/json")));
     simdjson::dom::parser parser;
-    TRY_ASSIGN(const element answer, parse_reply(parser, reply));
+    TRY_ASSIGN(const element answer, parse_answer(parser, reply.body));
     simdjson::dom::array pins;
     if (answer["pins"].get(pins)) return {};
     for (const element pin : pins)

@@ -95,12 +95,7 @@ Result<std::optional<sampling::KeepRules>> keep_rules(const Config& config) {
     const bool is_default =
         config.keep.empty() && config.recent_for_ns == 0 && config.recent_bytes == 0;
     if (is_default) return std::optional<sampling::KeepRules>();
-    sampling::KeepRules rules = sampling::default_keep_rules();
-    rules.recent_for_ms = config.recent_for_ns / kNsPerMs;
-    rules.recent_bytes_max = config.recent_bytes;
-    if (!config.keep.empty()) {
-        TRY_ASSIGN(rules.keep, sampling::parse_keep_list(config.keep));
-    }
+    TRY_ASSIGN(sampling::KeepRules rules, keep_rules_of(config));
     return std::optional(std::move(rules));
 }
 

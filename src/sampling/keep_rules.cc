@@ -116,11 +116,7 @@ Result<void> read_match(element value, KeepRule& rule) {
     rule.match = text;
     if (trim(text).empty()) return {};
     if (text.size() > kMatchBytesMax) return wrong("must be at most {} characters", kMatchBytesMax);
-    auto query = traceql::parse(text);
-    if (!query) return tl::unexpected(query.error().to_error());
-    if (traceql::is_metrics(*query))
-        return wrong("'{}' draws series: a rule needs a query that finds traces", text);
-    rule.query = std::make_shared<const traceql::Query>(std::move(*query));
+    TRY_ASSIGN(rule.query, parse_trace_query(text, "a rule needs a query that finds traces"));
     return {};
 }
 
@@ -277,6 +273,14 @@ const KeepRules& default_keep_rules() {
         return std::move(*parsed);
     }();
     return rules;
+}
+
+Result<std::shared_ptr<const traceql::Query>> parse_trace_query(std::string_view text,
+                                                                std::string_view needed) {
+    auto query = traceql::parse(text);
+    if (!query) return tl::unexpected(query.error().to_error());
+    if (traceql::is_metrics(*query)) return wrong("'{}' draws series: {}", text, needed);
+    return std::make_shared<const traceql::Query>(std::move(*query));
 }
 
 Result<KeepRules> parse_keep_rules(std::string_view json) {

@@ -51,6 +51,10 @@ constexpr std::string_view kPinnedRule = "pinned";
 // sample of the rest, in which rare operations are whole.
 const KeepRules& default_keep_rules();
 
+// A query that finds traces; of one that draws series it is said what is needed instead.
+Result<std::shared_ptr<const traceql::Query>> parse_trace_query(std::string_view text,
+                                                                std::string_view needed);
+
 // {"recent": {"for": "24h", "disk": "50GiB"}, "keep": [...]}; what is left out is as by default.
 // An error says which rule and which of its settings is wrong, a query's also where.
 Result<KeepRules> parse_keep_rules(std::string_view json);

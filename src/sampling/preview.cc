@@ -4,14 +4,12 @@
 #include <map>
 
 #include "sampling/verdicts.h"
-#include "traceql/checker.h"
-#include "traceql/executor.h"
+#include "store/store_paths.h"
 
 namespace spanloom::sampling {
 namespace {
 
-constexpr uint64_t kHourNs = 3'600'000'000'000;
-constexpr double kDayNs = 24.0 * static_cast<double>(kHourNs);
+constexpr double kDayNs = 24.0 * static_cast<double>(store::kNsPerHour);
 
 void add(PreviewCount& count, const SurveyedTraces& traces, uint32_t trace, bool is_kept) {
     const bool has_error = traces.has_error[trace] != 0;
@@ -28,8 +26,9 @@ void add(PreviewCount& count, const SurveyedTraces& traces, uint32_t trace, bool
 
 // How much of the hour is in the range, and over.
 double seconds_in(uint64_t hour, store::TimeRange range, uint64_t now_ns) {
-    const uint64_t from = std::max(hour * kHourNs, range.start_ns);
-    const uint64_t to = std::min({(hour + 1) * kHourNs, range.end_ns, std::max(now_ns, from)});
+    const uint64_t from = std::max(hour * store::kNsPerHour, range.start_ns);
+    const uint64_t to =
+        std::min({(hour + 1) * store::kNsPerHour, range.end_ns, std::max(now_ns, from)});
     return to > from ? static_cast<double>(to - from) / 1e9 : 1;
 }
 
@@ -64,12 +63,8 @@ void sort_services(std::vector<PreviewRow>& services) {
 }  // namespace
 
 Result<PreviewSearch> parse_preview_search(std::string_view text) {
-    auto query = traceql::parse(text);
-    if (!query) return tl::unexpected(query.error().to_error());
-    if (traceql::is_metrics(*query))
-        return fail(ErrorCode::kInvalidArgument, "'{}' draws series: a search finds traces", text);
-    return PreviewSearch{std::string(text),
-                         std::make_shared<const traceql::Query>(std::move(*query))};
+    TRY_ASSIGN(auto query, parse_trace_query(text, "a search finds traces"));
+    return PreviewSearch{std::string(text), std::move(query)};
 }
 
 Result<Preview> preview_rules(const store::Store& store, std::string_view tenant,
@@ -96,7 +91,7 @@ Result<Preview> preview_rules(const store::Store& store, std::string_view tenant
     for (uint32_t trace = 0; trace < traces.size(); ++trace) {
         const uint64_t start_ns = traces.start_ns[trace];
         if (start_ns < range.start_ns || start_ns >= range.end_ns) continue;
-        hours[start_ns / kHourNs].push_back(trace);
+        hours[start_ns / store::kNsPerHour].push_back(trace);
         preview.from_ns = std::min(preview.from_ns, start_ns);
         preview.to_ns = std::max(preview.to_ns, start_ns);
     }
@@ -120,7 +115,7 @@ Result<Preview> preview_rules(const store::Store& store, std::string_view tenant
     sort_services(preview.services);
     if (hours.empty()) preview.from_ns = 0;
     // Of less than an hour nobody knows a day.
-    const uint64_t covered_ns = std::max(preview.to_ns - preview.from_ns, kHourNs);
+    const uint64_t covered_ns = std::max(preview.to_ns - preview.from_ns, store::kNsPerHour);
     preview.kept_bytes_per_day =
         static_cast<double>(preview.total.kept_bytes) * kDayNs / static_cast<double>(covered_ns);
     return preview;
