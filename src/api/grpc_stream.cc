@@ -29,6 +29,10 @@ void GrpcStream::finish(const Result<void>& outcome) {
     responder_->finish(std::move(trailers));
 }
 
+tl::unexpected<Error> malformed_message() {
+    return fail(ErrorCode::kInvalidArgument, "the request is not the message this call takes");
+}
+
 Result<Blob> grpc_request_message(const http::Request& request, size_t bytes_max) {
     TRY_ASSIGN(const http::GrpcMessage frame, http::parse_grpc_body(request.body));
     if (frame.message.size() > bytes_max)

@@ -27,6 +27,9 @@ class GrpcStream {
     bool has_begun_ = false;
 };
 
+// What is said of a message that cannot be read.
+tl::unexpected<Error> malformed_message();
+
 // The message of a unary or server-streaming call's request.
 Result<Blob> grpc_request_message(const http::Request& request, size_t bytes_max);
 

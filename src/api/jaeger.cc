@@ -193,14 +193,11 @@ Result<http::Response> trace(Call& call) {
     TRY(microseconds(call.query, "start", 0));
     TRY(microseconds(call.query, "end", 0));
     TRY(flag_parameter("raw", call.query.get("raw")));
-    const auto cached = read_trace(call, id);
-    if (!cached && cached.error().code == ErrorCode::kNotFound)
-        return fail(ErrorCode::kNotFound, "trace not found");
-    if (!cached) return tl::unexpected(cached.error());
+    TRY_ASSIGN(const auto found, read_jaeger_trace(call, id));
     std::string out;
     JsonWriter json(out);
     json.begin_array();
-    write_jaeger_trace(json, (*cached)->trace);
+    write_jaeger_trace(json, found->trace);
     json.end_array();
     return jaeger_envelope(call, out, 1);
 }
@@ -227,16 +224,20 @@ Result<http::Response> transform(Call& call) {
 // to be there.
 Result<http::Response> archive(Call& call) {
     TRY_ASSIGN(const TraceId id, parse_trace_id(call.captures[0]));
-    const auto cached = read_trace(call, id);
-    if (!cached && cached.error().code == ErrorCode::kNotFound)
-        return fail(ErrorCode::kNotFound, "trace not found");
-    if (!cached) return tl::unexpected(cached.error());
+    TRY(read_jaeger_trace(call, id));
     constexpr int kNotImplemented = 501;
     return error_reply(Family::kJaeger, {ErrorCode::kUnsupported, std::string(kNoArchive), 0},
                        call.request_id, kNotImplemented);
 }
 
 }  // namespace
+
+Result<std::shared_ptr<const CachedTrace>> read_jaeger_trace(Call& call, const TraceId& id) {
+    auto found = read_trace(call, id);
+    if (!found && found.error().code == ErrorCode::kNotFound)
+        return fail(ErrorCode::kNotFound, "trace not found");
+    return found;
+}
 
 http::Response jaeger_envelope(const Call& call, std::string_view data, size_t total,
                                const std::vector<JaegerFailure>& failures) {

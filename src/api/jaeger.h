@@ -1,10 +1,12 @@
 #pragma once
 
+#include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "api/router.h"
+#include "api/trace_cache.h"
 
 namespace spanloom::api {
 
@@ -20,6 +22,9 @@ void add_jaeger2_grpc(Router& router);
 
 constexpr std::string_view kNoArchive =
     "there is no archive storage: traces are kept by the retention rules";
+
+// read_trace() that says what is not there as Jaeger does.
+Result<std::shared_ptr<const CachedTrace>> read_jaeger_trace(Call& call, const TraceId& id);
 
 // An entry of v1's "errors".
 struct JaegerFailure {

@@ -42,10 +42,7 @@ Result<std::shared_ptr<const CachedTrace>> asked_trace(Call& call, std::string_v
         return fail(ErrorCode::kInvalidArgument, "trace_id has {} bytes; it must have 16",
                     bytes.size());
     std::memcpy(id.bytes.data() + id.bytes.size() - bytes.size(), bytes.data(), bytes.size());
-    auto found = read_trace(call, id);
-    if (!found && found.error().code == ErrorCode::kNotFound)
-        return fail(ErrorCode::kNotFound, "trace not found");
-    return found;
+    return read_jaeger_trace(call, id);
 }
 
 Result<void> get_trace(Call& call, std::string_view message, GrpcStream& stream) {
@@ -65,12 +62,6 @@ Result<void> find_traces(Call& call, std::string_view message, GrpcStream& strea
     return {};
 }
 
-Result<void> get_services(Call& call, std::string_view, GrpcStream& stream) {
-    TRY_ASSIGN(const std::string bytes, services_message(call));
-    stream.send(bytes);
-    return {};
-}
-
 // GetOperationsResponse: {1 operationNames, 2 operations}.
 Result<void> get_operations(Call& call, std::string_view message, GrpcStream& stream) {
     TRY_ASSIGN(const auto found, read_operations(call, message));
@@ -85,12 +76,6 @@ Result<void> get_operations(Call& call, std::string_view message, GrpcStream& st
     return {};
 }
 
-Result<void> get_dependencies(Call& call, std::string_view message, GrpcStream& stream) {
-    TRY_ASSIGN(const std::string bytes, dependencies_message(call, message));
-    stream.send(bytes);
-    return {};
-}
-
 Result<void> archive_trace(Call& call, std::string_view message, GrpcStream&) {
     TRY(asked_trace(call, message));
     return fail(ErrorCode::kUnsupported, "{}", kNoArchive);
@@ -101,9 +86,9 @@ Result<void> archive_trace(Call& call, std::string_view message, GrpcStream&) {
 void add_jaeger2_grpc(Router& router) {
     router.add_grpc(kService, "GetTrace", get_trace);
     router.add_grpc(kService, "FindTraces", find_traces);
-    router.add_grpc(kService, "GetServices", get_services);
+    router.add_grpc(kService, "GetServices", send_services);
     router.add_grpc(kService, "GetOperations", get_operations);
-    router.add_grpc(kService, "GetDependencies", get_dependencies);
+    router.add_grpc(kService, "GetDependencies", send_dependencies);
     router.add_grpc(kService, "ArchiveTrace", archive_trace);
 }
 

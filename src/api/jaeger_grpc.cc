@@ -32,11 +32,8 @@ Result<void> get_trace(Call& call, std::string_view message, GrpcStream& stream)
     }
     if (reader.is_damaged()) return malformed_message();
     TRY_ASSIGN(const TraceId id, parse_trace_id(text));
-    const auto cached = read_trace(call, id);
-    if (!cached && cached.error().code == ErrorCode::kNotFound)
-        return fail(ErrorCode::kNotFound, "trace not found");
-    if (!cached) return tl::unexpected(cached.error());
-    send_trace((*cached)->trace.batch, stream);
+    TRY_ASSIGN(const auto found, read_jaeger_trace(call, id));
+    send_trace(found->trace.batch, stream);
     return {};
 }
 
@@ -92,23 +89,11 @@ Result<void> find_summaries(Call& call, std::string_view message, GrpcStream& st
     return {};
 }
 
-Result<void> get_services(Call& call, std::string_view, GrpcStream& stream) {
-    TRY_ASSIGN(const std::string bytes, services_message(call));
-    stream.send(bytes);
-    return {};
-}
-
 Result<void> get_operations(Call& call, std::string_view message, GrpcStream& stream) {
     TRY_ASSIGN(const auto found, read_operations(call, message));
     std::string bytes;
     for (const Operation& operation : found)
         write_operation(bytes, 1, operation);
-    stream.send(bytes);
-    return {};
-}
-
-Result<void> get_dependencies(Call& call, std::string_view message, GrpcStream& stream) {
-    TRY_ASSIGN(const std::string bytes, dependencies_message(call, message));
     stream.send(bytes);
     return {};
 }
@@ -119,9 +104,9 @@ void add_jaeger_grpc(Router& router) {
     router.add_grpc(kService, "GetTrace", get_trace);
     router.add_grpc(kService, "FindTraces", find_traces);
     router.add_grpc(kService, "FindTraceSummaries", find_summaries);
-    router.add_grpc(kService, "GetServices", get_services);
+    router.add_grpc(kService, "GetServices", send_services);
     router.add_grpc(kService, "GetOperations", get_operations);
-    router.add_grpc(kService, "GetDependencies", get_dependencies);
+    router.add_grpc(kService, "GetDependencies", send_dependencies);
 }
 
 }  // namespace spanloom::api

@@ -124,10 +124,6 @@ Result<JaegerQuestion> read_parameters(const Call& call, std::string_view messag
 
 }  // namespace
 
-tl::unexpected<Error> malformed_message() {
-    return fail(ErrorCode::kInvalidArgument, "the request is not the message this call takes");
-}
-
 Result<JaegerQuestion> read_jaeger_question(const Call& call, std::string_view message,
                                             JaegerTimes times) {
     std::string_view query;
@@ -157,16 +153,17 @@ Result<std::vector<Operation>> read_operations(const Call& call, std::string_vie
     return operations(call, service, kind);
 }
 
-Result<std::string> services_message(const Call& call) {
+Result<void> send_services(Call& call, std::string_view, GrpcStream& stream) {
     TRY_ASSIGN(const auto names, service_names(call));
     std::string bytes;
     otlp::WireWriter out(bytes);
     for (const std::string& name : names)
         out.bytes_field(1, name);
-    return bytes;
+    stream.send(bytes);
+    return {};
 }
 
-Result<std::string> dependencies_message(const Call& call, std::string_view message) {
+Result<void> send_dependencies(Call& call, std::string_view message, GrpcStream& stream) {
     store::TimeRange range;
     range.end_ns = call.now_ns();
     range.start_ns = range.end_ns - std::min(range.end_ns, kDayNs);
@@ -189,7 +186,8 @@ Result<std::string> dependencies_message(const Call& call, std::string_view mess
         out.varint_field(3, edge.calls);
         out.end(mark);
     }
-    return bytes;
+    stream.send(bytes);
+    return {};
 }
 
 void write_operation(std::string& out, uint32_t field, const Operation& operation) {

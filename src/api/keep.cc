@@ -2,6 +2,8 @@
 
 #include <cmath>
 
+#include <fmt/format.h>
+
 #include "api/change_request.h"
 #include "otlp/tracestate.h"
 #include "sampling/preview.h"
@@ -197,10 +199,8 @@ void write_decision(JsonWriter& json, const sampling::WhyAnswer::Noted& noted) {
     json.key("rule_text").raw(noted.rule_json.empty() ? "null" : std::string_view(noted.rule_json));
     json.field("rules_source", noted.source).field("rules_version", noted.version);
     const uint64_t threshold = decision.outcome.threshold;
-    std::string digits;
-    for (int shift = 52; shift >= 0; shift -= 4)
-        digits += "0123456789abcdef"[threshold >> shift & 15];
-    json.field("threshold", threshold >= otlp::kThresholdEnd ? "none" : digits);
+    json.field("threshold",
+               threshold >= otlp::kThresholdEnd ? "none" : fmt::format("{:014x}", threshold));
     json.key("one_in");
     if (threshold >= otlp::kThresholdEnd) {
         json.null();

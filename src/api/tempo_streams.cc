@@ -19,10 +19,6 @@ constexpr std::string_view kService = "tempopb.StreamingQuerier";
 // Results that come fast are sent together; the first goes out at once.
 constexpr uint64_t kGatherNs = 50'000'000;
 
-tl::unexpected<Error> malformed() {
-    return fail(ErrorCode::kInvalidArgument, "the request is not the message this call takes");
-}
-
 // A map entry of logfmt tags.
 void add_tag(std::string_view entry, std::string& tags) {
     std::string_view key;
@@ -80,7 +76,7 @@ Result<TempoQuestion> read_search(const Call& call, std::string_view message) {
                 break;
         }
     }
-    if (reader.is_damaged()) return malformed();
+    if (reader.is_damaged()) return malformed_message();
     const uint32_t max = call.context.options.limits.traces_max;
     if (limit > max)
         return fail(ErrorCode::kInvalidArgument, "limit {} exceeds the largest that is taken, {}",
@@ -151,7 +147,7 @@ Result<TempoTagQuestion> read_tags(std::string_view message, bool is_values) {
             question.limit = static_cast<uint32_t>(std::min<uint64_t>(reader.number(), UINT32_MAX));
         }
     }
-    if (reader.is_damaged()) return malformed();
+    if (reader.is_damaged()) return malformed_message();
     TRY_ASSIGN(question.range, seconds_range(start, end == 0 ? 0 : std::max(end, start + 1)));
     return question;
 }
@@ -249,7 +245,7 @@ Result<void> metrics(Call& call, std::string_view message, GrpcStream& stream, b
                 break;
         }
     }
-    if (reader.is_damaged()) return malformed();
+    if (reader.is_damaged()) return malformed_message();
     constexpr uint64_t kHourNs = 3'600'000'000'000;
     if (question.end_ns == 0) question.end_ns = call.now_ns();
     if (question.start_ns == 0)
