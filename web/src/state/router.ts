@@ -1,4 +1,5 @@
 import { computed, signal } from '@preact/signals';
+import { with_query } from '../model/url.ts';
 
 export interface Place {
   path: string;
@@ -25,6 +26,15 @@ export function replace(url: string): void {
   if (url === location.pathname + location.search) return;
   history.replaceState(history.state, '', url);
   place.value = here();
+}
+
+/** The address of this place with one parameter other than it is; null leaves it out. */
+export function here_with(name: string, value: string | null): string {
+  const { path, params } = place.peek();
+  const changed = new URLSearchParams(params);
+  if (value === null) changed.delete(name);
+  else changed.set(name, value);
+  return with_query(path, changed);
 }
 
 export function start_router(): void {

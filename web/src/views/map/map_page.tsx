@@ -5,10 +5,9 @@ import { count, duration, percent, rate } from '../../model/format.ts';
 import { around } from '../../model/map.ts';
 import { resolve_range } from '../../model/time_range.ts';
 import { join_totals, type Total } from '../../model/totals.ts';
-import { with_query } from '../../model/url.ts';
 import { use_answer } from '../../state/answer.ts';
 import { now_ns, page_link, range } from '../../state/app.ts';
-import { go, place, replace } from '../../state/router.ts';
+import { go, here_with, place, replace } from '../../state/router.ts';
 import { Failure, Loading } from '../../widgets/bits.tsx';
 import { type Layout, lay_out } from '../../widgets/graph_layout.ts';
 import { Sampled } from '../../widgets/sampled.tsx';
@@ -38,12 +37,7 @@ export function MapPage() {
   const hops = Math.max(1, Math.min(9, Number(place.value.params.get('hops')) || 1));
   const found = answer.value;
   const shown = useMemo(() => (found ? around(found.edges.map((e) => ({ from: e.labels[kParent], to: e.labels[kChild], total: e })), focus, hops) : []), [found, focus, hops]);
-  const set = (key: string, value: string): void => {
-    const params = new URLSearchParams(place.value.params);
-    if (value) params.set(key, value);
-    else params.delete(key);
-    replace(with_query('/map', params));
-  };
+  const set = (key: string, value: string): void => replace(here_with(key, value || null));
   const services = found ? [...found.nodes.keys()].sort() : [];
   return (
     <main class="page" id="main" tabIndex={-1}>

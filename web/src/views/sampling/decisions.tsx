@@ -1,7 +1,6 @@
 import { useSignal } from '@preact/signals';
 import { useEffect } from 'preact/hooks';
-import { with_query } from '../../model/url.ts';
-import { go, place } from '../../state/router.ts';
+import { go, here_with, place } from '../../state/router.ts';
 import { load_why, why } from '../../state/why.ts';
 import { Failure, Loading } from '../../widgets/bits.tsx';
 import { Why } from '../../widgets/why.tsx';
@@ -25,10 +24,8 @@ export function Decisions(props: { known_for: string }) {
     event.preventDefault();
     const id = id_of(text.value);
     if (!id) return;
-    const params = new URLSearchParams(place.peek().params);
-    params.set('trace', id);
     if (id === asked) void load_why(id);
-    else go(with_query(place.peek().path, params));
+    else go(here_with('trace', id));
   };
   return (
     <section class="card prose decisions" aria-labelledby="decisions-title">

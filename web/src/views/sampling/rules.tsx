@@ -3,10 +3,9 @@ import { useEffect, useRef } from 'preact/hooks';
 import { type ApiError, as_api_error } from '../../api/client.ts';
 import { fetch_rules, type PreviewAnswer, preview_rules, reset_rules, type RulesInForce } from '../../api/keep.ts';
 import { size_text } from '../../model/keep_rules.ts';
-import { with_query } from '../../model/url.ts';
 import { use_answer } from '../../state/answer.ts';
 import { announce } from '../../state/app.ts';
-import { go, place, replace } from '../../state/router.ts';
+import { go, here_with, place, replace } from '../../state/router.ts';
 import { Failure, Loading } from '../../widgets/bits.tsx';
 import * as texts from '../../texts/texts.ts';
 import { type EditAs, Editor } from './editor.tsx';
@@ -28,12 +27,7 @@ export function Rules(props: { retention: Retention | null }) {
   const newer = useSignal<RulesInForce | null>(null); // saved by someone else while these are edited
   const edit_param = place.value.params.get('edit');
   const edit: EditAs | null = edit_param === 'form' || edit_param === 'text' ? edit_param : null;
-  const show = (as: EditAs | null, way: (url: string) => void): void => {
-    const params = new URLSearchParams(place.peek().params);
-    if (as) params.set('edit', as);
-    else params.delete('edit');
-    way(with_query(place.peek().path, params));
-  };
+  const show = (as: EditAs | null, way: (url: string) => void): void => way(here_with('edit', as));
   if (answer.error && !in_force) return <Failure error={answer.error} retry={answer.retry} />;
   if (!in_force) return <Loading what={texts.sampling.asking_for_the_rules} />;
   return (

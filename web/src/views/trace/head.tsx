@@ -1,12 +1,12 @@
 import { useEffect, useLayoutEffect } from 'preact/hooks';
 import { count, day_and_clock, duration } from '../../model/format.ts';
 import { kFlagOrphan } from '../../model/trace.ts';
-import { quote, with_query } from '../../model/url.ts';
+import { quote } from '../../model/url.ts';
 import { can_analyse } from '../../state/analysis.ts';
 import { announce, page_commands, page_link } from '../../state/app.ts';
 import { is_pinned, load_pins, pin, pin_error, type PinnedTrace, unpin } from '../../state/pins.ts';
 import { neighbour, results } from '../../state/results.ts';
-import { go, place, replace } from '../../state/router.ts';
+import { go, here_with, replace } from '../../state/router.ts';
 import { Icon, kIcons, Service } from '../../widgets/bits.tsx';
 import { Copy } from '../../widgets/copy.tsx';
 import { KeptFact, turn_why } from './kept.tsx';
@@ -171,10 +171,7 @@ function Clocks(props: { view: ViewState; rows: number[] }) {
     return (is_corrected ? texts.trace.moved_by : texts.trace.off_by)(who, duration(one.ns), texts.counts.spans(one.spans));
   }).join(', ');
   const change = (): void => {
-    const params = new URLSearchParams(place.peek().params);
-    if (is_corrected) params.delete('clocks');
-    else params.set('clocks', 'corrected');
-    replace(with_query(place.peek().path, params));
+    replace(here_with('clocks', is_corrected ? null : 'corrected'));
     announce(is_corrected ? texts.trace.times_as_they_were_sent : texts.trace.clocks_corrected);
   };
   return (

@@ -1,9 +1,8 @@
 import { useEffect } from 'preact/hooks';
 import { decision_of, is_gone } from '../../model/decision.ts';
-import { with_query } from '../../model/url.ts';
 import { page_link } from '../../state/app.ts';
 import { is_pinned, pin_error } from '../../state/pins.ts';
-import { place, replace } from '../../state/router.ts';
+import { here_with, place, replace } from '../../state/router.ts';
 import { load_why, why } from '../../state/why.ts';
 import { Failure, Loading } from '../../widgets/bits.tsx';
 import { Why } from '../../widgets/why.tsx';
@@ -12,22 +11,24 @@ import * as texts from '../../texts/texts.ts';
 const is_open = (): boolean => place.value.params.has('why');
 const of = (id: string): typeof why.value | null => (why.value.trace === id ? why.value : null);
 
+/** Asks, and again where the trace or what else is named has changed. */
+function use_why(id: string, ...also: unknown[]): void {
+  useEffect(() => {
+    const stop = new AbortController();
+    void load_why(id, stop.signal);
+    return () => stop.abort();
+  }, [id, ...also]);
+}
+
 export function turn_why(): void {
-  const params = new URLSearchParams(place.peek().params);
-  if (params.has('why')) params.delete('why');
-  else params.set('why', '1');
-  replace(with_query(place.peek().path, params));
+  replace(here_with('why', is_open() ? null : '1'));
 }
 
 /** Why this trace is still here, in two or three words; opens the panel that says it whole. */
 export function KeptFact(props: { id: string }) {
   const { id } = props;
   const pinned = is_pinned(id);
-  useEffect(() => {
-    const stop = new AbortController();
-    void load_why(id, stop.signal);
-    return () => stop.abort();
-  }, [id, pinned]);
+  use_why(id, pinned);
   return (
     <button type="button" class="link kept-fact" aria-expanded={is_open()} aria-controls="why-panel" title={texts.trace.why_this_trace_is_kept_and} onClick={turn_why}>
       {in_short(id, pinned)}
@@ -69,11 +70,7 @@ export function KeptPanel(props: { id: string }) {
 /** What became of a trace that is not here; or what else may be the reason. */
 export function Missing(props: { id: string }) {
   const { id } = props;
-  useEffect(() => {
-    const stop = new AbortController();
-    void load_why(id, stop.signal);
-    return () => stop.abort();
-  }, [id]);
+  use_why(id);
   const found = of(id);
   const answer = found?.answer;
   if (!found || (!answer && !found.error)) return <Loading what={texts.sampling.looking_it_up} />;
