@@ -344,6 +344,22 @@ def store(options):
     print(json.dumps(result))
 
 
+AGEING_DUMP_SPANS = 1_000_000
+
+
+def ageing(options):
+    """Rules previewed over a store, and the store's hours aged by them: copies of a million spans, each an hour."""
+    program = os.path.join(ROOT, "build", "release", "bench", "ageing_bench")
+    spans = min(options.spans, AGEING_DUMP_SPANS)
+    with tempfile.TemporaryDirectory(prefix="spanloom-bench-", dir=CACHE) as folder:
+        done = subprocess.run([program, dump(loadgen(), spans), folder, str(max(1, options.spans // spans))], capture_output=True, text=True, check=True)
+    figures = json.loads(done.stdout)
+    table([("preview", f"{figures['preview_s']} s, {figures['preview_cpu_s_per_million']} CPU-s per million spans"),
+           ("ageing", f"{figures['ageing_s']} s, {figures['ageing_cpu_s_per_million']} CPU-s per million spans, {figures['kept_share']:.1%} of spans kept"),
+           ("decisions and counts", f"{figures['decision_bytes']:,} and {figures['counts_bytes']:,} bytes")])
+    print(json.dumps(figures))
+
+
 def segment():
     """The program prints its own table; the last line repeats its figures as JSON."""
     program = os.path.join(ROOT, "build", "release", "bench", "segment_bench")
@@ -359,7 +375,7 @@ def segment():
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("name", choices=["ingest", "query", "large", "copies", "segment", "store"])
+    parser.add_argument("name", choices=["ingest", "query", "large", "copies", "segment", "store", "ageing"])
     parser.add_argument("--spans", type=int, default=None)
     parser.add_argument("--data", help="data directory that stays: loaded by the first run, used again by the next ones")
     parser.add_argument("--load-only", action="store_true")
@@ -378,6 +394,8 @@ def main():
         query(options)
     elif options.name == "store":
         store(options)
+    elif options.name == "ageing":
+        ageing(options)
     else:
         segment()
 

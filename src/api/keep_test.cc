@@ -2,6 +2,7 @@
 #include <simdjson.h>
 
 #include "api/test_server.h"
+#include "insight/edge_counts.h"
 #include "sampling/keeper.h"
 #include "sampling/test_traces.h"
 #include "store/engine_fixture.h"
@@ -23,6 +24,8 @@ struct KeepServer {
     TestServer server{{}};
 
     KeepServer() {
+        f.options.rollup = make_operation_rollup();
+        f.options.counting = insight::make_span_counting();
         f.open();
         keeper = *sampling::Keeper::start(*f.store, f.clock, random, f.metrics, std::nullopt);
         ApiOptions options{.store = *f.store,
@@ -151,6 +154,42 @@ TEST_CASE("a preview, what came of it, and why, agree") {
     CHECK_MESSAGE(series.headers.get("x-spanloom-weighted") == "true", series.body);
     CHECK(series.headers.get("x-spanloom-sampled") == "true");
     CHECK(series.has(std::to_string(20 + 2 * (kept - 20))));
+}
+
+TEST_CASE("rates and errors of services count all there ever was, whatever the rules kept") {
+    KeepServer k;
+    const uint64_t from = k.f.clock.wall_ns();
+    k.send(0, 200);
+    const auto services = [&] {
+        return k.server
+            .get("/api/ui/v1/services?from=" + std::to_string(from - kHour) +
+                 "&to=" + std::to_string(from + kHour))
+            .body;
+    };
+    const std::string dependencies =
+        "/api/dependencies?endTs=" + std::to_string((from + kHour) / 1'000'000) +
+        "&lookback=7200000";
+    const std::string before = services();
+    REQUIRE(before.find("\"spans\":200") != std::string::npos);
+    const std::string edges = k.server.get(dependencies).body;
+    const std::string series = "/api/v1/query?query=sum(increase(traces_spanmetrics_calls_total[2h]"
+                               "))&time=" +
+                               std::to_string((from + kHour) / 1'000'000'000);
+    const std::string calls = k.server.get(series).body;
+    CHECK(calls.find("\"200\"") != std::string::npos);
+    REQUIRE(k.change("PUT", "/api/keep/rules", kHalf, "new").status == 200);
+    k.f.clock.advance(3 * kHour);
+    REQUIRE(k.f.store->settle().has_value());
+    REQUIRE(k.f.store->state().spans < 150);
+    CHECK(services() == before);
+    CHECK(k.server.get(dependencies).body == edges);
+    CHECK(k.server.get(series).body == calls);
+    // Pinned and released traces count once.
+    const std::string id = test_trace(10).hex();
+    REQUIRE(k.change("PUT", "/api/keep/pins/" + id, "{}", "").status == 200);
+    CHECK(services() == before);
+    REQUIRE(k.change("DELETE", "/api/keep/pins/" + id, "", "").status == 200);
+    CHECK(services() == before);
 }
 
 TEST_CASE("traces are pinned, listed and released") {
