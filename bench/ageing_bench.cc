@@ -28,7 +28,7 @@ constexpr uint64_t kHourNs = 3'600'000'000'000;
 constexpr const char* kRules = R"({"recent": {"for": "1h"}, "keep": [
     {"name": "errors", "match": "{ status = error }", "rate": 0.5},
     {"name": "slow", "match": "{ trace:duration > 2s }", "rate": 0.2},
-    {"name": "rest", "rate": 0.05, "by": ["resource.service.name", "name"]}]})";
+    {"name": "rest", "rate": 0.05}]})";
 
 template <typename T>
 T must(Result<T> result) {
@@ -106,9 +106,8 @@ int main(int argc, char** argv) {
     question.rules = must(sampling::parse_keep_rules(kRules));
     uint64_t previewed = 0;
     const Spent preview = spent_on([&] {
-        previewed =
-            must(sampling::preview_rules(*store, "default", question, clock.wall_ns(), {}))
-                .total.kept_traces;
+        previewed = must(sampling::preview_rules(*store, "default", question, clock.wall_ns(), {}))
+                        .total.kept_traces;
     });
 
     const auto keeper = must(sampling::Keeper::start(*store, clock, random, metrics,
@@ -130,7 +129,8 @@ int main(int argc, char** argv) {
         static_cast<unsigned long long>(before.spans), preview.seconds, preview.cpu_s / millions,
         static_cast<unsigned long long>(previewed), ageing.seconds, ageing.cpu_s / millions,
         static_cast<double>(after.spans) / static_cast<double>(before.spans),
-        static_cast<double>(after.disk_bytes) / static_cast<double>(std::max<uint64_t>(after.spans, 1)),
+        static_cast<double>(after.disk_bytes) /
+            static_cast<double>(std::max<uint64_t>(after.spans, 1)),
         static_cast<unsigned long long>(decision_bytes),
         static_cast<unsigned long long>(counts_bytes));
     return 0;

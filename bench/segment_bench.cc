@@ -167,7 +167,7 @@ int main(int argc, char** argv) {
                 static_cast<double>(image_bytes) / static_cast<double>(spans));
     before = cpu_s();
     store::StringFile file;
-    must(store::merge_segments(segments, {4096, 1, {}}, file, {}));
+    must(store::merge_segments(segments, {.has_models = true}, file, {}));
     report("merge, zstd 1");
     std::printf("merged %.2f B/span\n",
                 static_cast<double>(file.bytes.size()) / static_cast<double>(spans));
@@ -177,7 +177,7 @@ int main(int argc, char** argv) {
     measure_scans(segments, million);
     before = cpu_s();
     store::StringFile again;
-    must(store::merge_segments(segments, {4096, 1, {}}, again, {}));
+    must(store::merge_segments(segments, {.has_models = true}, again, {}));
     report("merge of the merged");
     if (!must(store::Segment::open(Blob::copy_of(again.bytes)))->verify()) std::abort();
     report("verify");

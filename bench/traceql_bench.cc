@@ -16,6 +16,7 @@
 #include "bench/load_dump.h"
 #include "rollup/operation_rollup.h"
 #include "store/segment.h"
+#include "store/segment_cache.h"
 #include "store/string_file.h"
 #include "traceql/checker.h"
 #include "traceql/executor.h"
@@ -37,8 +38,9 @@ double now_ms() {
         .count();
 }
 
-std::shared_ptr<const store::Segment> segment_of(const std::string& dump, uint8_t copy,
-                                                 uint64_t later_ns) {
+std::shared_ptr<const store::Segment> segment_of(
+    const std::string& dump, uint8_t copy, uint64_t later_ns,
+    const std::shared_ptr<store::SegmentCache>& cache) {
     std::vector<std::shared_ptr<const store::Segment>> heads;
     store::SegmentBuilder builder({4096, 0, {}});
     bench::for_each_batch(dump, copy, later_ns, [&](const Batch& batch) {
@@ -48,8 +50,9 @@ std::shared_ptr<const store::Segment> segment_of(const std::string& dump, uint8_
     });
     if (builder.spans() > 0) heads.push_back(must(store::Segment::open(must(builder.finish()))));
     store::StringFile file;
-    must(store::merge_segments(heads, {4096, 1, make_operation_rollup()}, file, {}));
-    return must(store::Segment::open(Blob::copy_of(file.bytes)));
+    must(store::merge_segments(heads, {.rollup = make_operation_rollup(), .has_models = true}, file,
+                               {}));
+    return must(store::Segment::open(Blob::copy_of(file.bytes), cache));
 }
 
 double cpu_ms() {
@@ -116,11 +119,13 @@ int main(int argc, char** argv) {
     const uint64_t millions = argc > 2 ? std::strtoul(argv[2], nullptr, 10) : 10;
     const std::string dump = bench::read_dump(argv[1]);
     std::vector<std::shared_ptr<const store::Segment>> segments;
+    // As the server has it.
+    const auto cache = std::make_shared<store::SegmentCache>(128U << 20);
     uint64_t spans = 0;
     uint64_t later_ns = 0;
     store::TimeRange range{UINT64_MAX, 0};
     for (uint8_t copy = 0; spans < millions * 1'000'000; ++copy) {
-        segments.push_back(segment_of(dump, copy, later_ns));
+        segments.push_back(segment_of(dump, copy, later_ns, cache));
         const store::SegmentInfo& info = segments.back()->info();
         spans += info.spans;
         range.start_ns = std::min(range.start_ns, info.start_ns_min);

@@ -176,7 +176,8 @@ Result<void> send_dependencies(Call& call, std::string_view message, GrpcStream&
         }
     }
     if (reader.is_damaged()) return malformed_message();
-    TRY_ASSIGN(const auto graph, insight::find_all_dependencies(call.counted(), range, call.context.rollups));
+    TRY_ASSIGN(const auto graph,
+               insight::find_all_dependencies(call.counted(), range, call.context.rollups));
     std::string bytes;
     otlp::WireWriter out(bytes);
     for (const insight::DependencyEdge& edge : graph.edges) {

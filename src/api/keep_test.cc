@@ -173,9 +173,10 @@ TEST_CASE("rates and errors of services count all there ever was, whatever the r
     const std::string before = services();
     REQUIRE_MESSAGE(before.starts_with("200["), before);
     const std::string edges = k.server.get(dependencies).body;
-    const std::string series = "/api/v1/query?query=sum(increase(traces_spanmetrics_calls_total[2h]"
-                               "))&time=" +
-                               std::to_string((from + kHour) / 1'000'000'000);
+    const std::string series =
+        "/api/v1/query?query=sum(increase(traces_spanmetrics_calls_total[2h]"
+        "))&time=" +
+        std::to_string((from + kHour) / 1'000'000'000);
     const std::string calls = k.server.get(series).body;
     CHECK(calls.find("\"200\"") != std::string::npos);
     REQUIRE(k.change("PUT", "/api/keep/rules", kHalf, "new").status == 200);
@@ -191,6 +192,25 @@ TEST_CASE("rates and errors of services count all there ever was, whatever the r
     CHECK(services() == before);
     REQUIRE(k.change("DELETE", "/api/keep/pins/" + id, "", "").status == 200);
     CHECK(services() == before);
+}
+
+TEST_CASE("a trace that Jaeger's clients archive is pinned") {
+    KeepServer k;
+    k.send(0, 3);
+    const std::string id = test_trace(1).hex();
+    const Reply archived = k.server.post("/api/archive/" + id, "");
+    CHECK(archived.status == 200);
+    CHECK(at(archived, "/data") == "[]");
+    CHECK(k.server.post("/api/archive/" + test_trace(9).hex(), "").status == 404);
+    CHECK(
+        k.server.ask("POST", "/api/archive/" + id, {{"sec-fetch-site", "cross-site"}}, "").status ==
+        403);
+    CHECK(k.server.ask("POST", "/api/archive/" + id, {{"forwarded", "for=10.0.0.1"}}, "").status ==
+          403);
+    const Reply pins = k.server.get("/api/keep/pins");
+    CHECK(at(pins, "/pins/0/trace_id") == "\"" + id + "\"");
+    CHECK(at(pins, "/pins/0/by") == "\"Jaeger\"");
+    CHECK(at(pins, "/pins/0/reason") == "\"archived\"");
 }
 
 TEST_CASE("traces are pinned, listed and released") {

@@ -306,8 +306,7 @@ Result<std::shared_ptr<const insight::ServiceEdges>> ServiceEdgeCache::find(
                 return entry.edges;
         }
     }
-    TRY_ASSIGN(auto found,
-               insight::find_all_service_edges(parts, range, call.context.rollups));
+    TRY_ASSIGN(auto found, insight::find_all_service_edges(parts, range, call.context.rollups));
     auto edges = std::make_shared<const insight::ServiceEdges>(std::move(found));
     const std::lock_guard lock(mutex_);
     entries_.insert(entries_.begin(), {version, range, edges});

@@ -61,8 +61,8 @@ std::string shown(const insight::ServiceEdges& found) {
             const WindowCounts server = edge.as_server.window(0, UINT64_MAX / 2, 0, true);
             const WindowCounts client = edge.as_client.window(0, UINT64_MAX / 2, 0, true);
             out += fmt::format("{}>{} {} {:.0f},{:.0f} {:.9f} {:.9f}\n", edge.client, edge.server,
-                               edge.connection_type, server.spans, server.errors,
-                               server.duration_s, client.duration_s);
+                               edge.connection_type, server.spans, server.errors, server.duration_s,
+                               client.duration_s);
         }
     }
     return out;
@@ -123,9 +123,9 @@ TEST_CASE("edges and dependencies of spans that are gone are as they were") {
 
 TEST_CASE("a parent that lies in another hour makes an edge all the same, counted once") {
     const Counting counting = insight::make_span_counting();
-    const std::vector<std::shared_ptr<const Segment>> first = {segment_of(
-        {call(1, 1, 0, 60 * kMinute - 5, "front", otlp::SpanKind::kServer),
-         call(1, 2, 1, 60 * kMinute - 4, "front", otlp::SpanKind::kClient)})};
+    const std::vector<std::shared_ptr<const Segment>> first = {
+        segment_of({call(1, 1, 0, 60 * kMinute - 5, "front", otlp::SpanKind::kServer),
+                    call(1, 2, 1, 60 * kMinute - 4, "front", otlp::SpanKind::kClient)})};
     const std::vector<std::shared_ptr<const Segment>> second = {
         segment_of({call(1, 3, 2, 60 * kMinute + 1, "cart", otlp::SpanKind::kServer)})};
     RollupCache cache;

@@ -113,9 +113,6 @@ const std::vector<Setting>& settings() {
          "log that segments do not hold yet; a restart reads at most this much again"},
         {"store", "flush_after", Duration{&Config::flush_after_ns},
          "age at which spans in memory are written as a segment"},
-        {"store", "compact", Flag{&Config::compact},
-         "parents, services and names in fewer bits: 2 % less disk, and up to half as long again "
-         "for queries that read them all"},
         {"store", "merge_rate", Bytes{&Config::merge_bytes_per_s, 1U << 20, "no limit"},
          "bytes a second that merging and ageing may write"},
         {"recent", "for", Duration{&Config::recent_for_ns, "until there is no room"},

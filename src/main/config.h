@@ -45,7 +45,6 @@ struct Config {
     uint64_t store_shards = 0;
     uint64_t log_bytes_max = 128U << 20;
     uint64_t flush_after_ns = 30'000'000'000;
-    bool compact = false;
     uint64_t merge_bytes_per_s = 64U << 20;
 
     uint64_t recent_for_ns = 0;

@@ -78,7 +78,6 @@ store::StoreOptions store_options(const Config& config) {
     options.cache_bytes_max = config.query_cache_bytes;
     options.flush_after_ms = config.flush_after_ns / kNsPerMs;
     options.log_bytes_max = config.log_bytes_max;
-    options.has_models = config.compact;
     options.merge_bytes_per_s = config.merge_bytes_per_s;
     options.retention_ms = config.retention_ns / kNsPerMs;
     options.retention_bytes = config.retention_bytes;

@@ -41,8 +41,8 @@ struct OperationSeries {
     std::vector<OperationCounts> steps;
 };
 
-// Sections of segments, and files of counts, decoded, so that Home does not decode them again at every call. Forgets
-// what was used longest ago, and what segments that are gone had. Any thread.
+// Sections of segments, and files of counts, decoded, so that Home does not decode them again at
+// every call. Forgets what was used longest ago, and what segments that are gone had. Any thread.
 class RollupCache {
   public:
     explicit RollupCache(size_t bytes_max = 32U << 20) : bytes_max_(bytes_max) {}
@@ -69,8 +69,8 @@ class RollupCache {
 };
 
 // Sums sections up over a range, minute by minute: a minute (of long ago: an hour) counts where any
-// of it lies in the range. Spans count in the minute in which they start, as they were received (raw); resends that
-// segments have not merged yet count again. One thread.
+// of it lies in the range. Spans count in the minute in which they start, as they were received
+// (raw); resends that segments have not merged yet count again. One thread.
 class OperationRollup {
   public:
     // Operations (service, name, kind) told apart; what is over counts as kOtherOperation.

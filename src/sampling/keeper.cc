@@ -347,7 +347,8 @@ Result<store::AgeingAnswer> Keeper::decide(const store::AgeingQuestion& question
     return deciding.finish();
 }
 
-// The threshold of each trace in these segments by which it was kept; the highest where they differ.
+// The threshold of each trace in these segments by which it was kept; the highest where they
+// differ.
 static Result<std::unordered_map<TraceId, uint64_t>> thresholds_in(store::Segments segments) {
     std::unordered_map<TraceId, uint64_t> found;
     for (const auto& segment : segments) {

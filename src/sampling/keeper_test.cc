@@ -158,7 +158,8 @@ TEST_CASE("what is counted from what stays weighs what it stands for") {
 
 TEST_CASE("where there is no room half of what was kept goes, counts stay, and why is known") {
     KeeperFixture f;
-    const char* const rules = R"({"recent": {"for": "1h"}, "keep": [{"name": "half", "rate": 0.5}]})";
+    const char* const rules =
+        R"({"recent": {"for": "1h"}, "keep": [{"name": "half", "rate": 0.5}]})";
     f.start(rules);
     std::vector<TestSpan> spans;
     for (uint64_t trace = 0; trace < 2000; ++trace)
@@ -187,7 +188,8 @@ TEST_CASE("where there is no room half of what was kept goes, counts stay, and w
         if (thinned++ > 0) continue;
         CHECK(why.decisions.front().rule == "half");
         const std::string text = why.text(test_trace(trace), f.clock.wall_ns());
-        CHECK_MESSAGE(text.find("was kept 0 s ago by rule 'half', 1 in 2") != std::string::npos, text);
+        CHECK_MESSAGE(text.find("was kept 0 s ago by rule 'half', 1 in 2") != std::string::npos,
+                      text);
         CHECK_MESSAGE(text.find("for want of room, when 1 in 4 stayed") != std::string::npos, text);
         // Its spans that come late follow.
         TestSpan late = f.one(trace);

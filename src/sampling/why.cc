@@ -159,12 +159,12 @@ std::string WhyAnswer::text(const TraceId& id, uint64_t now_ns) const {
                         decision.has_error ? "with an error" : "no error");
     const bool is_thinned = decisions.front().decision.outcome.fate == Fate::kThinned;
     if (is_thinned)
-        text += fmt::format("; dropped {} for want of room, when 1 in {:.4g} stayed",
-                            ago(decisions.front().at_ns, now_ns),
-                            otlp::adjusted_count(decisions.front().decision.outcome.threshold).value);
+        text +=
+            fmt::format("; dropped {} for want of room, when 1 in {:.4g} stayed",
+                        ago(decisions.front().at_ns, now_ns),
+                        otlp::adjusted_count(decisions.front().decision.outcome.threshold).value);
     const size_t late = decisions.size() - 1 - (is_thinned ? 1 : 0);
-    if (late > 0)
-        text += fmt::format("; spans came late, {} time{}", late, late == 1 ? "" : "s");
+    if (late > 0) text += fmt::format("; spans came late, {} time{}", late, late == 1 ? "" : "s");
     if (is_pinned) text += "; it is pinned";
     if (is_ambiguous) text += "; another trace has the same hash: either may be meant";
     if (is_kept(decision.outcome.fate) && stored_spans == 0)

@@ -38,9 +38,9 @@ SpaceLimits space_limits(const std::vector<SegmentFacts>& segments, const StoreO
 std::vector<uint64_t> choose_drops(std::vector<SegmentFacts> segments, const StoreOptions& options,
                                    uint64_t now_ns, const SpaceLimits& limits, bool can_thin);
 
-// Where all segments have too many bytes: ids of the partition in kept/ of which half is to go. What
-// is twice as old is half as dense, until it was halved kHalvingsMax times. None: there is room, or
-// nothing to halve.
+// Where all segments have too many bytes: ids of the partition in kept/ of which half is to go.
+// What is twice as old is half as dense, until it was halved kHalvingsMax times. None: there is
+// room, or nothing to halve.
 std::vector<uint64_t> choose_thinning(const std::vector<SegmentFacts>& segments, uint64_t now_ns,
                                       const SpaceLimits& limits);
 

@@ -49,7 +49,6 @@ struct StoreOptions {
     uint64_t log_file_bytes = 32U << 20;
     uint64_t log_queue_bytes_max = 64U << 20;      // requests that wait for their sync
     uint64_t builder_queue_bytes_max = 16U << 20;  // durable requests that wait for the head
-    bool has_models = false;                       // of segments on disk (SegmentOptions)
     uint32_t merge_segments_min = 8;               // of similar size, before they are merged
     // What merging, ageing and erasing may write in a second, of the store's own thread; 0: all.
     uint64_t merge_bytes_per_s = 0;

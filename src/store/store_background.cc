@@ -202,7 +202,7 @@ Result<uint64_t> StoreEngine::write_temporary(const std::string& path, const Out
     const auto& kept = output.place.kept;
     const bool is_counted = kept && (options_.counting.count || kept->for_ms == Keeping::kForEver);
     if (!is_counted) on_disk.rollup = options_.rollup;
-    on_disk.has_models = options_.has_models;
+    on_disk.has_models = true;
     on_disk.keeps_trace = output.keeps;
     on_disk.threshold_of = output.threshold_of;
     if (const auto hidden = deletions_.hidden(output.place.tenant))

@@ -206,7 +206,8 @@ TEST_CASE("a power cut at any moment of ageing counts each span once") {
     }
 }
 
-TEST_CASE("counts come along into a backup, are checked, and are found where the manifest is lost") {
+TEST_CASE(
+    "counts come along into a backup, are checked, and are found where the manifest is lost") {
     CountingFixture f;
     f.open();
     f.fill(2);

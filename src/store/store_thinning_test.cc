@@ -112,7 +112,8 @@ TEST_CASE("half of the oldest goes by a higher threshold, and what is left says 
     CHECK(thresholds_of(f) == found);
 }
 
-TEST_CASE("where less and less fits, what is twice as old is half as dense, and nothing goes whole") {
+TEST_CASE(
+    "where less and less fits, what is twice as old is half as dense, and nothing goes whole") {
     StoreFixture f;
     fill(f, 8, 1600);
     limit(f, f.store->state().disk_bytes / 2);
