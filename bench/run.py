@@ -1,12 +1,11 @@
 #!/usr/bin/env python3
 """Whole-program benchmarks. A table, and one JSON object as the last line.
 
-usage: bench/run.py ingest [--spans N] [--concurrency N] [--connections N] [--compact]
-       bench/run.py query  [--spans N] [--data DIR [--load-only]] [--compact]
+usage: bench/run.py ingest [--spans N] [--concurrency N] [--connections N]
+       bench/run.py query  [--spans N] [--data DIR [--load-only]]
        bench/run.py large  [--spans N]    query with 100M spans, loaded once into .cache/bench/large
        bench/run.py copies [--spans N]    how often a byte of a request is copied on its way
        bench/run.py segment|store         runs that micro-benchmark
---compact: with store.compact.
 
 Load is made by bench/loadgen (seed 1). CPU seconds are the server's own, from /proc, until all is
 flushed and merged; wall times include the client, which shares the cores.
@@ -75,8 +74,7 @@ def settle(server):
             last, since = now, time.time()
 
 
-def store_config(options):
-    return f"store:\n  flush_after: 5s\n  compact: {'true' if options.compact else 'false'}\n"
+STORE_CONFIG = "store:\n  flush_after: 5s\n"
 
 
 def disk_bytes(data):
@@ -97,7 +95,7 @@ def ingest(options):
     binary = loadgen()
     path = dump(binary, options.spans)
     with tempfile.TemporaryDirectory(prefix="spanloom-bench-") as folder:
-        server = Server(data=os.path.join(folder, "data"), config=store_config(options)).start()
+        server = Server(data=os.path.join(folder, "data"), config=STORE_CONFIG).start()
         idle = memory(server.process.pid)
         peak_anon = 0
         client = subprocess.Popen([binary, "-endpoint", f"127.0.0.1:{server.ports['otlp-grpc']}", "-replay", path, "-shift-to-now",
@@ -267,7 +265,7 @@ def query(options):
         note = data + ".load.json"
         if kept:
             os.makedirs(os.path.dirname(kept), exist_ok=True)
-        server = Server(data=data, config=store_config(options)).start()
+        server = Server(data=data, config=STORE_CONFIG).start()
         if os.path.exists(note):
             with open(note, encoding="utf-8") as f:
                 meta = json.load(f)
@@ -344,6 +342,23 @@ def store(options):
     print(json.dumps(result))
 
 
+AGEING_DUMP_SPANS = 1_000_000
+
+
+def ageing(options):
+    """Rules previewed over a store, and the store's hours aged by them: copies of a million spans, each an hour."""
+    program = os.path.join(ROOT, "build", "release", "bench", "ageing_bench")
+    spans = min(options.spans, AGEING_DUMP_SPANS)
+    load = dump(loadgen(), spans)
+    with tempfile.TemporaryDirectory(prefix="spanloom-bench-", dir=CACHE) as folder:
+        done = subprocess.run([program, load, folder, str(max(1, options.spans // spans))], capture_output=True, text=True, check=True)
+    figures = json.loads(done.stdout)
+    table([("preview", f"{figures['preview_s']} s, {figures['preview_cpu_s_per_million']} CPU-s per million spans"),
+           ("ageing", f"{figures['ageing_s']} s, {figures['ageing_cpu_s_per_million']} CPU-s per million spans, {figures['kept_share']:.1%} of spans kept"),
+           ("decisions and counts", f"{figures['decision_bytes']:,} and {figures['counts_bytes']:,} bytes")])
+    print(json.dumps(figures))
+
+
 def segment():
     """The program prints its own table; the last line repeats its figures as JSON."""
     program = os.path.join(ROOT, "build", "release", "bench", "segment_bench")
@@ -359,11 +374,10 @@ def segment():
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("name", choices=["ingest", "query", "large", "copies", "segment", "store"])
+    parser.add_argument("name", choices=["ingest", "query", "large", "copies", "segment", "store", "ageing"])
     parser.add_argument("--spans", type=int, default=None)
     parser.add_argument("--data", help="data directory that stays: loaded by the first run, used again by the next ones")
     parser.add_argument("--load-only", action="store_true")
-    parser.add_argument("--compact", action="store_true", help="segments with models (store.compact): smaller, slower to ask")
     parser.add_argument("--concurrency", type=int, default=64)
     parser.add_argument("--connections", type=int, default=4)
     options = parser.parse_args()
@@ -378,6 +392,8 @@ def main():
         query(options)
     elif options.name == "store":
         store(options)
+    elif options.name == "ageing":
+        ageing(options)
     else:
         segment()
 

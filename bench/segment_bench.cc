@@ -1,10 +1,8 @@
-// CPU and bytes of building, finishing and merging segments, fed by a dump of OTLP requests:
-// "OTLPDMP1", two u64, then records of u32 length, u32 spans and the request.
+// CPU and bytes of building, finishing and merging segments, fed by a dump of OTLP requests.
 //   segment_bench DUMP [spans per segment]
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
-#include <fstream>
 #include <map>
 #include <string>
 #include <vector>
@@ -12,6 +10,7 @@
 #include <sys/resource.h>
 
 #include "base/io.h"
+#include "bench/load_dump.h"
 #include "otlp/batch.h"
 #include "store/scan.h"
 #include "store/segment.h"
@@ -30,23 +29,6 @@ double cpu_s() {
         return static_cast<double>(t.tv_sec) + static_cast<double>(t.tv_usec) / 1e6;
     };
     return seconds(usage.ru_utime) + seconds(usage.ru_stime);
-}
-
-std::vector<Batch> read_dump(const char* path) {
-    std::ifstream file(path, std::ios::binary);
-    std::string head(24, '\0');
-    file.read(head.data(), 24);
-    std::vector<Batch> batches;
-    uint32_t sizes[2];
-    while (file.read(reinterpret_cast<char*>(sizes), 8)) {
-        Blob bytes = Blob::allocate(sizes[0]);
-        file.read(reinterpret_cast<char*>(bytes.mutable_data()), sizes[0]);
-        auto batch = otlp::decode(bytes);
-        if (!batch) std::abort();
-        batch->arrival_ns = 1;
-        batches.push_back(std::move(*batch));
-    }
-    return batches;
 }
 
 template <typename T>
@@ -147,7 +129,9 @@ int main(int argc, char** argv) {
     if (argc < 2) return 2;
     const size_t per_segment = argc > 2 ? std::strtoul(argv[2], nullptr, 10) : 65'536;
     double before = cpu_s();
-    const std::vector<Batch> batches = read_dump(argv[1]);
+    std::vector<Batch> batches;
+    bench::for_each_batch(bench::read_dump(argv[1]), 0, 0,
+                          [&](Batch batch) { batches.push_back(std::move(batch)); });
     size_t spans = 0;
     for (const Batch& batch : batches)
         spans += batch.spans.size();
@@ -183,7 +167,7 @@ int main(int argc, char** argv) {
                 static_cast<double>(image_bytes) / static_cast<double>(spans));
     before = cpu_s();
     store::StringFile file;
-    must(store::merge_segments(segments, {4096, 1, {}}, file, {}));
+    must(store::merge_segments(segments, {.has_models = true}, file, {}));
     report("merge, zstd 1");
     std::printf("merged %.2f B/span\n",
                 static_cast<double>(file.bytes.size()) / static_cast<double>(spans));
@@ -193,7 +177,7 @@ int main(int argc, char** argv) {
     measure_scans(segments, million);
     before = cpu_s();
     store::StringFile again;
-    must(store::merge_segments(segments, {4096, 1, {}}, again, {}));
+    must(store::merge_segments(segments, {.has_models = true}, again, {}));
     report("merge of the merged");
     if (!must(store::Segment::open(Blob::copy_of(again.bytes)))->verify()) std::abort();
     report("verify");

@@ -1,7 +1,6 @@
-// How long queries take over many spans, without HTTP: a dump of OTLP requests ("OTLPDMP1", two
-// u64, then records of u32 length, u32 spans and the request) becomes one merged segment; further
-// copies of it, with other trace ids and each later than the one before, make as many spans as are
-// asked for.
+// How long queries take over many spans, without HTTP: a dump of OTLP requests becomes one merged
+// segment; further copies of it, with other trace ids and each later than the one before, make as
+// many spans as are asked for.
 //   traceql_bench DUMP [million spans [part of a case's name]]
 #include <algorithm>
 #include <chrono>
@@ -9,15 +8,15 @@
 #include <cstdlib>
 #include <cstring>
 #include <ctime>
-#include <fstream>
 #include <string>
 #include <vector>
 
 #include "base/clock.h"
 #include "base/io.h"
-#include "otlp/batch.h"
+#include "bench/load_dump.h"
 #include "rollup/operation_rollup.h"
 #include "store/segment.h"
+#include "store/segment_cache.h"
 #include "store/string_file.h"
 #include "traceql/checker.h"
 #include "traceql/executor.h"
@@ -39,51 +38,21 @@ double now_ms() {
         .count();
 }
 
-// Gives the spans of a request other trace ids and later times, in place.
-void shift(Blob& bytes, const Batch& batch, uint8_t copy, uint64_t later_ns) {
-    for (const SpanRef& ref : batch.spans) {
-        uint8_t* at = bytes.mutable_data() + ref.message.offset;
-        const uint8_t* end = at + ref.message.size;
-        // Fields come in order: trace id, ..., start and end.
-        if (at[0] == 0x0a && at[1] == 16) at[2] = static_cast<uint8_t>(at[2] ^ copy);
-        for (; at + 18 <= end; ++at) {
-            uint64_t start = 0;
-            uint64_t finish = 0;
-            std::memcpy(&start, at + 1, 8);
-            std::memcpy(&finish, at + 10, 8);
-            if (at[0] != 0x39 || at[9] != 0x41 || start != ref.start_ns || finish != ref.end_ns)
-                continue;
-            start += later_ns;
-            finish += later_ns;
-            std::memcpy(at + 1, &start, 8);
-            std::memcpy(at + 10, &finish, 8);
-            break;
-        }
-    }
-}
-
-std::shared_ptr<const store::Segment> segment_of(const std::string& dump, uint8_t copy,
-                                                 uint64_t later_ns) {
+std::shared_ptr<const store::Segment> segment_of(
+    const std::string& dump, uint8_t copy, uint64_t later_ns,
+    const std::shared_ptr<store::SegmentCache>& cache) {
     std::vector<std::shared_ptr<const store::Segment>> heads;
     store::SegmentBuilder builder({4096, 0, {}});
-    for (size_t at = 24; at + 8 <= dump.size();) {
-        uint32_t sizes[2];
-        std::memcpy(sizes, dump.data() + at, 8);
-        at += 8;
-        Blob bytes = Blob::allocate(sizes[0]);
-        std::memcpy(bytes.mutable_data(), dump.data() + at, sizes[0]);
-        at += sizes[0];
-        if (copy != 0) {
-            const Batch first = must(otlp::decode(Blob::copy_of(bytes.view())));
-            shift(bytes, first, copy, later_ns);
-        }
-        builder.add(must(otlp::decode(bytes)));
-        if (builder.spans() < 65'536 && at + 8 <= dump.size()) continue;
+    bench::for_each_batch(dump, copy, later_ns, [&](const Batch& batch) {
+        builder.add(batch);
+        if (builder.spans() < 65'536) return;
         heads.push_back(must(store::Segment::open(must(builder.finish()))));
-    }
+    });
+    if (builder.spans() > 0) heads.push_back(must(store::Segment::open(must(builder.finish()))));
     store::StringFile file;
-    must(store::merge_segments(heads, {4096, 1, make_operation_rollup()}, file, {}));
-    return must(store::Segment::open(Blob::copy_of(file.bytes)));
+    must(store::merge_segments(heads, {.rollup = make_operation_rollup(), .has_models = true}, file,
+                               {}));
+    return must(store::Segment::open(Blob::copy_of(file.bytes), cache));
 }
 
 double cpu_ms() {
@@ -148,14 +117,15 @@ Timed time_query(const std::string& text,
 int main(int argc, char** argv) {
     if (argc < 2) return 2;
     const uint64_t millions = argc > 2 ? std::strtoul(argv[2], nullptr, 10) : 10;
-    std::ifstream file(argv[1], std::ios::binary);
-    const std::string dump{std::istreambuf_iterator<char>(file), {}};
+    const std::string dump = bench::read_dump(argv[1]);
     std::vector<std::shared_ptr<const store::Segment>> segments;
+    // As the server has it.
+    const auto cache = std::make_shared<store::SegmentCache>(128U << 20);
     uint64_t spans = 0;
     uint64_t later_ns = 0;
     store::TimeRange range{UINT64_MAX, 0};
     for (uint8_t copy = 0; spans < millions * 1'000'000; ++copy) {
-        segments.push_back(segment_of(dump, copy, later_ns));
+        segments.push_back(segment_of(dump, copy, later_ns, cache));
         const store::SegmentInfo& info = segments.back()->info();
         spans += info.spans;
         range.start_ns = std::min(range.start_ns, info.start_ns_min);

@@ -4,7 +4,7 @@ import struct
 from segment_reader import Bytes, integers_of, read_part, xxh3
 
 MAGIC = b"SPANDEC1"
-FATES = ("dropped", "kept", "dropped_late", "kept_late")
+FATES = ("dropped", "kept", "dropped_late", "kept_late", "thinned")
 
 
 def middle_of(bucket):

@@ -51,6 +51,7 @@ struct Call {
     std::vector<std::shared_ptr<const store::Segment>> segments() const {
         return context.options.store.snapshot("default");
     }
+    store::CountedParts counted() const { return context.options.store.counted("default"); }
     uint64_t now_ns() const { return context.options.clock.wall_ns(); }
     uint64_t elapsed_ms() const {
         return (context.options.clock.monotonic_ns() - started_ns) / 1'000'000;

@@ -11,12 +11,20 @@ static bool is_loopback(std::string_view peer) {
 
 // Without logins, whoever sits at this machine is who may change things. Pages of other origins
 // were refused before; a form cannot send JSON, and a proxy says that it passes something on.
-Result<void> check_admin(const Call& call) {
+Result<void> check_local(const Call& call) {
     const http::Headers& headers = call.request.headers;
     const bool is_passed_on = headers.has("x-forwarded-for") || headers.has("forwarded");
     if (!is_loopback(call.request.peer) || is_passed_on)
         return fail(ErrorCode::kPermissionDenied,
                     "this is allowed only from the machine that spanloom runs on");
+    if (headers.get("sec-fetch-site") == "cross-site")
+        return fail(ErrorCode::kPermissionDenied, "this is not allowed from another site's page");
+    return {};
+}
+
+Result<void> check_admin(const Call& call) {
+    TRY(check_local(call));
+    const http::Headers& headers = call.request.headers;
     if (!headers.get("content-type").starts_with("application/json"))
         return fail(ErrorCode::kInvalidArgument, "the body must be application/json");
     return {};

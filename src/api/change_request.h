@@ -16,6 +16,8 @@ namespace spanloom::api {
 
 // Whether this may be asked for.
 Result<void> check_admin(const Call& call);
+// The same of what other programs' clients ask for, who send no JSON.
+Result<void> check_local(const Call& call);
 
 // A body that is one JSON object. Lives as long as what is read from it.
 class JsonBody {

@@ -6,6 +6,7 @@
 
 #include "api/jaeger_search.h"
 #include "api/jaeger_trace.h"
+#include "api/keep.h"
 #include "api/tempo.h"
 #include "base/text.h"
 #include "store/sampled_trace.h"
@@ -220,14 +221,15 @@ Result<http::Response> transform(Call& call) {
     return jaeger_envelope(call, out, rows_of.size());
 }
 
-// Jaeger copies a trace to a storage of its own; here what is kept is kept, so the trace only has
-// to be there.
 Result<http::Response> archive(Call& call) {
     TRY_ASSIGN(const TraceId id, parse_trace_id(call.captures[0]));
     TRY(read_jaeger_trace(call, id));
+    const Result<void> archived = archive_trace(call, id);
     constexpr int kNotImplemented = 501;
-    return error_reply(Family::kJaeger, {ErrorCode::kUnsupported, std::string(kNoArchive), 0},
-                       call.request_id, kNotImplemented);
+    if (!archived && archived.error().code == ErrorCode::kUnsupported)
+        return error_reply(Family::kJaeger, archived.error(), call.request_id, kNotImplemented);
+    TRY(archived);
+    return jaeger_envelope(call, "[]", 0);
 }
 
 }  // namespace

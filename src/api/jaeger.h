@@ -20,6 +20,7 @@ void add_jaeger_metrics(Router& router);
 void add_jaeger_grpc(Router& router);
 void add_jaeger2_grpc(Router& router);
 
+// Of a server without keep rules, which so has no pins.
 constexpr std::string_view kNoArchive =
     "there is no archive storage: traces are kept by the retention rules";
 

@@ -6,6 +6,7 @@
 #include "api/jaeger.h"
 #include "api/jaeger_grpc_messages.h"
 #include "api/jaeger_span_message.h"
+#include "api/keep.h"
 #include "api/trace_chunks.h"
 #include "otlp/writer.h"
 #include "send/proto_reader.h"
@@ -30,7 +31,7 @@ bool send_trace(const traceql::Trace& trace, GrpcStream& stream) {
 }
 
 // GetTraceRequest and ArchiveTraceRequest: {1 trace_id}, of 16 bytes or of the last 8.
-Result<std::shared_ptr<const CachedTrace>> asked_trace(Call& call, std::string_view message) {
+Result<TraceId> asked_id(std::string_view message) {
     std::string_view bytes;
     ProtoReader reader(message);
     while (reader.next()) {
@@ -42,11 +43,12 @@ Result<std::shared_ptr<const CachedTrace>> asked_trace(Call& call, std::string_v
         return fail(ErrorCode::kInvalidArgument, "trace_id has {} bytes; it must have 16",
                     bytes.size());
     std::memcpy(id.bytes.data() + id.bytes.size() - bytes.size(), bytes.data(), bytes.size());
-    return read_jaeger_trace(call, id);
+    return id;
 }
 
 Result<void> get_trace(Call& call, std::string_view message, GrpcStream& stream) {
-    TRY_ASSIGN(const auto found, asked_trace(call, message));
+    TRY_ASSIGN(const TraceId id, asked_id(message));
+    TRY_ASSIGN(const auto found, read_jaeger_trace(call, id));
     send_trace(found->trace, stream);
     return {};
 }
@@ -76,9 +78,12 @@ Result<void> get_operations(Call& call, std::string_view message, GrpcStream& st
     return {};
 }
 
-Result<void> archive_trace(Call& call, std::string_view message, GrpcStream&) {
-    TRY(asked_trace(call, message));
-    return fail(ErrorCode::kUnsupported, "{}", kNoArchive);
+Result<void> archive(Call& call, std::string_view message, GrpcStream& stream) {
+    TRY_ASSIGN(const TraceId id, asked_id(message));
+    TRY(read_jaeger_trace(call, id));
+    TRY(archive_trace(call, id));
+    stream.send("");
+    return {};
 }
 
 }  // namespace
@@ -89,7 +94,7 @@ void add_jaeger2_grpc(Router& router) {
     router.add_grpc(kService, "GetServices", send_services);
     router.add_grpc(kService, "GetOperations", get_operations);
     router.add_grpc(kService, "GetDependencies", send_dependencies);
-    router.add_grpc(kService, "ArchiveTrace", archive_trace);
+    router.add_grpc(kService, "ArchiveTrace", archive);
 }
 
 }  // namespace spanloom::api

@@ -3,7 +3,7 @@
 #include "api/jaeger.h"
 #include "api/jaeger_search.h"
 #include "base/text.h"
-#include "insight/dependencies.h"
+#include "insight/edge_counts.h"
 
 namespace spanloom::api {
 namespace {
@@ -18,7 +18,8 @@ Result<http::Response> dependencies(Call& call) {
                number_parameter(call.query, "lookback", kLookbackMs, 0, kMsMax));
     const store::TimeRange range{(end_ms - std::min(end_ms, back_ms)) * 1'000'000,
                                  end_ms * 1'000'000};
-    TRY_ASSIGN(const auto graph, insight::find_dependencies(call.segments(), range));
+    TRY_ASSIGN(const auto graph,
+               insight::find_all_dependencies(call.counted(), range, call.context.rollups));
     const std::string_view service = call.query.get("service");
     size_t count = 0;
     std::string out;
@@ -53,7 +54,8 @@ Result<http::Response> dependencies_v3(Call& call) {
     TRY_ASSIGN(range.start_ns,
                time_parameter("startTime", parameter(call.query, {"startTime", "start_time"}),
                               range.end_ns - std::min(range.end_ns, kLookbackMs * 1'000'000)));
-    TRY_ASSIGN(const auto graph, insight::find_dependencies(call.segments(), range));
+    TRY_ASSIGN(const auto graph,
+               insight::find_all_dependencies(call.counted(), range, call.context.rollups));
     std::string out;
     JsonWriter json(out);
     json.begin_object().key("dependencies").begin_array();

@@ -4,7 +4,7 @@
 #include <optional>
 
 #include "api/jaeger_filter.h"
-#include "insight/dependencies.h"
+#include "insight/edge_counts.h"
 #include "otlp/writer.h"
 #include "send/proto_reader.h"
 
@@ -176,7 +176,8 @@ Result<void> send_dependencies(Call& call, std::string_view message, GrpcStream&
         }
     }
     if (reader.is_damaged()) return malformed_message();
-    TRY_ASSIGN(const auto graph, insight::find_dependencies(call.segments(), range));
+    TRY_ASSIGN(const auto graph,
+               insight::find_all_dependencies(call.counted(), range, call.context.rollups));
     std::string bytes;
     otlp::WireWriter out(bytes);
     for (const insight::DependencyEdge& edge : graph.edges) {

@@ -123,7 +123,7 @@ Result<http::Response> answer(const Call& call, const MetricsQuestion& question,
     const store::TimeRange range{(question.end_ms - std::min(question.end_ms, back_ms)) * kMs,
                                  question.end_ms * kMs};
     MinuteTable table(range);
-    table.add(call.segments(), call.context.rollups);
+    table.add(call.counted(), call.context.rollups);
     const char* prefix = question.by_operation ? "service_operation_" : "service_";
     std::string out;
     JsonWriter json(out);

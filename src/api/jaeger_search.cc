@@ -195,8 +195,12 @@ Result<std::vector<Operation>> scanned_operations(const Call& call, std::string_
 
 Result<std::vector<Operation>> operations(const Call& call, std::string_view service,
                                           std::optional<otlp::SpanKind> kind) {
-    OperationRollup rollup({}, 0);
-    rollup.add(call.segments(), call.context.rollups);
+    // Of spans that are gone only what is as young as the oldest that is not.
+    store::TimeRange range{UINT64_MAX, UINT64_MAX};
+    for (const auto& segment : call.segments())
+        range.start_ns = std::min(range.start_ns, segment->info().start_ns_min);
+    OperationRollup rollup(range, 0);
+    rollup.add(call.counted(), call.context.rollups);
     std::vector<Operation> found;
     bool is_whole = rollup.reason().empty();
     for (OperationSeries& series : rollup.operations(service)) {

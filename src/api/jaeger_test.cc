@@ -173,7 +173,7 @@ TEST_CASE("an uploaded OTLP file comes back as Jaeger's traces") {
     CHECK(server.post("/api/transform", "{broken").status == 400);
 }
 
-TEST_CASE("there is no archive, and unknown traces are unknown there too") {
+TEST_CASE("without keep rules there is no archive, and unknown traces are unknown there too") {
     TestServer server({kShopTrace});
     CHECK(server.post("/api/archive/abc", "").status == 501);
     CHECK(server.post("/api/archive/abc", "").has("kept by the retention rules"));

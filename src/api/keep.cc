@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include "api/change_request.h"
+#include "api/jaeger.h"
 #include "otlp/tracestate.h"
 #include "sampling/preview.h"
 #include "sampling/why.h"
@@ -276,6 +277,13 @@ Result<http::Response> remove_pin(Call& call) {
 }
 
 }  // namespace
+
+Result<void> archive_trace(Call& call, const TraceId& id) {
+    Keeper* const keeper = call.context.options.keeper;
+    if (keeper == nullptr) return fail(ErrorCode::kUnsupported, "{}", kNoArchive);
+    TRY(check_local(call));
+    return keeper->pin({id, 0, "Jaeger", "archived"});
+}
 
 void add_keep(Router& router) {
     router.add(Family::kUi, "GET", "/api/keep/rules", get_rules);

@@ -7,4 +7,7 @@ namespace spanloom::api {
 
 void add_keep(Router& router);
 
+// Jaeger copies traces to an archive; here they are pinned. kUnsupported where there are no rules.
+Result<void> archive_trace(Call& call, const TraceId& id);
+
 }  // namespace spanloom::api

@@ -2,6 +2,7 @@
 #include <simdjson.h>
 
 #include "api/test_server.h"
+#include "insight/edge_counts.h"
 #include "sampling/keeper.h"
 #include "sampling/test_traces.h"
 #include "store/engine_fixture.h"
@@ -23,6 +24,8 @@ struct KeepServer {
     TestServer server{{}};
 
     KeepServer() {
+        f.options.rollup = make_operation_rollup();
+        f.options.counting = insight::make_span_counting();
         f.open();
         keeper = *sampling::Keeper::start(*f.store, f.clock, random, f.metrics, std::nullopt);
         ApiOptions options{.store = *f.store,
@@ -151,6 +154,63 @@ TEST_CASE("a preview, what came of it, and why, agree") {
     CHECK_MESSAGE(series.headers.get("x-spanloom-weighted") == "true", series.body);
     CHECK(series.headers.get("x-spanloom-sampled") == "true");
     CHECK(series.has(std::to_string(20 + 2 * (kept - 20))));
+}
+
+TEST_CASE("rates and errors of services count all there ever was, whatever the rules kept") {
+    KeepServer k;
+    const uint64_t from = k.f.clock.wall_ns();
+    k.send(0, 200);
+    const auto services = [&] {
+        const Reply reply =
+            k.server.get("/api/ui/v1/services?from=" + std::to_string(from - kHour) +
+                         "&to=" + std::to_string(from + kHour));
+        return at(reply, "/services/0/total/count") + at(reply, "/services/0/errors") +
+               at(reply, "/services/0/p95_ns");
+    };
+    const std::string dependencies =
+        "/api/dependencies?endTs=" + std::to_string((from + kHour) / 1'000'000) +
+        "&lookback=7200000";
+    const std::string before = services();
+    REQUIRE_MESSAGE(before.starts_with("200["), before);
+    const std::string edges = k.server.get(dependencies).body;
+    const std::string series =
+        "/api/v1/query?query=sum(increase(traces_spanmetrics_calls_total[2h]"
+        "))&time=" +
+        std::to_string((from + kHour) / 1'000'000'000);
+    const std::string calls = k.server.get(series).body;
+    CHECK(calls.find("\"200\"") != std::string::npos);
+    REQUIRE(k.change("PUT", "/api/keep/rules", kHalf, "new").status == 200);
+    k.f.clock.advance(3 * kHour);
+    REQUIRE(k.f.store->settle().has_value());
+    REQUIRE(k.f.store->state().spans < 150);
+    CHECK(services() == before);
+    CHECK(k.server.get(dependencies).body == edges);
+    CHECK(k.server.get(series).body == calls);
+    // Pinned and released traces count once.
+    const std::string id = test_trace(10).hex();
+    REQUIRE(k.change("PUT", "/api/keep/pins/" + id, "{}", "").status == 200);
+    CHECK(services() == before);
+    REQUIRE(k.change("DELETE", "/api/keep/pins/" + id, "", "").status == 200);
+    CHECK(services() == before);
+}
+
+TEST_CASE("a trace that Jaeger's clients archive is pinned") {
+    KeepServer k;
+    k.send(0, 3);
+    const std::string id = test_trace(1).hex();
+    const Reply archived = k.server.post("/api/archive/" + id, "");
+    CHECK(archived.status == 200);
+    CHECK(at(archived, "/data") == "[]");
+    CHECK(k.server.post("/api/archive/" + test_trace(9).hex(), "").status == 404);
+    CHECK(
+        k.server.ask("POST", "/api/archive/" + id, {{"sec-fetch-site", "cross-site"}}, "").status ==
+        403);
+    CHECK(k.server.ask("POST", "/api/archive/" + id, {{"forwarded", "for=10.0.0.1"}}, "").status ==
+          403);
+    const Reply pins = k.server.get("/api/keep/pins");
+    CHECK(at(pins, "/pins/0/trace_id") == "\"" + id + "\"");
+    CHECK(at(pins, "/pins/0/by") == "\"Jaeger\"");
+    CHECK(at(pins, "/pins/0/reason") == "\"archived\"");
 }
 
 TEST_CASE("traces are pinned, listed and released") {

@@ -262,7 +262,7 @@ Result<std::string> compare(const Call& call, const McpArguments& arguments) {
 Result<std::string> services(const Call& call, const McpArguments& arguments) {
     TRY_ASSIGN(const store::TimeRange range, time_range(call, arguments));
     OperationRollup rollup(range, range.end_ns - range.start_ns);
-    rollup.add(call.segments(), call.context.rollups);
+    rollup.add(call.counted(), call.context.rollups);
     const double seconds = static_cast<double>(range.end_ns - range.start_ns) / 1e9;
     std::string out;
     for (const OperationSeries& series : rollup.services()) {

@@ -8,6 +8,7 @@
 #include <fmt/format.h>
 
 #include "base/hash.h"
+#include "insight/edge_counts.h"
 
 namespace spanloom::api {
 namespace {
@@ -119,11 +120,8 @@ class SeriesEmitter {
             good.push_back(sum.spans - sum.errors);
             failed.push_back(sum.errors);
         }
-        bool has_failed = false;
-        for (const auto& [minute, cell] : operation.minutes)
-            has_failed = has_failed || cell.errors > 0;
         TRY(emit_status(labels, "STATUS_CODE_UNSET", std::move(good)));
-        if (!has_failed) return {};
+        if (!operation.has_errors()) return {};
         return emit_status(labels, "STATUS_CODE_ERROR", std::move(failed));
     }
     Result<void> emit_status(const PromLabels& labels, const char* status,
@@ -188,7 +186,7 @@ Result<void> each_edge_series(const Call& call, const RedFamily& family, const P
          family.source == Source::kUnpaired ? edges->unpaired : edges->edges) {
         TRY(check_time(call));
         const MinuteTable::Operation& operation = side_of(edge, family.source);
-        if (operation.minutes.empty()) continue;
+        if (operation.empty()) continue;
         TRY(emitter.emit(operation, {{"__name__", std::string(family.name)},
                                      {"client", edge.client},
                                      {"connection_type", edge.connection_type},
@@ -203,7 +201,7 @@ Result<void> each_family_series(const Call& call, const RedFamily& family, const
     if (family.source != Source::kOperations)
         return each_edge_series(call, family, selector, windows, edges, emit);
     MinuteTable table(range_of(windows));
-    table.add(call.segments(), call.context.rollups);
+    table.add(call.counted(), call.context.rollups);
     if (!table.reason().empty()) return fail(ErrorCode::kResourceExhausted, "{}", table.reason());
     SeriesEmitter emitter(family, selector, windows, call.now_ns(), emit);
     for (const MinuteTable::Operation* operation : table.operations()) {
@@ -287,13 +285,16 @@ const std::vector<RedFamily>& red_families() {
 
 Result<std::shared_ptr<const insight::ServiceEdges>> ServiceEdgeCache::find(
     const Call& call, store::TimeRange range) {
-    const auto segments = call.segments();
+    const store::CountedParts parts = call.counted();
     uint64_t version = 0;
-    for (const auto& segment : segments) {
-        const uint64_t parts[] = {reinterpret_cast<uintptr_t>(segment.get()),
-                                  segment->info().spans};
-        version = hash64({reinterpret_cast<const char*>(parts), sizeof parts}, version);
-    }
+    const auto note = [&](const void* part, uint64_t number) {
+        const uint64_t facts[] = {reinterpret_cast<uintptr_t>(part), number};
+        version = hash64({reinterpret_cast<const char*>(facts), sizeof facts}, version);
+    };
+    for (const auto& segment : parts.segments)
+        note(segment.get(), segment->info().spans);
+    for (const auto& file : parts.files)
+        note(file.get(), file->file().id);
     // Whole minutes, so that questions asked one after the other share an answer.
     range.start_ns -= range.start_ns % kRollupMinuteNs;
     range.end_ns += (kRollupMinuteNs - range.end_ns % kRollupMinuteNs) % kRollupMinuteNs;
@@ -305,7 +306,7 @@ Result<std::shared_ptr<const insight::ServiceEdges>> ServiceEdgeCache::find(
                 return entry.edges;
         }
     }
-    TRY_ASSIGN(auto found, insight::find_service_edges(segments, range));
+    TRY_ASSIGN(auto found, insight::find_all_service_edges(parts, range, call.context.rollups));
     auto edges = std::make_shared<const insight::ServiceEdges>(std::move(found));
     const std::lock_guard lock(mutex_);
     entries_.insert(entries_.begin(), {version, range, edges});

@@ -29,6 +29,7 @@ class FixedStore final : public store::Store {
     std::vector<std::shared_ptr<const store::Segment>> recent(std::string_view) const override {
         return segments;
     }
+    store::CountedParts counted(std::string_view) const override { return {segments, {}, {}}; }
     Result<void> seal() override { return {}; }
     Result<void> flush() override { return {}; }
     Result<void> settle() override { return {}; }

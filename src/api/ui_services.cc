@@ -81,7 +81,7 @@ Result<http::Response> services(Call& call) {
     TRY_ASSIGN(const uint64_t step, nanoseconds(call.query, "step", kMinuteNs));
     if (from >= to) return fail(ErrorCode::kInvalidArgument, "from must be before to");
     OperationRollup rollup({from, to}, step);
-    rollup.add(call.segments(), call.context.rollups);
+    rollup.add(call.counted(), call.context.rollups);
     const uint64_t last = rollup.first_step_ns() + rollup.step_count() * rollup.step_ns();
     std::string out;
     JsonWriter json(out);

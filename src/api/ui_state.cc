@@ -62,7 +62,7 @@ Result<http::Response> sampling(Call& call) {
                number_parameter(call.query, "from", to - std::min(to, kHourNs), 0, INT64_MAX));
     if (from >= to) return fail(ErrorCode::kInvalidArgument, "from must be before to");
     OperationRollup rollup({from, to}, to - from);
-    rollup.add(call.segments(), call.context.rollups);
+    rollup.add(call.counted(), call.context.rollups);
     std::string out;
     JsonWriter json(out);
     json.begin_object().key("services").begin_array();

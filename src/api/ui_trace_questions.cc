@@ -140,7 +140,7 @@ Result<http::Response> baseline(Call& call) {
         wanted.emplace(trace.service_of(row), trace.spans[row].name, trace.spans[row].kind);
     }
     OperationRollup rollup({from, to}, to - from);
-    rollup.add(call.segments(), call.context.rollups);
+    rollup.add(call.counted(), call.context.rollups);
     std::string out;
     JsonWriter json(out);
     json.begin_object().key("from").quoted(rollup.first_step_ns());

@@ -7,7 +7,7 @@
 #include "api/predicates.h"
 #include "api/zipkin_trace.h"
 #include "base/text.h"
-#include "insight/dependencies.h"
+#include "insight/edge_counts.h"
 #include "store/sampled_trace.h"
 
 namespace spanloom::api {
@@ -302,7 +302,8 @@ Result<http::Response> trace_many(Call& call) {
 
 Result<http::Response> dependencies(Call& call) {
     TRY_ASSIGN(const store::TimeRange range, read_range(call, true));
-    TRY_ASSIGN(const auto graph, insight::find_dependencies(call.segments(), range));
+    TRY_ASSIGN(const auto graph,
+               insight::find_all_dependencies(call.counted(), range, call.context.rollups));
     std::string out;
     JsonWriter json(out);
     json.begin_array();

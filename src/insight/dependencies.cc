@@ -137,10 +137,10 @@ class Collector {
 }  // namespace
 
 Result<DependencyGraph> find_dependencies(store::Segments segments, store::TimeRange range,
-                                          const DependencyLimits& limits) {
+                                          const DependencyLimits& limits, store::Segments others) {
     Collector collector(limits);
     const auto add = [&](const store::SpanEdge& edge) { return collector.add(edge); };
-    TRY(store::for_each_edge(segments, range, add));
+    TRY(store::for_each_edge(segments, range, add, store::EdgePeers::kUnread, others));
     return collector.finish();
 }
 

@@ -31,8 +31,9 @@ struct DependencyLimits {
 
 // Which service calls which, from the spans that start in the range: an edge wherever a span's
 // parent belongs to another service. Where client and server share one span id (Zipkin), the server
-// is the client's child. Any thread.
+// is the client's child. `others` may hold parents. Any thread.
 Result<DependencyGraph> find_dependencies(store::Segments segments, store::TimeRange range,
-                                          const DependencyLimits& limits = {});
+                                          const DependencyLimits& limits = {},
+                                          store::Segments others = {});
 
 }  // namespace spanloom::insight

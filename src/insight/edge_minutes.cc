@@ -169,11 +169,11 @@ class EdgeCounter {
 }  // namespace
 
 Result<ServiceEdges> find_service_edges(store::Segments segments, store::TimeRange range,
-                                        const DependencyLimits& limits) {
+                                        const DependencyLimits& limits, store::Segments others) {
     EdgeCounter counter(limits);
     TRY(store::for_each_edge(
         segments, range, [&](const store::SpanEdge& edge) { return counter.add(edge); },
-        store::EdgePeers::kRead));
+        store::EdgePeers::kRead, others));
     return counter.finish();
 }
 

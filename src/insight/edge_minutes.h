@@ -34,8 +34,9 @@ struct ServiceEdges {
 
 // Pairs each span with its parent of another service, as find_dependencies does; servers without a
 // parent with "user" (or their peer.service); clients that nothing answered with the database or
-// peer that their attributes name. Any thread.
+// peer that their attributes name. `others` may hold the other side. Any thread.
 Result<ServiceEdges> find_service_edges(store::Segments segments, store::TimeRange range,
-                                        const DependencyLimits& limits = {});
+                                        const DependencyLimits& limits = {},
+                                        store::Segments others = {});
 
 }  // namespace spanloom::insight

@@ -25,6 +25,7 @@ void print_report(const std::string& data, const store::CheckReport& report) {
                    static_cast<double>(report.segment_bytes) / static_cast<double>(report.spans));
     fmt::print("\n  log       {:>12} spans in {} requests, {} files, {}\n", report.log_spans,
                report.log_records, report.log_files, format_bytes(report.log_bytes));
+    if (report.counts > 0) fmt::print("  counts    {:>12} files\n", report.counts);
     if (report.decisions > 0) fmt::print("  decisions {:>12} files\n", report.decisions);
     for (const std::string& note : report.notes)
         fmt::print("  note      {}\n", printable(note));

@@ -45,7 +45,6 @@ struct Config {
     uint64_t store_shards = 0;
     uint64_t log_bytes_max = 128U << 20;
     uint64_t flush_after_ns = 30'000'000'000;
-    bool compact = false;
     uint64_t merge_bytes_per_s = 64U << 20;
 
     uint64_t recent_for_ns = 0;
@@ -54,6 +53,8 @@ struct Config {
 
     uint64_t retention_ns = 0;
     uint64_t decisions_ns = 30ULL * 24 * 3'600'000'000'000;
+    uint64_t counts_detail_ns = 14ULL * 24 * 3'600'000'000'000;
+    uint64_t counts_ns = 0;
     uint64_t retention_bytes = 0;
     double disk_used_max = 0.8;
     uint64_t disk_free_bytes_min = 256U << 20;

@@ -2,6 +2,7 @@
 
 #include <sys/stat.h>
 
+#include "insight/edge_counts.h"
 #include "rollup/operation_rollup.h"
 
 namespace spanloom {
@@ -18,6 +19,7 @@ Result<std::unique_ptr<LocalStore>> LocalStore::open(const std::string& data) {
     store::StoreOptions options;
     options.background = store::StoreBackground::kCaller;
     options.rollup = make_operation_rollup();
+    options.counting = insight::make_span_counting();
     TRY_ASSIGN(local->store_, store::Store::open(std::move(options), *local->io_, local->clock_,
                                                  local->random_, local->metrics_));
     return local;

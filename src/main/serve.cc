@@ -21,6 +21,7 @@
 #include "base/metrics.h"
 #include "base/random.h"
 #include "http/server.h"
+#include "insight/edge_counts.h"
 #include "main/commands.h"
 #include "main/terminal.h"
 #include "main/version.h"
@@ -77,16 +78,18 @@ store::StoreOptions store_options(const Config& config) {
     options.cache_bytes_max = config.query_cache_bytes;
     options.flush_after_ms = config.flush_after_ns / kNsPerMs;
     options.log_bytes_max = config.log_bytes_max;
-    options.has_models = config.compact;
     options.merge_bytes_per_s = config.merge_bytes_per_s;
     options.retention_ms = config.retention_ns / kNsPerMs;
     options.retention_bytes = config.retention_bytes;
     options.decisions_ms = config.decisions_ns / kNsPerMs;
+    options.counts_detail_ms = config.counts_detail_ns / kNsPerMs;
+    options.counts_ms = config.counts_ns / kNsPerMs;
     options.disk_used_max = config.disk_used_max;
     options.disk_free_bytes_min = config.disk_free_bytes_min;
     options.reserve_bytes = config.reserve_bytes;
     options.shutdown_ms = config.shutdown_ns / kNsPerMs;
     options.rollup = make_operation_rollup();
+    options.counting = insight::make_span_counting();
     return options;
 }
 

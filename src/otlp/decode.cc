@@ -13,6 +13,7 @@ namespace {
 constexpr uint32_t kDepthCeiling = 64;
 // Distinct reasons named in one rejection; the rest are counted together.
 constexpr size_t kReasonsMax = 6;
+constexpr size_t kSampledSpans = 32;  // by which the table of a request's spans is made
 
 // The messages at and below a span, a resource or a scope.
 enum class Kind : uint8_t {
@@ -345,6 +346,15 @@ class Decoder {
         std::memcpy(ref.trace_id.bytes.data(), span.trace_id.data(), span.trace_id.size());
         std::memcpy(ref.span_id.bytes.data(), span.span_id.data(), span.span_id.size());
         batch_.spans.push_back(ref);
+        if (batch_.spans.size() == kSampledSpans) reserve_spans(ref.message);
+    }
+
+    // A table that grows is copied each time. The rest of a request is mostly like its first spans,
+    // of which this is the last.
+    void reserve_spans(ByteRange last) {
+        const size_t read_bytes = size_t{last.offset} + last.size;
+        const size_t likely = kSampledSpans * batch_.bytes.size() / read_bytes;
+        batch_.spans.reserve(likely + likely / 8);
     }
 
     bool read_span(const Field& field) {

@@ -13,10 +13,13 @@ double middle_s(uint32_t bucket) {
     return (lower + (width - 1) / 2) / 1e9;
 }
 
-// The part of a minute that lies in (from, to].
-double share_of(uint32_t minute, uint64_t from_ns, uint64_t to_ns, uint64_t now_ns) {
+constexpr uint32_t kHourMinutes = 60;
+
+// The part of so many minutes that lies in (from, to].
+double share_of(uint32_t minute, uint32_t minutes, uint64_t from_ns, uint64_t to_ns,
+                uint64_t now_ns) {
     const uint64_t begin = minute * kRollupMinuteNs;
-    uint64_t end = begin + kRollupMinuteNs;
+    uint64_t end = begin + minutes * kRollupMinuteNs;
     if (now_ns > begin && now_ns < end) end = now_ns;
     const uint64_t first = std::max(begin, from_ns);
     const uint64_t last = std::min(end, to_ns);
@@ -66,32 +69,44 @@ WindowCounts MinuteTable::Operation::window(uint64_t from_ns, uint64_t to_ns, ui
                                             bool with_durations) const {
     WindowCounts sum;
     std::map<uint32_t, double> buckets;
-    const auto first = static_cast<uint32_t>(from_ns / kRollupMinuteNs);
-    for (auto at = minutes.lower_bound(first); at != minutes.end(); ++at) {
-        if (at->first * kRollupMinuteNs >= to_ns) break;
-        const double share = share_of(at->first, from_ns, to_ns, now_ns);
-        sum.spans += share * static_cast<double>(at->second.spans);
-        sum.errors += share * static_cast<double>(at->second.errors);
-        if (!with_durations) continue;
-        for (const auto& [bucket, count] : at->second.durations.buckets())
-            buckets[bucket] += share * static_cast<double>(count);
-    }
+    const auto add = [&](const std::map<uint32_t, Minute>& parts, uint32_t length) {
+        const auto first = static_cast<uint32_t>(from_ns / kRollupMinuteNs);
+        for (auto at = parts.lower_bound(first - std::min(first, length - 1)); at != parts.end();
+             ++at) {
+            if (at->first * kRollupMinuteNs >= to_ns) break;
+            const double share = share_of(at->first, length, from_ns, to_ns, now_ns);
+            sum.spans += share * static_cast<double>(at->second.spans);
+            sum.errors += share * static_cast<double>(at->second.errors);
+            if (!with_durations) continue;
+            for (const auto& [bucket, count] : at->second.durations.buckets())
+                buckets[bucket] += share * static_cast<double>(count);
+        }
+    };
+    add(minutes, 1);
+    add(hours, kHourMinutes);
     sum.buckets.assign(buckets.begin(), buckets.end());
     for (const auto& [bucket, count] : sum.buckets)
         sum.duration_s += count * middle_s(bucket);
     return sum;
 }
 
+bool MinuteTable::Operation::has_errors() const {
+    const auto failed = [](const auto& part) { return part.second.errors > 0; };
+    return std::any_of(minutes.begin(), minutes.end(), failed) ||
+           std::any_of(hours.begin(), hours.end(), failed);
+}
+
 void MinuteTable::add(const RollupSection& section) {
     const uint64_t first = range_.start_ns / kRollupMinuteNs;
     const uint64_t last = (range_.end_ns - (range_.end_ns > 0 ? 1 : 0)) / kRollupMinuteNs;
     for (const RollupCell& cell : section.cells) {
-        if (cell.minute < first || cell.minute > last) continue;
+        if (cell.minute + section.step_minutes <= first || cell.minute > last) continue;
         const RollupOperation& from = section.operations[cell.operation];
         const std::string& service = section.services[from.service];
         Operation& operation = operations_[Key(service, from.name, from.kind)];
-        const auto found = operation.minutes.find(cell.minute);
-        if (found == operation.minutes.end() && minutes_ >= kMinutesMax) {
+        auto& parts = section.step_minutes == 1 ? operation.minutes : operation.hours;
+        const auto found = parts.find(cell.minute);
+        if (found == parts.end() && minutes_ >= kMinutesMax) {
             reason_ = "more than " + std::to_string(kMinutesMax) +
                       " minutes of operations are in the range; narrow it to see all of it";
             continue;
@@ -101,8 +116,8 @@ void MinuteTable::add(const RollupSection& section) {
             operation.name = from.name;
             operation.kind = from.kind;
         }
-        if (found == operation.minutes.end()) ++minutes_;
-        Minute& minute = operation.minutes[cell.minute];
+        if (found == parts.end()) ++minutes_;
+        Minute& minute = parts[cell.minute];
         minute.spans += cell.count;
         minute.errors += cell.errors;
         for (uint32_t i = 0; i < cell.buckets; ++i) {
@@ -112,8 +127,18 @@ void MinuteTable::add(const RollupSection& section) {
     }
 }
 
-void MinuteTable::add(store::Segments segments, RollupCache& cache) {
-    for (const auto& segment : segments) {
+void MinuteTable::add(const store::CountedParts& parts, RollupCache& cache) {
+    for (const auto& file : parts.files) {
+        if (file->file().start_ns_min >= range_.end_ns || file->file().end_ns_max < range_.start_ns)
+            continue;
+        const auto counts = cache.counts(file);
+        if (counts) {
+            add((*counts)->operations);
+        } else {
+            reason_ = counts.error().message;
+        }
+    }
+    for (const auto& segment : parts.segments) {
         const store::SegmentInfo& info = segment->info();
         if (info.spans == 0 || info.start_ns_min >= range_.end_ns ||
             info.end_ns_max < range_.start_ns)
@@ -131,7 +156,7 @@ std::vector<const MinuteTable::Operation*> MinuteTable::operations() const {
     std::vector<const Operation*> found;
     found.reserve(operations_.size());
     for (const auto& [key, operation] : operations_) {
-        if (!operation.minutes.empty()) found.push_back(&operation);
+        if (!operation.empty()) found.push_back(&operation);
     }
     return found;
 }

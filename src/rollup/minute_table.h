@@ -24,8 +24,8 @@ struct WindowCounts {
     double quantile_s(double q) const;
 };
 
-// What operations did, minute by minute, for rates and quantiles over windows of any length: the
-// counts of a minute are taken as spread evenly over it. One thread.
+// What operations did, minute by minute (of long ago: hour by hour), for rates and quantiles over
+// windows of any length: the counts of a minute are taken as spread evenly over it. One thread.
 class MinuteTable {
   public:
     // Minutes of all operations together that are kept; what is over is left out and said.
@@ -41,6 +41,11 @@ class MinuteTable {
         std::string name;
         otlp::SpanKind kind = otlp::SpanKind::kUnspecified;
         std::map<uint32_t, Minute> minutes;  // since 1970
+        // Of long ago, by the minute with which each begins.
+        std::map<uint32_t, Minute> hours;
+
+        bool empty() const { return minutes.empty() && hours.empty(); }
+        bool has_errors() const;
 
         // Of (from, to]. The minute that `now` lies in ends there.
         WindowCounts window(uint64_t from_ns, uint64_t to_ns, uint64_t now_ns,
@@ -50,7 +55,8 @@ class MinuteTable {
     // Minutes of which any part lies in the range.
     explicit MinuteTable(store::TimeRange range) : range_(range) {}
 
-    void add(store::Segments segments, RollupCache& cache);
+    // All spans there ever were.
+    void add(const store::CountedParts& parts, RollupCache& cache);
     // By service, name, kind.
     std::vector<const Operation*> operations() const;
     // Why something is missing; empty: nothing is.

@@ -34,37 +34,58 @@ store::RollupFunction make_operation_rollup() {
 
 // ---- cache
 
-Result<std::shared_ptr<const RollupSection>> RollupCache::section(
-    const std::shared_ptr<const store::Segment>& segment) {
-    {
-        const std::lock_guard lock(mutex_);
-        for (auto at = entries_.begin(); at != entries_.end();) {
-            const auto held = at->segment.lock();
-            if (held == nullptr) {
-                bytes_ -= at->section->memory_bytes();
-                at = entries_.erase(at);
-                continue;
-            }
-            if (held == segment) {
-                entries_.splice(entries_.begin(), entries_, at);
-                return entries_.front().section;
-            }
-            ++at;
-        }
-    }
-    TRY_ASSIGN(const Blob bytes, segment->rollup());
-    TRY_ASSIGN(RollupSection decoded, decode_rollup(bytes.view()));
-    auto section = std::make_shared<const RollupSection>(std::move(decoded));
-    const size_t size = section->memory_bytes();
-    if (size > bytes_max_) return section;
+std::shared_ptr<const SpanCounts> RollupCache::find(const std::shared_ptr<const void>& owner) {
     const std::lock_guard lock(mutex_);
-    entries_.push_front({segment, section});
+    for (auto at = entries_.begin(); at != entries_.end();) {
+        const auto held = at->owner.lock();
+        if (held == nullptr) {
+            bytes_ -= at->counts->memory_bytes();
+            at = entries_.erase(at);
+            continue;
+        }
+        if (held == owner) {
+            entries_.splice(entries_.begin(), entries_, at);
+            return entries_.front().counts;
+        }
+        ++at;
+    }
+    return nullptr;
+}
+
+void RollupCache::insert(const std::shared_ptr<const void>& owner,
+                         std::shared_ptr<const SpanCounts> counts) {
+    const size_t size = counts->memory_bytes();
+    if (size > bytes_max_) return;
+    const std::lock_guard lock(mutex_);
+    entries_.push_front({owner, std::move(counts)});
     bytes_ += size;
     while (bytes_ > bytes_max_) {
-        bytes_ -= entries_.back().section->memory_bytes();
+        bytes_ -= entries_.back().counts->memory_bytes();
         entries_.pop_back();
     }
-    return section;
+}
+
+Result<std::shared_ptr<const RollupSection>> RollupCache::section(
+    const std::shared_ptr<const store::Segment>& segment) {
+    std::shared_ptr<const SpanCounts> found = find(segment);
+    if (found == nullptr) {
+        TRY_ASSIGN(const Blob bytes, segment->rollup());
+        TRY_ASSIGN(RollupSection decoded, decode_rollup(bytes.view()));
+        found = std::make_shared<const SpanCounts>(SpanCounts{std::move(decoded), {}});
+        insert(segment, found);
+    }
+    return std::shared_ptr<const RollupSection>(found, &found->operations);
+}
+
+Result<std::shared_ptr<const SpanCounts>> RollupCache::counts(
+    const std::shared_ptr<const store::StoredCounts>& file) {
+    std::shared_ptr<const SpanCounts> found = find(file);
+    if (found != nullptr) return found;
+    TRY_ASSIGN(const std::string bytes, file->read());
+    TRY_ASSIGN(SpanCounts decoded, decode_span_counts(bytes));
+    found = std::make_shared<const SpanCounts>(std::move(decoded));
+    insert(file, found);
+    return found;
 }
 
 size_t RollupCache::bytes() const {
@@ -103,13 +124,15 @@ void OperationRollup::add(const RollupSection& section) {
     uint32_t operation = UINT32_MAX;
     for (const RollupCell& cell : section.cells) {
         const uint64_t minute_ns = uint64_t{cell.minute} * kRollupMinuteNs;
-        if (minute_ns < first_ns_ || minute_ns >= end_ns_) continue;
+        const uint64_t past_ns = minute_ns + section.step_minutes * kRollupMinuteNs;
+        if (past_ns <= first_ns_ || minute_ns >= end_ns_) continue;
         if (sums == nullptr || cell.operation != operation) {
             operation = cell.operation;
             sums = &sums_of(section, operation);
         }
         if (sums == other_) overflowed_ += cell.count;
-        StepSum& sum = (*sums)[static_cast<uint32_t>((minute_ns - first_ns_) / step_ns_)];
+        const uint64_t in_range_ns = std::max(minute_ns, first_ns_);
+        StepSum& sum = (*sums)[static_cast<uint32_t>((in_range_ns - first_ns_) / step_ns_)];
         sum.errors += cell.errors;
         sum.weighted += cell.weighted;
         for (uint32_t i = 0; i < cell.buckets; ++i) {
@@ -119,8 +142,17 @@ void OperationRollup::add(const RollupSection& section) {
     }
 }
 
-void OperationRollup::add(store::Segments segments, RollupCache& cache) {
-    for (const auto& segment : segments) {
+void OperationRollup::add(const store::CountedParts& parts, RollupCache& cache) {
+    for (const auto& file : parts.files) {
+        if (file->file().start_ns_min >= end_ns_ || file->file().end_ns_max < first_ns_) continue;
+        const auto counts = cache.counts(file);
+        if (counts) {
+            add((*counts)->operations);
+        } else if (reason_.empty()) {
+            reason_ = counts.error().message;
+        }
+    }
+    for (const auto& segment : parts.segments) {
         const store::SegmentInfo& info = segment->info();
         if (info.spans == 0 || info.start_ns_min >= end_ns_ || info.end_ns_max < first_ns_)
             continue;

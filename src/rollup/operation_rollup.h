@@ -13,8 +13,10 @@
 #include "base/result.h"
 #include "rollup/duration_histogram.h"
 #include "rollup/rollup_section.h"
+#include "rollup/span_counts.h"
 #include "store/search.h"
 #include "store/segment.h"
+#include "store/stored_counts.h"
 
 namespace spanloom {
 
@@ -39,21 +41,26 @@ struct OperationSeries {
     std::vector<OperationCounts> steps;
 };
 
-// Sections of segments, decoded, so that Home does not decode them again at every call. Forgets
-// what was used longest ago, and what segments that are gone had. Any thread.
+// Sections of segments, and files of counts, decoded, so that Home does not decode them again at
+// every call. Forgets what was used longest ago, and what segments that are gone had. Any thread.
 class RollupCache {
   public:
     explicit RollupCache(size_t bytes_max = 32U << 20) : bytes_max_(bytes_max) {}
 
     Result<std::shared_ptr<const RollupSection>> section(
         const std::shared_ptr<const store::Segment>& segment);
+    Result<std::shared_ptr<const SpanCounts>> counts(
+        const std::shared_ptr<const store::StoredCounts>& file);
     size_t bytes() const;
 
   private:
     struct Entry {
-        std::weak_ptr<const store::Segment> segment;
-        std::shared_ptr<const RollupSection> section;
+        std::weak_ptr<const void> owner;
+        std::shared_ptr<const SpanCounts> counts;
     };
+
+    std::shared_ptr<const SpanCounts> find(const std::shared_ptr<const void>& owner);
+    void insert(const std::shared_ptr<const void>& owner, std::shared_ptr<const SpanCounts> counts);
 
     const size_t bytes_max_;
     mutable std::mutex mutex_;
@@ -61,9 +68,9 @@ class RollupCache {
     size_t bytes_ = 0;
 };
 
-// Sums sections up over a range, minute by minute: a minute counts where any of it lies in the
-// range. Spans count in the minute in which they start, as they were received (raw); resends that
-// segments have not merged yet count again. One thread.
+// Sums sections up over a range, minute by minute: a minute (of long ago: an hour) counts where any
+// of it lies in the range. Spans count in the minute in which they start, as they were received
+// (raw); resends that segments have not merged yet count again. One thread.
 class OperationRollup {
   public:
     // Operations (service, name, kind) told apart; what is over counts as kOtherOperation.
@@ -75,8 +82,8 @@ class OperationRollup {
     OperationRollup(store::TimeRange range, uint64_t step_ns);
 
     void add(const RollupSection& section);
-    // Everything that `segments` hold. What cannot be read is left out and said in reason().
-    void add(store::Segments segments, RollupCache& cache);
+    // All spans there ever were. What cannot be read is left out and said in reason().
+    void add(const store::CountedParts& parts, RollupCache& cache);
 
     uint64_t first_step_ns() const { return first_ns_; }
     uint64_t step_ns() const { return step_ns_; }

@@ -6,6 +6,7 @@
 #include <doctest/doctest.h>
 
 #include "base/random.h"
+#include "rollup/span_counts.h"
 #include "store/search_test_model.h"
 
 using namespace spanloom;
@@ -239,7 +240,7 @@ TEST_CASE("segments are counted through the cache, which stays within its bytes"
     RollupCache cache(1000);
     for (int round = 0; round < 3; ++round) {
         OperationRollup sums({59 * kMinute, 61 * kMinute}, kMinute);
-        sums.add(segments, cache);
+        sums.add({segments, {}, {}}, cache);
         CHECK(sums.reason().empty());
         const auto services = sums.services();
         REQUIRE(services.size() == 1);
@@ -251,7 +252,7 @@ TEST_CASE("segments are counted through the cache, which stays within its bytes"
     }
     segments.resize(1);
     OperationRollup rest({}, 0);
-    rest.add(segments, cache);
+    rest.add({segments, {}, {}}, cache);
     CHECK(rest.services()[0].total.spans == 1);
 }
 
@@ -275,4 +276,53 @@ TEST_CASE("buckets of cells take few bits where durations are spread as they are
     const size_t buckets = rows.section().buckets.size();
     CHECK(buckets > 40'000);
     CHECK(bytes.size() * 16 < buckets * 9);
+}
+
+TEST_CASE("a section that is written again is the same, and sums are those of all rows") {
+    SeededRandom random(11);
+    Rows rows;
+    Rows half;
+    Rows rest;
+    for (Rows* one : {&rows, &half, &rest})
+        one->operations = {{"cart", "a", otlp::SpanKind::kServer},
+                           {"cart", "b", otlp::SpanKind::kClient},
+                           {"front", "c", otlp::SpanKind::kServer}};
+    for (int i = 0; i < 5000; ++i) {
+        const auto op = static_cast<uint32_t>(random.below(3));
+        const uint64_t start = random.below(90) * kMinute;
+        const uint64_t duration = random.next() >> random.below(64);
+        const bool error = random.below(7) == 0;
+        const double weight = random.below(3) == 0 ? 4 : 1;
+        rows.add(op, start, duration, error, weight);
+        (i % 2 == 0 ? half : rest).add(op, start, duration, error, weight);
+    }
+    const std::string bytes = encode_rollup(rows.view());
+    CHECK(encode_section(rows.section()) == bytes);
+    RollupSum sum(1);
+    sum.add(half.section());
+    sum.add(rest.section());
+    CHECK(encode_section(sum.finish()) == bytes);
+    CHECK(encode_section(RollupSum(1).finish()).empty());
+}
+
+TEST_CASE("operations of a sum are bounded, and nothing of them is lost") {
+    RollupSum sum(1);
+    DurationHistogram one;
+    one.add(3, 1);
+    DurationHistogram two;
+    two.add(3, 2);
+    for (uint32_t i = 0; i < kSectionOperationsMax + 10; ++i)
+        sum.add("s", std::to_string(i), otlp::SpanKind::kServer, i % 4, 0, 1, i < 20 ? one : two);
+    const auto decoded = decode_rollup(encode_section(sum.finish()));
+    REQUIRE(decoded.has_value());
+    CHECK(decoded->operations.size() == kSectionOperationsMax + 1);
+    CHECK(decoded->services.front() == kOtherOperation);
+    uint64_t spans = 0;
+    uint64_t others = 0;
+    for (const RollupCell& cell : decoded->cells) {
+        spans += cell.count;
+        if (decoded->operations[cell.operation].name == kOtherOperation) others += cell.count;
+    }
+    CHECK(spans == 2 * (kSectionOperationsMax + 10) - 20);
+    CHECK(others == 10);
 }

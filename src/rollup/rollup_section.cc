@@ -223,6 +223,18 @@ void write_modelled(std::span<const int64_t> values, std::span<const uint8_t> co
     bytes += has_model && modelled.size() < plain.size() ? modelled : plain;
 }
 
+using CellWeights = std::vector<std::pair<uint64_t, double>>;  // number of the cell, its weight
+
+void write_weights(const CellWeights& weights, ByteWriter& out) {
+    out.varint(weights.size());
+    uint64_t number_before = 0;
+    for (const auto& [number, weight] : weights) {
+        out.varint(number - number_before);
+        out.u64(std::bit_cast<uint64_t>(weight));
+        number_before = number;
+    }
+}
+
 void write_cells(const CellColumns& cells, ByteWriter& out, std::string& bytes) {
     out.varint(cells.sizes.size());
     write_numbers(cells.operations, out);
@@ -392,7 +404,7 @@ std::string encode_rollup(const store::RollupRows& rows) {
     out.u8(kVersion);
     write_operations(operations.kept, out);
     CellColumns cells;
-    std::vector<std::pair<uint64_t, double>> weights;  // number of the cell, its weight
+    CellWeights weights;
     uint64_t before = 0;
     for (size_t i = 0; i < count;) {
         const uint64_t cell = keys[i] >> (kBucketBits + 1);
@@ -412,13 +424,43 @@ std::string encode_rollup(const store::RollupRows& rows) {
         i = end;
     }
     write_cells(cells, out, bytes);
-    out.varint(weights.size());
-    uint64_t number_before = 0;
-    for (const auto& [number, weight] : weights) {
-        out.varint(number - number_before);
-        out.u64(std::bit_cast<uint64_t>(weight));
-        number_before = number;
+    write_weights(weights, out);
+    return bytes;
+}
+
+std::string encode_section(const RollupSection& section) {
+    std::string bytes;
+    if (section.cells.empty()) return bytes;
+    ByteWriter out(bytes);
+    out.u8(kVersion);
+    std::vector<store::OperationKey> operations;
+    for (const RollupOperation& one : section.operations)
+        operations.push_back({section.services[one.service], one.name, one.kind});
+    write_operations(operations, out);
+    CellColumns cells;
+    CellWeights weights;
+    int64_t operation_before = 0;
+    int64_t minute_before = 0;
+    for (const RollupCell& cell : section.cells) {
+        if (cell.weighted != static_cast<double>(cell.count))
+            weights.emplace_back(cells.sizes.size(), cell.weighted);
+        cells.operations.push_back(cell.operation - operation_before);
+        cells.minutes.push_back(cell.minute - minute_before);
+        cells.errors.push_back(static_cast<int64_t>(cell.errors));
+        cells.sizes.push_back(cell.buckets);
+        for (uint32_t i = 0; i < cell.buckets; ++i) {
+            const auto& [bucket, count] = section.buckets[cell.first_bucket + i];
+            if (i == 0)
+                cells.first_buckets.push_back(bucket);
+            else
+                cells.gaps.push_back(bucket - section.buckets[cell.first_bucket + i - 1].first - 1);
+            cells.counts.push_back(int64_t{count} - 1);
+        }
+        operation_before = cell.operation;
+        minute_before = cell.minute;
     }
+    write_cells(cells, out, bytes);
+    write_weights(weights, out);
     return bytes;
 }
 

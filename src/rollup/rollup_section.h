@@ -37,6 +37,7 @@ struct RollupOperation {
 
 // One section, decoded. Cells are ordered by operation, then minute.
 struct RollupSection {
+    uint32_t step_minutes = 1;  // of each cell, from its minute on
     std::vector<std::string> services;
     std::vector<RollupOperation> operations;
     std::vector<RollupCell> cells;
@@ -47,6 +48,8 @@ struct RollupSection {
 
 // Empty where there are no rows.
 std::string encode_rollup(const store::RollupRows& rows);
+// The same of what is counted already; but for the step.
+std::string encode_section(const RollupSection& section);
 // kDataLoss for bytes that are not a whole section, kUnsupported for a newer version.
 Result<RollupSection> decode_rollup(std::string_view bytes);
 

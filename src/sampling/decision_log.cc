@@ -196,7 +196,7 @@ Result<void> DecisionLogReader::read_footer(std::string_view body, uint64_t end)
         const uint64_t rule = reader.varint_max(rules);
         if (rule > 0) outcome.rule = static_cast<uint32_t>(rule - 1);
         const uint8_t fate = reader.u8();
-        if (fate > static_cast<uint8_t>(Fate::kKeptLate)) return damaged("a fate is unknown");
+        if (fate > static_cast<uint8_t>(Fate::kThinned)) return damaged("a fate is unknown");
         outcome.fate = static_cast<Fate>(fate);
         outcome.threshold = reader.varint_max(otlp::kThresholdEnd);
         outcomes_.push_back(outcome);

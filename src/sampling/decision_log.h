@@ -19,6 +19,7 @@ enum class Fate : uint8_t {
     kKept = 1,
     kDroppedLate = 2,  // spans of a trace that had been dropped
     kKeptLate = 3,     // and of one that had been kept
+    kThinned = 4,      // kept once, and dropped later for want of room
 };
 constexpr bool is_kept(Fate fate) {
     return fate == Fate::kKept || fate == Fate::kKeptLate;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <map>
+#include <unordered_map>
 #include <utility>
 
 #include <simdjson.h>
@@ -9,6 +10,7 @@
 #include "base/json_writer.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "otlp/tracestate.h"
 #include "sampling/verdicts.h"
 
 namespace spanloom::sampling {
@@ -87,7 +89,7 @@ class Deciding {
         if (!is_kept(outcome.fate) || rule == nullptr) return;
         const auto [at, is_new] =
             numbers_.try_emplace(*rule, static_cast<uint32_t>(answer_.rules.size()));
-        if (is_new) answer_.rules.push_back({rule->name, rule->for_ms});
+        if (is_new) answer_.rules.push_back({rule->name, rule->for_ms, 0});
         answer_.rule_of[trace] = at->second;
         answer_.thresholds[trace] = outcome.threshold;
     }
@@ -162,6 +164,9 @@ void Keeper::use(std::shared_ptr<const RulesInForce> rules) {
     }
     ageing.verdict = [self = shared_from_this()](const store::AgeingQuestion& question) {
         return self->decide(question);
+    };
+    ageing.thin = [self = shared_from_this()](const store::AgeingQuestion& question) {
+        return self->thin(question);
     };
     {
         std::lock_guard lock(mutex_);
@@ -284,10 +289,12 @@ Keeper::EarlierDecisions Keeper::find_earlier(const store::AgeingQuestion& quest
             }
             return log.find_all(hashes, [&](size_t at, const Decision& decision) {
                 std::optional<Earlier>& known = earlier.of_trace[order[at].second];
-                // Where two ids have one hash it may be another's: what is kept is not lost.
-                if (known && known->is_kept) return;
+                // The newest is read first: what went for want of room was kept before. Where two
+                // ids have one hash it may be another's: what is kept is not lost.
+                if (known && (known->is_kept || known->is_thinned)) return;
                 known.emplace();
                 known->is_kept = is_kept(decision.outcome.fate);
+                known->is_thinned = decision.outcome.fate == Fate::kThinned;
                 known->threshold = decision.outcome.threshold;
                 known->has_rule = decision.outcome.rule != Outcome::kNoRule;
                 if (known->has_rule) known->rule = log.facts().rules[decision.outcome.rule];
@@ -338,6 +345,63 @@ Result<store::AgeingAnswer> Keeper::decide(const store::AgeingQuestion& question
     }
     late_traces_.add(late);
     return deciding.finish();
+}
+
+// The threshold of each trace in these segments by which it was kept; the highest where they
+// differ.
+static Result<std::unordered_map<TraceId, uint64_t>> thresholds_in(store::Segments segments) {
+    std::unordered_map<TraceId, uint64_t> found;
+    for (const auto& segment : segments) {
+        TRY_ASSIGN(const auto thresholds, segment->thresholds());
+        if (thresholds == nullptr) continue;
+        for (uint32_t index = 0; index < segment->fragment_count(); ++index) {
+            TRY_ASSIGN(const store::TraceFragment fragment, segment->fragment(index));
+            uint64_t& threshold = found[fragment.trace_id];
+            threshold = std::max(threshold, (*thresholds)[index]);
+        }
+    }
+    return found;
+}
+
+Result<store::AgeingAnswer> Keeper::thin(const store::AgeingQuestion& question) const {
+    SurveyLimits limits;
+    limits.stop = question.stop;
+    TRY_ASSIGN(const SurveyedTraces traces,
+               survey_traces(question.partition, {}, KeepRules(), limits));
+    if (traces.ids != question.traces || !question.kept)
+        return fail(ErrorCode::kInternal, "the traces to thin are not those that were surveyed");
+    TRY_ASSIGN(const auto thresholds, thresholds_in(question.partition));
+    const std::shared_ptr<const RulesInForce> in_force = rules();
+    DecisionFacts facts;
+    facts.hash_key = fresh_hash_key_;
+    facts.hour = question.hour;
+    facts.at_ns = clock_.wall_ns();
+    facts.source = in_force->source;
+    facts.version = in_force->version;
+    facts.rules_json = print_keep_rules(in_force->rules);
+    DecisionLogWriter log(std::move(facts));
+    const uint32_t rule = log.rule({question.kept->rule, question.kept->for_ms});
+    store::AgeingAnswer answer;
+    answer.rules.push_back(*question.kept);
+    ++answer.rules.back().halvings;
+    for (uint32_t trace = 0; trace < traces.size(); ++trace) {
+        const auto known = thresholds.find(traces.ids[trace]);
+        const uint64_t before = known == thresholds.end() ? 0 : known->second;
+        const uint64_t threshold = before + (otlp::kThresholdEnd - before) / 2;
+        const bool is_kept = traces.randomness[trace] >= threshold;
+        answer.rule_of.push_back(is_kept ? 0 : store::AgeingAnswer::kDrop);
+        answer.thresholds.push_back(threshold);
+        if (is_kept) continue;
+        Decision decision;
+        decision.outcome = {rule, Fate::kThinned, threshold};
+        decision.spans = traces.spans[trace];
+        decision.has_error = traces.has_error[trace] != 0;
+        decision.bytes = traces.bytes[trace];
+        decision.duration_ns = traces.duration_ns[trace];
+        log.add(traces.ids[trace], decision);
+    }
+    answer.decisions = log.finish();
+    return answer;
 }
 
 }  // namespace spanloom::sampling

@@ -65,11 +65,14 @@ class Keeper : public std::enable_shared_from_this<Keeper> {
 
     // The verdict function of store::Ageing. The maintenance thread.
     Result<store::AgeingAnswer> decide(const store::AgeingQuestion& question) const;
+    // store::Ageing::thin: half of them stays, by raising what the rules' threshold was.
+    Result<store::AgeingAnswer> thin(const store::AgeingQuestion& question) const;
 
   private:
     // What was decided before about a trace of a question.
     struct Earlier {
         bool is_kept = false;
+        bool is_thinned = false;
         DecisionFacts::Rule rule;
         bool has_rule = false;
         uint64_t threshold = 0;

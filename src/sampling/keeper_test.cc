@@ -156,6 +156,53 @@ TEST_CASE("what is counted from what stays weighs what it stands for") {
     CHECK(counted(f.store->snapshot("default")) == 2 * stored);
 }
 
+TEST_CASE("where there is no room half of what was kept goes, counts stay, and why is known") {
+    KeeperFixture f;
+    const char* const rules =
+        R"({"recent": {"for": "1h"}, "keep": [{"name": "half", "rate": 0.5}]})";
+    f.start(rules);
+    std::vector<TestSpan> spans;
+    for (uint64_t trace = 0; trace < 2000; ++trace)
+        spans.push_back(f.one(trace));
+    f.send(spans);
+    f.flush();
+    f.clock.advance(3 * kHour);
+    f.settle();
+    const auto before = static_cast<double>(f.stored().size());
+    CHECK(before == doctest::Approx(1000).epsilon(0.1));
+    f.options.retention_bytes = f.store->state().disk_bytes - 1;
+    f.keeper.reset();
+    f.store.reset();
+    f.start(rules);
+    f.settle();
+    const auto after = static_cast<double>(f.stored().size());
+    CHECK(after == doctest::Approx(500).epsilon(0.15));
+    CHECK(counted(f.store->snapshot("default")) == 4 * after);
+    uint64_t thinned = 0;
+    for (uint64_t trace = 0; trace < 2000; ++trace) {
+        const WhyAnswer why = f.why(trace);
+        const bool is_thinned = why.decisions.front().decision.outcome.fate == Fate::kThinned;
+        CHECK(why.decisions.size() == (is_thinned ? 2 : 1));
+        CHECK((why.state == WhyAnswer::State::kKept) == (f.spans_of(trace) == 1));
+        if (!is_thinned) continue;
+        if (thinned++ > 0) continue;
+        CHECK(why.decisions.front().rule == "half");
+        const std::string text = why.text(test_trace(trace), f.clock.wall_ns());
+        CHECK_MESSAGE(text.find("was kept 0 s ago by rule 'half', 1 in 2") != std::string::npos,
+                      text);
+        CHECK_MESSAGE(text.find("for want of room, when 1 in 4 stayed") != std::string::npos, text);
+        // Its spans that come late follow.
+        TestSpan late = f.one(trace);
+        late.number = 2;
+        f.send({late});
+        f.flush();
+        f.clock.advance(3 * kHour);
+        f.settle();
+        CHECK(f.spans_of(trace) == 0);
+    }
+    CHECK(static_cast<double>(thinned) == before - after);
+}
+
 TEST_CASE("a trace that lies in two hours is judged as one, once, and late spans follow") {
     KeeperFixture f;
     f.start(R"({"recent": {"for": "1h"}, "keep": [

@@ -66,6 +66,8 @@ std::string_view fate_name(Fate fate) {
             return "dropped_late";
         case Fate::kKeptLate:
             return "kept_late";
+        case Fate::kThinned:
+            return "thinned";
     }
     return "unknown";
 }
@@ -138,7 +140,8 @@ std::string WhyAnswer::text(const TraceId& id, uint64_t now_ns) const {
             "{} is not stored, and was not decided about since {}: it never came, or went before",
             id.hex(), format_rfc3339_ns(known_since_ns));
     }
-    // The first decision is about the trace, others are about spans that came late.
+    // The first decision is about the trace, others are about spans that came late, or that it went
+    // for want of room.
     const Noted& noted = decisions.back();
     const Decision& decision = noted.decision;
     std::string text =
@@ -154,9 +157,14 @@ std::string WhyAnswer::text(const TraceId& id, uint64_t now_ns) const {
     text += fmt::format("; {} span{}, {}, {}", decision.spans, decision.spans == 1 ? "" : "s",
                         format_duration_ns(rounded(decision.duration_ns)),
                         decision.has_error ? "with an error" : "no error");
-    if (decisions.size() > 1)
-        text += fmt::format("; spans came late, {} time{}", decisions.size() - 1,
-                            decisions.size() == 2 ? "" : "s");
+    const bool is_thinned = decisions.front().decision.outcome.fate == Fate::kThinned;
+    if (is_thinned)
+        text +=
+            fmt::format("; dropped {} for want of room, when 1 in {:.4g} stayed",
+                        ago(decisions.front().at_ns, now_ns),
+                        otlp::adjusted_count(decisions.front().decision.outcome.threshold).value);
+    const size_t late = decisions.size() - 1 - (is_thinned ? 1 : 0);
+    if (late > 0) text += fmt::format("; spans came late, {} time{}", late, late == 1 ? "" : "s");
     if (is_pinned) text += "; it is pinned";
     if (is_ambiguous) text += "; another trace has the same hash: either may be meant";
     if (is_kept(decision.outcome.fate) && stored_spans == 0)

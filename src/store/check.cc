@@ -31,6 +31,7 @@ class Checker {
         for (size_t i = 0; i < logs_.size(); ++i)
             check_log(i);
         check_decisions();
+        check_counts();
         TRY(check_deletions());
         TRY(check_documents("documents"));
         return std::move(report_);
@@ -140,6 +141,17 @@ class Checker {
                                                      (*opened)->size(), file.bytes));
             } else {
                 report_.decisions += 1;
+            }
+        }
+    }
+
+    void check_counts() {
+        for (const auto& [id, file] : reading_.state.counts) {
+            const Result<std::string> counts = StoredCounts(file, io_).read();
+            if (counts) {
+                report_.counts += 1;
+            } else {
+                report_.damage.push_back(counts.error().message);
             }
         }
     }

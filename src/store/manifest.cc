@@ -34,6 +34,7 @@ std::string encode_segment(const ManifestSegment& segment) {
     if (segment.kept) {
         writer.add_string(6, segment.kept->rule);
         writer.add_uint64(7, segment.kept->for_ms);
+        if (segment.kept->halvings != 0) writer.add_uint32(8, segment.kept->halvings);
     }
     return out;
 }
@@ -46,6 +47,19 @@ std::string encode_decisions(const DecisionsFile& file) {
     writer.add_uint64(3, file.hour);
     writer.add_uint64(4, file.at_ns);
     writer.add_uint64(5, file.bytes);
+    return out;
+}
+
+std::string encode_counts_entry(const CountsFile& file) {
+    std::string out;
+    protozero::pbf_writer writer(out);
+    writer.add_uint64(1, file.id);
+    writer.add_string(2, file.tenant);
+    writer.add_uint64(3, file.hour);
+    writer.add_bool(4, file.is_day);
+    writer.add_uint64(5, file.start_ns_min);
+    writer.add_uint64(6, file.end_ns_max);
+    writer.add_uint64(7, file.bytes);
     return out;
 }
 
@@ -62,6 +76,10 @@ std::string encode_entry(const ManifestChange& change, uint64_t next_id) {
         writer.add_message(5, encode_decisions(file));
     for (uint64_t id : change.decisions_removed)
         writer.add_uint64(6, id);
+    for (const CountsFile& file : change.counts_added)
+        writer.add_message(7, encode_counts_entry(file));
+    for (uint64_t id : change.counts_removed)
+        writer.add_uint64(8, id);
     const auto size = static_cast<uint32_t>(body.size());
     std::string covered(reinterpret_cast<const char*>(&size), sizeof size);
     covered += body;
@@ -97,6 +115,10 @@ ManifestSegment decode_segment(protozero::pbf_reader reader) {
                 if (!segment.kept) segment.kept.emplace();
                 segment.kept->for_ms = reader.get_uint64();
                 break;
+            case 8:
+                if (!segment.kept) segment.kept.emplace();
+                segment.kept->halvings = reader.get_uint32();
+                break;
             default:
                 reader.skip();
         }
@@ -121,6 +143,38 @@ DecisionsFile decode_decisions(protozero::pbf_reader reader) {
                 file.at_ns = reader.get_uint64();
                 break;
             case 5:
+                file.bytes = reader.get_uint64();
+                break;
+            default:
+                reader.skip();
+        }
+    }
+    return file;
+}
+
+CountsFile decode_counts_entry(protozero::pbf_reader reader) {
+    CountsFile file;
+    while (reader.next()) {
+        switch (reader.tag()) {
+            case 1:
+                file.id = reader.get_uint64();
+                break;
+            case 2:
+                file.tenant = reader.get_string();
+                break;
+            case 3:
+                file.hour = reader.get_uint64();
+                break;
+            case 4:
+                file.is_day = reader.get_bool();
+                break;
+            case 5:
+                file.start_ns_min = reader.get_uint64();
+                break;
+            case 6:
+                file.end_ns_max = reader.get_uint64();
+                break;
+            case 7:
                 file.bytes = reader.get_uint64();
                 break;
             default:
@@ -159,6 +213,12 @@ std::optional<Entry> decode_body(std::string_view body) {
                 case 6:
                     entry.change.decisions_removed.push_back(reader.get_uint64());
                     break;
+                case 7:
+                    entry.change.counts_added.push_back(decode_counts_entry(reader.get_message()));
+                    break;
+                case 8:
+                    entry.change.counts_removed.push_back(reader.get_uint64());
+                    break;
                 default:
                     reader.skip();
             }
@@ -182,6 +242,12 @@ void apply(ManifestState& state, const ManifestChange& change) {
     }
     for (uint64_t id : change.decisions_removed)
         state.decisions.erase(id);
+    for (const CountsFile& file : change.counts_added) {
+        state.counts[file.id] = file;
+        state.next_id = std::max(state.next_id, file.id + 1);
+    }
+    for (uint64_t id : change.counts_removed)
+        state.counts.erase(id);
     state.log_position = std::max(state.log_position, change.log_position);
 }
 
@@ -216,6 +282,8 @@ std::string encode_manifest(const ManifestState& state) {
         everything.added.push_back(segment);
     for (const auto& [id, file] : state.decisions)
         everything.decisions_added.push_back(file);
+    for (const auto& [id, file] : state.counts)
+        everything.counts_added.push_back(file);
     everything.log_position = state.log_position;
     return std::string(kMagic) + encode_entry(everything, state.next_id);
 }

@@ -14,6 +14,7 @@
 #include "store/log.h"
 #include "store/store.h"
 #include "store/store_paths.h"
+#include "store/stored_counts.h"
 
 namespace spanloom::store {
 
@@ -34,12 +35,15 @@ struct ManifestChange {
     std::vector<uint64_t> removed;
     std::vector<DecisionsFile> decisions_added;
     std::vector<uint64_t> decisions_removed;
+    std::vector<CountsFile> counts_added;
+    std::vector<uint64_t> counts_removed;
     LogPosition log_position;  // 0: as before
 };
 
 struct ManifestState {
     std::map<uint64_t, ManifestSegment> segments;
     std::map<uint64_t, DecisionsFile> decisions;
+    std::map<uint64_t, CountsFile> counts;
     LogPosition log_position;
     uint64_t next_id = 1;
 };

@@ -71,7 +71,7 @@ SpaceLimits space_limits(const std::vector<SegmentFacts>& segments, const StoreO
 }
 
 std::vector<uint64_t> choose_drops(std::vector<SegmentFacts> segments, const StoreOptions& options,
-                                   uint64_t now_ns, const SpaceLimits& limits) {
+                                   uint64_t now_ns, const SpaceLimits& limits, bool can_thin) {
     std::sort(segments.begin(), segments.end(), [](const SegmentFacts& a, const SegmentFacts& b) {
         return std::tie(a.arrival_ns_max, a.id) < std::tie(b.arrival_ns_max, b.id);
     });
@@ -108,11 +108,37 @@ std::vector<uint64_t> choose_drops(std::vector<SegmentFacts> segments, const Sto
         return limit != limits.rule_bytes_max.end() &&
                rule_bytes[segment.kept->rule] > limit->second;
     });
+    if (can_thin) return dropped;
     pass([&](const SegmentFacts& segment) {
         const bool is_for_ever = segment.kept && segment.kept->for_ms == Keeping::kForEver;
         return bytes > limits.bytes_max && !is_for_ever;
     });
     return dropped;
+}
+
+std::vector<uint64_t> choose_thinning(const std::vector<SegmentFacts>& segments, uint64_t now_ns,
+                                      const SpaceLimits& limits) {
+    uint64_t bytes = 0;
+    std::map<std::tuple<std::string, uint64_t, Keeping>, Group> partitions;
+    for (const SegmentFacts& segment : segments) {
+        bytes += segment.bytes;
+        if (!segment.kept || segment.kept->for_ms == Keeping::kForEver ||
+            segment.kept->halvings >= Keeping::kHalvingsMax)
+            continue;
+        partitions[{segment.tenant, segment.hour, *segment.kept}].push_back(&segment);
+    }
+    if (bytes <= limits.bytes_max) return {};
+    const Group* chosen = nullptr;
+    double oldest = -1;
+    for (const auto& [key, group] : partitions) {
+        const auto& [tenant, hour, kept] = key;
+        const uint64_t age_ns = now_ns - std::min(now_ns, hour * kNsPerHour);
+        const double age = static_cast<double>(age_ns) / static_cast<double>(1U << kept.halvings);
+        if (age <= oldest) continue;
+        oldest = age;
+        chosen = &group;
+    }
+    return chosen == nullptr ? std::vector<uint64_t>() : ids_of(*chosen);
 }
 
 std::vector<uint64_t> choose_ageing(const std::vector<SegmentFacts>& segments, const Ageing& ageing,

@@ -34,9 +34,15 @@ SpaceLimits space_limits(const std::vector<SegmentFacts>& segments, const StoreO
                          const Ageing& ageing, const DiskSpace& space);
 
 // Ids to drop, oldest arrival first: those too old, of each rule as many as it has too many bytes
-// of, then as many of all as the limits ask for.
+// of, then as many of all as the limits ask for, unless half of some can go instead.
 std::vector<uint64_t> choose_drops(std::vector<SegmentFacts> segments, const StoreOptions& options,
-                                   uint64_t now_ns, const SpaceLimits& limits);
+                                   uint64_t now_ns, const SpaceLimits& limits, bool can_thin);
+
+// Where all segments have too many bytes: ids of the partition in kept/ of which half is to go.
+// What is twice as old is half as dense, until it was halved kHalvingsMax times. None: there is
+// room, or nothing to halve.
+std::vector<uint64_t> choose_thinning(const std::vector<SegmentFacts>& segments, uint64_t now_ns,
+                                      const SpaceLimits& limits);
 
 // Ids of the segments of one hour in recent/ whose time has come: the oldest that is older than
 // ageing.recent_for_ms, or the oldest of all where recent/ has too many bytes, or more than half

@@ -107,7 +107,7 @@ struct SpanEdge {
     otlp::SpanKind kind = otlp::SpanKind::kUnspecified;
     std::string_view service;  // valid during the call
     bool error = false;
-    bool in_range = false;  // starts in the range; others of its trace come for their ids
+    bool in_range = false;  // it starts in the range; others of its trace come for their ids
     uint64_t start_ns = 0;
     uint64_t duration_ns = 0;
     // Where asked for, what the span says of the other side: its name, or none. Of spans that call
@@ -129,10 +129,10 @@ Result<std::vector<KeyCount>> attribute_keys(Segments segments, TimeRange range)
 // Distinct values of a field among spans that satisfy `where`, sorted; at most `limit`.
 Result<std::vector<Value>> field_values(Segments segments, const Field& field, TimeRange range,
                                         const Predicate& where, uint32_t limit);
-// The spans of every trace that is in the range, trace after trace, each whole; `visit` returns
-// false to stop.
+// The spans of every trace of which `segments` have some in the range, trace after trace, each
+// whole; `visit` returns false to stop. What `others` hold of these traces is never in range.
 Result<void> for_each_edge(Segments segments, TimeRange range,
                            const std::function<bool(const SpanEdge&)>& visit,
-                           EdgePeers peers = EdgePeers::kUnread);
+                           EdgePeers peers = EdgePeers::kUnread, Segments others = {});
 
 }  // namespace spanloom::store

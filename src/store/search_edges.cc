@@ -21,15 +21,20 @@ struct Place {
 // Hands out the spans of all segments trace by trace.
 class EdgeScan {
   public:
-    EdgeScan(Segments segments, TimeRange range, const std::function<bool(const SpanEdge&)>& visit,
-             EdgePeers peers)
-        : segments_(segments), range_(range), visit_(visit), peers_(peers) {
-        readers_.resize(segments.size());
-        peer_readers_.resize(segments.size());
+    EdgeScan(Segments segments, Segments others, TimeRange range,
+             const std::function<bool(const SpanEdge&)>& visit, EdgePeers peers)
+        : segments_(segments.begin(), segments.end()),
+          asked_(segments.size()),
+          range_(range),
+          visit_(visit),
+          peers_(peers) {
+        segments_.insert(segments_.end(), others.begin(), others.end());
+        readers_.resize(segments_.size());
+        peer_readers_.resize(segments_.size());
     }
 
     Result<void> run() {
-        for (uint32_t i = 0; i < segments_.size() && !is_stopped_; ++i) {
+        for (uint32_t i = 0; i < asked_ && !is_stopped_; ++i) {
             const SegmentInfo& info = segments_[i]->info();
             if (info.spans == 0 || !overlaps(info.start_ns_min, info.end_ns_max, range_)) continue;
             for (uint32_t at = 0; at < segments_[i]->fragment_count() && !is_stopped_; ++at) {
@@ -114,7 +119,8 @@ class EdgeScan {
             edge.start_ns = static_cast<uint64_t>(starts->integers[row]);
             edge.duration_ns =
                 static_cast<uint64_t>(duration_of(edge.start_ns, durations->integers[row]));
-            edge.in_range = edge.start_ns >= range_.start_ns && edge.start_ns < range_.end_ns;
+            edge.in_range = place.segment < asked_ && edge.start_ns >= range_.start_ns &&
+                            edge.start_ns < range_.end_ns;
             if (places_.size() > 1 && is_resend(edge)) continue;
             if (peers_ == EdgePeers::kRead) TRY(read_peer(place.segment, group, row, edge));
             is_stopped_ = !visit_(edge);
@@ -133,7 +139,8 @@ class EdgeScan {
         return !seen_.emplace(edge.span_id, edge.start_ns, edge.duration_ns, edge.kind).second;
     }
 
-    Segments segments_;
+    std::vector<std::shared_ptr<const Segment>> segments_;  // what is asked, then the others
+    const size_t asked_;
     TimeRange range_;
     const std::function<bool(const SpanEdge&)>& visit_;
     const EdgePeers peers_;
@@ -147,8 +154,9 @@ class EdgeScan {
 }  // namespace
 
 Result<void> for_each_edge(Segments segments, TimeRange range,
-                           const std::function<bool(const SpanEdge&)>& visit, EdgePeers peers) {
-    return EdgeScan(segments, range, visit, peers).run();
+                           const std::function<bool(const SpanEdge&)>& visit, EdgePeers peers,
+                           Segments others) {
+    return EdgeScan(segments, others, range, visit, peers).run();
 }
 
 }  // namespace spanloom::store

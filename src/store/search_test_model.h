@@ -26,6 +26,7 @@ struct ModelSpan {
     std::string name = {};
     std::string user = {};  // empty: no attribute
     bool error = false;
+    otlp::SpanKind kind = otlp::SpanKind::kUnspecified;
 
     auto operator<=>(const ModelSpan&) const = default;
 };
@@ -54,6 +55,8 @@ inline Batch batch_of(const std::vector<ModelSpan>& spans) {
         out.bytes_field(2, test_span_id(span.span).view());
         if (span.parent != 0) out.bytes_field(4, test_span_id(span.parent).view());
         out.bytes_field(5, span.name);
+        if (span.kind != otlp::SpanKind::kUnspecified)
+            out.varint_field(6, static_cast<uint64_t>(span.kind));
         out.fixed64_field(7, span.start);
         out.fixed64_field(8, span.start + span.duration);
         if (!span.user.empty()) write_attribute(out, 9, "user.id", span.user);

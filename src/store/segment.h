@@ -182,9 +182,9 @@ using RollupFunction = std::function<std::string(const RollupRows&)>;
 struct SegmentOptions {
     uint32_t row_group_rows = 4096;
     int zstd_level = 1;  // 0: no general compression (segments that stay in memory)
-    RollupFunction rollup;
+    RollupFunction rollup = nullptr;
     bool has_places = true;  // of (field, value) pairs; without them every value may be anywhere
-    // Parents, scopes and names in fractions of bits: 0.6 bytes a span less, slower to read.
+    // Parents, scopes and names in fractions of bits: 0.6 bytes a span less, and longer to decode.
     bool has_models = false;
     // Of a merge: which traces the output holds. None: all.
     std::function<bool(const TraceId&)> keeps_trace = nullptr;

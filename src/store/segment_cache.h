@@ -27,6 +27,8 @@ class SegmentCache {
         kFollowers,
         kModels,
         kScopes,
+        kNames,
+        kLinks,
         kPlaces,
     };
     struct Key {

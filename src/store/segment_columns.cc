@@ -311,17 +311,14 @@ Result<void> FileSegment::check_fixed(uint32_t column, uint32_t group,
 
 Result<void> FileSegment::read_scopes(uint32_t group, ColumnBlock& out) const {
     TRY_ASSIGN(const auto known, scopes(group));
-    out.integers = known->scopes;
+    known->scopes.copy_to(out.integers);
     return {};
 }
 
 Result<void> FileSegment::read_fixed_values(uint32_t column, uint32_t group,
                                             ColumnBlock& out) const {
     if (out.type == ColumnType::kFixed) out.width = fixed_width(column);
-    if (column == kColumnParentId) {
-        std::vector<int64_t> steps;
-        return read_links(group, out, steps);
-    }
+    if (column == kColumnParentId) return read_links(group, out, nullptr);
     if (column == kColumnScope) return read_scopes(group, out);
     const size_t count = table_rows(footer_.columns[column].table, group);
     const ColumnPlace* place = footer_.find(column, group);

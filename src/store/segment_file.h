@@ -38,8 +38,21 @@ struct GroupModels {
     ValueModel scopes;
     ValueModel names;
 };
+// A number for each row of a group, in two bytes each where they are small. Immutable once made.
+class RowNumbers {
+  public:
+    // kDataLoss where one of them is not of 32 bits.
+    static Result<RowNumbers> of(std::span<const int64_t> numbers);
+    void copy_to(std::vector<int64_t>& out) const;
+    uint32_t operator[](size_t row) const { return large_.empty() ? small_[row] : large_[row]; }
+    size_t memory_bytes() const { return small_.size() * 2 + large_.size() * 4; }
+
+  private:
+    std::vector<uint16_t> small_;
+    std::vector<uint32_t> large_;  // else
+};
 struct GroupScopes {
-    std::vector<int64_t> scopes;         // by row, all in range
+    RowNumbers scopes;                   // all in range
     std::vector<uint8_t> name_contexts;  // where there are models
 };
 inline bool is_modelled(std::string_view body) {
@@ -67,7 +80,7 @@ inline size_t memory_bytes_of(const GroupModels& models) {
            models.names.memory_bytes();
 }
 inline size_t memory_bytes_of(const GroupScopes& scopes) {
-    return scopes.scopes.size() * 8 + scopes.name_contexts.size();
+    return scopes.scopes.memory_bytes() + scopes.name_contexts.size();
 }
 inline size_t memory_bytes_of(const TextList& list) {
     return list.storage.size() + list.texts.size() * sizeof(std::string_view);
@@ -205,7 +218,9 @@ class FileSegment final : public Segment {
     Result<std::shared_ptr<const FollowerDirectory>> followers() const;
     Result<std::shared_ptr<const GroupModels>> models() const;
     Result<void> add_starts(uint32_t group, std::vector<int64_t>& values) const;
-    Result<void> read_links(uint32_t group, ColumnBlock& out, std::vector<int64_t>& steps) const;
+    Result<void> decode_links(std::string_view body, uint32_t rows, std::vector<int64_t>& steps,
+                              std::vector<int64_t>& links) const;
+    Result<void> read_links(uint32_t group, ColumnBlock& out, std::vector<int64_t>* steps) const;
     Result<void> read_parents(uint32_t group, ColumnBlock& out) const;
     Result<void> resolve_parents(uint32_t group, std::span<const int64_t> links,
                                  std::string_view elsewhere, ColumnBlock& out) const;

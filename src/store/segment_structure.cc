@@ -8,6 +8,27 @@
 // names, and what follows from these.
 namespace spanloom::store {
 
+Result<RowNumbers> RowNumbers::of(std::span<const int64_t> numbers) {
+    RowNumbers made;
+    uint64_t bits = 0;
+    for (const int64_t number : numbers)
+        bits |= static_cast<uint64_t>(number);
+    if (bits > UINT32_MAX)
+        return fail(ErrorCode::kDataLoss, "a scope, name or parent is out of range");
+    if (bits <= UINT16_MAX)
+        made.small_.assign(numbers.begin(), numbers.end());
+    else
+        made.large_.assign(numbers.begin(), numbers.end());
+    return made;
+}
+
+void RowNumbers::copy_to(std::vector<int64_t>& out) const {
+    if (large_.empty())
+        out.assign(small_.begin(), small_.end());
+    else
+        out.assign(large_.begin(), large_.end());
+}
+
 Result<std::shared_ptr<const FollowerDirectory>> FileSegment::followers() const {
     const auto read = [&]() -> Result<FollowerDirectory> {
         if (footer_.followers.bytes == 0)
@@ -37,11 +58,22 @@ Result<std::shared_ptr<const GroupModels>> FileSegment::models() const {
 
 // ---- parents
 
-// Parents as links, with the ids of those that are elsewhere; nothing where no row has one. `steps`
-// are those of the links where the block has them, else empty.
+// The links that a block says by a model.
+Result<void> FileSegment::decode_links(std::string_view body, uint32_t rows,
+                                       std::vector<int64_t>& steps,
+                                       std::vector<int64_t>& links) const {
+    TRY_ASSIGN(const auto known, models());
+    const std::vector<uint8_t> contexts(rows);
+    TRY(known->parents.decode(body, contexts, steps));
+    if (!links_of_steps(steps, links))
+        return fail(ErrorCode::kDataLoss, "a parent is out of range");
+    return {};
+}
+
+// Parents as links, with the ids of those that are elsewhere; nothing where no row has one.
+// `steps`, where asked for, are those of the links where the block has them, else empty.
 Result<void> FileSegment::read_links(uint32_t group, ColumnBlock& out,
-                                     std::vector<int64_t>& steps) const {
-    steps.clear();
+                                     std::vector<int64_t>* steps) const {
     const ColumnPlace* place = footer_.find(kColumnParentId, group);
     if (place == nullptr) return {};
     TRY_ASSIGN(const Blob body, block({place->offset, place->bytes}));
@@ -49,14 +81,19 @@ Result<void> FileSegment::read_links(uint32_t group, ColumnBlock& out,
     const std::string_view part = reader.text();
     if (!reader.ok()) return fail(ErrorCode::kDataLoss, "parents end early");
     const uint32_t rows = footer_.groups[group].rows;
-    if (is_modelled(part)) {
-        TRY_ASSIGN(const auto known, models());
-        const std::vector<uint8_t> contexts(rows);
-        TRY(known->parents.decode(part.substr(1), contexts, steps));
-        if (!links_of_steps(steps, out.integers))
-            return fail(ErrorCode::kDataLoss, "a parent is out of range");
-    } else {
+    if (!is_modelled(part)) {
         TRY(decode_integers(part, rows, out.integers));
+    } else if (steps != nullptr) {
+        TRY(decode_links(part.substr(1), rows, *steps, out.integers));
+    } else {
+        const auto decode = [&]() -> Result<RowNumbers> {
+            std::vector<int64_t> made_steps;
+            std::vector<int64_t> links;
+            TRY(decode_links(part.substr(1), rows, made_steps, links));
+            return RowNumbers::of(links);
+        };
+        TRY_ASSIGN(const auto links, cached<RowNumbers>(Piece::kLinks, group, decode));
+        links->copy_to(out.integers);
     }
     TRY_ASSIGN(out.storage, decode_bytes(reader.rest()));
     out.fixed = out.storage.view();
@@ -66,8 +103,7 @@ Result<void> FileSegment::read_links(uint32_t group, ColumnBlock& out,
 Result<void> FileSegment::read_parents(uint32_t group, ColumnBlock& out) const {
     out.dense = false;
     ColumnBlock stored;
-    std::vector<int64_t> steps;
-    TRY(read_links(group, stored, steps));
+    TRY(read_links(group, stored, nullptr));
     if (stored.integers.empty()) return {};
     return resolve_parents(group, stored.integers, stored.fixed, out);
 }
@@ -77,8 +113,7 @@ Result<std::optional<std::vector<int32_t>>> FileSegment::parent_rows(uint32_t ro
         return fail(ErrorCode::kInvalidArgument, "segment: there is no row group {}", row_group);
     if (footer_.info.spans > INT32_MAX) return std::nullopt;
     ColumnBlock stored;
-    std::vector<int64_t> steps;
-    if (auto read = read_links(row_group, stored, steps); !read)
+    if (auto read = read_links(row_group, stored, nullptr); !read)
         return located(read.error(), kColumnParentId, row_group);
     const RowGroup& group = footer_.groups[row_group];
     std::vector<int32_t> rows(group.rows, kNoParent);
@@ -188,19 +223,20 @@ Result<GroupScopes> FileSegment::read_group_scopes(uint32_t group) const {
     ColumnBlock parents;
     std::vector<int64_t> steps;
     const bool needs_parents = footer_.version >= 3;
-    if (needs_parents) TRY(read_links(group, parents, steps));
-    TRY(decode_scopes(group, parents.integers, steps, made.scopes));
-    for (const int64_t scope : made.scopes)
+    if (needs_parents) TRY(read_links(group, parents, &steps));
+    std::vector<int64_t> scopes;
+    TRY(decode_scopes(group, parents.integers, steps, scopes));
+    for (const int64_t scope : scopes)
         if (static_cast<uint64_t>(scope) >= footer_.scopes.size())
             return fail(ErrorCode::kDataLoss, "a scope is out of range");
+    TRY_ASSIGN(made.scopes, RowNumbers::of(scopes));
     if (footer_.models.bytes == 0) return made;
-    made.name_contexts.resize(made.scopes.size());
-    for (size_t row = 0; row < made.scopes.size(); ++row) {
+    made.name_contexts.resize(scopes.size());
+    for (size_t row = 0; row < scopes.size(); ++row) {
         const size_t parent =
             parents.integers.empty() ? row : parent_row(parents.integers[row], row);
-        made.name_contexts[row] =
-            name_context(families_[static_cast<size_t>(made.scopes[row])],
-                         parent != row && made.scopes[parent] == made.scopes[row]);
+        made.name_contexts[row] = name_context(families_[static_cast<size_t>(scopes[row])],
+                                               parent != row && scopes[parent] == scopes[row]);
     }
     return made;
 }
@@ -212,9 +248,16 @@ Result<std::shared_ptr<const GroupScopes>> FileSegment::scopes(uint32_t group) c
 Result<void> FileSegment::decode_names(uint32_t group, std::string_view body,
                                        std::vector<int64_t>& out) const {
     if (!is_modelled(body)) return decode_integers(body, footer_.groups[group].rows, out);
-    TRY_ASSIGN(const auto known, models());
-    TRY_ASSIGN(const auto scopes_known, scopes(group));
-    return known->names.decode(body.substr(1), scopes_known->name_contexts, out);
+    const auto decode = [&]() -> Result<RowNumbers> {
+        TRY_ASSIGN(const auto known, models());
+        TRY_ASSIGN(const auto scopes_known, scopes(group));
+        std::vector<int64_t> codes;
+        TRY(known->names.decode(body.substr(1), scopes_known->name_contexts, codes));
+        return RowNumbers::of(codes);
+    };
+    TRY_ASSIGN(const auto codes, cached<RowNumbers>(Piece::kNames, group, decode));
+    codes->copy_to(out);
+    return {};
 }
 
 Result<OrderCodes> FileSegment::read_follow_keys(uint32_t group) const {
@@ -232,8 +275,7 @@ Result<OrderCodes> FileSegment::read_follow_keys(uint32_t group) const {
     if (!directory->has_families()) return keys;
     TRY_ASSIGN(const auto scopes_known, scopes(group));
     for (size_t row = 0; row < keys.size(); ++row)
-        keys[row] =
-            directory->key(families_[static_cast<size_t>(scopes_known->scopes[row])], keys[row]);
+        keys[row] = directory->key(families_[scopes_known->scopes[row]], keys[row]);
     return keys;
 }
 

@@ -47,6 +47,22 @@ uint64_t number_of(const TraceId& id) {
     return number;
 }
 
+// Counts are the numbers of the spans.
+Counting count_numbers() {
+    Counting counting;
+    counting.count = [](Segments counted, Segments) -> Result<std::string> {
+        TRY_ASSIGN(const Numbers numbers, numbers_in({counted.begin(), counted.end()}));
+        return std::string(reinterpret_cast<const char*>(numbers.data()), numbers.size() * 8);
+    };
+    counting.as_day = [](std::span<const std::string_view> hours) -> Result<std::string> {
+        std::string all;
+        for (const std::string_view hour : hours)
+            all += hour;
+        return all;
+    };
+    return counting;
+}
+
 // What may be asked of the store, kept as plainly as possible.
 struct Model {
     std::set<uint64_t> acknowledged;   // spans that must be there
@@ -70,6 +86,8 @@ class Life {
         f_.options.disk_used_max = 1;
         f_.options.segment_spans_max = 200;
         f_.options.flush_bytes = seed % 3 == 0 ? 1 : 1U << 20;
+        f_.options.counting = count_numbers();
+        f_.options.counts_detail_ms = 5 * 3'600'000;
     }
 
     std::optional<Failure> run() {
@@ -127,6 +145,8 @@ class Life {
     }
     void resend() {
         if (last_count_ == 0) return;
+        for (uint64_t n = last_first_; n < last_first_ + last_count_; ++n)
+            resent_.insert(n);
         give(last_first_, last_count_);
     }
     void give(uint64_t first, uint64_t count) {
@@ -339,6 +359,34 @@ class Life {
         note_dropped();
         check_decisions();
         check_thresholds();
+        check_counts();
+    }
+
+    // Every span that was acknowledged counts in one place, whatever became of it: only resends in
+    // another hour than their first count again.
+    void check_counts() {
+        const CountedParts parts = f_.store->counted("default");
+        const Result<Numbers> numbers = numbers_in(parts.segments);
+        if (!numbers) return wrong(numbers.error().message);
+        std::multiset<uint64_t> counted(numbers->begin(), numbers->end());
+        for (const auto& file : parts.files) {
+            const Result<std::string> counts = file->read();
+            if (!counts) return wrong(counts.error().message);
+            for (size_t at = 0; at + 8 <= counts->size(); at += 8) {
+                uint64_t number = 0;
+                std::memcpy(&number, counts->data() + at, 8);
+                counted.insert(number);
+            }
+        }
+        for (const uint64_t number : model_.acknowledged) {
+            const uint64_t trace = number / kTraceSpans;
+            const bool may_be_gone =
+                model_.deleted.contains(trace) || model_.maybe_deleted.contains(trace);
+            if (!may_be_gone && !counted.contains(number))
+                return wrong(fmt::format("span {} is not counted", number));
+            if (counted.count(number) > 1 && !resent_.contains(number))
+                return wrong(fmt::format("span {} is counted twice", number));
+        }
     }
 
     // Of every trace that ageing dropped it is known that it was decided about.
@@ -457,6 +505,7 @@ class Life {
     const Hardship hardship_;
     StoreFixture f_;
     Model model_;
+    std::set<uint64_t> resent_;
     std::set<uint64_t> dropped_spans_;
     SeededRandom* dice_ = nullptr;
     uint64_t step_ = 0;

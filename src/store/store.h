@@ -4,6 +4,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -17,6 +18,7 @@
 #include "store/documents.h"
 #include "store/log.h"
 #include "store/search.h"
+#include "store/stored_counts.h"
 
 namespace spanloom::store {
 
@@ -47,12 +49,26 @@ struct StoreOptions {
     uint64_t log_file_bytes = 32U << 20;
     uint64_t log_queue_bytes_max = 64U << 20;      // requests that wait for their sync
     uint64_t builder_queue_bytes_max = 16U << 20;  // durable requests that wait for the head
-    bool has_models = false;                       // of segments on disk (SegmentOptions)
     uint32_t merge_segments_min = 8;               // of similar size, before they are merged
     // What merging, ageing and erasing may write in a second, of the store's own thread; 0: all.
     uint64_t merge_bytes_per_s = 0;
     uint64_t shutdown_ms = 5'000;  // what the destructor may take for its flush
     RollupFunction rollup;
+    // What is counted of spans before they age or go, where anything is.
+    Counting counting;
+    uint64_t counts_detail_ms = 14ULL * 24 * 3'600'000;  // by the hour; then a day is one file
+    uint64_t counts_ms = 0;                              // how long they are known; 0: for ever
+};
+
+// A segment of kept/: what its partition was kept for.
+struct Keeping {
+    std::string rule;
+    uint64_t for_ms = 0;  // age by arrival at which it goes; 0: as the store's retention says
+    static constexpr uint64_t kForEver = UINT64_MAX;  // not even where the disk is full
+    // How often half of what was kept went for want of room (Ageing::thin).
+    uint32_t halvings = 0;
+    static constexpr uint32_t kHalvingsMax = 6;
+    auto operator<=>(const Keeping&) const = default;
 };
 
 // What becomes of the traces of an hour in recent/ when it ages. A judgement of later stages,
@@ -60,6 +76,7 @@ struct StoreOptions {
 struct AgeingQuestion {
     std::string tenant;
     uint64_t hour = 0;                                      // of arrival, since 1970
+    std::optional<Keeping> kept = std::nullopt;             // of what was kept already
     std::vector<std::shared_ptr<const Segment>> partition;  // what ages
     std::vector<std::shared_ptr<const Segment>> others;     // what else of the tenant is recent
     std::vector<TraceId> traces;                            // of the partition, each once
@@ -67,11 +84,7 @@ struct AgeingQuestion {
 };
 struct AgeingAnswer {
     static constexpr uint32_t kDrop = UINT32_MAX;
-    struct Rule {
-        std::string name;
-        uint64_t keep_for_ms = 0;  // 0: as the store's retention says
-    };
-    std::vector<Rule> rules;
+    std::vector<Keeping> rules;
     std::vector<uint32_t> rule_of;     // for each trace: which rule keeps it, or kDrop
     std::vector<uint64_t> thresholds;  // of each trace (Segment::thresholds); empty: all 0
     // What is to be known of the decisions later, kept as it is with the rest (decisions()).
@@ -85,16 +98,11 @@ struct Ageing {
     // error leaves the hour as it is until later, one of kDataLoss until the next start. May be
     // asked again for an hour after a crash or a failed write. None: nothing ages.
     std::function<Result<AgeingAnswer>(const AgeingQuestion&)> verdict;
+    // Where there is no room for what is kept, and no hour to age: which half of the traces of a
+    // partition in kept/ stays, in the same way. None: its oldest segments go.
+    std::function<Result<AgeingAnswer>(const AgeingQuestion&)> thin;
     // The hour's traces are where the answer put them, for good.
     std::function<void(const AgeingQuestion&, const AgeingAnswer&)> done;
-};
-
-// A segment of kept/: what its partition was kept for.
-struct Keeping {
-    std::string rule;
-    uint64_t for_ms = 0;  // age by arrival at which it goes; 0: as the store's retention says
-    static constexpr uint64_t kForEver = UINT64_MAX;  // not even where the disk is full
-    auto operator<=>(const Keeping&) const = default;
 };
 
 // What was noted when an hour aged (AgeingAnswer::decisions).
@@ -172,6 +180,8 @@ class Store : public Sink {
     // From now on what was kept by `from` is kept by `to`.
     virtual Result<void> release_traces(std::string_view tenant, const std::vector<TraceId>& traces,
                                         const Keeping& from, const Keeping& to) = 0;
+    // Of a tenant, as it is now.
+    virtual CountedParts counted(std::string_view tenant) const = 0;
     // Newest first.
     virtual std::vector<DecisionsFile> decisions(std::string_view tenant) const = 0;
     virtual Result<std::unique_ptr<ReadableFile>> open_decisions(
@@ -211,6 +221,7 @@ struct CheckReport {
     uint64_t documents = 0;
     uint64_t deletions = 0;
     uint64_t decisions = 0;           // files
+    uint64_t counts = 0;              // files
     std::vector<std::string> damage;  // one sentence each
     std::vector<std::string> notes;
 };

@@ -55,6 +55,7 @@ AgeingParts parts_of(const std::vector<LiveSegments::Pointer>& segments,
     }
     parts.question.tenant = parts.inputs.front()->tenant;
     parts.question.hour = parts.inputs.front()->hour;
+    parts.question.kept = parts.inputs.front()->kept;
     for (const LiveSegments::Pointer& one : segments) {
         const auto& inputs = parts.inputs;
         const bool is_input = std::find(inputs.begin(), inputs.end(), one) != inputs.end();
@@ -111,6 +112,27 @@ Result<bool> StoreEngine::age_once(const std::function<bool()>& stop) {
     const SpaceLimits limits = space_limits(facts, options_, *rules, space);
     const std::vector<uint64_t> ids = choose_ageing(facts, *rules, trusted_now_ns(), limits);
     if (ids.empty()) return false;
+    return decide_about(ids, *rules, rules->verdict, stop);
+}
+
+// False as well where this is no moment to halve: then the oldest goes.
+Result<bool> StoreEngine::thin_once(const std::function<bool()>& stop) {
+    const std::shared_ptr<const Ageing> rules = ageing();
+    if (!rules->thin) return false;
+    std::vector<SegmentFacts> facts;
+    for (const LiveSegments::Pointer& one : live_.on_disk()) {
+        if (!one->is_damaged) facts.push_back(facts_of(*one));
+    }
+    TRY_ASSIGN(const DiskSpace space, io_.space());
+    const SpaceLimits limits = space_limits(facts, options_, *rules, space);
+    const std::vector<uint64_t> ids = choose_thinning(facts, trusted_now_ns(), limits);
+    if (ids.empty()) return false;
+    return decide_about(ids, *rules, rules->thin, stop);
+}
+
+// Puts the traces of these segments where the verdict says.
+Result<bool> StoreEngine::decide_about(const std::vector<uint64_t>& ids, const Ageing& rules,
+                                       const Verdict& verdict, const std::function<bool()>& stop) {
     AgeingParts parts = parts_of(live_.all(), ids);
     const std::vector<LiveSegments::Pointer>& inputs = parts.inputs;
     AgeingQuestion& question = parts.question;
@@ -122,7 +144,7 @@ Result<bool> StoreEngine::age_once(const std::function<bool()>& stop) {
     }
     if (!traces) return tl::unexpected(std::move(traces).error());
     question.traces = std::move(traces->ids);
-    Result<AgeingAnswer> judged = rules->verdict(question);
+    Result<AgeingAnswer> judged = verdict(question);
     if (!judged && judged.error().code == ErrorCode::kDataLoss) {
         if (!mark_damage(parts.others)) find_damage(inputs);
         return true;
@@ -139,25 +161,46 @@ Result<bool> StoreEngine::age_once(const std::function<bool()>& stop) {
     const std::vector<Output> outputs = ageing_outputs(question, answer, traces->spans);
     // A trace that arrived for this hour since the question stays out of the outputs' filters, so
     // nothing may have come: flushes only add to hours that are not over.
-    std::optional<DecisionsFile> decisions;
-    if (!answer.decisions.empty()) {
-        TRY_ASSIGN(decisions, write_decisions(question, answer.decisions));
-    }
-    const Result<bool> rewritten =
-        rewrite(outputs, inputs, stop, decisions ? &*decisions : nullptr);
-    if (decisions) forget_unnamed(*decisions);
+    FilesBeside beside;
+    Result<bool> rewritten = write_beside_ageing(question, answer, inputs, beside);
+    if (rewritten && *rewritten) rewritten = rewrite(outputs, inputs, stop, beside);
+    forget_unnamed(beside);
     TRY_ASSIGN(const bool is_done, rewritten);
     const std::vector<LiveSegments::Pointer> now = live_.on_disk();
     const bool is_replaced = std::none_of(now.begin(), now.end(), [&](const auto& one) {
         return one->serial == inputs.front()->serial;
     });
     if (is_done && is_replaced) {
-        counters_.aged_traces.add(question.traces.size());
-        counters_.aged_dropped_traces.add(static_cast<uint64_t>(
-            std::count(answer.rule_of.begin(), answer.rule_of.end(), AgeingAnswer::kDrop)));
-        if (rules->done) rules->done(question, answer);
+        const auto dropped = static_cast<uint64_t>(
+            std::count(answer.rule_of.begin(), answer.rule_of.end(), AgeingAnswer::kDrop));
+        if (question.kept) {
+            counters_.thinned_traces.add(dropped);
+        } else {
+            counters_.aged_traces.add(question.traces.size());
+            counters_.aged_dropped_traces.add(dropped);
+            if (rules.done) rules.done(question, answer);
+        }
     }
     return is_done;
+}
+
+// What is noted and counted of an hour before it ages. False: some of it is damaged.
+Result<bool> StoreEngine::write_beside_ageing(const AgeingQuestion& question,
+                                              const AgeingAnswer& answer,
+                                              const std::vector<LiveSegments::Pointer>& inputs,
+                                              FilesBeside& beside) {
+    if (!answer.decisions.empty()) {
+        TRY_ASSIGN(beside.decisions, write_decisions(question, answer.decisions));
+    }
+    if (question.kept) return true;  // counted already
+    Result<std::optional<CountsFile>> counts = count_before_going(inputs);
+    if (counts) {
+        beside.counts = std::move(*counts);
+        return true;
+    }
+    if (counts.error().code != ErrorCode::kDataLoss) return tl::unexpected(counts.error());
+    find_damage(inputs);
+    return false;
 }
 
 // One output for each rule, or several where it keeps more than a segment should hold.
@@ -178,7 +221,7 @@ std::vector<StoreEngine::Output> StoreEngine::ageing_outputs(
         if (at.ids == nullptr || at.spans + spans[i] > options_.segment_spans_max) {
             at = {std::make_shared<Thresholds>(), 0};
             Place place{question.tenant, partition_hour(Area::kKept, question.hour),
-                        Keeping{answer.rules[rule].name, answer.rules[rule].keep_for_ms}};
+                        answer.rules[rule]};
             outputs.push_back({std::move(place),
                                [ids = at.ids](const TraceId& id) { return ids->contains(id); },
                                [ids = at.ids](const TraceId& id) { return ids->at(id); }});
@@ -242,7 +285,7 @@ Result<void> StoreEngine::release_traces(std::string_view tenant,
         const auto is_other = [&](const TraceId& id) { return !wanted.contains(id); };
         TRY_ASSIGN(const bool is_done, rewrite({{{one->tenant, one->hour, from}, is_other, nullptr},
                                                 {{one->tenant, one->hour, to}, is_wanted, nullptr}},
-                                               {one}, [] { return false; }));
+                                               {one}, [] { return false; }, {}));
         if (!is_done) return fail(ErrorCode::kResourceExhausted, "the disk has no room for it");
     }
     return {};
@@ -303,7 +346,7 @@ Result<bool> StoreEngine::erase_once(const std::function<bool()>& stop) {
     for (const LiveSegments::Pointer& one : live_.on_disk()) {
         if (!one->has_hidden || one->is_damaged) continue;
         const Place place{one->tenant, one->hour, one->kept};
-        return rewrite({{place, nullptr, nullptr}}, {one}, stop);
+        return rewrite({{place, nullptr, nullptr}}, {one}, stop, {});
     }
     return false;
 }

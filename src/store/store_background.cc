@@ -198,10 +198,11 @@ Result<uint64_t> StoreEngine::write_temporary(const std::string& path, const Out
     for (const LiveSegments::Pointer& one : inputs)
         segments.push_back(one->segment);
     SegmentOptions on_disk;
-    // Single traces that are kept for ever may be there twice.
+    // What is kept is counted already; single traces that are kept for ever may be there twice.
     const auto& kept = output.place.kept;
-    if (!kept || kept->for_ms != Keeping::kForEver) on_disk.rollup = options_.rollup;
-    on_disk.has_models = options_.has_models;
+    const bool is_counted = kept && (options_.counting.count || kept->for_ms == Keeping::kForEver);
+    if (!is_counted) on_disk.rollup = options_.rollup;
+    on_disk.has_models = true;
     on_disk.keeps_trace = output.keeps;
     on_disk.threshold_of = output.threshold_of;
     if (const auto hidden = deletions_.hidden(output.place.tenant))
@@ -283,6 +284,7 @@ Result<void> StoreEngine::commit_written(const ManifestChange& change, std::vect
         for (Written& one : written)
             come.push_back(std::move(one.live));
         live_.replace(gone, std::move(come));
+        follow_counts(change);
         return {};
     }
     // Where the manifest on disk may name the files, they must stay until it is known not to.
@@ -349,9 +351,18 @@ Result<bool> StoreEngine::maintain_once(const std::function<bool()>& stop) {
     const Result<bool> aged = age_once(stop);
     if (aged && *aged) return true;
     if (aged) {
-        TRY_ASSIGN(const bool has_dropped, drop_expired());
+        TRY_ASSIGN(const bool has_dropped, drop_expired(true));
         if (has_dropped) return true;
+        // Where that cannot be, whole segments go: the room comes first.
+        const Result<bool> thinned = thin_once(stop);
+        if (thinned && *thinned) return true;
+        if (!thinned) log::warning("kept traces cannot be thinned: {}", thinned.error().message);
+        TRY_ASSIGN(const bool has_dropped_more, drop_expired(false));
+        if (has_dropped_more) return true;
         TRY(drop_old_decisions());
+        TRY(drop_old_counts());
+        TRY_ASSIGN(const bool is_shortened, shorten_counts());
+        if (is_shortened) return true;
     }
     TRY_ASSIGN(const bool has_merged, merge_once(stop));
     if (has_merged) return true;
@@ -374,16 +385,16 @@ Result<bool> StoreEngine::merge_once(const std::function<bool()>& stop) {
     }
     const LiveSegment& first = *inputs.front();
     return rewrite({{{first.tenant, first.hour, first.kept}, nullptr, nullptr}}, std::move(inputs),
-                   stop);
+                   stop, {});
 }
 
 // Puts the outputs, all or none of them, in the place of the inputs.
 Result<bool> StoreEngine::rewrite(const std::vector<Output>& outputs,
                                   std::vector<LiveSegments::Pointer> inputs,
-                                  const std::function<bool()>& stop,
-                                  const DecisionsFile* decisions) {
+                                  const std::function<bool()>& stop, const FilesBeside& beside) {
     ManifestChange change;
-    if (decisions != nullptr) change.decisions_added.push_back(*decisions);
+    if (beside.decisions) change.decisions_added.push_back(*beside.decisions);
+    if (beside.counts) change.counts_added.push_back(*beside.counts);
     std::vector<uint64_t> gone;
     uint64_t bytes = 0;
     for (const LiveSegments::Pointer& one : inputs) {
@@ -451,7 +462,23 @@ void StoreEngine::find_damage(const std::vector<LiveSegments::Pointer>& inputs) 
                inputs.front()->tenant);
 }
 
-Result<bool> StoreEngine::drop_expired() {
+// Of the undecided among what retention drops. The room comes first: where they cannot be counted
+// they go all the same.
+void StoreEngine::count_what_goes(const std::vector<LiveSegments::Pointer>& dropped,
+                                  ManifestChange& change) {
+    std::map<std::pair<std::string, uint64_t>, std::vector<LiveSegments::Pointer>> hours;
+    for (const LiveSegments::Pointer& one : dropped) {
+        if (!one->kept) hours[{one->tenant, one->hour}].push_back(one);
+    }
+    for (const auto& [hour, segments] : hours) {
+        Result<std::optional<CountsFile>> counts = count_before_going(segments);
+        if (counts && *counts) change.counts_added.push_back(std::move(**counts));
+        if (!counts)
+            log::warning("spans go without being counted for good: {}", counts.error().message);
+    }
+}
+
+Result<bool> StoreEngine::drop_expired(bool can_thin) {
     const std::vector<LiveSegments::Pointer> segments = live_.on_disk();
     std::vector<SegmentFacts> facts;
     for (const LiveSegments::Pointer& one : segments)
@@ -459,7 +486,7 @@ Result<bool> StoreEngine::drop_expired() {
     TRY_ASSIGN(const DiskSpace space, io_.space());
     const SpaceLimits limits = space_limits(facts, options_, *ageing(), space);
     const std::vector<uint64_t> ids =
-        choose_drops(std::move(facts), options_, trusted_now_ns(), limits);
+        choose_drops(std::move(facts), options_, trusted_now_ns(), limits, can_thin);
     if (ids.empty()) return false;
     ManifestChange change;
     change.removed = ids;
@@ -467,6 +494,7 @@ Result<bool> StoreEngine::drop_expired() {
     for (const LiveSegments::Pointer& one : segments) {
         if (std::find(ids.begin(), ids.end(), one->id) != ids.end()) dropped.push_back(one);
     }
+    count_what_goes(dropped, change);
     std::lock_guard lock(manifest_mutex_);
     Result<void> committed = manifest_->commit(change);
     if (!committed && committed.error().code == ErrorCode::kResourceExhausted && give_up_reserve())
@@ -489,6 +517,7 @@ Result<bool> StoreEngine::drop_expired() {
         obsolete_.add(one->path, one->segment);
     }
     live_.replace(gone, {});
+    follow_counts(change);
     dropped.clear();
     obsolete_.collect(io_);
     log::info("retention dropped {} segments", gone.size());

@@ -41,18 +41,25 @@ Result<DecisionsFile> StoreEngine::write_decisions(const AgeingQuestion& questio
     file.hour = question.hour;
     file.at_ns = clock_.wall_ns();
     file.bytes = bytes.size();
-    const std::string directory = decisions_directory(file.tenant);
     {
         std::lock_guard lock(manifest_mutex_);
         file.id = manifest_->take_id();
+    }
+    TRY(write_beside(kDecisionsArea, decisions_directory(file.tenant), path_of(file), bytes));
+    return file;
+}
+
+Result<void> StoreEngine::write_beside(const char* area, const std::string& directory,
+                                       const std::string& path, std::string_view bytes) {
+    {
+        std::lock_guard lock(manifest_mutex_);
         if (!directories_.contains(directory)) {
             TRY(io_.make_directory(directory));
             TRY(io_.sync_directory(""));
-            TRY(io_.sync_directory(kDecisionsArea));
+            TRY(io_.sync_directory(area));
             directories_.insert(directory);
         }
     }
-    const std::string path = path_of(file);
     const std::string temporary = path + ".tmp";
     const auto write = [&]() -> Result<void> {
         TRY_ASSIGN(auto out, io_.create(temporary));
@@ -62,7 +69,7 @@ Result<DecisionsFile> StoreEngine::write_decisions(const AgeingQuestion& questio
         return io_.sync_directory(directory);
     };
     Result<void> written = write();
-    if (written) return file;
+    if (written) return {};
     std::lock_guard lock(manifest_mutex_);
     obsolete_.add(temporary, nullptr);
     obsolete_.add(path, nullptr);
@@ -70,17 +77,24 @@ Result<DecisionsFile> StoreEngine::write_decisions(const AgeingQuestion& questio
     return tl::unexpected(std::move(written).error());
 }
 
-// After what was to name it has failed or was stopped.
-void StoreEngine::forget_unnamed(const DecisionsFile& file) {
+// After what was to name them has failed or was stopped.
+void StoreEngine::forget_unnamed(const FilesBeside& files) {
     std::lock_guard lock(manifest_mutex_);
-    if (manifest_->state().decisions.contains(file.id)) return;
-    // Where the manifest on disk may name it, it must stay until it is known not to.
-    if (manifest_->is_certain()) {
-        obsolete_.add(path_of(file), nullptr);
-        obsolete_.collect(io_);
-    } else {
-        orphans_.push_back(path_of(file));
+    std::vector<std::string> unnamed;
+    if (files.decisions && !manifest_->state().decisions.contains(files.decisions->id))
+        unnamed.push_back(path_of(*files.decisions));
+    if (files.counts && !manifest_->state().counts.contains(files.counts->id))
+        unnamed.push_back(
+            counts_path(files.counts->tenant, {files.counts->hour, files.counts->id}));
+    for (std::string& path : unnamed) {
+        // Where the manifest on disk may name it, it must stay until it is known not to.
+        if (manifest_->is_certain()) {
+            obsolete_.add(std::move(path), nullptr);
+        } else {
+            orphans_.push_back(std::move(path));
+        }
     }
+    obsolete_.collect(io_);
 }
 
 Result<bool> StoreEngine::drop_old_decisions() {

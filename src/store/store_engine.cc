@@ -54,6 +54,8 @@ StoreCounters::StoreCounters(MetricsRegistry& metrics)
           metrics.counter("store_aged_traces_total", "Traces that the keep rules decided about.")),
       aged_dropped_traces(
           metrics.counter("store_aged_dropped_traces_total", "Of them, those that no rule keeps.")),
+      thinned_traces(metrics.counter("store_thinned_traces_total",
+                                     "Kept traces that went for want of room, each second one")),
       deleted_traces(metrics.counter("store_deleted_traces_total", "Traces deleted on request.")),
       deleted_spans(metrics.counter("store_deleted_spans_total", "Spans deleted on request.")),
       poison_requests(metrics.counter("store_poison_requests_total",

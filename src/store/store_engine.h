@@ -4,6 +4,7 @@
 #include <atomic>
 #include <condition_variable>
 #include <functional>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -62,6 +63,7 @@ struct StoreCounters {
     Counter& recovered_spans;
     Counter& aged_traces;
     Counter& aged_dropped_traces;
+    Counter& thinned_traces;
     Counter& deleted_traces;
     Counter& deleted_spans;
     Counter& poison_requests;
@@ -105,6 +107,7 @@ class StoreEngine final : public Store {
                              const Keeping& keeping) override;
     Result<void> release_traces(std::string_view tenant, const std::vector<TraceId>& traces,
                                 const Keeping& from, const Keeping& to) override;
+    CountedParts counted(std::string_view tenant) const override;
     std::vector<DecisionsFile> decisions(std::string_view tenant) const override;
     Result<std::unique_ptr<ReadableFile>> open_decisions(const DecisionsFile& file) const override;
     Result<Deletion> erase(DeletionRequest request) override;
@@ -125,6 +128,11 @@ class StoreEngine final : public Store {
         std::string tenant;
         uint64_t hour = 0;
         std::optional<Keeping> kept;
+    };
+    // Files that an entry of the manifest names beside its segments.
+    struct FilesBeside {
+        std::optional<DecisionsFile> decisions = std::nullopt;
+        std::optional<CountsFile> counts = std::nullopt;
     };
     // Whether writing a segment leaves the disk to others in between.
     enum class Pacing : uint8_t { kNone, kMaintenance };
@@ -175,31 +183,49 @@ class StoreEngine final : public Store {
     Result<bool> merge_once(const std::function<bool()>& stop);
     Result<bool> rewrite(const std::vector<Output>& outputs,
                          std::vector<LiveSegments::Pointer> inputs,
-                         const std::function<bool()>& stop,
-                         const DecisionsFile* decisions = nullptr);
+                         const std::function<bool()>& stop, const FilesBeside& beside);
     bool has_room_for(uint64_t bytes) const;
     bool mark_damage(const std::vector<LiveSegments::Pointer>& inputs);
     void find_damage(const std::vector<LiveSegments::Pointer>& inputs);
     Result<bool> maintain_once(const std::function<bool()>& stop);
-    Result<bool> drop_expired();
+    Result<bool> drop_expired(bool can_thin);
+    void count_what_goes(const std::vector<LiveSegments::Pointer>& dropped, ManifestChange& change);
     void measure_disk();
     void keep_reserve();
     bool give_up_reserve();
 
     // ---- files of decisions (store_decisions.cc)
     Result<DecisionsFile> write_decisions(const AgeingQuestion& question, std::string_view bytes);
-    void forget_unnamed(const DecisionsFile& file);
+    Result<void> write_beside(const char* area, const std::string& directory,
+                              const std::string& path, std::string_view bytes);
+    void forget_unnamed(const FilesBeside& files);
     Result<bool> drop_old_decisions();
     Result<void> take_in_decisions(bool adopt, ManifestChange& change);
+
+    // ---- files of counts (store_counts.cc)
+    Result<std::optional<CountsFile>> count_before_going(
+        const std::vector<LiveSegments::Pointer>& segments);
+    Result<CountsFile> write_counts(CountsFile file, std::string_view counts);
+    Result<bool> shorten_counts();
+    Result<bool> drop_old_counts();
+    void follow_counts(const ManifestChange& change);
+    Result<void> take_in_counts(bool adopt, ManifestChange& change);
 
     // ---- ageing and deletion (store_ageing.cc)
     uint64_t trusted_now_ns() const;
     std::shared_ptr<const Ageing> ageing() const;
     Result<bool> age_once(const std::function<bool()>& stop);
+    Result<bool> thin_once(const std::function<bool()>& stop);
+    using Verdict = std::function<Result<AgeingAnswer>(const AgeingQuestion&)>;
+    Result<bool> decide_about(const std::vector<uint64_t>& ids, const Ageing& rules,
+                              const Verdict& verdict, const std::function<bool()>& stop);
     std::vector<LiveSegments::Pointer> holders(std::string_view tenant,
                                                const std::unordered_set<TraceId>& traces) const;
     std::vector<Output> ageing_outputs(const AgeingQuestion& question, const AgeingAnswer& answer,
                                        const std::vector<uint64_t>& spans) const;
+    Result<bool> write_beside_ageing(const AgeingQuestion& question, const AgeingAnswer& answer,
+                                     const std::vector<LiveSegments::Pointer>& inputs,
+                                     FilesBeside& beside);
     Result<bool> erase_once(const std::function<bool()>& stop);
     void complete_deletions();
 
@@ -220,9 +246,10 @@ class StoreEngine final : public Store {
     uint64_t opened_wall_ns_ = 0;
     uint64_t opened_monotonic_ns_ = 0;
 
-    mutable std::mutex manifest_mutex_;  // manifest_, obsolete_, orphans_, directories_
+    mutable std::mutex manifest_mutex_;  // manifest_, obsolete_, counts_, orphans_, directories_
     std::unique_ptr<Manifest> manifest_;
     ObsoleteFiles obsolete_;
+    std::map<uint64_t, std::shared_ptr<const StoredCounts>> counts_;  // of the manifest
     std::vector<std::string> orphans_;  // written, but perhaps named by the manifest on disk
     std::unordered_set<std::string> directories_;
 

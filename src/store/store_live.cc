@@ -185,20 +185,20 @@ LiveTotals LiveSegments::totals() const {
     return totals_;
 }
 
-void ObsoleteFiles::add(std::string path, std::shared_ptr<const Segment> segment) {
-    files_.push_back({std::move(path), std::move(segment)});
+void ObsoleteFiles::add(std::string path, std::shared_ptr<const void> reader) {
+    files_.push_back({std::move(path), std::move(reader)});
 }
 
 size_t ObsoleteFiles::collect(Io& io) {
     size_t failed = 0;
     std::vector<File> kept;
     for (File& file : files_) {
-        const bool is_read = file.segment != nullptr && file.segment.use_count() > 1;
+        const bool is_read = file.reader != nullptr && file.reader.use_count() > 1;
         if (is_read) {
             kept.push_back(std::move(file));
             continue;
         }
-        file.segment.reset();
+        file.reader.reset();
         const Result<void> removed = io.remove(file.path);
         if (removed || removed.error().code == ErrorCode::kNotFound) continue;
         ++failed;

@@ -92,7 +92,8 @@ class LiveSegments {
 // Files of segments that are no longer in the set, until nobody reads them. One thread at a time.
 class ObsoleteFiles {
   public:
-    void add(std::string path, std::shared_ptr<const Segment> segment);
+    // `reader`: what those who read it hold; none: nobody does.
+    void add(std::string path, std::shared_ptr<const void> reader);
     // Removes those that nobody reads; returns how many files could not be removed.
     size_t collect(Io& io);
     bool empty() const { return files_.empty(); }
@@ -100,7 +101,7 @@ class ObsoleteFiles {
   private:
     struct File {
         std::string path;
-        std::shared_ptr<const Segment> segment;
+        std::shared_ptr<const void> reader;
     };
     std::vector<File> files_;
 };

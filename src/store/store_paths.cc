@@ -12,6 +12,7 @@ namespace {
 
 constexpr std::string_view kSegmentEnding = ".seg";
 constexpr std::string_view kDecisionsEnding = ".dec";
+constexpr std::string_view kCountsEnding = ".cnt";
 
 bool is_plain(char c) {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' ||
@@ -92,6 +93,18 @@ std::string decisions_path(std::string_view tenant, SegmentName name) {
 
 std::optional<SegmentName> parse_decisions_name(std::string_view name) {
     return parse_partition_name(name, kDecisionsEnding);
+}
+
+std::string counts_directory(std::string_view tenant) {
+    return fmt::format("{}/{}", kCountsArea, encode_tenant(tenant));
+}
+
+std::string counts_path(std::string_view tenant, SegmentName name) {
+    return counts_directory(tenant) + "/" + partition_name(name, kCountsEnding);
+}
+
+std::optional<SegmentName> parse_counts_name(std::string_view name) {
+    return parse_partition_name(name, kCountsEnding);
 }
 
 const char* area_name(Area area) {

@@ -34,5 +34,10 @@ inline constexpr const char* kDecisionsArea = "decisions";
 std::string decisions_directory(std::string_view tenant);
 std::string decisions_path(std::string_view tenant, SegmentName name);
 std::optional<SegmentName> parse_decisions_name(std::string_view name);
+// counts/TENANT/HOUR-ID.cnt
+inline constexpr const char* kCountsArea = "counts";
+std::string counts_directory(std::string_view tenant);
+std::string counts_path(std::string_view tenant, SegmentName name);
+std::optional<SegmentName> parse_counts_name(std::string_view name);
 
 }  // namespace spanloom::store

@@ -70,6 +70,14 @@ Result<void> StoreEngine::recover(Random& random, MetricsRegistry& metrics) {
     for (const Area area : {Area::kRecent, Area::kKept})
         TRY(take_in_files(area, adopt, change));
     TRY(take_in_decisions(adopt, change));
+    TRY(take_in_counts(adopt, change));
+    {
+        std::lock_guard manifest_lock(manifest_mutex_);
+        ManifestChange named = change;
+        for (const auto& [id, file] : manifest_->state().counts)
+            named.counts_added.push_back(file);
+        follow_counts(named);
+    }
     // Without room for it the next flush writes it.
     if (Result<void> written = manifest_->commit(change); !written)
         log::warning("the manifest cannot be written now: {}", written.error().message);

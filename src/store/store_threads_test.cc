@@ -179,7 +179,7 @@ TEST_CASE("retention drops the oldest by age, by bytes and by share of what the 
     const DiskSpace roomy{1'000'000, 900'000};
     const auto drops = [&](uint64_t now_ns, const DiskSpace& space) {
         return choose_drops(segments, options, now_ns,
-                            space_limits(segments, options, Ageing{}, space));
+                            space_limits(segments, options, Ageing{}, space), false);
     };
     const uint64_t now = 10 * kMinute;
     CHECK(drops(now, roomy).empty());

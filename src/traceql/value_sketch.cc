@@ -36,14 +36,46 @@ void count_keys(std::span<const uint32_t> keys, Visit&& visit) {
     }
 }
 
+// Sums of weights that should meet the share exactly may miss it by a rounding.
+double wanted_sum(double share, double total) {
+    return share * total * (1 - 1e-12);
+}
+
+// Below so many values it takes less to put those that are asked for in their places than to count
+// all of them.
+constexpr size_t kSelectMax = 512;
+
+// Calls found(share's index, key): the smallest key that this share of all does not exceed.
+template <typename Found>
+void select_keys(std::span<const uint32_t> keys, std::span<const double> shares, Found&& found) {
+    thread_local std::vector<uint32_t> ordered;
+    thread_local std::vector<std::pair<size_t, size_t>> places;  // of an ascending order, share
+    ordered.assign(keys.begin(), keys.end());
+    places.clear();
+    for (size_t i = 0; i < shares.size(); ++i) {
+        const double wanted = std::ceil(wanted_sum(shares[i], static_cast<double>(keys.size())));
+        const double place = std::clamp(wanted - 1, 0.0, static_cast<double>(keys.size() - 1));
+        places.emplace_back(static_cast<size_t>(place), i);
+    }
+    std::sort(places.begin(), places.end());
+    auto begin = ordered.begin();
+    for (const auto& [place, share] : places) {
+        const auto at = ordered.begin() + static_cast<ptrdiff_t>(place);
+        if (at >= begin) {
+            std::nth_element(begin, at, ordered.end());
+            begin = at + 1;
+        }
+        found(share, *at);
+    }
+}
+
 // Values that come ascending, and which of them are the quantiles.
 class ShareFinder {
   public:
     ShareFinder(std::span<const double> shares, double total, std::vector<double>& found)
         : found_(found) {
-        // Sums of weights that should meet the share exactly may miss it by a rounding.
         for (const double share : shares)
-            wanted_.push_back(share * total * (1 - 1e-12));
+            wanted_.push_back(wanted_sum(share, total));
     }
 
     template <typename ValueOf>
@@ -156,6 +188,11 @@ std::vector<ValueSketch::Bucket> ValueSketch::all_buckets() const {
 
 std::vector<double> ValueSketch::quantiles(std::span<const double> shares) const {
     std::vector<double> found(shares.size(), std::numeric_limits<double>::quiet_NaN());
+    if (!is_exact_ && buckets_.empty() && !fresh_.empty() && fresh_.size() < kSelectMax) {
+        select_keys(fresh_, shares,
+                    [&](size_t share, uint32_t key) { found[share] = middle_of(key); });
+        return found;
+    }
     ShareFinder finder(shares, total_, found);
     if (is_exact_) {
         std::vector<Exact> sorted = exact_;

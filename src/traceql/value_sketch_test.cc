@@ -43,7 +43,7 @@ TEST_CASE("few values are kept as they are") {
 TEST_CASE("quantiles of many values are near them, however they came") {
     std::mt19937_64 random(7);
     for (const bool is_weighted : {false, true}) {
-        for (const size_t count : {65U, 300U, 5'000U, 40'000U}) {
+        for (const size_t count : {65U, 300U, 511U, 512U, 5'000U, 40'000U}) {
             std::vector<std::pair<double, double>> values;
             for (size_t i = 0; i < count; ++i) {
                 const double magnitude = std::exp(static_cast<double>(random() % 1000) / 40.0);

@@ -87,7 +87,7 @@ def test_a_reader_made_from_the_document_gives_every_span_back():
 
 def test_parents_scopes_and_names_of_many_spans_come_back():
     """More than the first row groups, from which the models are learnt."""
-    with Server(config="store:\n  compact: true\n") as server:
+    with Server() as server:
         sent, services = {}, {f"service-{i}": [] for i in range(5)}
         for trace in range(1_500):
             trace_id, rows = RNG.randbytes(16), []

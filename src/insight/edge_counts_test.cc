@@ -1,0 +1,219 @@
+#include "insight/edge_counts.h"
+
+#include <doctest/doctest.h>
+#include <fmt/format.h>
+
+#include "base/memory_io.h"
+#include "store/search_test_model.h"
+#include "store/store_paths.h"
+
+using namespace spanloom;
+using namespace spanloom::store;
+
+namespace {
+
+constexpr uint64_t kMinute = kRollupMinuteNs;
+
+std::shared_ptr<const Segment> segment_of(const std::vector<ModelSpan>& spans) {
+    SegmentBuilder builder(
+        {.row_group_rows = 64, .zstd_level = 0, .rollup = make_operation_rollup()});
+    builder.add(batch_of(spans));
+    auto image = builder.finish();
+    REQUIRE(image.has_value());
+    auto segment = Segment::open(std::move(*image));
+    REQUIRE(segment.has_value());
+    return *segment;
+}
+
+ModelSpan call(uint64_t trace, uint64_t span, uint64_t parent, uint64_t start, std::string service,
+               otlp::SpanKind kind, bool error = false) {
+    ModelSpan one;
+    one.trace = trace;
+    one.span = span;
+    one.parent = parent;
+    one.start = start;
+    one.duration = 1000 * span;
+    one.service = std::move(service);
+    one.name = "op";
+    one.kind = kind;
+    one.error = error;
+    return one;
+}
+
+// A front that calls a cart, in each minute of an hour once; every third call fails.
+std::vector<ModelSpan> hour_of_calls(uint64_t hour) {
+    std::vector<ModelSpan> spans;
+    for (uint64_t minute = 0; minute < 60; ++minute) {
+        const uint64_t trace = hour * 60 + minute;
+        const uint64_t start = trace * kMinute + 5;
+        spans.push_back(call(trace, 1, 0, start, "front", otlp::SpanKind::kServer));
+        spans.push_back(call(trace, 2, 1, start + 1, "front", otlp::SpanKind::kClient));
+        spans.push_back(
+            call(trace, 3, 2, start + 2, "cart", otlp::SpanKind::kServer, trace % 3 == 0));
+    }
+    return spans;
+}
+
+std::string shown(const insight::ServiceEdges& found) {
+    std::string out;
+    for (const auto* list : {&found.edges, &found.unpaired}) {
+        for (const insight::ServiceEdge& edge : *list) {
+            const WindowCounts server = edge.as_server.window(0, UINT64_MAX / 2, 0, true);
+            const WindowCounts client = edge.as_client.window(0, UINT64_MAX / 2, 0, true);
+            out += fmt::format("{}>{} {} {:.0f},{:.0f} {:.9f} {:.9f}\n", edge.client, edge.server,
+                               edge.connection_type, server.spans, server.errors, server.duration_s,
+                               client.duration_s);
+        }
+    }
+    return out;
+}
+
+// Counted as the store does it before the spans go.
+struct Files {
+    MemoryIo io;
+    uint64_t next = 1;
+    CountedParts parts;
+
+    void add(const std::string& counts, bool is_day = false) {
+        CountsFile file{next++, "default", 0, is_day, 0, UINT64_MAX, 0};
+        const std::string path = counts_path(file.tenant, {file.hour, file.id});
+        io.write_file(path, encode_counts(file, counts));
+        parts.files.push_back(std::make_shared<const StoredCounts>(file, io));
+    }
+};
+
+}  // namespace
+
+TEST_CASE("edges and dependencies of spans that are gone are as they were") {
+    const Counting counting = insight::make_span_counting();
+    const std::vector<std::shared_ptr<const Segment>> old = {segment_of(hour_of_calls(10))};
+    const std::vector<std::shared_ptr<const Segment>> fresh = {segment_of(hour_of_calls(11))};
+    RollupCache cache;
+    CountedParts all;
+    all.segments = {old[0], fresh[0]};
+    const auto edges = insight::find_all_service_edges(all, {}, cache);
+    const auto calls = insight::find_all_dependencies(all, {}, cache);
+    REQUIRE(edges.has_value());
+    REQUIRE(calls.has_value());
+    REQUIRE(calls->edges.size() == 1);
+    CHECK(calls->edges[0].calls == 120);
+    CHECK(calls->edges[0].errors == 40);
+
+    Files files;
+    const auto counts = counting.count(old, fresh);
+    REQUIRE(counts.has_value());
+    files.add(*counts);
+    files.parts.segments = fresh;
+    const auto from_file = insight::find_all_service_edges(files.parts, {}, cache);
+    REQUIRE(from_file.has_value());
+    CHECK(shown(*from_file) == shown(*edges));
+    const auto calls_from_file = insight::find_all_dependencies(files.parts, {}, cache);
+    REQUIRE(calls_from_file.has_value());
+    REQUIRE(calls_from_file->edges.size() == 1);
+    CHECK(calls_from_file->edges[0].calls == 120);
+    CHECK(calls_from_file->edges[0].errors == 40);
+
+    // Minutes of the range alone.
+    const TimeRange ten{610 * kMinute, 620 * kMinute};
+    const auto some = insight::find_all_dependencies(files.parts, ten, cache);
+    REQUIRE(some.has_value());
+    REQUIRE(some->edges.size() == 1);
+    CHECK(some->edges[0].calls == 10);
+}
+
+TEST_CASE("a parent that lies in another hour makes an edge all the same, counted once") {
+    const Counting counting = insight::make_span_counting();
+    const std::vector<std::shared_ptr<const Segment>> first = {
+        segment_of({call(1, 1, 0, 60 * kMinute - 5, "front", otlp::SpanKind::kServer),
+                    call(1, 2, 1, 60 * kMinute - 4, "front", otlp::SpanKind::kClient)})};
+    const std::vector<std::shared_ptr<const Segment>> second = {
+        segment_of({call(1, 3, 2, 60 * kMinute + 1, "cart", otlp::SpanKind::kServer)})};
+    RollupCache cache;
+    Files files;
+    const auto one = counting.count(first, second);
+    const auto two = counting.count(second, first);
+    REQUIRE(one.has_value());
+    REQUIRE(two.has_value());
+    files.add(*one);
+    files.parts.segments = second;
+    files.parts.others = first;  // what was kept of the first
+    CountedParts all;
+    all.segments = {first[0], second[0]};
+    const auto edges = insight::find_all_service_edges(all, {}, cache);
+    REQUIRE(edges.has_value());
+    const auto half = insight::find_all_service_edges(files.parts, {}, cache);
+    REQUIRE(half.has_value());
+    CHECK(shown(*half) == shown(*edges));
+    files.add(*two);
+    files.parts.segments.clear();
+    files.parts.others.clear();
+    const auto none = insight::find_all_service_edges(files.parts, {}, cache);
+    REQUIRE(none.has_value());
+    CHECK(shown(*none) == shown(*edges));
+}
+
+TEST_CASE("hours of a day put together are the same numbers, by the hour") {
+    const Counting counting = insight::make_span_counting();
+    Files hours;
+    std::vector<std::string> bodies;
+    for (uint64_t hour = 0; hour < 3; ++hour) {
+        const std::vector<std::shared_ptr<const Segment>> segments = {
+            segment_of(hour_of_calls(24 + hour))};
+        const auto counts = counting.count(segments, {});
+        REQUIRE(counts.has_value());
+        hours.add(*counts);
+        bodies.push_back(*counts);
+    }
+    const std::vector<std::string_view> views(bodies.begin(), bodies.end());
+    const auto day = counting.as_day(views);
+    REQUIRE(day.has_value());
+    CHECK(day->size() < bodies[0].size());
+    Files days;
+    days.add(*day, true);
+    RollupCache cache;
+    const auto by_minute = insight::find_all_service_edges(hours.parts, {}, cache);
+    const auto by_hour = insight::find_all_service_edges(days.parts, {}, cache);
+    REQUIRE(by_minute.has_value());
+    REQUIRE(by_hour.has_value());
+    CHECK(shown(*by_hour) == shown(*by_minute));
+    for (const CountedParts* parts : {&hours.parts, &days.parts}) {
+        OperationRollup sums({24 * 60 * kMinute, 27 * 60 * kMinute}, 60 * kMinute);
+        sums.add(*parts, cache);
+        CHECK(sums.reason().empty());
+        const auto operations = sums.operations("cart");
+        REQUIRE(operations.size() == 1);
+        CHECK(operations[0].total.spans == 180);
+        CHECK(operations[0].total.errors == 60);
+        REQUIRE(operations[0].steps.size() == 3);
+        CHECK(operations[0].steps[1].spans == 60);
+        // Half an hour is half of what is in it.
+        MinuteTable table({25 * 60 * kMinute, 26 * 60 * kMinute});
+        table.add(*parts, cache);
+        double spans = 0;
+        for (const MinuteTable::Operation* one : table.operations())
+            spans += one->window(25 * 60 * kMinute, (25 * 60 + 30) * kMinute, 0, false).spans;
+        CHECK(spans == doctest::Approx(90));
+    }
+    // Put together once more, with an hour that came late.
+    const std::string_view again[] = {*day, bodies[0]};
+    const auto more = counting.as_day(again);
+    REQUIRE(more.has_value());
+    const auto decoded = decode_span_counts(*more);
+    REQUIRE(decoded.has_value());
+    CHECK(decoded->operations.step_minutes == 60);
+    uint64_t spans = 0;
+    for (const RollupCell& cell : decoded->operations.cells)
+        spans += cell.count;
+    CHECK(spans == 4 * 180);
+}
+
+TEST_CASE("counts that are damaged are an error") {
+    const std::vector<std::shared_ptr<const Segment>> segments = {segment_of(hour_of_calls(1))};
+    const auto counts = insight::make_span_counting().count(segments, {});
+    REQUIRE(counts.has_value());
+    for (size_t size = 1; size < counts->size(); ++size)
+        CHECK_FALSE(decode_span_counts(std::string_view(*counts).substr(0, size)).has_value());
+    CHECK(decode_span_counts("").has_value());
+    CHECK(decode_span_counts("\x09whatever").error().code == ErrorCode::kUnsupported);
+    CHECK(insight::make_span_counting().count({}, {})->empty());
+}

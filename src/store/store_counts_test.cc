@@ -1,0 +1,274 @@
+#include <algorithm>
+#include <cstring>
+#include <string>
+#include <vector>
+
+#include <doctest/doctest.h>
+
+#include "store/engine_fixture.h"
+#include "store/store_paths.h"
+
+// What is counted of spans before they age or go. Here counts are the numbers of the spans.
+namespace spanloom::store {
+namespace {
+
+constexpr uint64_t kDay = 24 * kHour;
+
+std::string text_of(const Numbers& numbers) {
+    return {reinterpret_cast<const char*>(numbers.data()), numbers.size() * 8};
+}
+
+Counting count_numbers() {
+    Counting counting;
+    counting.count = [](Segments counted, Segments) -> Result<std::string> {
+        TRY_ASSIGN(const Numbers numbers, numbers_in({counted.begin(), counted.end()}));
+        return text_of(numbers);
+    };
+    counting.as_day = [](std::span<const std::string_view> hours) -> Result<std::string> {
+        std::string all;
+        for (const std::string_view hour : hours)
+            all += hour;
+        return all;
+    };
+    return counting;
+}
+
+// All numbers that are counted, by files and by segments.
+Numbers counted(const StoreFixture& f) {
+    const CountedParts parts = f.store->counted("default");
+    Result<Numbers> numbers = numbers_in(parts.segments);
+    REQUIRE(numbers.has_value());
+    for (const auto& file : parts.files) {
+        const Result<std::string> counts = file->read();
+        REQUIRE(counts.has_value());
+        const size_t first = numbers->size();
+        numbers->resize(first + counts->size() / 8);
+        std::memcpy(numbers->data() + first, counts->data(), counts->size());
+    }
+    std::sort(numbers->begin(), numbers->end());
+    return *numbers;
+}
+
+size_t files_of(const StoreFixture& f) {
+    return f.store->counted("default").files.size();
+}
+
+size_t files_on_disk(const StoreFixture& f) {
+    const auto files = f.io.files();
+    return static_cast<size_t>(std::count_if(files.begin(), files.end(), [](const auto& path) {
+        return path.starts_with(kCountsArea);
+    }));
+}
+
+// Keeps every second trace once an hour is old.
+Ageing every_second() {
+    Ageing ageing;
+    ageing.recent_for_ms = 3'600'000;
+    ageing.verdict = [](const AgeingQuestion& question) -> Result<AgeingAnswer> {
+        AgeingAnswer answer;
+        answer.rules = {{"half", 0}};
+        for (const TraceId& id : question.traces) {
+            uint64_t number = 0;
+            std::memcpy(&number, id.bytes.data() + 8, 8);
+            answer.rule_of.push_back(number % 2 == 0 ? 0 : AgeingAnswer::kDrop);
+        }
+        return answer;
+    };
+    return ageing;
+}
+
+struct CountingFixture : StoreFixture {
+    CountingFixture() { options.counting = count_numbers(); }
+    // Hours with 40 spans each, and two more.
+    void fill(uint64_t hours) {
+        for (uint64_t hour = 0; hour < hours; ++hour) {
+            REQUIRE(send(hour * 40, 40).has_value());
+            REQUIRE(store->flush().has_value());
+            clock.advance(kHour);
+        }
+        clock.advance(2 * kHour);
+    }
+};
+
+}  // namespace
+
+TEST_CASE("what ages is counted whole, once, and what is kept of it not again") {
+    CountingFixture f;
+    f.open();
+    f.fill(3);
+    CHECK(counted(f) == range(0, 120));
+    CHECK(files_of(f) == 0);
+    f.store->set_ageing(every_second());
+    REQUIRE(f.store->settle().has_value());
+    CHECK(f.stored().size() == 60);
+    CHECK(files_of(f) == 3);
+    CHECK(counted(f) == range(0, 120));
+    CHECK_FALSE(f.store->counted("default").others.empty());
+    // Spans that come late count, too.
+    REQUIRE(f.send(120, 8).has_value());
+    REQUIRE(f.store->flush().has_value());
+    CHECK(counted(f) == range(0, 128));
+    f.open();
+    CHECK(counted(f) == range(0, 128));
+    CHECK(f.store->counted("nobody").files.empty());
+}
+
+TEST_CASE("the counts know when their spans were, and of which tenant they are") {
+    CountingFixture f;
+    f.open();
+    const uint64_t hour = f.clock.wall_ns() / kHour;
+    f.fill(1);
+    const auto segments = f.store->counted("default").segments;
+    REQUIRE(segments.size() == 1);
+    const SegmentInfo& info = segments[0]->info();
+    f.store->set_ageing(every_second());
+    REQUIRE(f.store->settle().has_value());
+    REQUIRE(files_of(f) == 1);
+    const CountsFile file = f.store->counted("default").files[0]->file();
+    CHECK(file.tenant == "default");
+    CHECK(file.hour == hour);
+    CHECK_FALSE(file.is_day);
+    CHECK(file.start_ns_min == info.start_ns_min);
+    CHECK(file.end_ns_max == info.end_ns_max);
+    CHECK(file.bytes > 40 * 8);
+}
+
+TEST_CASE("what retention drops undecided is counted") {
+    CountingFixture f;
+    f.options.retention_ms = 3'600'000;
+    f.open();
+    f.fill(2);
+    REQUIRE(f.store->settle().has_value());
+    CHECK(f.stored().empty());
+    CHECK(counted(f) == range(0, 80));
+}
+
+TEST_CASE("the hours of a day become one file when they are old, and go at last") {
+    CountingFixture f;
+    f.options.counts_detail_ms = 48 * 3'600'000;
+    f.options.counts_ms = 240 * 3'600'000;
+    f.clock.advance(kDay - kNow % kDay);
+    f.open();
+    f.store->set_ageing(every_second());
+    f.fill(3);
+    REQUIRE(f.store->settle().has_value());
+    CHECK(files_of(f) == 3);
+    f.clock.advance(3 * kDay);
+    f.open();
+    f.store->set_ageing(every_second());
+    // Who reads an hour's file meanwhile still can.
+    const auto before = f.store->counted("default");
+    REQUIRE(f.store->settle().has_value());
+    REQUIRE(files_of(f) == 1);
+    const CountsFile day = f.store->counted("default").files[0]->file();
+    CHECK(day.is_day);
+    CHECK(day.hour % 24 == 0);
+    CHECK(counted(f) == range(0, 120));
+    CHECK(before.files[0]->read().has_value());
+    f.open();
+    CHECK(counted(f) == range(0, 120));
+    CHECK(files_on_disk(f) == 1);
+    f.clock.advance(11 * kDay);
+    f.open();
+    REQUIRE(f.store->settle().has_value());
+    CHECK(files_of(f) == 0);
+    CHECK(files_on_disk(f) == 0);
+}
+
+TEST_CASE("a power cut at any moment of ageing counts each span once") {
+    const auto prepare = [](CountingFixture& f) {
+        f.open();
+        REQUIRE(f.send(0, 40).has_value());
+        REQUIRE(f.store->flush().has_value());
+        f.clock.advance(3 * kHour);
+        f.store->set_ageing(every_second());
+    };
+    CountingFixture whole;
+    prepare(whole);
+    const uint64_t before = whole.io.changes();
+    REQUIRE(whole.store->settle().has_value());
+    const uint64_t calls = whole.io.changes() - before;
+    for (uint64_t crash = 1; crash <= calls; ++crash) {
+        CAPTURE(crash);
+        CountingFixture f;
+        prepare(f);
+        f.io.crash_at(f.io.changes() + crash);
+        (void)f.store->settle();
+        f.store.reset();
+        SeededRandom dice(crash);
+        f.io.restart(dice);
+        f.open();
+        CHECK(counted(f) == range(0, 40));
+        f.store->set_ageing(every_second());
+        REQUIRE(f.store->settle().has_value());
+        CHECK(counted(f) == range(0, 40));
+        CHECK(files_on_disk(f) == 1);
+    }
+}
+
+TEST_CASE(
+    "counts come along into a backup, are checked, and are found where the manifest is lost") {
+    CountingFixture f;
+    f.open();
+    f.fill(2);
+    f.store->set_ageing(every_second());
+    REQUIRE(f.store->settle().has_value());
+    MemoryIo copy;
+    REQUIRE(f.store->backup(copy, "there").has_value());
+    CountingFixture g;
+    REQUIRE(restore_backup(copy, g.io, RestoreCheck::kVerify, {}).has_value());
+    g.open();
+    CHECK(counted(g) == range(0, 80));
+    g.store.reset();
+    const Result<CheckReport> report = check_data(g.io, {});
+    REQUIRE(report.has_value());
+    CHECK(report->counts == 2);
+    CHECK(report->damage.empty());
+    REQUIRE(g.io.remove("MANIFEST").has_value());
+    g.open();
+    CHECK(counted(g) == range(0, 80));
+    g.store.reset();
+    std::string path;
+    for (const std::string& file : g.io.files()) {
+        if (file.ends_with(".cnt")) path = file;
+    }
+    g.io.flip_bit(path, 40 * 8);
+    const Result<CheckReport> damaged = check_data(g.io, {});
+    REQUIRE(damaged.has_value());
+    REQUIRE(damaged->damage.size() == 1);
+    CHECK(damaged->damage[0].find(path) != std::string::npos);
+}
+
+TEST_CASE("an hour that cannot be counted stays") {
+    CountingFixture f;
+    f.options.counting.count = [](Segments, Segments) -> Result<std::string> {
+        return fail(ErrorCode::kResourceExhausted, "no memory");
+    };
+    f.open();
+    f.fill(1);
+    f.store->set_ageing(every_second());
+    CHECK(f.store->settle().error().code == ErrorCode::kResourceExhausted);
+    CHECK(f.stored() == range(0, 40));
+    CHECK(files_on_disk(f) == 0);
+}
+
+TEST_CASE("damaged bytes of counts are an error, whatever they are") {
+    const std::string bytes = encode_counts({7, "shop", 480'000, true, 5, 9, 0}, "the counts");
+    const Result<CountsReading> whole = decode_counts(bytes);
+    REQUIRE(whole.has_value());
+    CHECK(whole->counts == "the counts");
+    CHECK(whole->file.tenant == "shop");
+    CHECK(whole->file.hour == 480'000);
+    CHECK(whole->file.is_day);
+    CHECK(whole->file.start_ns_min == 5);
+    CHECK(whole->file.end_ns_max == 9);
+    CHECK(whole->file.bytes == bytes.size());
+    for (size_t at = 0; at < bytes.size(); ++at) {
+        std::string damaged = bytes;
+        damaged[at] = static_cast<char>(damaged[at] ^ 0x10);
+        CHECK_FALSE(decode_counts(damaged).has_value());
+        CHECK_FALSE(decode_counts(std::string_view(bytes).substr(0, at)).has_value());
+    }
+}
+
+}  // namespace spanloom::store
