@@ -29,7 +29,7 @@ def one_sentence(text):
 def test_a_second_instance_on_the_same_data_is_refused():
     with Server() as server:
         code, _, err = command("serve", "--data", server.data, "--http", "127.0.0.1:0", "--otlp-grpc", "127.0.0.1:0",
-                               "--otlp-http", "127.0.0.1:0", "--zipkin", "127.0.0.1:0")
+                               "--otlp-http", "127.0.0.1:0", "--zipkin", "127.0.0.1:0", "--sampling", "127.0.0.1:0")
         assert code == 1, code
         assert "in use by another spanloom" in one_sentence(err), err
 
@@ -39,7 +39,7 @@ def test_a_port_in_use_is_named():
         busy = f"127.0.0.1:{server.ports['http']}"
         with tempfile.TemporaryDirectory() as data:
             code, _, err = command("serve", "--data", data, "--http", busy, "--otlp-grpc", "127.0.0.1:0", "--otlp-http", "127.0.0.1:0",
-                                   "--zipkin", "127.0.0.1:0")
+                                   "--zipkin", "127.0.0.1:0", "--sampling", "127.0.0.1:0")
         assert code == 1 and busy in one_sentence(err) and "in use" in err, err
 
 
