@@ -8,6 +8,7 @@
 #include <fmt/format.h>
 #include <yaml-cpp/yaml.h>
 
+#include "api/remote_write.h"
 #include "base/text.h"
 #include "main/yaml_json.h"
 #include "receive/quota.h"
@@ -49,6 +50,7 @@ struct Json {
     std::string Config::* member;
     Result<std::string> (*normalise)(std::string_view json);
     std::string (*by_default)();
+    std::string (*shown)(const std::string& json) = nullptr;  // what of it people may see
 };
 using Member = std::variant<Text, Flag, Count, Bytes, Duration, Share, List, Json>;
 
@@ -65,6 +67,18 @@ Result<std::string> normalise_strategies(std::string_view json) {
 }
 std::string default_strategies() {
     return sampling::print_head_strategies({});
+}
+
+Result<std::string> normalise_remote_write(std::string_view json) {
+    TRY_ASSIGN(const auto targets, api::parse_remote_write(json));
+    return api::print_remote_write(targets, api::HeaderValues::kShown);
+}
+std::string no_targets() {
+    return "[]";
+}
+std::string shown_remote_write(const std::string& json) {
+    const auto targets = api::parse_remote_write(json);
+    return targets ? api::print_remote_write(*targets, api::HeaderValues::kHidden) : "";
 }
 
 struct Setting {
@@ -162,6 +176,10 @@ const std::vector<Setting>& settings() {
          "how long it is known why a trace was kept or dropped"},
         {"retention", "reserve", Bytes{&Config::reserve_bytes, 0, "none"},
          "bytes of a file that is given up where others fill the disk, so that retention works"},
+        {"", "remote_write",
+         Json{&Config::remote_write, normalise_remote_write, no_targets, shown_remote_write},
+         "where counts and durations of operations (/metrics/red) are sent by Prometheus remote "
+         "write, e.g. [{url: 'http://127.0.0.1:9090/api/v1/write', headers: {}, every: 15s}]"},
         {"query", "threads", Count{&Config::query_threads, 1, 1024}, "queries that run at once"},
         {"query", "memory", Bytes{&Config::query_memory_bytes, 1U << 20},
          "what one query may gather; beyond it the answer is partial and says so"},
@@ -226,7 +244,8 @@ std::string print_value(const Setting& setting, const Config& config) {
         }
         std::string operator()(const Json& m) const {
             const std::string& json = config.*m.member;
-            return json.empty() ? m.by_default() : json;
+            if (json.empty()) return m.by_default();
+            return m.shown == nullptr ? json : m.shown(json);
         }
     };
     return std::visit(Printer{config}, setting.member);

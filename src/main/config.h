@@ -62,6 +62,8 @@ struct Config {
     uint64_t disk_free_bytes_min = 256U << 20;
     uint64_t reserve_bytes = 16U << 20;
 
+    std::string remote_write;  // targets as JSON; "": none
+
     uint64_t query_threads = 4;
     uint64_t query_memory_bytes = 64U << 20;
     uint64_t query_cache_bytes = 128U << 20;

@@ -4,6 +4,7 @@
 #include <csignal>
 #include <cstdio>
 #include <memory>
+#include <stop_token>
 #include <thread>
 #include <vector>
 
@@ -14,6 +15,7 @@
 
 #include "api/api.h"
 #include "api/head_sampling.h"
+#include "api/remote_write.h"
 #include "base/clock.h"
 #include "base/executor.h"
 #include "base/io.h"
@@ -24,6 +26,7 @@
 #include "base/random.h"
 #include "http/server.h"
 #include "main/commands.h"
+#include "main/scrape.h"
 #include "main/terminal.h"
 #include "main/version.h"
 #include "receive/jaeger_receiver.h"
@@ -144,6 +147,7 @@ class Program {
     Result<void> listen_for_datagrams();
     Result<void> listen_for_otlp();
     Result<void> start_sampling();
+    Result<void> start_remote_write(const http::Handler& queries);
     http::Handler zipkin_port(http::Handler queries);
     http::Handler jaeger_port(http::Handler sampling);
     ReceiveOptions receive_options() const;
@@ -166,6 +170,9 @@ class Program {
     std::unique_ptr<http::Server> server_;
     std::vector<std::unique_ptr<JaegerDatagrams>> datagrams_;
     std::unique_ptr<Periodic> every_second_;
+    std::stop_source remote_stop_;
+    std::vector<std::unique_ptr<api::RemoteWriter>> remote_writers_;
+    std::vector<std::unique_ptr<Periodic>> remote_writing_;
     std::atomic<bool> is_stopping_ = false;
     std::string otlp_grpc_;  // as bound
     std::string otlp_http_;
@@ -274,6 +281,24 @@ Result<void> Program::start_sampling() {
     return {};
 }
 
+Result<void> Program::start_remote_write(const http::Handler& queries) {
+    if (config_.remote_write.empty()) return {};
+    constexpr uint32_t kStepMs = 200;
+    TRY_ASSIGN(auto targets, api::parse_remote_write(config_.remote_write));
+    for (api::RemoteWriteTarget& target : targets) {
+        TRY_ASSIGN(auto sender, api::make_remote_write_sender(target, clock_));
+        remote_writers_.push_back(std::make_unique<api::RemoteWriter>(
+            std::move(target), std::move(sender),
+            [queries, stop = remote_stop_.get_token()] {
+                return scrape(queries, "/metrics/red", stop);
+            },
+            clock_, std::make_unique<SeededRandom>(random_seed()), metrics_));
+        remote_writing_.push_back(std::make_unique<Periodic>(
+            "remote write", kStepMs, [writer = remote_writers_.back().get()] { writer->step(); }));
+    }
+    return {};
+}
+
 Result<void> Program::start() {
     auto io = open_posix_io(config_.data);
     if (!io)
@@ -328,7 +353,8 @@ Result<void> Program::start() {
         options.limits.deadline_ms = static_cast<uint32_t>(config_.query_timeout_ns / kNsPerMs);
         return api::make_api(std::move(options));
     };
-    TRY(listen({"http", &config_.http, queries(api::Face::kAll), "web UI and query APIs"}));
+    const http::Handler all = queries(api::Face::kAll);
+    TRY(listen({"http", &config_.http, all, "web UI and query APIs"}));
     TRY(listen({"tempo", &config_.tempo, queries(api::Face::kTempo), "Tempo API"}));
     TRY(listen({"zipkin", &config_.zipkin, zipkin_port(queries(api::Face::kZipkin)),
                 "Zipkin spans and queries"}));
@@ -340,6 +366,7 @@ Result<void> Program::start() {
     TRY(listen_for_datagrams());
     every_second_ =
         std::make_unique<Periodic>("every second", 1000, [this] { head_sampler_->tick(); });
+    TRY(start_remote_write(all));
     server_->start();
     if (!config_.http.empty() && config_.tls_certificate.empty())
         fmt::print("open http://{} in a browser\n", http_);
@@ -352,6 +379,10 @@ void Program::stop(uint32_t grace_ms) {
     is_stopping_ = true;
     datagrams_.clear();
     every_second_.reset();
+    remote_stop_.request_stop();
+    for (const auto& writer : remote_writers_)
+        writer->interrupt();
+    remote_writing_.clear();
     if (server_) server_->stop(grace_ms);
     query_pool_.reset();
     helper_pool_.reset();
