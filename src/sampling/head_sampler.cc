@@ -169,9 +169,13 @@ HeadSampler::Client& HeadSampler::asked(std::string_view service) {
     if (at == clients_.end()) {
         if (clients_.size() >= kClientsMax) {
             overflows_.add();
+            // Names that somebody makes up do not cost others what was learned.
+            const auto worth = [](const Client& client) {
+                return std::pair(client.shares.share > 0, client.asked_ns);
+            };
             const auto oldest = std::min_element(
                 clients_.begin(), clients_.end(),
-                [](const auto& a, const auto& b) { return a.second.asked_ns < b.second.asked_ns; });
+                [&](const auto& a, const auto& b) { return worth(a.second) < worth(b.second); });
             for (const auto& [name, operation] : oldest->second.shares.operations)
                 learned_bytes_ -= name.size() + kOperationBytes;
             clients_.erase(oldest);

@@ -52,8 +52,8 @@ struct HeadClient {
 class HeadSampler {
   public:
     using Counting = std::function<Result<std::vector<RootCount>>(store::TimeRange)>;
-    static constexpr size_t kClientsMax = kHeadServicesMax;  // beyond it the one that asked longest
-                                                             // ago is forgotten
+    // Beyond it the one that asked longest ago is forgotten, first one of which nothing is learned.
+    static constexpr size_t kClientsMax = kHeadServicesMax;
     static constexpr size_t kLearnedBytesMax = 768U << 10;   // names and shares of operations
 
     // Reads what was set and learned before. `configured`: the strategies of the configuration;

@@ -296,12 +296,17 @@ TEST_CASE("a service that does not ask keeps its shares, and so does one whose c
 TEST_CASE("services and operations are bounded") {
     SamplerFixture f;
     f.start(parsed(kAdaptive));
+    f.fleet.rates = {{"busy", 1000}};
+    f.adjust();
     for (size_t i = 0; i < HeadSampler::kClientsMax + 5; ++i) {
         f.clock.advance(1);
         f.sampler->answer(fmt::format("service {}", i));
     }
     CHECK(f.sampler->clients().size() == HeadSampler::kClientsMax);
-    CHECK(f.metrics.total("head_sampling_overflow_total") == 5);
+    CHECK(f.metrics.total("head_sampling_overflow_total") == 6);
+    // What was learned is there after all of them.
+    CHECK(f.sampler->answer("shop").operations.size() == 1);
+    CHECK(f.metrics.total("head_sampling_overflow_total") == 6);
     f.sampler->answer(std::string(kHeadNameBytesMax + 1, 'x'));
     CHECK(f.sampler->clients().size() == HeadSampler::kClientsMax);
     for (int i = 0; i < 20'000; ++i)
