@@ -1,4 +1,5 @@
-// Samples root spans with the SDK's Jaeger remote sampler, for the tests of the server's strategies.
+// Samples root spans with the SDK's Jaeger remote sampler, for the tests of the server's
+// strategies.
 //
 //   sample_remotely SAMPLING_URL SERVICE N OPERATION...     N spans of each; {"OPERATION": sampled}
 //

@@ -122,9 +122,9 @@ TEST_CASE("strategies are told over gRPC") {
     REQUIRE(learned.messages.size() == 1);
     CHECK(hex(learned.messages[0]) ==
           "128980808000097b14ae47e17a843f"    // share
-          "22ac80808000097b14ae47e17a843f"    // operations: default,
+          "22ae80808000097b14ae47e17a843f"    // operations: default,
           "11111111111111913f"                // at least,
-          "1a9580808000"                      // one of them:
+          "1a9680808000"                      // one of them:
           "0a05474554202f"                    // "GET /"
           "128980808000097b14ae47e17a843f");  // its share
     CHECK(ask("\xff").status == "3");

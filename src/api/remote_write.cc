@@ -28,8 +28,8 @@ constexpr uint64_t kEveryMsMax = 3'600'000;
 constexpr uint64_t kTimeoutNs = 10'000'000'000;
 constexpr size_t kHeadersMax = 32;
 constexpr size_t kRequestBytesMax = 1U << 20;  // before compression
-constexpr send::RetryPolicy kRetry = {.initial_backoff_ms = 1'000, .backoff_ms_max = 30'000,
-                                      .multiplier = 2};
+constexpr send::RetryPolicy kRetry = {
+    .initial_backoff_ms = 1'000, .backoff_ms_max = 30'000, .multiplier = 2};
 
 bool is_header(std::string_view name, std::string_view value) {
     const auto is_token = [](unsigned char c) {
@@ -72,8 +72,7 @@ Result<RemoteWriteTarget> read_target(element value) {
         if (key == "headers") {
             TRY(read_headers(one, target));
         } else if (key == "url") {
-            if (one.get(text) || text.find("://") == std::string_view::npos ||
-                !endpoint_of(text))
+            if (one.get(text) || text.find("://") == std::string_view::npos || !endpoint_of(text))
                 return fail(ErrorCode::kInvalidArgument,
                             "url: must be one like http://127.0.0.1:9090/api/v1/write");
             target.url = text;
@@ -219,8 +218,7 @@ Result<std::vector<RemoteWriteTarget>> parse_remote_write(std::string_view json)
     return targets;
 }
 
-std::string print_remote_write(const std::vector<RemoteWriteTarget>& targets,
-                               HeaderValues values) {
+std::string print_remote_write(const std::vector<RemoteWriteTarget>& targets, HeaderValues values) {
     std::string out;
     JsonWriter json(out);
     json.begin_array();
@@ -250,8 +248,8 @@ std::vector<std::string> encode_write_requests(std::string_view exposition, int6
     return requests;
 }
 
-Result<std::unique_ptr<RemoteWriteSender>> make_remote_write_sender(
-    const RemoteWriteTarget& target, const Clock& clock) {
+Result<std::unique_ptr<RemoteWriteSender>> make_remote_write_sender(const RemoteWriteTarget& target,
+                                                                    const Clock& clock) {
     TRY_ASSIGN(send::Endpoint endpoint, endpoint_of(target.url));
     std::unique_ptr<send::TlsClient> tls;
     if (endpoint.is_tls) {

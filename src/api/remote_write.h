@@ -49,8 +49,8 @@ class RemoteWriteSender {
     virtual Result<Answer> post(std::string_view body, uint64_t deadline_ns) = 0;
     virtual void interrupt() {}  // from any thread: ends the call under way, and every later one
 };
-Result<std::unique_ptr<RemoteWriteSender>> make_remote_write_sender(
-    const RemoteWriteTarget& target, const Clock& clock);
+Result<std::unique_ptr<RemoteWriteSender>> make_remote_write_sender(const RemoteWriteTarget& target,
+                                                                    const Clock& clock);
 
 // Takes samples at intervals and sends them, in order, again and again until the server has taken
 // or refused them. While it does neither the newest are kept, up to a limit in bytes. step() and
@@ -62,7 +62,8 @@ class RemoteWriter {
     // `scrape`: the exposition. All outlive it.
     RemoteWriter(RemoteWriteTarget target, std::unique_ptr<RemoteWriteSender> sender,
                  std::function<Result<std::string>()> scrape, const Clock& clock,
-                 std::unique_ptr<Random> random, MetricsRegistry& metrics, size_t queue_bytes_max = kQueueBytesMax);
+                 std::unique_ptr<Random> random, MetricsRegistry& metrics,
+                 size_t queue_bytes_max = kQueueBytesMax);
 
     // Does what is due. To be called several times a second.
     void step();

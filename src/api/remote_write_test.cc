@@ -90,9 +90,9 @@ struct Writing {
             if (!error.empty()) return fail(ErrorCode::kInternal, "{}", error);
             return fmt::format("calls {}\n", scrapes);
         };
-        writer = std::make_unique<RemoteWriter>(RemoteWriteTarget{"http://x/write", {}, 15'000},
-                                                std::make_unique<FakeSender>(server), scrape, clock,
-                                                std::make_unique<SeededRandom>(1), metrics, queue_bytes_max);
+        writer = std::make_unique<RemoteWriter>(
+            RemoteWriteTarget{"http://x/write", {}, 15'000}, std::make_unique<FakeSender>(server),
+            scrape, clock, std::make_unique<SeededRandom>(1), metrics, queue_bytes_max);
     }
     void run(uint64_t seconds) {
         for (uint64_t i = 0; i < 4 * seconds; ++i) {
@@ -182,7 +182,7 @@ TEST_CASE("what was not taken is sent again in order, what was refused is not") 
     const size_t before = w.server.bodies.size();
     w.run(15);
     CHECK(w.server.bodies.size() == before + 1);
-    w.run(10);
+    w.run(20);
     CHECK(w.server.bodies.size() > before + 1);
 }
 

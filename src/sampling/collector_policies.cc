@@ -282,12 +282,15 @@ class CollectorImport {
     ImportedPolicies finish(const element& settings) {
         std::stable_sort(rules_.begin(), rules_.end(), [](const Placed& a, const Placed& b) {
             if (a.place != b.place) return a.place < b.place;
+            // So that it is known why a trace stayed, those for every trace come last.
+            if (a.place == Place::kWhole)
+                return !a.rule.condition.is_everything() && b.rule.condition.is_everything();
             return a.place == Place::kShare && a.rule.rate > b.rule.rate;
         });
         leave_out_unreachable();
         for (Placed& placed : rules_)
             out_.rules.push_back(std::move(placed.rule));
-        name_rules(out_.rules);
+        finish_rules(out_.rules);
         out_.wait = text_at(settings, "decision_wait").value_or("30s");
         if (!parse_duration_ns(out_.wait)) out_.wait = "30s";
         return std::move(out_);
@@ -382,6 +385,12 @@ class CollectorImport {
         if (last == rules_.end()) return;
         for (auto placed = last + 1; placed != rules_.end(); ++placed) {
             PolicyNote& note = out_.notes[placed->policy];
+            if (last->place == Place::kWhole) {
+                note.outcome = PolicyNote::Outcome::kSame;
+                note.text =
+                    fmt::format("no rule is needed, as '{}' keeps every trace", last->rule.name);
+                continue;
+            }
             note.outcome = PolicyNote::Outcome::kDiffers;
             if (!note.text.empty()) note.text += "; ";
             note.text += fmt::format(

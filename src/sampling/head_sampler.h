@@ -54,7 +54,7 @@ class HeadSampler {
     using Counting = std::function<Result<std::vector<RootCount>>(store::TimeRange)>;
     // Beyond it the one that asked longest ago is forgotten, first one of which nothing is learned.
     static constexpr size_t kClientsMax = kHeadServicesMax;
-    static constexpr size_t kLearnedBytesMax = 768U << 10;   // names and shares of operations
+    static constexpr size_t kLearnedBytesMax = 768U << 10;  // names and shares of operations
 
     // Reads what was set and learned before. `configured`: the strategies of the configuration;
     // none: everything is sampled. `count`: the roots received in a range. All outlive it.

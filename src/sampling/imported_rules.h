@@ -44,8 +44,9 @@ class PolicyReport {
     PolicyNote note_;
 };
 
-// Gives each rule a name that no other has and a rule may have.
-void name_rules(std::vector<ImportedRule>& rules);
+// Gives each rule a name that no other has and a rule may have, and a rate that can be written
+// down.
+void finish_rules(std::vector<ImportedRule>& rules);
 
 Result<ImportedPolicies> import_collector(const simdjson::dom::element& tail_sampling,
                                           std::string source, const ImportOptions& options);

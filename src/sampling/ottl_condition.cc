@@ -230,7 +230,7 @@ class OttlReader {
         std::string out = fmt::format("{} {} {}", field.traceql, sign, value.traceql);
         // To OTTL what is not there is unequal; TraceQL's comparisons are false then.
         if (sign == "!=" && field.kind == Side::Kind::kAttribute && value.kind != Side::Kind::kNil)
-            return fmt::format("({} = nil || {})", field.traceql, out);
+            return fmt::format("{} = nil || {}", field.traceql, out);
         return out;
     }
 

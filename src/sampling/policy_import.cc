@@ -144,9 +144,11 @@ void PolicyReport::left_out(std::string_view text) {
     note_.text = text;
 }
 
-void name_rules(std::vector<ImportedRule>& rules) {
+void finish_rules(std::vector<ImportedRule>& rules) {
     std::set<std::string> taken = {"pinned"};
+    constexpr double kRateDigits = 1e9;
     for (ImportedRule& rule : rules) {
+        rule.rate = std::round(rule.rate * kRateDigits) / kRateDigits;
         std::string name = rule.name.empty() ? "rule" : replace_invalid_utf8(rule.name);
         if (name.size() > kNameBytesMax - 8) {
             name.resize(kNameBytesMax - 8);

@@ -117,6 +117,12 @@ Result<std::string> comparison_of(const Field& field, std::string_view sign,
     element value;
     if (condition["Value"].get(value)) return cannot("{} needs a Value", sign);
     TRY_ASSIGN(const std::string literal, value_of(field, value));
+    // Of OTLP spans Refinery's status_code is the number of the status.
+    if (field.traceql == ".status_code" && (literal == "0" || literal == "1" || literal == "2"))
+        return fmt::format("status {} {}", sign,
+                           literal == "0"   ? "unset"
+                           : literal == "1" ? "ok"
+                                            : "error");
     if (field.is_error && (literal == "true" || literal == "false")) {
         const bool wants_error = (literal == "true") == (sign == "=");
         return fmt::format("status {} error", wants_error ? "=" : "!=");
@@ -233,7 +239,7 @@ class RefineryImport {
         }
     }
     ImportedPolicies finish() {
-        name_rules(out_.rules);
+        finish_rules(out_.rules);
         out_.wait = "60s";  // Refinery's TraceTimeout
         return std::move(out_);
     }
