@@ -311,7 +311,10 @@ std::string print_head_strategies(const HeadStrategies& strategies) {
     json.field("initial", adaptation.initial).field("min", adaptation.min);
     json.field("max", adaptation.max);
     json.field("at_least_per_minute", adaptation.at_least_per_minute);
-    json.field("every", fmt::format("{}ms", adaptation.every_ms)).end_object().end_object();
+    const bool is_whole = adaptation.every_ms % 1000 == 0;
+    json.field("every", is_whole ? fmt::format("{}s", adaptation.every_ms / 1000)
+                                 : fmt::format("{}ms", adaptation.every_ms));
+    json.end_object().end_object();
     return out;
 }
 
