@@ -1,8 +1,5 @@
 #include "api/head_sampling.h"
 
-#include <algorithm>
-#include <array>
-
 #include "api/change_request.h"
 #include "otlp/writer.h"
 #include "sampling/head_sampler.h"
@@ -17,8 +14,6 @@ using send::ProtoReader;
 
 constexpr std::string_view kGrpcService = "jaeger.api_v2.SamplingManager";
 constexpr std::string_view kGrpcMethod = "GetSamplingStrategy";
-// Where Jaeger's collector and its agent answer.
-constexpr std::array<std::string_view, 2> kPaths = {"/sampling", "/api/sampling"};
 
 Result<HeadSampler*> sampler_of(const Call& call) {
     HeadSampler* const sampler = call.context.options.head_sampler;
@@ -192,10 +187,9 @@ Result<http::Response> reset_strategies(Call& call) {
 }  // namespace
 
 void add_head_sampling(Router& router) {
-    for (const std::string_view path : kPaths)
-        router.add(Family::kSampling, "GET", std::string(path), tell).place = Place::kIoThread;
-    // Jaeger's old agent answered at "/", its collector of today answers anywhere. Of a port of its
-    // own alone.
+    router.add(Family::kSampling, "GET", "/api/sampling", tell).place = Place::kIoThread;
+    // Jaeger's old agent answered at "/" and "/sampling", its collector of today answers anywhere.
+    // On a port of its own alone: the UI has a page /sampling.
     for (const char* const path : {"/", "/{}", "/{}/{}"}) {
         Route& any = router.add(Family::kSampling, "GET", path, tell);
         any.place = Place::kIoThread;
@@ -209,7 +203,7 @@ void add_head_sampling(Router& router) {
 
 bool is_sampling_question(const http::Request& request) {
     if (request.is_grpc()) return request.path.find(kGrpcService) != std::string::npos;
-    return std::find(kPaths.begin(), kPaths.end(), request.path) != kPaths.end();
+    return request.path == "/api/sampling" || request.path == "/sampling";
 }
 
 }  // namespace spanloom::api

@@ -45,7 +45,7 @@ struct SamplingServer {
         return server.ask(method, "/api/head-sampling", fields, body);
     }
     void learn() {
-        server.get("/sampling?service=learns");
+        server.get("/api/sampling?service=learns");
         counts = {{"learns", "GET /", 0, 0, 400}};
         clock.advance(120'000'000'000);
         sampler->tick();
@@ -90,7 +90,8 @@ TEST_CASE("strategies are told in Jaeger's JSON at all its addresses") {
 
 TEST_CASE("the main port tells strategies where nothing else is") {
     SamplingServer s;
-    CHECK(s.server.get("/sampling?service=plain").has("\"samplingRate\":0.8"));
+    // The page of that name.
+    CHECK_FALSE(s.server.get("/sampling?service=plain").has("samplingRate"));
     CHECK(s.server.get("/api/sampling?service=plain").has("\"samplingRate\":0.8"));
     CHECK(s.server.get("/any/where?service=plain").status == 404);
     http::Request request;
@@ -150,10 +151,10 @@ TEST_CASE("strategies are read, replaced by who knows their version, and given u
     const Reply set = s.change("PUT", other, "new");
     CHECK(set.status == 200);
     CHECK(set.has(R"("source":"api","version":1)"));
-    CHECK(s.server.get("/sampling?service=plain").has("\"samplingRate\":0.25"));
+    CHECK(s.server.get("/api/sampling?service=plain").has("\"samplingRate\":0.25"));
     CHECK(s.change("PUT", other, "new").status == 412);
     CHECK(s.change("DELETE", "", "1").has(R"("source":"file","version":0)"));
-    CHECK(s.server.get("/sampling?service=plain").has("\"samplingRate\":0.8"));
+    CHECK(s.server.get("/api/sampling?service=plain").has("\"samplingRate\":0.8"));
     CHECK(s.server.ask("PUT", "/api/head-sampling", {}, other).status == 400);
 }
 

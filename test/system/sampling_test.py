@@ -104,7 +104,7 @@ def adapts_in_go():
         # What was learned is there after a kill.
         s.kill()
         s.start(keep_ports=True)
-        again = s.get_json("/sampling?service=busy")[1]["operationSampling"]["perOperationStrategies"]
+        again = s.get_json("/api/sampling?service=busy")[1]["operationSampling"]["perOperationStrategies"]
         assert {o["operation"]: o["probabilisticSampling"]["samplingRate"] for o in again}["flood"] == learned["flood"]["share"], again
 
 
