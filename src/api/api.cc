@@ -5,6 +5,7 @@
 
 #include "api/admin.h"
 #include "api/call.h"
+#include "api/head_sampling.h"
 #include "api/jaeger.h"
 #include "api/keep.h"
 #include "api/mcp.h"
@@ -27,6 +28,7 @@ constexpr int kGzipLevel = 4;  // two thirds of level 6's time for a few percent
 
 std::string face_name(Face face) {
     if (face == Face::kTempo) return "tempo";
+    if (face == Face::kSampling) return "sampling";
     return face == Face::kZipkin ? "zipkin" : "all";
 }
 
@@ -101,6 +103,7 @@ class Api : public std::enable_shared_from_this<Api> {
         add_own_state(router_);
         add_admin(router_);
         add_keep(router_);
+        add_head_sampling(router_);
         add_ui(router_);
         add_jaeger(router_);
         add_tempo(router_);

@@ -16,16 +16,18 @@
 #include "store/store.h"
 
 namespace spanloom::sampling {
+class HeadSampler;
 class Keeper;
-}
+}  // namespace spanloom::sampling
 
 namespace spanloom::api {
 
 // Which addresses a port serves.
 enum class Face : uint8_t {
-    kAll,     // the UI, its API and every other one
-    kTempo,   // Tempo's query API alone, as on its own port
-    kZipkin,  // Zipkin's query API alone
+    kAll,       // the UI, its API and every other one
+    kTempo,     // Tempo's query API alone, as on its own port
+    kZipkin,    // Zipkin's query API alone
+    kSampling,  // Jaeger's remote sampling alone
 };
 
 // What the UI shows about this server.
@@ -78,6 +80,7 @@ struct ApiOptions {
     std::function<Result<DiskSpace>()> disk_space = {};
     double disk_used_max = 0.8;          // share of it that may be in use (store::StoreOptions)
     sampling::Keeper* keeper = nullptr;  // none: no rules decide what stays
+    sampling::HeadSampler* head_sampler = nullptr;  // none: clients are told nothing
 };
 
 // Answers everything asked over HTTP. What `options` refers to must outlive the handler and every

@@ -47,6 +47,13 @@ Result<std::optional<uint64_t>> expected_version(const Call& call) {
     return std::optional<uint64_t>(static_cast<uint64_t>(*number));
 }
 
+Result<uint64_t> seen_version(const Call& call) {
+    TRY_ASSIGN(const std::optional<uint64_t> expected, expected_version(call));
+    if (expected) return *expected;
+    return fail(ErrorCode::kInvalidArgument,
+                "If-Match must name the version that is replaced, not *");
+}
+
 http::Response version_conflict(const Error& error) {
     std::string out;
     JsonWriter json(out);

@@ -68,6 +68,9 @@ class JsonBody {
 
 // "5" of If-Match: "5"; 0 of If-None-Match: *; nullopt of If-Match: *.
 Result<std::optional<uint64_t>> expected_version(const Call& call);
+// The same, but never whatever version there is: who has not seen what is in force must not replace
+// it.
+Result<uint64_t> seen_version(const Call& call);
 // 412: it is another version by now.
 http::Response version_conflict(const Error& error);
 

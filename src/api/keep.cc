@@ -47,14 +47,6 @@ Result<http::Response> get_rules(Call& call) {
     return rules_reply(*keeper->rules());
 }
 
-// Never whatever version there is: who has not seen the rules must not replace them.
-Result<uint64_t> expected_rules(const Call& call) {
-    TRY_ASSIGN(const std::optional<uint64_t> expected, expected_version(call));
-    if (expected) return *expected;
-    return fail(ErrorCode::kInvalidArgument,
-                "If-Match must name the version that is replaced, not *");
-}
-
 Result<http::Response> change_reply(Result<std::shared_ptr<const sampling::RulesInForce>> changed) {
     if (!changed && (changed.error().code == ErrorCode::kAlreadyExists ||
                      changed.error().code == ErrorCode::kNotFound))
@@ -66,7 +58,7 @@ Result<http::Response> change_reply(Result<std::shared_ptr<const sampling::Rules
 Result<http::Response> put_rules(Call& call) {
     TRY(check_admin(call));
     TRY_ASSIGN(Keeper* const keeper, keeper_of(call));
-    TRY_ASSIGN(const uint64_t expected, expected_rules(call));
+    TRY_ASSIGN(const uint64_t expected, seen_version(call));
     TRY_ASSIGN(const Blob body, call.body());
     return change_reply(keeper->replace(body.view(), expected));
 }
@@ -74,7 +66,7 @@ Result<http::Response> put_rules(Call& call) {
 Result<http::Response> reset_rules(Call& call) {
     TRY(check_admin(call));
     TRY_ASSIGN(Keeper* const keeper, keeper_of(call));
-    TRY_ASSIGN(const uint64_t expected, expected_rules(call));
+    TRY_ASSIGN(const uint64_t expected, seen_version(call));
     return change_reply(keeper->reset(expected));
 }
 

@@ -43,6 +43,9 @@ bool is_allowed(const Route& route, Prefix prefix, Face face) {
         return false;
     if (face == Face::kZipkin && route.family != Family::kZipkin && route.family != Family::kOwn)
         return false;
+    if (face == Face::kSampling && route.family != Family::kSampling &&
+        route.family != Family::kOwn && route.family != Family::kGrpc)
+        return false;
     switch (prefix) {
         case Prefix::kJaeger:
             return is_jaeger(route.family);

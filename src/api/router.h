@@ -21,6 +21,7 @@ enum class Family : uint8_t {
     kZipkin,      // text
     kPrometheus,  // {"status":"error",...}
     kMcp,         // JSON-RPC
+    kSampling,    // Jaeger's remote sampling: errors as text
     kGrpc,        // a status in trailers; all of these are streams
 };
 

@@ -2,9 +2,11 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "main/config.h"
+#include "sampling/policy_import.h"
 
 namespace spanloom {
 
@@ -114,6 +116,15 @@ struct ImportOptions {
     std::string endpoint = "http://127.0.0.1:4317";
 };
 int run_import(const ImportOptions& options);
+
+struct PolicyOptions {
+    std::string file;
+    std::string forward_to;  // "": rules for what is stored
+    sampling::ImportOptions counted;
+};
+Result<sampling::ImportedPolicies> read_policies(std::string_view yaml,
+                                                 const PolicyOptions& options);
+int run_import_policies(const PolicyOptions& options);
 
 struct QueryOptions {
     std::string server = "http://127.0.0.1:16686";

@@ -1,7 +1,6 @@
 #include "main/config.h"
 
 #include <algorithm>
-#include <fstream>
 #include <iterator>
 #include <sstream>
 #include <variant>
@@ -9,9 +8,11 @@
 #include <fmt/format.h>
 #include <yaml-cpp/yaml.h>
 
-#include "base/json_writer.h"
+#include "api/remote_write.h"
 #include "base/text.h"
+#include "main/yaml_json.h"
 #include "receive/quota.h"
+#include "sampling/head_strategies.h"
 #include "sampling/keep_rules.h"
 
 namespace spanloom {
@@ -44,10 +45,41 @@ struct Share {
 struct List {
     std::vector<std::string> Config::* member;
 };
-struct Rules {
+// A list or a map of settings that its owner reads as JSON and prints again.
+struct Json {
     std::string Config::* member;
+    Result<std::string> (*normalise)(std::string_view json);
+    std::string (*by_default)();
+    std::string (*shown)(const std::string& json) = nullptr;  // what of it people may see
 };
-using Member = std::variant<Text, Flag, Count, Bytes, Duration, Share, List, Rules>;
+using Member = std::variant<Text, Flag, Count, Bytes, Duration, Share, List, Json>;
+
+Result<std::string> normalise_rules(std::string_view json) {
+    TRY_ASSIGN(const auto rules, sampling::parse_keep_list(json));
+    return sampling::print_keep_list(rules);
+}
+std::string default_rules() {
+    return sampling::print_keep_list(sampling::default_keep_rules().keep);
+}
+Result<std::string> normalise_strategies(std::string_view json) {
+    TRY_ASSIGN(const auto strategies, sampling::parse_head_strategies(json));
+    return sampling::print_head_strategies(strategies);
+}
+std::string default_strategies() {
+    return sampling::print_head_strategies({});
+}
+
+Result<std::string> normalise_remote_write(std::string_view json) {
+    TRY_ASSIGN(const auto targets, api::parse_remote_write(json));
+    return api::print_remote_write(targets, api::HeaderValues::kShown);
+}
+std::string no_targets() {
+    return "[]";
+}
+std::string shown_remote_write(const std::string& json) {
+    const auto targets = api::parse_remote_write(json);
+    return targets ? api::print_remote_write(*targets, api::HeaderValues::kHidden) : "";
+}
 
 struct Setting {
     std::string_view section;  // "" for the top level
@@ -69,6 +101,8 @@ const std::vector<Setting>& settings() {
         {"listen", "zipkin", Text{&Config::zipkin}, "Zipkin v2 spans, host:port"},
         {"listen", "tempo", Text{&Config::tempo},
          "the Tempo API alone, host:port (3200 is usual); off by default"},
+        {"listen", "sampling", Text{&Config::sampling},
+         "Jaeger's remote sampling: what clients ask how to sample, host:port"},
         {"listen", "jaeger", Text{&Config::jaeger},
          "Jaeger's Thrift batches over HTTP, host:port (14268 is usual); off by default, as are "
          "the "
@@ -119,9 +153,13 @@ const std::vector<Setting>& settings() {
          "how long every trace is kept, by arrival, before the rules of keep decide"},
         {"recent", "disk", Bytes{&Config::recent_bytes, 0, "no limit of its own"},
          "bytes of recent traces; beyond it the rules decide about the oldest hour"},
-        {"", "keep", Rules{&Config::keep},
+        {"", "keep", Json{&Config::keep, normalise_rules, default_rules},
          "which traces stay when they are not recent any more; the first rule that matches "
          "decides"},
+        {"", "head_sampling",
+         Json{&Config::head_sampling, normalise_strategies, default_strategies},
+         "what clients that ask are told to sample where traces begin, as Jaeger's strategies file "
+         "says it; type may be probabilistic, ratelimiting or adaptive"},
         {"retention", "for", Duration{&Config::retention_ns, "until the disk is full enough"},
          "how long spans are kept, by arrival"},
         {"retention", "bytes", Bytes{&Config::retention_bytes, 0, "no limit"},
@@ -139,6 +177,10 @@ const std::vector<Setting>& settings() {
          "how long they are known minute by minute; then hour by hour"},
         {"retention", "reserve", Bytes{&Config::reserve_bytes, 0, "none"},
          "bytes of a file that is given up where others fill the disk, so that retention works"},
+        {"", "remote_write",
+         Json{&Config::remote_write, normalise_remote_write, no_targets, shown_remote_write},
+         "where counts and durations of operations (/metrics/red) are sent by Prometheus remote "
+         "write, e.g. [{url: 'http://127.0.0.1:9090/api/v1/write', headers: {}, every: 15s}]"},
         {"query", "threads", Count{&Config::query_threads, 1, 1024}, "queries that run at once"},
         {"query", "memory", Bytes{&Config::query_memory_bytes, 1U << 20},
          "what one query may gather; beyond it the answer is partial and says so"},
@@ -201,10 +243,10 @@ std::string print_value(const Setting& setting, const Config& config) {
                 out += (out.size() > 1 ? ", " : "") + quote(item);
             return out + "]";
         }
-        std::string operator()(const Rules& m) const {
-            const std::string& rules = config.*m.member;
-            return rules.empty() ? sampling::print_keep_list(sampling::default_keep_rules().keep)
-                                 : rules;
+        std::string operator()(const Json& m) const {
+            const std::string& json = config.*m.member;
+            if (json.empty()) return m.by_default();
+            return m.shown == nullptr ? json : m.shown(json);
         }
     };
     return std::visit(Printer{config}, setting.member);
@@ -221,30 +263,7 @@ std::string describe(const Setting& setting) {
 
 // ---- reading
 
-constexpr int kRulesDepthMax = 8;
-
-// What stands in a node, every scalar as a text.
-Result<void> write_json(const YAML::Node& node, int depth, JsonWriter& json) {
-    if (depth == 0) return fail(ErrorCode::kInvalidArgument, "is nested too deep");
-    if (node.IsMap()) {
-        json.begin_object();
-        for (const auto& entry : node) {
-            json.key(entry.first.IsScalar() ? entry.first.Scalar() : "?");
-            TRY(write_json(entry.second, depth - 1, json));
-        }
-        json.end_object();
-    } else if (node.IsSequence()) {
-        json.begin_array();
-        for (const YAML::Node& item : node)
-            TRY(write_json(item, depth - 1, json));
-        json.end_array();
-    } else if (node.IsScalar()) {
-        json.string(node.Scalar());
-    } else {
-        json.null();
-    }
-    return {};
-}
+constexpr int kJsonDepthMax = 8;
 
 // Fills one member from a YAML node, or says what should stand there.
 struct Reader {
@@ -307,12 +326,9 @@ struct Reader {
         config.*m.member = std::move(items);
         return {};
     }
-    Result<void> operator()(const Rules& m) const {
-        std::string json;
-        JsonWriter writer(json);
-        TRY(write_json(node, kRulesDepthMax, writer));
-        TRY_ASSIGN(const auto rules, sampling::parse_keep_list(json));
-        config.*m.member = sampling::print_keep_list(rules);
+    Result<void> operator()(const Json& m) const {
+        TRY_ASSIGN(const std::string json, yaml_as_json(node, kJsonDepthMax, YamlScalars::kTexts));
+        TRY_ASSIGN(config.*m.member, m.normalise(json));
         return {};
     }
 };
@@ -396,11 +412,7 @@ Result<void> read_config_text(std::string_view yaml, const std::string& name, Co
 }
 
 Result<void> read_config_file(const std::string& path, Config& config) {
-    std::ifstream file(path, std::ios::binary);
-    std::string text(std::istreambuf_iterator<char>(file), {});
-    if (!file)
-        return fail(ErrorCode::kNotFound, "cannot read the configuration {}: is the path right?",
-                    path);
+    TRY_ASSIGN(const std::string text, read_text_file(path, "the configuration"));
     return read_config_text(text, path, config);
 }
 
@@ -435,6 +447,7 @@ Result<void> check_config(const Config& config) {
         {"listen.http", &config.http},
         {"listen.zipkin", &config.zipkin},
         {"listen.tempo", &config.tempo},
+        {"listen.sampling", &config.sampling},
         {"listen.jaeger", &config.jaeger},
         {"listen.jaeger_grpc", &config.jaeger_grpc},
         {"listen.jaeger_compact", &config.jaeger_compact},

@@ -21,8 +21,9 @@ struct Config {
     std::string otlp_http = "127.0.0.1:4318";
     std::string http = "127.0.0.1:16686";
     std::string zipkin = "127.0.0.1:9411";
-    std::string tempo;   // off, as those below
-    std::string jaeger;  // Thrift over HTTP
+    std::string tempo;  // off
+    std::string sampling = "127.0.0.1:5778";
+    std::string jaeger;  // Thrift over HTTP; off, as those below
     std::string jaeger_grpc;
     std::string jaeger_compact;  // datagrams
     std::string jaeger_binary;
@@ -51,6 +52,8 @@ struct Config {
     uint64_t recent_bytes = 0;
     std::string keep;  // the list of keep rules as JSON; "": those by default
 
+    std::string head_sampling;  // strategies as JSON; "": everything is sampled
+
     uint64_t retention_ns = 0;
     uint64_t decisions_ns = 30ULL * 24 * 3'600'000'000'000;
     uint64_t counts_detail_ns = 14ULL * 24 * 3'600'000'000'000;
@@ -59,6 +62,8 @@ struct Config {
     double disk_used_max = 0.8;
     uint64_t disk_free_bytes_min = 256U << 20;
     uint64_t reserve_bytes = 16U << 20;
+
+    std::string remote_write;  // targets as JSON; "": none
 
     uint64_t query_threads = 4;
     uint64_t query_memory_bytes = 64U << 20;

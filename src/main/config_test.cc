@@ -38,6 +38,40 @@ TEST_CASE("a mistake in the file is named with its line and the nearest setting"
     CHECK(error("") == "accepted");
 }
 
+TEST_CASE("strategies of head sampling stand in the file as Jaeger's file has them") {
+    Config config;
+    const auto read = read_config_text(
+        "head_sampling:\n"
+        "  default_strategy: {type: adaptive, param: 2}\n"
+        "  service_strategies:\n"
+        "    - {service: shop, type: ratelimiting, param: 5}\n"
+        "  adaptive: {every: 1m}\n",
+        "f", config);
+    REQUIRE_MESSAGE(read.has_value(), (read ? "" : read.error().message));
+    Config again;
+    REQUIRE(read_config_text(print_config(config), "printed", again).has_value());
+    CHECK(again.head_sampling == config.head_sampling);
+    CHECK(config.head_sampling.find("\"every\":\"60s\"") != std::string::npos);
+    const auto wrong = read_config_text(
+        "head_sampling: {default_strategy: {type: probabilistic, param: 2}}\n", "f", config);
+    REQUIRE_FALSE(wrong.has_value());
+    CHECK(
+        wrong.error().message ==
+        "f:1: head_sampling: default_strategy: param: must be a share of the traces, from 0 to 1");
+}
+
+TEST_CASE("secrets of remote write are not printed") {
+    Config config;
+    REQUIRE(read_config_text(
+                "remote_write:\n"
+                "  - {url: 'http://127.0.0.1:9090/w', headers: {authorization: hunter2}}\n",
+                "f", config)
+                .has_value());
+    CHECK(config.remote_write.find("hunter2") != std::string::npos);
+    CHECK(print_config(config).find("hunter2") == std::string::npos);
+    CHECK(print_config(config).find("authorization") != std::string::npos);
+}
+
 TEST_CASE("keep rules stand in the file as they are documented") {
     Config config;
     REQUIRE(read_config_text(

@@ -29,6 +29,7 @@ struct ServeFlags {
     std::string http;
     std::string zipkin;
     std::string tempo;
+    std::string sampling;
     std::string jaeger;
     std::string jaeger_grpc;
     std::string jaeger_compact;
@@ -50,6 +51,7 @@ Result<Config> effective_config(const ServeFlags& flags) {
     override_with(flags.http, config.http);
     override_with(flags.zipkin, config.zipkin);
     override_with(flags.tempo, config.tempo);
+    override_with(flags.sampling, config.sampling);
     if (flags.has_jaeger_ports) {
         config.jaeger = "127.0.0.1:14268";
         config.jaeger_grpc = "127.0.0.1:14250";
@@ -77,6 +79,8 @@ void add_serve_flags(CLI::App& command, ServeFlags& flags) {
                        "HOST:PORT for the web UI and the query APIs (127.0.0.1:16686)");
     command.add_option("--zipkin", flags.zipkin, "HOST:PORT for Zipkin spans (127.0.0.1:9411)");
     command.add_option("--tempo", flags.tempo, "HOST:PORT for the Tempo API alone (off)");
+    command.add_option("--sampling", flags.sampling,
+                       "HOST:PORT where clients ask how to sample (127.0.0.1:5778)");
     command.add_flag("--jaeger-in", flags.has_jaeger_ports,
                      "take Jaeger's spans on its usual ports: 14268, 14250, 6831 and 6832");
     command.add_option("--jaeger", flags.jaeger, "HOST:PORT for Jaeger Thrift over HTTP (off)");
@@ -166,6 +170,7 @@ struct KeepOptions {
     spanloom::WhyOptions why;
     spanloom::PreviewOptions preview;
     spanloom::PinOptions pin;
+    spanloom::PolicyOptions policies;
 };
 
 void add_backup_commands(CLI::App& app, int& code, KeepOptions& keep) {
@@ -217,6 +222,26 @@ void add_late_commands(CLI::App& app, int& code, KeepOptions& keep) {
     pin->add_flag("--remove", keep.pin.removes, "keep it no longer than rules say");
     pin->add_flag("--list", keep.pin.lists, "list the pinned traces");
     pin->add_option("--server", keep.pin.server, server);
+}
+
+void add_policy_command(CLI::App& app, int& code, spanloom::PolicyOptions& options) {
+    CLI::App* policies =
+        add_command(app, "import-policies", "make keep rules of a Collector's or Refinery's", code,
+                    [&options] { return run_import_policies(options); });
+    policies
+        ->add_option("FILE", options.file,
+                     "a Collector's configuration with tail_sampling, or Refinery's rules, as YAML")
+        ->required();
+    policies->add_option("--forward", options.forward_to,
+                         "HOST:PORT: what they choose is sent there, instead of being kept");
+    policies
+        ->add_option("--spans-per-trace", options.counted.spans_per_trace,
+                     "what limits of spans are counted by (10)")
+        ->check(CLI::Range(1.0, 1e6));
+    policies
+        ->add_option("--bytes-per-span", options.counted.bytes_per_span,
+                     "what limits of bytes are counted by (500)")
+        ->check(CLI::Range(1.0, 1e6));
 }
 
 void add_transfer_commands(CLI::App& app, int& code, KeepOptions& keep) {
@@ -363,6 +388,7 @@ int run(int argc, char** argv) {
     add_backup_commands(app, code, keep);
     add_delete_command(app, code, keep.deletion);
     add_late_commands(app, code, keep);
+    add_policy_command(app, code, keep.policies);
     add_transfer_commands(app, code, keep);
     add_config_commands(app, code, flags, path);
     CLI::App* completion =

@@ -4,6 +4,7 @@
 #include <csignal>
 #include <cstdio>
 #include <memory>
+#include <stop_token>
 #include <thread>
 #include <vector>
 
@@ -13,16 +14,20 @@
 #include <sys/resource.h>
 
 #include "api/api.h"
+#include "api/head_sampling.h"
+#include "api/remote_write.h"
 #include "base/clock.h"
 #include "base/executor.h"
 #include "base/io.h"
 #include "base/log.h"
 #include "base/memory_budget.h"
 #include "base/metrics.h"
+#include "base/periodic.h"
 #include "base/random.h"
 #include "http/server.h"
 #include "insight/edge_counts.h"
 #include "main/commands.h"
+#include "main/scrape.h"
 #include "main/terminal.h"
 #include "main/version.h"
 #include "receive/jaeger_receiver.h"
@@ -30,6 +35,7 @@
 #include "receive/quota.h"
 #include "receive/zipkin_receiver.h"
 #include "rollup/operation_rollup.h"
+#include "sampling/head_sampler.h"
 #include "sampling/keeper.h"
 #include "store/store.h"
 
@@ -102,6 +108,12 @@ Result<std::optional<sampling::KeepRules>> keep_rules(const Config& config) {
     return std::optional(std::move(rules));
 }
 
+Result<std::optional<sampling::HeadStrategies>> head_strategies(const Config& config) {
+    if (config.head_sampling.empty()) return std::optional<sampling::HeadStrategies>();
+    TRY_ASSIGN(auto strategies, sampling::parse_head_strategies(config.head_sampling));
+    return std::optional(std::move(strategies));
+}
+
 std::vector<api::SettingInForce> settings_in_force(const Config& config) {
     const std::vector<SettingText> defaults = describe_settings(Config());
     std::vector<SettingText> now = describe_settings(config);
@@ -136,8 +148,11 @@ class Program {
   private:
     Result<void> listen(const Port& port);
     Result<void> listen_for_datagrams();
-    std::vector<Port> ports();
+    Result<void> listen_for_otlp();
+    Result<void> start_sampling();
+    Result<void> start_remote_write(const http::Handler& queries);
     http::Handler zipkin_port(http::Handler queries);
+    http::Handler jaeger_port(http::Handler sampling);
     ReceiveOptions receive_options() const;
     ReceiveParts receive_parts();
     Result<void> readiness() const;
@@ -150,12 +165,17 @@ class Program {
     std::unique_ptr<Io> io_;
     std::shared_ptr<sampling::Keeper> keeper_;  // the store's ageing holds it as well
     std::unique_ptr<store::Store> store_;
+    std::unique_ptr<sampling::HeadSampler> head_sampler_;
     std::unique_ptr<ServiceQuotas> quotas_;
     std::unique_ptr<Executor> receive_pool_;
     std::unique_ptr<Executor> helper_pool_;
     std::unique_ptr<Executor> query_pool_;
     std::unique_ptr<http::Server> server_;
     std::vector<std::unique_ptr<JaegerDatagrams>> datagrams_;
+    std::unique_ptr<Periodic> every_second_;
+    std::stop_source remote_stop_;
+    std::vector<std::unique_ptr<api::RemoteWriter>> remote_writers_;
+    std::vector<std::unique_ptr<Periodic>> remote_writing_;
     std::atomic<bool> is_stopping_ = false;
     std::string otlp_grpc_;  // as bound
     std::string otlp_http_;
@@ -185,15 +205,20 @@ http::Handler Program::zipkin_port(http::Handler queries) {
     };
 }
 
-std::vector<Port> Program::ports() {
-    const ReceiveParts parts = receive_parts();
-    const ReceiveOptions receive = receive_options();
-    const http::Handler otlp = make_otlp_handler(parts, receive);
-    const http::Handler jaeger = make_jaeger_handler(parts, receive);
-    return {{"otlp-grpc", &config_.otlp_grpc, otlp, "OTLP over gRPC"},
-            {"otlp-http", &config_.otlp_http, otlp, "OTLP over HTTP"},
-            {"jaeger", &config_.jaeger, jaeger, "Jaeger Thrift over HTTP"},
-            {"jaeger-grpc", &config_.jaeger_grpc, jaeger, "Jaeger over gRPC"}};
+// As Jaeger's collector: clients that send spans there ask there how to sample.
+http::Handler Program::jaeger_port(http::Handler sampling) {
+    return [sampling = std::move(sampling),
+            spans = make_jaeger_handler(receive_parts(), receive_options())](
+               http::Request request, std::shared_ptr<http::Responder> responder) {
+        const http::Handler& handler = api::is_sampling_question(request) ? sampling : spans;
+        handler(std::move(request), std::move(responder));
+    };
+}
+
+Result<void> Program::listen_for_otlp() {
+    const http::Handler otlp = make_otlp_handler(receive_parts(), receive_options());
+    TRY(listen({"otlp-grpc", &config_.otlp_grpc, otlp, "OTLP over gRPC"}));
+    return listen({"otlp-http", &config_.otlp_http, otlp, "OTLP over HTTP"});
 }
 
 Result<void> Program::listen_for_datagrams() {
@@ -246,6 +271,37 @@ Result<void> Program::readiness() const {
     return {};
 }
 
+Result<void> Program::start_sampling() {
+    TRY_ASSIGN(auto rules, keep_rules(config_));
+    SeededRandom keys(random_seed());
+    TRY_ASSIGN(keeper_, sampling::Keeper::start(*store_, clock_, keys, metrics_, std::move(rules)));
+    TRY_ASSIGN(auto strategies, head_strategies(config_));
+    const auto count = [this](store::TimeRange range) {
+        return sampling::count_roots(*store_, "default", range);
+    };
+    TRY_ASSIGN(head_sampler_, sampling::HeadSampler::start(store_->documents(), clock_, metrics_,
+                                                           std::move(strategies), count));
+    return {};
+}
+
+Result<void> Program::start_remote_write(const http::Handler& queries) {
+    if (config_.remote_write.empty()) return {};
+    constexpr uint32_t kStepMs = 200;
+    TRY_ASSIGN(auto targets, api::parse_remote_write(config_.remote_write));
+    for (api::RemoteWriteTarget& target : targets) {
+        TRY_ASSIGN(auto sender, api::make_remote_write_sender(target, clock_));
+        remote_writers_.push_back(std::make_unique<api::RemoteWriter>(
+            std::move(target), std::move(sender),
+            [queries, stop = remote_stop_.get_token()] {
+                return scrape(queries, "/metrics/red", stop);
+            },
+            clock_, std::make_unique<SeededRandom>(random_seed()), metrics_));
+        remote_writing_.push_back(std::make_unique<Periodic>(
+            "remote write", kStepMs, [writer = remote_writers_.back().get()] { writer->step(); }));
+    }
+    return {};
+}
+
 Result<void> Program::start() {
     auto io = open_posix_io(config_.data);
     if (!io)
@@ -253,9 +309,7 @@ Result<void> Program::start() {
                     io.error().message);
     io_ = std::move(*io);
     TRY_ASSIGN(store_, store::Store::open(store_options(config_), *io_, clock_, random_, metrics_));
-    TRY_ASSIGN(auto rules, keep_rules(config_));
-    SeededRandom keys(random_seed());
-    TRY_ASSIGN(keeper_, sampling::Keeper::start(*store_, clock_, keys, metrics_, std::move(rules)));
+    TRY(start_sampling());
     std::vector<ServiceQuota> quotas;
     for (const std::string& text : config_.quotas) {
         TRY_ASSIGN(quotas.emplace_back(), parse_quota(text));
@@ -278,8 +332,7 @@ Result<void> Program::start() {
     TRY_ASSIGN(server_,
                http::Server::create(limits, std::min<size_t>(cores, 4), request_budget_, metrics_));
     fmt::print("spanloom {}, data in {}\n", kVersion, printable(config_.data));
-    for (const Port& port : ports())
-        TRY(listen(port));
+    TRY(listen_for_otlp());
     const auto queries = [&](api::Face face) {
         api::ApiOptions options{
             .store = *store_,
@@ -296,17 +349,27 @@ Result<void> Program::start() {
             .settings = settings_in_force(config_),
             .disk_space = [this] { return io_->space(); },
             .disk_used_max = config_.disk_used_max,
-            .keeper = keeper_.get()};
+            .keeper = keeper_.get(),
+            .head_sampler = head_sampler_.get()};
         options.limits.helpers = static_cast<uint32_t>(cores - 1);
         options.limits.memory_bytes_max = config_.query_memory_bytes;
         options.limits.deadline_ms = static_cast<uint32_t>(config_.query_timeout_ns / kNsPerMs);
         return api::make_api(std::move(options));
     };
-    TRY(listen({"http", &config_.http, queries(api::Face::kAll), "web UI and query APIs"}));
+    const http::Handler all = queries(api::Face::kAll);
+    TRY(listen({"http", &config_.http, all, "web UI and query APIs"}));
     TRY(listen({"tempo", &config_.tempo, queries(api::Face::kTempo), "Tempo API"}));
     TRY(listen({"zipkin", &config_.zipkin, zipkin_port(queries(api::Face::kZipkin)),
                 "Zipkin spans and queries"}));
+    const http::Handler sampling = queries(api::Face::kSampling);
+    TRY(listen({"sampling", &config_.sampling, sampling, "how clients sample"}));
+    const http::Handler jaeger = jaeger_port(sampling);
+    TRY(listen({"jaeger", &config_.jaeger, jaeger, "Jaeger Thrift over HTTP"}));
+    TRY(listen({"jaeger-grpc", &config_.jaeger_grpc, jaeger, "Jaeger over gRPC"}));
     TRY(listen_for_datagrams());
+    every_second_ =
+        std::make_unique<Periodic>("every second", 1000, [this] { head_sampler_->tick(); });
+    TRY(start_remote_write(all));
     server_->start();
     if (!config_.http.empty() && config_.tls_certificate.empty())
         fmt::print("open http://{} in a browser\n", http_);
@@ -318,6 +381,11 @@ Result<void> Program::start() {
 void Program::stop(uint32_t grace_ms) {
     is_stopping_ = true;
     datagrams_.clear();
+    every_second_.reset();
+    remote_stop_.request_stop();
+    for (const auto& writer : remote_writers_)
+        writer->interrupt();
+    remote_writing_.clear();
     if (server_) server_->stop(grace_ms);
     query_pool_.reset();
     helper_pool_.reset();

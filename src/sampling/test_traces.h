@@ -21,8 +21,25 @@ struct TestSpan {
     uint64_t start_ns = 0;
     uint64_t duration_ns = 1'000'000;
     bool is_error = false;
-    std::string trace_state;
+    std::string trace_state = {};
+    std::string sampler = {};  // "probabilistic": as Jaeger's samplers write themselves down
+    double sampler_param = 0;
 };
+
+inline void write_sampler(otlp::WireWriter& out, const TestSpan& span) {
+    for (const bool is_param : {false, true}) {
+        const size_t attribute = out.begin(9);
+        out.bytes_field(1, is_param ? "sampler.param" : "sampler.type");
+        const size_t value = out.begin(2);
+        if (is_param) {
+            out.double_field(4, span.sampler_param);
+        } else {
+            out.bytes_field(1, span.sampler);
+        }
+        out.end(value);
+        out.end(attribute);
+    }
+}
 
 // The last 7 bytes, the randomness, are spread as those of real ids.
 inline TraceId test_trace(uint64_t number) {
@@ -64,6 +81,7 @@ inline Batch batch_of(const std::vector<TestSpan>& spans, uint64_t arrival_ns) {
         out.varint_field(6, 2);
         out.fixed64_field(7, one.start_ns);
         out.fixed64_field(8, one.start_ns + one.duration_ns);
+        if (!one.sampler.empty()) write_sampler(out, one);
         if (one.is_error) {
             const size_t status = out.begin(15);
             out.varint_field(3, 2);

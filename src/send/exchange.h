@@ -22,6 +22,7 @@ struct Answer {
     std::optional<uint64_t> server_wait_ms;
     std::string body;  // the ExportTraceServiceResponse
     bool is_json = false;
+    int status = 0;  // HTTP's
 };
 
 enum class Coding : uint8_t { kIdentity, kGzip };

@@ -232,6 +232,7 @@ Result<std::string> HttpExchange::read_chunks(uint64_t deadline_ns) {
 
 Answer HttpExchange::answer_of(const ResponseHead& head, std::string body) const {
     Answer answer;
+    answer.status = head.status;
     answer.is_json = starts_with(head.content_type, "application/json");
     if (head.status >= 200 && head.status < 300) {
         answer.body = std::move(body);

@@ -35,13 +35,13 @@ export class RealServer {
       this.otlp = `http://${boot.endpoints.otlp_http}`;
       return;
     }
-    const [http, otlp_http, otlp_grpc, zipkin] = await Promise.all([free_port(), free_port(), free_port(), free_port()]);
+    const [http, otlp_http, otlp_grpc, zipkin, sampling] = await Promise.all([...Array(5)].map(free_port));
     this.data = mkdtempSync(join(tmpdir(), 'spanloom-data-'));
     this.url = `http://127.0.0.1:${http}`;
     this.otlp = `http://127.0.0.1:${otlp_http}`;
     const at = (port) => `127.0.0.1:${port}`;
     this.process = spawn(this.where, [
-      'serve', '--data', this.data, '--http', at(http), '--otlp-http', at(otlp_http), '--otlp-grpc', at(otlp_grpc), '--zipkin', at(zipkin),
+      'serve', '--data', this.data, '--http', at(http), '--otlp-http', at(otlp_http), '--otlp-grpc', at(otlp_grpc), '--zipkin', at(zipkin), '--sampling', at(sampling),
     ], { stdio: ['ignore', 'pipe', 'pipe'] });
     for (const stream of [this.process.stdout, this.process.stderr]) stream.on('data', (text) => (this.output = (this.output + text).slice(-20_000)));
     this.ended = new Promise((resolve) => {

@@ -29,7 +29,7 @@ def one_sentence(text):
 def test_a_second_instance_on_the_same_data_is_refused():
     with Server() as server:
         code, _, err = command("serve", "--data", server.data, "--http", "127.0.0.1:0", "--otlp-grpc", "127.0.0.1:0",
-                               "--otlp-http", "127.0.0.1:0", "--zipkin", "127.0.0.1:0")
+                               "--otlp-http", "127.0.0.1:0", "--zipkin", "127.0.0.1:0", "--sampling", "127.0.0.1:0")
         assert code == 1, code
         assert "in use by another spanloom" in one_sentence(err), err
 
@@ -39,7 +39,7 @@ def test_a_port_in_use_is_named():
         busy = f"127.0.0.1:{server.ports['http']}"
         with tempfile.TemporaryDirectory() as data:
             code, _, err = command("serve", "--data", data, "--http", busy, "--otlp-grpc", "127.0.0.1:0", "--otlp-http", "127.0.0.1:0",
-                                   "--zipkin", "127.0.0.1:0")
+                                   "--zipkin", "127.0.0.1:0", "--sampling", "127.0.0.1:0")
         assert code == 1 and busy in one_sentence(err) and "in use" in err, err
 
 
@@ -96,7 +96,8 @@ def test_health_and_readiness():
 def test_every_port_answers_get_with_a_short_body():
     with Server() as server:
         for port in server.ports:
-            status, headers, body = server.request(port, "GET", "/")
+            # Jaeger's agent answers at "/" as well; a service has to be named.
+            status, headers, body = server.request(port, "GET", "/?service=shop" if port == "sampling" else "/")
             assert status == 200 and body and int(headers["content-length"]) == len(body), (port, status)
 
 

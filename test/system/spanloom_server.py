@@ -30,7 +30,7 @@ class Server:
 
     def start(self, keep_ports=False):
         command = [BINARY, "serve", "--data", self.data]
-        for flag in ("otlp-grpc", "otlp-http", "http", "zipkin"):
+        for flag in ("otlp-grpc", "otlp-http", "http", "zipkin", "sampling"):
             command += [f"--{flag}", f"127.0.0.1:{self.ports.get(flag, 0) if keep_ports else 0}"]
         if self.config:
             path = self.data + ".yaml"
@@ -45,7 +45,7 @@ class Server:
             line = self.process.stdout.readline().decode()
             if not line:
                 raise RuntimeError(f"spanloom ended with {self.process.wait()} before it was ready: {self.stderr_tail()}")
-            m = re.match(r"\s+(otlp-grpc|otlp-http|http|zipkin|tempo)\s+(\S+):(\d+)", line)
+            m = re.match(r"\s+(otlp-grpc|otlp-http|http|zipkin|tempo|sampling)\s+(\S+):(\d+)", line)
             if m:
                 self.ports[m[1]] = int(m[3])
             if line.strip() == "ready":
