@@ -5,6 +5,7 @@
 
 #include "api/admin.h"
 #include "api/call.h"
+#include "api/forward.h"
 #include "api/jaeger.h"
 #include "api/keep.h"
 #include "api/mcp.h"
@@ -101,6 +102,7 @@ class Api : public std::enable_shared_from_this<Api> {
         add_own_state(router_);
         add_admin(router_);
         add_keep(router_);
+        add_forward(router_);
         add_ui(router_);
         add_jaeger(router_);
         add_tempo(router_);

@@ -16,8 +16,9 @@
 #include "store/store.h"
 
 namespace spanloom::sampling {
+class Forwarder;
 class Keeper;
-}
+}  // namespace spanloom::sampling
 
 namespace spanloom::api {
 
@@ -78,6 +79,7 @@ struct ApiOptions {
     std::function<Result<DiskSpace>()> disk_space = {};
     double disk_used_max = 0.8;          // share of it that may be in use (store::StoreOptions)
     sampling::Keeper* keeper = nullptr;  // none: no rules decide what stays
+    const sampling::Forwarder* forwarder = nullptr;  // none: nothing is sent on
 };
 
 // Answers everything asked over HTTP. What `options` refers to must outlive the handler and every

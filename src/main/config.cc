@@ -12,6 +12,7 @@
 #include "base/json_writer.h"
 #include "base/text.h"
 #include "receive/quota.h"
+#include "sampling/forward_options.h"
 #include "sampling/keep_rules.h"
 
 namespace spanloom {
@@ -47,7 +48,10 @@ struct List {
 struct Rules {
     std::string Config::* member;
 };
-using Member = std::variant<Text, Flag, Count, Bytes, Duration, Share, List, Rules>;
+struct Targets {
+    std::string Config::* member;
+};
+using Member = std::variant<Text, Flag, Count, Bytes, Duration, Share, List, Rules, Targets>;
 
 struct Setting {
     std::string_view section;  // "" for the top level
@@ -125,6 +129,8 @@ const std::vector<Setting>& settings() {
         {"", "keep", Rules{&Config::keep},
          "which traces stay when they are not recent any more; the first rule that matches "
          "decides"},
+        {"", "forward", Targets{&Config::forward},
+         "where traces are sent on to, and which: forward.md; values of headers are not shown"},
         {"retention", "for", Duration{&Config::retention_ns, "until the disk is full enough"},
          "how long spans are kept, by arrival"},
         {"retention", "bytes", Bytes{&Config::retention_bytes, 0, "no limit"},
@@ -204,6 +210,11 @@ std::string print_value(const Setting& setting, const Config& config) {
             const std::string& rules = config.*m.member;
             return rules.empty() ? sampling::print_keep_list(sampling::default_keep_rules().keep)
                                  : rules;
+        }
+        std::string operator()(const Targets& m) const {
+            const std::string& json = config.*m.member;
+            const auto targets = sampling::parse_forward_list(json.empty() ? "[]" : json);
+            return targets ? sampling::print_forward_list(*targets) : "[]";
         }
     };
     return std::visit(Printer{config}, setting.member);
@@ -312,6 +323,14 @@ struct Reader {
         TRY(write_json(node, kRulesDepthMax, writer));
         TRY_ASSIGN(const auto rules, sampling::parse_keep_list(json));
         config.*m.member = sampling::print_keep_list(rules);
+        return {};
+    }
+    Result<void> operator()(const Targets& m) const {
+        std::string json;
+        JsonWriter writer(json);
+        TRY(write_json(node, kRulesDepthMax, writer));
+        TRY(sampling::parse_forward_list(json));
+        config.*m.member = std::move(json);
         return {};
     }
 };
@@ -487,6 +506,10 @@ Result<sampling::KeepRules> keep_rules_of(const Config& config) {
         TRY_ASSIGN(rules.keep, sampling::parse_keep_list(config.keep));
     }
     return rules;
+}
+
+Result<std::vector<sampling::ForwardOptions>> forward_of(const Config& config) {
+    return sampling::parse_forward_list(config.forward.empty() ? "[]" : config.forward);
 }
 
 std::string print_config(const Config& config) {

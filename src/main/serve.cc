@@ -29,6 +29,7 @@
 #include "receive/quota.h"
 #include "receive/zipkin_receiver.h"
 #include "rollup/operation_rollup.h"
+#include "sampling/forwarder.h"
 #include "sampling/keeper.h"
 #include "store/store.h"
 
@@ -125,12 +126,14 @@ class Program {
     explicit Program(const Config& config)
         : config_(config),
           random_(random_seed()),
+          forward_random_(random_seed()),
           request_budget_(config.request_memory_bytes + config.request_bytes_max) {}
 
     Result<void> start();
     void stop(uint32_t grace_ms);
 
   private:
+    Result<void> start_forwarding();
     Result<void> listen(const Port& port);
     Result<void> listen_for_datagrams();
     std::vector<Port> ports();
@@ -143,10 +146,12 @@ class Program {
     MetricsRegistry metrics_;
     SystemClock clock_;
     SeededRandom random_;
+    SeededRandom forward_random_;
     MemoryBudget request_budget_;
     std::unique_ptr<Io> io_;
     std::shared_ptr<sampling::Keeper> keeper_;  // the store's ageing holds it as well
     std::unique_ptr<store::Store> store_;
+    std::unique_ptr<sampling::Forwarder> forwarder_;
     std::unique_ptr<ServiceQuotas> quotas_;
     std::unique_ptr<Executor> receive_pool_;
     std::unique_ptr<Executor> helper_pool_;
@@ -243,6 +248,23 @@ Result<void> Program::readiness() const {
     return {};
 }
 
+// Before anything arrives.
+Result<void> Program::start_forwarding() {
+    TRY_ASSIGN(auto targets, forward_of(config_));
+    if (targets.empty()) return {};
+    TRY_ASSIGN(forwarder_,
+               sampling::Forwarder::start(std::move(targets),
+                                          {.store = *store_,
+                                           .io = *io_,
+                                           .clock = clock_,
+                                           .random = forward_random_,
+                                           .metrics = metrics_,
+                                           .background = sampling::Forwarder::Background::kThreads,
+                                           .make_sender = nullptr},
+                                          {}));
+    return {};
+}
+
 Result<void> Program::start() {
     auto io = open_posix_io(config_.data);
     if (!io)
@@ -253,6 +275,7 @@ Result<void> Program::start() {
     TRY_ASSIGN(auto rules, keep_rules(config_));
     SeededRandom keys(random_seed());
     TRY_ASSIGN(keeper_, sampling::Keeper::start(*store_, clock_, keys, metrics_, std::move(rules)));
+    TRY(start_forwarding());
     std::vector<ServiceQuota> quotas;
     for (const std::string& text : config_.quotas) {
         TRY_ASSIGN(quotas.emplace_back(), parse_quota(text));
@@ -293,7 +316,8 @@ Result<void> Program::start() {
             .settings = settings_in_force(config_),
             .disk_space = [this] { return io_->space(); },
             .disk_used_max = config_.disk_used_max,
-            .keeper = keeper_.get()};
+            .keeper = keeper_.get(),
+            .forwarder = forwarder_.get()};
         options.limits.helpers = static_cast<uint32_t>(cores - 1);
         options.limits.memory_bytes_max = config_.query_memory_bytes;
         options.limits.deadline_ms = static_cast<uint32_t>(config_.query_timeout_ns / kNsPerMs);
