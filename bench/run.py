@@ -5,6 +5,7 @@ usage: bench/run.py ingest [--spans N] [--concurrency N] [--connections N]
        bench/run.py query  [--spans N] [--data DIR [--load-only]]
        bench/run.py large  [--spans N]    query with 100M spans, loaded once into .cache/bench/large
        bench/run.py copies [--spans N]    how often a byte of a request is copied on its way
+       bench/run.py forward [--spans N] [--rate N] [--wait S] [--collector BINARY]   errors and slow traces sent on to another spanloom
        bench/run.py segment|store         runs that micro-benchmark
 
 Load is made by bench/loadgen (seed 1). CPU seconds are the server's own, from /proc, until all is
@@ -325,6 +326,105 @@ def query(options):
     print(json.dumps(result))
 
 
+FORWARD_RULES = "[{name: errors, match: '{ status = error }'}, {name: slow, match: '{ trace:duration > 2s }'}]"
+FORWARD_SPAN_RULES = "[{name: errors, match: '{ status = error }'}, {name: slow, match: '{ duration > 2s }'}]"
+
+
+def collector_config(port, target, wait_s):
+    """The Collector with the same wait and policies; its latency is the trace's."""
+    return json.dumps({
+        "receivers": {"otlp": {"protocols": {"grpc": {"endpoint": f"127.0.0.1:{port}"}}}},
+        "processors": {"tail_sampling": {"decision_wait": f"{wait_s}s", "num_traces": 500_000, "expected_new_traces_per_sec": 2000, "policies": [
+            {"name": "errors", "type": "status_code", "status_code": {"status_codes": ["ERROR"]}},
+            {"name": "slow", "type": "latency", "latency": {"threshold_ms": 2000}}]}},
+        "exporters": {"otlp": {"endpoint": target, "tls": {"insecure": True}}},
+        "service": {"pipelines": {"traces": {"receivers": ["otlp"], "processors": ["tail_sampling"], "exporters": ["otlp"]}}}})
+
+
+class CollectorProcess:
+    def __init__(self, binary, target, wait_s):
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            self.port = free.getsockname()[1]
+        self.process = subprocess.Popen([binary, "--config", "yaml:" + collector_config(self.port, target, wait_s)], stdout=subprocess.DEVNULL,
+                                        stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL)
+        deadline = time.time() + 30
+        while True:
+            try:
+                socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
+                return
+            except OSError:
+                if time.time() > deadline:
+                    raise
+                time.sleep(0.1)
+
+
+def trace_ids(server):
+    """Of everything that the server holds."""
+    found, lines = set(), subprocess.run([server_binary(), "export", "--server", f"http://127.0.0.1:{server.ports['http']}"], check=True,
+                                         stdout=subprocess.PIPE).stdout.splitlines()
+    for line in lines:
+        for resource in json.loads(line)["resourceSpans"]:
+            found.update(s["traceId"] for scope in resource["scopeSpans"] for s in scope["spans"])
+    return found
+
+
+def server_binary():
+    return os.environ.get("SPANLOOM_BINARY", os.path.join(ROOT, "build", "release", "spanloom"))
+
+
+def paced(name, pid, port, options, binary, path):
+    """CPU and memory of a process that gets so many spans a second, until everything was decided."""
+    idle, most = memory(pid)["RssAnon"], 0
+    client = subprocess.Popen([binary, "-endpoint", f"127.0.0.1:{port}", "-replay", path, "-shift-to-now", "-rate", str(options.rate)],
+                              stdout=subprocess.PIPE, text=True)
+    while client.poll() is None:
+        time.sleep(0.1)
+        most = max(most, memory(pid)["RssAnon"])
+    report = json.loads(client.stdout.read())
+    time.sleep(options.wait + 5)
+    return {"name": name, "spans": report["spans_accepted"], "spans_per_s": round(report["spans_per_s"]),
+            "cpu_s_per_million_spans": round(cpu_s(pid) / (report["spans_accepted"] / 1e6), 2), "peak_rss_anon_bytes": most, "idle_rss_anon_bytes": idle}
+
+
+def forward(options):
+    binary = loadgen()
+    path = dump(binary, options.spans)
+    held = options.rate * options.wait
+    results, chosen = [], {}
+    ways = [("spanloom, not forwarding", None), ("spanloom, rules of spans", FORWARD_SPAN_RULES), ("spanloom, rules of traces", FORWARD_RULES)]
+    for name, rules in ways + ([("Collector", "")] if options.collector else []):
+        with tempfile.TemporaryDirectory(prefix="spanloom-bench-") as folder:
+            target = Server(data=os.path.join(folder, "target")).start()
+            endpoint = f"127.0.0.1:{target.ports['otlp-grpc']}"
+            if name == "Collector":
+                collector = CollectorProcess(options.collector, endpoint, options.wait)
+                results.append(paced(name, collector.process.pid, collector.port, options, binary, path))
+                collector.process.terminate()
+                collector.process.wait()
+            else:
+                config = f"forward: [{{name: target, endpoint: '{endpoint}', wait: {options.wait}s, keep: {rules}}}]\n" if rules else ""
+                server = Server(data=os.path.join(folder, "data"), config=config).start()
+                results.append(paced(name, server.process.pid, server.ports["otlp-grpc"], options, binary, path))
+                server.terminate()
+            if rules is not None:
+                chosen[name] = trace_ids(target)
+                results[-1]["traces_forwarded"] = len(chosen[name])
+            target.terminate()
+    base = results[0]
+    for one in results:
+        grown = one["peak_rss_anon_bytes"] - (one["idle_rss_anon_bytes"] if one["name"] == "Collector" else base["peak_rss_anon_bytes"])
+        one["rss_bytes_per_held_span"] = round(grown / held, 1)
+    rows = [(one["name"], f"{one['cpu_s_per_million_spans']:6.2f} CPU-s per million spans   {one['peak_rss_anon_bytes'] / 1e6:6.0f} MB anonymous   "
+             f"{one['rss_bytes_per_held_span']:8.1f} bytes per held span   {one.get('traces_forwarded', 0):6} traces forwarded") for one in results]
+    print(f"  {options.spans:,} spans at {options.rate:,} a second, wait {options.wait} s; held: {held:,} spans")
+    table(rows)
+    result = {"rate": options.rate, "wait_s": options.wait, "runs": results}
+    if options.collector:
+        result["decided_differently"] = len(chosen["Collector"] ^ chosen["spanloom, rules of traces"])
+        print(f"  traces that the Collector and spanloom decided differently: {result['decided_differently']}")
+    print(json.dumps(result))
+
+
 SPARSE_KEYS = 10_000
 
 
@@ -374,12 +474,15 @@ def segment():
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("name", choices=["ingest", "query", "large", "copies", "segment", "store", "ageing"])
+    parser.add_argument("name", choices=["ingest", "query", "large", "copies", "forward", "segment", "store", "ageing"])
     parser.add_argument("--spans", type=int, default=None)
     parser.add_argument("--data", help="data directory that stays: loaded by the first run, used again by the next ones")
     parser.add_argument("--load-only", action="store_true")
     parser.add_argument("--concurrency", type=int, default=64)
     parser.add_argument("--connections", type=int, default=4)
+    parser.add_argument("--rate", type=int, default=20_000, help="spans a second (forward)")
+    parser.add_argument("--wait", type=int, default=10, help="seconds before a trace is decided about (forward)")
+    parser.add_argument("--collector", help="a Collector with tail_sampling to compare with (bench/tail_sampling)")
     options = parser.parse_args()
     if options.name == "large":
         options.data = options.data or os.path.join(CACHE, "large")
@@ -390,6 +493,8 @@ def main():
         copies(sys.modules[__name__], options)
     elif options.name in ("query", "large"):
         query(options)
+    elif options.name == "forward":
+        forward(options)
     elif options.name == "store":
         store(options)
     elif options.name == "ageing":

@@ -5,6 +5,7 @@
 
 #include "api/admin.h"
 #include "api/call.h"
+#include "api/forward.h"
 #include "api/head_sampling.h"
 #include "api/jaeger.h"
 #include "api/keep.h"
@@ -104,6 +105,7 @@ class Api : public std::enable_shared_from_this<Api> {
         add_admin(router_);
         add_keep(router_);
         add_head_sampling(router_);
+        add_forward(router_);
         add_ui(router_);
         add_jaeger(router_);
         add_tempo(router_);

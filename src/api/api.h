@@ -17,6 +17,7 @@
 
 namespace spanloom::sampling {
 class HeadSampler;
+class Forwarder;
 class Keeper;
 }  // namespace spanloom::sampling
 
@@ -81,6 +82,7 @@ struct ApiOptions {
     double disk_used_max = 0.8;          // share of it that may be in use (store::StoreOptions)
     sampling::Keeper* keeper = nullptr;  // none: no rules decide what stays
     sampling::HeadSampler* head_sampler = nullptr;  // none: clients are told nothing
+    const sampling::Forwarder* forwarder = nullptr;  // none: nothing is sent on
 };
 
 // Answers everything asked over HTTP. What `options` refers to must outlive the handler and every

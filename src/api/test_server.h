@@ -30,6 +30,12 @@ class FixedStore final : public store::Store {
         return segments;
     }
     store::CountedParts counted(std::string_view) const override { return {segments, {}, {}}; }
+    void watch_arrivals(store::ArrivalWatch) override {}
+    std::vector<std::shared_ptr<const store::Segment>> snapshot_with_watch(
+        std::string_view, const std::function<void()>& at_that_moment) const override {
+        at_that_moment();
+        return segments;
+    }
     Result<void> seal() override { return {}; }
     Result<void> flush() override { return {}; }
     Result<void> settle() override { return {}; }

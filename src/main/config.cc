@@ -12,6 +12,7 @@
 #include "base/text.h"
 #include "main/yaml_json.h"
 #include "receive/quota.h"
+#include "sampling/forward_options.h"
 #include "sampling/head_strategies.h"
 #include "sampling/keep_rules.h"
 
@@ -72,6 +73,15 @@ std::string default_strategies() {
 Result<std::string> normalise_remote_write(std::string_view json) {
     TRY_ASSIGN(const auto targets, api::parse_remote_write(json));
     return api::print_remote_write(targets, api::HeaderValues::kShown);
+}
+// Headers hold secrets: as they came here, without their values for people.
+Result<std::string> normalise_forward(std::string_view json) {
+    TRY(sampling::parse_forward_list(json));
+    return std::string(json);
+}
+std::string shown_forward(const std::string& json) {
+    const auto targets = sampling::parse_forward_list(json);
+    return targets ? sampling::print_forward_list(*targets) : "";
 }
 std::string no_targets() {
     return "[]";
@@ -160,6 +170,8 @@ const std::vector<Setting>& settings() {
          Json{&Config::head_sampling, normalise_strategies, default_strategies},
          "what clients that ask are told to sample where traces begin, as Jaeger's strategies file "
          "says it; type may be probabilistic, ratelimiting or adaptive"},
+        {"", "forward", Json{&Config::forward, normalise_forward, no_targets, shown_forward},
+         "where traces are sent on to, and which: forward.md; values of headers are not shown"},
         {"retention", "for", Duration{&Config::retention_ns, "until the disk is full enough"},
          "how long spans are kept, by arrival"},
         {"retention", "bytes", Bytes{&Config::retention_bytes, 0, "no limit"},
@@ -501,6 +513,10 @@ Result<sampling::KeepRules> keep_rules_of(const Config& config) {
         TRY_ASSIGN(rules.keep, sampling::parse_keep_list(config.keep));
     }
     return rules;
+}
+
+Result<std::vector<sampling::ForwardOptions>> forward_of(const Config& config) {
+    return sampling::parse_forward_list(config.forward.empty() ? "[]" : config.forward);
 }
 
 std::string print_config(const Config& config) {

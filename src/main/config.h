@@ -9,6 +9,10 @@
 #include "base/result.h"
 #include "sampling/keep_rules.h"
 
+namespace spanloom::sampling {
+struct ForwardOptions;
+}
+
 namespace spanloom {
 
 // Every setting of `spanloom serve`, with its default. Files and flags override it in this order:
@@ -53,6 +57,7 @@ struct Config {
     std::string keep;  // the list of keep rules as JSON; "": those by default
 
     std::string head_sampling;  // strategies as JSON; "": everything is sampled
+    std::string forward;  // the list of targets as JSON; "": none
 
     uint64_t retention_ns = 0;
     uint64_t decisions_ns = 30ULL * 24 * 3'600'000'000'000;
@@ -87,6 +92,7 @@ Result<void> read_config_text(std::string_view yaml, const std::string& name, Co
 Result<void> check_config(const Config& config);
 // Its keep rules; what it does not say is as by default.
 Result<sampling::KeepRules> keep_rules_of(const Config& config);
+Result<std::vector<sampling::ForwardOptions>> forward_of(const Config& config);
 // The effective configuration as YAML, each setting with its text as a comment.
 std::string print_config(const Config& config);
 std::vector<SettingText> describe_settings(const Config& config);

@@ -2,6 +2,8 @@
 
 #include <doctest/doctest.h>
 
+#include "sampling/forward_options.h"
+
 namespace spanloom {
 
 TEST_CASE("what is printed reads back as the same configuration") {
@@ -70,6 +72,34 @@ TEST_CASE("secrets of remote write are not printed") {
     CHECK(config.remote_write.find("hunter2") != std::string::npos);
     CHECK(print_config(config).find("hunter2") == std::string::npos);
     CHECK(print_config(config).find("authorization") != std::string::npos);
+}
+
+TEST_CASE("targets of forwarding stand in the file as they are documented") {
+    Config config;
+    REQUIRE(read_config_text("forward:\n"
+                             "  - endpoint: otlp.example.com:4317\n"
+                             "    tls: {ca: /etc/ca.pem}\n"
+                             "    headers: {authorization: Bearer 0123}\n"
+                             "    wait: 30s\n"
+                             "    keep: [{name: errors, match: '{ status = error }'},\n"
+                             "           {name: rest, rate: 0.01}]\n",
+                             "spanloom.yaml", config)
+                .has_value());
+    const auto targets = forward_of(config);
+    REQUIRE(targets.has_value());
+    REQUIRE(targets->size() == 1);
+    CHECK(targets->front().endpoint == "https://otlp.example.com:4317");
+    CHECK(targets->front().name == "otlp-example-com-4317");
+    CHECK(targets->front().headers.front().second == "Bearer 0123");
+    CHECK(targets->front().rules.keep.size() == 2);
+    const std::string printed = print_config(config);
+    CHECK(printed.find("0123") == std::string::npos);
+    Config again;
+    REQUIRE(read_config_text(printed, "printed", again).has_value());
+    CHECK(print_config(again) == printed);
+    CHECK(forward_of(Config())->empty());
+    const auto wrong = read_config_text("forward:\n  - {endpoint: 'x:1', wiat: 1s}\n", "f", config);
+    CHECK(wrong.error().message.starts_with("f:1: forward: forward[0]: wiat: there is no such"));
 }
 
 TEST_CASE("keep rules stand in the file as they are documented") {

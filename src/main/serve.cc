@@ -35,6 +35,7 @@
 #include "receive/quota.h"
 #include "receive/zipkin_receiver.h"
 #include "rollup/operation_rollup.h"
+#include "sampling/forwarder.h"
 #include "sampling/head_sampler.h"
 #include "sampling/keeper.h"
 #include "store/store.h"
@@ -140,12 +141,14 @@ class Program {
     explicit Program(const Config& config)
         : config_(config),
           random_(random_seed()),
+          forward_random_(random_seed()),
           request_budget_(config.request_memory_bytes + config.request_bytes_max) {}
 
     Result<void> start();
     void stop(uint32_t grace_ms);
 
   private:
+    Result<void> start_forwarding();
     Result<void> listen(const Port& port);
     Result<void> listen_for_datagrams();
     Result<void> listen_for_otlp();
@@ -161,11 +164,13 @@ class Program {
     MetricsRegistry metrics_;
     SystemClock clock_;
     SeededRandom random_;
+    SeededRandom forward_random_;
     MemoryBudget request_budget_;
     std::unique_ptr<Io> io_;
     std::shared_ptr<sampling::Keeper> keeper_;  // the store's ageing holds it as well
     std::unique_ptr<store::Store> store_;
     std::unique_ptr<sampling::HeadSampler> head_sampler_;
+    std::unique_ptr<sampling::Forwarder> forwarder_;
     std::unique_ptr<ServiceQuotas> quotas_;
     std::unique_ptr<Executor> receive_pool_;
     std::unique_ptr<Executor> helper_pool_;
@@ -302,6 +307,23 @@ Result<void> Program::start_remote_write(const http::Handler& queries) {
     return {};
 }
 
+// Before anything arrives.
+Result<void> Program::start_forwarding() {
+    TRY_ASSIGN(auto targets, forward_of(config_));
+    if (targets.empty()) return {};
+    TRY_ASSIGN(forwarder_,
+               sampling::Forwarder::start(std::move(targets),
+                                          {.store = *store_,
+                                           .io = *io_,
+                                           .clock = clock_,
+                                           .random = forward_random_,
+                                           .metrics = metrics_,
+                                           .background = sampling::Forwarder::Background::kThreads,
+                                           .make_sender = nullptr},
+                                          {}));
+    return {};
+}
+
 Result<void> Program::start() {
     auto io = open_posix_io(config_.data);
     if (!io)
@@ -310,6 +332,7 @@ Result<void> Program::start() {
     io_ = std::move(*io);
     TRY_ASSIGN(store_, store::Store::open(store_options(config_), *io_, clock_, random_, metrics_));
     TRY(start_sampling());
+    TRY(start_forwarding());
     std::vector<ServiceQuota> quotas;
     for (const std::string& text : config_.quotas) {
         TRY_ASSIGN(quotas.emplace_back(), parse_quota(text));
@@ -350,7 +373,8 @@ Result<void> Program::start() {
             .disk_space = [this] { return io_->space(); },
             .disk_used_max = config_.disk_used_max,
             .keeper = keeper_.get(),
-            .head_sampler = head_sampler_.get()};
+            .head_sampler = head_sampler_.get(),
+            .forwarder = forwarder_.get()};
         options.limits.helpers = static_cast<uint32_t>(cores - 1);
         options.limits.memory_bytes_max = config_.query_memory_bytes;
         options.limits.deadline_ms = static_cast<uint32_t>(config_.query_timeout_ns / kNsPerMs);

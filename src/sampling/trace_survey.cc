@@ -169,6 +169,10 @@ class Survey {
                                                static_cast<double>(segment.info().spans);
         for (uint32_t index = 0; index < traces.size(); ++index) {
             TRY_ASSIGN(const TraceFragment fragment, segment.fragment(index));
+            if (limits_.wants && !limits_.wants(fragment.trace_id)) {
+                traces[index] = kNone;
+                continue;
+            }
             const auto [at, is_new] =
                 numbers_.try_emplace(fragment.trace_id, static_cast<uint32_t>(out_.size()));
             const uint32_t trace = traces[index] = at->second;
@@ -261,7 +265,7 @@ class Survey {
         for (uint32_t number = 0; number < own_; ++number) {
             for (uint32_t index = 0; index < trace_of_[number].size(); ++index) {
                 const uint32_t trace = trace_of_[number][index];
-                if (is_shared(trace)) continue;
+                if (trace == kNone || is_shared(trace)) continue;
                 TRY_ASSIGN(const TraceFragment fragment, all_[number]->fragment(index));
                 TRY_ASSIGN(const auto root, segment(number).root_of(fragment));
                 TRY(read_keys(trace, number, root.first));
@@ -314,7 +318,8 @@ class Survey {
                 const uint32_t row = group->rows().first_row +
                                      (states->dense ? static_cast<uint32_t>(i) : states->rows[i]);
                 TRY_ASSIGN(index, reader.fragment_of_row(row));
-                out_.randomness[trace_of_[number][index]] = *said[states->codes[i]];
+                const uint32_t trace = trace_of_[number][index];
+                if (trace != kNone) out_.randomness[trace] = *said[states->codes[i]];
             }
         }
         return {};
@@ -332,7 +337,8 @@ class Survey {
                 TRY_ASSIGN(const std::vector<uint8_t> found, match.match_segment(number));
                 for (uint32_t index = 0; index < found.size(); ++index) {
                     const uint32_t trace = trace_of_[number][index];
-                    if (found[index] != 0 && !is_shared(trace)) matches[trace] = 1;
+                    const bool is_match = found[index] != 0 && trace != kNone;
+                    if (is_match && !is_shared(trace)) matches[trace] = 1;
                 }
             }
             for (const auto& [trace, parts] : shared_) {

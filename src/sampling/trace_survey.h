@@ -38,8 +38,9 @@ struct SurveyedTraces {
 };
 
 struct SurveyLimits {
-    size_t memory_bytes_max = 128U << 20;  // of rows decoded at a time, for each rule
-    std::function<bool()> stop;            // asked now and then; kCancelled where it says so
+    size_t memory_bytes_max = 128U << 20;       // of rows decoded at a time, for each rule
+    std::function<bool()> stop;                 // asked now and then; kCancelled where it says so
+    std::function<bool(const TraceId&)> wants;  // which traces; none: all of them
 };
 
 // Looks at the whole of each trace that `segments` hold spans of; what `others` hold of them

@@ -77,10 +77,16 @@ class OtlpClientImpl final : public OtlpClient {
     ~OtlpClientImpl() override { look_at_process(); }
 
     Result<ExportReply> export_spans(const Pieces& request, uint64_t deadline_ns) override;
+    Attempt try_export(const Pieces& request, uint64_t deadline_ns) override;
     void interrupt() override { interrupt_.trigger(); }
 
   private:
-    Result<ExportReply> send(const Pieces& body, Coding coding, uint64_t deadline_ns);
+    struct Body {
+        Pieces bytes;
+        Coding coding = Coding::kIdentity;
+    };
+    Result<Body> body_of(const Pieces& request, std::string& json, std::string& compressed) const;
+    Attempt attempt(const Body& body, uint64_t deadline_ns);
     void look_at_process();
 
     OtlpClientOptions options_;
@@ -100,52 +106,87 @@ void OtlpClientImpl::look_at_process() {
     exchange_->after_fork();
 }
 
-Result<ExportReply> OtlpClientImpl::export_spans(const Pieces& request, uint64_t deadline_ns) {
-    look_at_process();
+// The request as it goes over the wire; what it points to lies in one of the texts, or where it
+// was.
+Result<OtlpClientImpl::Body> OtlpClientImpl::body_of(const Pieces& request, std::string& json,
+                                                     std::string& compressed) const {
     if (request.size() > kRequestBytesMax) {
         return fail(ErrorCode::kResourceExhausted,
                     "a request of {} bytes is not sent: OTLP allows {}; export smaller batches",
                     request.size(), kRequestBytesMax);
     }
-    std::string json;
-    std::string compressed;
-    Pieces body = request;
+    Body body{request, Coding::kIdentity};
     if (options_.protocol == Protocol::kHttpJson) {
         TRY_ASSIGN(json, request_json(request));
-        body = Pieces(json);
+        body.bytes = Pieces(json);
     }
-    if (!options_.gzip || body.size() < kGzipBytesMin) {
-        return send(body, Coding::kIdentity, deadline_ns);
-    }
-    TRY_ASSIGN(compressed, compress_gzip(body));
-    return send(Pieces(compressed), Coding::kGzip, deadline_ns);
+    if (!options_.gzip || body.bytes.size() < kGzipBytesMin) return body;
+    TRY_ASSIGN(compressed, compress_gzip(body.bytes));
+    return Body{Pieces(compressed), Coding::kGzip};
 }
 
-Result<ExportReply> OtlpClientImpl::send(const Pieces& body, Coding coding, uint64_t deadline_ns) {
+Attempt OtlpClientImpl::attempt(const Body& body, uint64_t deadline_ns) {
+    Attempt attempt;
+    if (interrupt_.is_triggered()) {
+        attempt.error =
+            fail(ErrorCode::kCancelled, "sending to {} was interrupted", options_.endpoint).value();
+        return attempt;
+    }
+    const uint64_t attempt_end_ns = clock_.monotonic_ns() + options_.timeout_ms * 1'000'000ULL;
+    Result<Answer> answer =
+        exchange_->call(body.bytes, body.coding, std::min(deadline_ns, attempt_end_ns));
+    if (!answer) {
+        attempt.error = std::move(answer).error();
+        attempt.is_retryable = attempt.error.code == ErrorCode::kUnavailable ||
+                               attempt.error.code == ErrorCode::kDeadlineExceeded;
+        return attempt;
+    }
+    attempt.is_answered = true;
+    if (answer->refusal) {
+        attempt.error = std::move(*answer->refusal);
+        attempt.is_retryable = answer->is_retryable;
+        attempt.server_wait_ms = answer->server_wait_ms;
+    } else {
+        Result<ExportReply> reply =
+            answer->is_json ? parse_json_reply(answer->body) : parse_reply(answer->body);
+        if (reply) {
+            attempt.reply = std::move(*reply);
+        } else {
+            attempt.error = std::move(reply).error();
+        }
+    }
+    return attempt;
+}
+
+Attempt OtlpClientImpl::try_export(const Pieces& request, uint64_t deadline_ns) {
+    look_at_process();
+    std::string json;
+    std::string compressed;
+    Result<Body> body = body_of(request, json, compressed);
+    if (body) return attempt(*body, deadline_ns);
+    Attempt failed;
+    failed.is_answered = true;
+    failed.error = std::move(body).error();
+    return failed;
+}
+
+Result<ExportReply> OtlpClientImpl::export_spans(const Pieces& request, uint64_t deadline_ns) {
+    look_at_process();
+    std::string json;
+    std::string compressed;
+    TRY_ASSIGN(const Body body, body_of(request, json, compressed));
     for (uint32_t attempts = 1;; ++attempts) {
-        if (interrupt_.is_triggered()) {
-            return fail(ErrorCode::kCancelled, "sending to {} was interrupted", options_.endpoint);
+        Attempt one = attempt(body, deadline_ns);
+        if (one.reply) {
+            one.reply->attempts = attempts;
+            return std::move(*one.reply);
         }
-        const uint64_t attempt_end_ns = clock_.monotonic_ns() + options_.timeout_ms * 1'000'000ULL;
-        Result<Answer> answer =
-            exchange_->call(body, coding, std::min(deadline_ns, attempt_end_ns));
-        if (answer && !answer->refusal) {
-            TRY_ASSIGN(ExportReply reply, answer->is_json ? parse_json_reply(answer->body)
-                                                          : parse_reply(answer->body));
-            reply.attempts = attempts;
-            return reply;
-        }
-        Error error = answer ? *answer->refusal : answer.error();
-        const bool is_final = answer ? !answer->is_retryable
-                                     : error.code != ErrorCode::kUnavailable &&
-                                           error.code != ErrorCode::kDeadlineExceeded;
-        if (is_final) return tl::unexpected(std::move(error));
-        const uint64_t wait_ms = backoff_ms(
-            options_.retry, attempts, answer ? answer->server_wait_ms : std::nullopt, random_);
+        if (!one.is_retryable) return tl::unexpected(std::move(one.error));
+        const uint64_t wait_ms = backoff_ms(options_.retry, attempts, one.server_wait_ms, random_);
         const uint64_t resume_ns = clock_.monotonic_ns() + wait_ms * 1'000'000;
         if (resume_ns >= deadline_ns) {
-            error.message += fmt::format(" (given up after {} attempts)", attempts);
-            return tl::unexpected(std::move(error));
+            one.error.message += fmt::format(" (given up after {} attempts)", attempts);
+            return tl::unexpected(std::move(one.error));
         }
         interrupt_.wait_until(resume_ns, clock_);
     }

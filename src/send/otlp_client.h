@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -41,6 +42,16 @@ struct ExportReply {
     uint32_t attempts = 1;
 };
 
+// How one attempt ended.
+struct Attempt {
+    std::optional<ExportReply> reply;  // none: it failed
+    Error error;                       // why
+    // The same request may be taken later: the server said so, or was not there.
+    bool is_retryable = false;
+    bool is_answered = false;  // by the server; or the request is none that can be sent
+    std::optional<uint64_t> server_wait_ms;  // what the server asked for
+};
+
 // Sends traces by OTLP. Blocks its caller, and uses no thread of its own but to resolve names; one
 // thread at a time, but for `interrupt`. Keeps its connection between calls; a forked child opens
 // one of its own. Clock and random must outlive it.
@@ -57,6 +68,8 @@ class OtlpClient {
     Result<ExportReply> export_spans(std::string_view request, uint64_t deadline_ns) {
         return export_spans(Pieces(request), deadline_ns);
     }
+    // The same without any retry, for who has pauses of his own.
+    virtual Attempt try_export(const Pieces& request, uint64_t deadline_ns) = 0;
     // From any thread: ends the call under way, and every later one, with kCancelled.
     virtual void interrupt() = 0;
 };

@@ -189,6 +189,31 @@ TEST_CASE("a server's wish for patience is obeyed, up to a cap") {
     }
 }
 
+TEST_CASE("a single attempt tells how it ended") {
+    for (const Protocol protocol : kBoth) {
+        Collector collector({refuse({429, 8, "later", 7}), refuse({400, 3, "bad"}), accept});
+        const auto client = collector.client(protocol);
+        const Attempt busy = client->try_export(Pieces("x"), collector.deadline());
+        CHECK(!busy.reply);
+        CHECK(busy.is_retryable);
+        CHECK(busy.is_answered);
+        CHECK(busy.server_wait_ms == 7'000);
+        CHECK(collector.calls == 1);
+        const Attempt bad = client->try_export(Pieces("x"), collector.deadline());
+        CHECK(!bad.is_retryable);
+        CHECK(bad.is_answered);
+        CHECK(bad.error.message.find("bad") != std::string::npos);
+        CHECK(client->try_export(Pieces("x"), collector.deadline()).reply.has_value());
+        collector.server->stop(0);
+        const Attempt gone = client->try_export(Pieces("x"), collector.deadline());
+        CHECK(!gone.is_answered);
+        CHECK(gone.is_retryable);
+        client->interrupt();
+        CHECK(client->try_export(Pieces("x"), collector.deadline()).error.code ==
+              ErrorCode::kCancelled);
+    }
+}
+
 TEST_CASE("an answer of more than 4 MiB is not read") {
     for (const Protocol protocol : kBoth) {
         Collector collector({[](const http::Request& request) {

@@ -11,6 +11,7 @@ namespace spanloom::store {
 namespace {
 
 constexpr uint32_t kTraceState = 3;  // of a span
+constexpr uint32_t kSpanDepth = 3;
 
 // A message with what stands in these fields, one below the other, rewritten; the innermost are
 // spans.
@@ -23,14 +24,14 @@ void copy_message(std::string_view message, uint32_t depth, uint64_t threshold,
     while (reader.next()) {
         const uint32_t tag = reader.tag();
         const bool is_bytes = reader.wire_type() == protozero::pbf_wire_type::length_delimited;
-        if (depth < 3 && is_bytes && tag == kInner[depth]) {
+        if (depth < kSpanDepth && is_bytes && tag == kInner[depth]) {
             const protozero::data_view inner = reader.get_view();
             const size_t mark = out.begin(tag);
             copy_message({inner.data(), inner.size()}, depth + 1, threshold, out);
             out.end(mark);
             continue;
         }
-        if (depth == 3 && is_bytes && tag == kTraceState) {
+        if (depth == kSpanDepth && is_bytes && tag == kTraceState) {
             const protozero::data_view text = reader.get_view();
             state.assign(text.data(), text.size());
             continue;
@@ -52,10 +53,15 @@ void copy_message(std::string_view message, uint32_t depth, uint64_t threshold,
                 break;
         }
     }
-    if (depth == 3) out.bytes_field(kTraceState, otlp::raise_threshold(state, threshold));
+    if (depth == kSpanDepth) out.bytes_field(kTraceState, otlp::raise_threshold(state, threshold));
 }
 
 }  // namespace
+
+void append_sampled_span(std::string_view span, uint64_t threshold, std::string& out) {
+    otlp::WireWriter writer(out);
+    copy_message(span, kSpanDepth, threshold, writer);
+}
 
 Result<uint64_t> trace_threshold(Segments segments, const TraceId& id) {
     uint64_t threshold = 0;

@@ -149,6 +149,10 @@ struct StoreState {
     std::string reason;
 };
 
+// Whose, and what: everything of it is new, though not every trace.
+using ArrivalWatch =
+    std::function<void(const std::string& tenant, const std::shared_ptr<const Segment>&)>;
+
 // Everything kept for all tenants: the log, the heads being filled, segments in memory and on
 // disk, their manifest, merging and retention. accept() is the ingest side; snapshot() is what
 // queries read. Owns its threads; the destructor flushes what it can and stops them.
@@ -165,6 +169,13 @@ class Store : public Sink {
     virtual std::vector<std::shared_ptr<const Segment>> snapshot(std::string_view tenant) const = 0;
     // Of them, those about which no keep rule has decided.
     virtual std::vector<std::shared_ptr<const Segment>> recent(std::string_view tenant) const = 0;
+    // From now on `watch` is told of each segment of spans that just arrived as it comes to be
+    // seen, in the thread that built it, which is not to wait there. None: nobody watches any more.
+    virtual void watch_arrivals(ArrivalWatch watch) = 0;
+    // snapshot(), while the watch has been told of just what is in it: `at_that_moment` is called
+    // before anything else arrives.
+    virtual std::vector<std::shared_ptr<const Segment>> snapshot_with_watch(
+        std::string_view tenant, const std::function<void()>& at_that_moment) const = 0;
     // Waits until all that is accepted is searchable ; flush: and in segments on disk.
     virtual Result<void> seal() = 0;
     virtual Result<void> flush() = 0;

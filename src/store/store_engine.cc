@@ -262,7 +262,14 @@ void StoreEngine::add_sealed(std::vector<SealedHead> sealed) {
         live.segment = std::move(one.segment);
         come.push_back(std::move(live));
     }
-    live_.replace({}, std::move(come));
+    {
+        const std::lock_guard lock(arrivals_mutex_);
+        if (arrival_watch_) {
+            for (const LiveSegment& live : come)
+                arrival_watch_(live.tenant, live.segment);
+        }
+        live_.replace({}, std::move(come));
+    }
     update_gauges();
     if (live_.totals().memory_bytes < options_.flush_bytes) return;
     std::lock_guard lock(wake_mutex_);
@@ -279,6 +286,18 @@ Result<void> StoreEngine::flush() {
 }
 
 std::vector<std::shared_ptr<const Segment>> StoreEngine::snapshot(std::string_view tenant) const {
+    return live_.snapshot(tenant);
+}
+
+void StoreEngine::watch_arrivals(ArrivalWatch watch) {
+    const std::lock_guard lock(arrivals_mutex_);
+    arrival_watch_ = std::move(watch);
+}
+
+std::vector<std::shared_ptr<const Segment>> StoreEngine::snapshot_with_watch(
+    std::string_view tenant, const std::function<void()>& at_that_moment) const {
+    const std::lock_guard lock(arrivals_mutex_);
+    at_that_moment();
     return live_.snapshot(tenant);
 }
 

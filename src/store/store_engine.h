@@ -99,6 +99,9 @@ class StoreEngine final : public Store {
     void accept(Batch batch, std::function<void(Result<void>)> done) override;
     std::vector<std::shared_ptr<const Segment>> snapshot(std::string_view tenant) const override;
     std::vector<std::shared_ptr<const Segment>> recent(std::string_view tenant) const override;
+    void watch_arrivals(ArrivalWatch watch) override;
+    std::vector<std::shared_ptr<const Segment>> snapshot_with_watch(
+        std::string_view tenant, const std::function<void()>& at_that_moment) const override;
     Result<void> seal() override;
     Result<void> flush() override;
     Result<void> settle() override;
@@ -266,6 +269,9 @@ class StoreEngine final : public Store {
     std::atomic<uint64_t> flushed_end_ = 0;
     std::atomic<bool> flush_fails_ = false;
     std::atomic<bool> erase_flush_ = false;  // something deleted is still in memory or in the log
+
+    mutable std::mutex arrivals_mutex_;  // over publishing what arrived and telling of it
+    ArrivalWatch arrival_watch_;
 
     mutable std::mutex ageing_mutex_;
     std::shared_ptr<const Ageing> ageing_ = std::make_shared<const Ageing>();

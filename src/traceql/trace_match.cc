@@ -68,13 +68,18 @@ Result<void> TraceMatch::find_candidates(uint32_t segment, std::vector<uint8_t>&
     }
 }
 
-// Where columns do not decide, the traces that they find are put together and evaluated.
-Result<std::vector<uint8_t>> TraceMatch::match_segment(uint32_t segment) {
+Result<std::vector<uint8_t>> TraceMatch::candidates(uint32_t segment) {
     std::vector<uint8_t> matches(segments_[segment]->fragment_count());
     if (matches.empty()) return matches;
     TRY(prepare());
     TRY(find_candidates(segment, matches));
-    if (plan_.is_exact && plan_.spans_min <= 1) return matches;
+    return matches;
+}
+
+// Where columns do not decide, the traces that they find are put together and evaluated.
+Result<std::vector<uint8_t>> TraceMatch::match_segment(uint32_t segment) {
+    TRY_ASSIGN(std::vector<uint8_t> matches, candidates(segment));
+    if (is_by_fragment()) return matches;
     for (uint32_t index = 0; index < matches.size(); ++index) {
         if (matches[index] == 0) continue;
         TRY_ASSIGN(const store::TraceFragment fragment, segments_[segment]->fragment(index));

@@ -28,6 +28,10 @@ class TraceMatch {
                std::function<bool()> stop);
     ~TraceMatch();
 
+    // Whether a trace is found just where one of its fragments is: no part of it asks for more.
+    bool is_by_fragment() const { return plan_.is_exact && plan_.spans_min <= 1; }
+    // A flag for each fragment of a segment: without one a trace is not found.
+    Result<std::vector<uint8_t>> candidates(uint32_t segment);
     // A flag for each fragment of a segment, by what lies in it alone.
     Result<std::vector<uint8_t>> match_segment(uint32_t segment);
     // One trace, by all its parts. What is too large to be put together counts as found.

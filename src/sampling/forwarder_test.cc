@@ -1,0 +1,735 @@
+#include "sampling/forwarder.h"
+
+#include <algorithm>
+#include <functional>
+#include <map>
+#include <set>
+
+#include <doctest/doctest.h>
+
+#include "otlp/tracestate.h"
+#include "sampling/test_traces.h"
+#include "store/engine_fixture.h"
+
+// Forwarding from a store whose disk lies in memory to a target that answers as it is told.
+namespace spanloom::sampling {
+namespace {
+
+using store::kHour;
+using store::kNow;
+constexpr uint64_t kSecond = 1'000'000'000;
+
+struct Received {
+    uint32_t times = 0;
+    std::string state;    // its tracestate
+    std::string message;  // of the span
+};
+// By trace and span.
+using Spans = std::map<std::pair<TraceId, SpanId>, Received>;
+
+send::Attempt taken(int64_t rejected = 0) {
+    send::Attempt attempt;
+    attempt.reply.emplace();
+    attempt.reply->rejected_spans = rejected;
+    return attempt;
+}
+send::Attempt failed(ErrorCode code, bool is_retryable,
+                     std::optional<uint64_t> wait_ms = std::nullopt) {
+    send::Attempt attempt;
+    attempt.error = {code, "no", 0};
+    attempt.is_retryable = is_retryable;
+    attempt.is_answered = true;
+    attempt.server_wait_ms = wait_ms;
+    return attempt;
+}
+
+// Outlives the forwarder, as a server does.
+struct FakeTarget {
+    std::function<send::Attempt(const Batch&)> answer = [](const Batch&) { return taken(); };
+    Spans spans;
+    uint64_t attempts = 0;
+    bool hangs = false;
+
+    send::Attempt receive(const std::string& request) {
+        auto batch = otlp::decode(Blob::copy_of(request));
+        REQUIRE(batch.has_value());
+        CHECK(batch->spans_rejected == 0);
+        ++attempts;
+        send::Attempt attempt = answer(*batch);
+        if (!attempt.reply) return attempt;
+        for (const SpanRef& ref : batch->spans) {
+            Received& one = spans[{ref.trace_id, ref.span_id}];
+            ++one.times;
+            one.state = batch->span(ref).trace_state;
+            one.message = batch->at(ref.message);
+        }
+        return attempt;
+    }
+};
+
+class FakeSender final : public ForwardSender {
+  public:
+    explicit FakeSender(FakeTarget& target) : target_(target) {}
+    void begin(std::string request) override {
+        CHECK(!request_);
+        request_ = std::move(request);
+    }
+    std::optional<send::Attempt> result() override {
+        if (!request_ || target_.hangs) return std::nullopt;
+        const std::string request = std::move(*request_);
+        request_.reset();
+        return target_.receive(request);
+    }
+
+  private:
+    FakeTarget& target_;
+    std::optional<std::string> request_;
+};
+
+const char* const kErrors = R"([{"name": "b", "endpoint": "b:4317", "wait": "10s", "keep": [
+    {"name": "errors", "match": "{ status = error }"},
+    {"name": "slow", "match": "{ duration > 2s }"}]}])";
+const char* const kAll = R"([{"name": "b", "endpoint": "b:4317", "wait": "10s"}])";
+
+struct ForwardFixture : store::StoreFixture {
+    FakeTarget target;
+    SeededRandom keys{5};
+    std::unique_ptr<Forwarder> forwarder;
+    std::string list = kErrors;
+    ForwardTarget::Limits limits;
+
+    ~ForwardFixture() { forwarder.reset(); }
+
+    void start(const std::string& targets = "") {
+        if (!targets.empty()) list = targets;
+        if (store == nullptr) open();
+        auto parsed = parse_forward_list(list);
+        REQUIRE_MESSAGE(parsed.has_value(), (parsed ? "" : parsed.error().message));
+        auto started = Forwarder::start(
+            std::move(*parsed),
+            {*store, io, clock, keys, metrics, Forwarder::Background::kCaller,
+             [this](const ForwardOptions&) { return std::make_unique<FakeSender>(target); }},
+            limits);
+        REQUIRE_MESSAGE(started.has_value(), (started ? "" : started.error().message));
+        forwarder = std::move(*started);
+        step();
+    }
+    void kill(uint64_t seed = 1) {
+        io.crash_at(io.changes() + 1);
+        forwarder.reset();
+        StoreFixture::kill(seed);
+    }
+    void restart() {
+        forwarder.reset();
+        open();
+        start();
+    }
+    void send(const std::vector<TestSpan>& spans) {
+        REQUIRE(StoreFixture::send(batch_of(spans, clock.wall_ns())).has_value());
+        REQUIRE(store->seal().has_value());
+    }
+    void step() {
+        for (int i = 0; i < 100 && forwarder->step(); ++i) {
+        }
+    }
+    void pass(uint64_t seconds) {
+        for (uint64_t i = 0; i < seconds; ++i) {
+            clock.advance(kSecond);
+            step();
+        }
+    }
+    TestSpan one(uint64_t trace, uint64_t number = 1, bool is_error = false) const {
+        return {test_trace(trace), number,    number - 1, "shop", "call",
+                clock.wall_ns(),   1'000'000, is_error,   {}};
+    }
+    // A trace of three spans.
+    void send_trace(uint64_t trace, bool is_error) {
+        send({one(trace), one(trace, 2, is_error), one(trace, 3)});
+    }
+    uint32_t times(uint64_t trace, uint64_t number = 1) const {
+        const auto found = target.spans.find({test_trace(trace), test_span(number)});
+        return found == target.spans.end() ? 0 : found->second.times;
+    }
+    const Received& received(uint64_t trace, uint64_t number = 1) const {
+        return target.spans.at({test_trace(trace), test_span(number)});
+    }
+    ForwardState state() const { return forwarder->states().front(); }
+};
+
+}  // namespace
+
+TEST_CASE("a target gets the traces that its rules choose, whole, after the wait") {
+    ForwardFixture f;
+    f.start();
+    f.send_trace(1, true);
+    f.send_trace(2, false);
+    TestSpan slow = f.one(3);
+    slow.duration_ns = 3 * kSecond;
+    f.send({slow});
+    f.pass(5);
+    f.send({f.one(1, 4), f.one(2, 4)});  // in time
+    f.pass(4);
+    CHECK(f.target.spans.empty());
+    CHECK(f.state().held_traces == 3);
+    f.pass(3);
+    CHECK(f.state().held_traces == 0);
+    for (uint64_t number = 1; number <= 4; ++number)
+        CHECK(f.times(1, number) == 1);
+    CHECK(f.times(3) == 1);
+    CHECK(f.times(2) == 0);
+    CHECK(f.target.spans.size() == 5);
+    CHECK(f.target.attempts == 1);
+    CHECK(f.state().traces_sent == 2);
+    CHECK(f.state().spans_sent == 5);
+    CHECK(f.state().traces_dropped == 1);
+    CHECK(f.state().unsent_traces == 0);
+}
+
+TEST_CASE("spans are passed on as they came") {
+    ForwardFixture f;
+    f.start(kAll);
+    TestSpan span = f.one(1);
+    span.trace_state = "vendor=1,ot=rv:abcdefabcdefab";
+    const Batch sent = batch_of({span, f.one(1, 2)}, f.clock.wall_ns());
+    f.send({span, f.one(1, 2)});
+    f.pass(12);
+    REQUIRE(f.target.spans.size() == 2);
+    for (const SpanRef& ref : sent.spans)
+        CHECK(f.target.spans.at({ref.trace_id, ref.span_id}).message == sent.at(ref.message));
+}
+
+TEST_CASE("late spans follow what was decided about their trace") {
+    ForwardFixture f;
+    f.start();
+    f.send_trace(1, true);
+    f.send_trace(2, false);
+    f.pass(12);
+    f.send({f.one(1, 5), f.one(2, 5, true)});
+    f.pass(2);
+    CHECK(f.times(1, 5) == 1);
+    CHECK(f.times(2, 5) == 0);
+    for (uint64_t number = 1; number <= 3; ++number)
+        CHECK(f.times(1, number) == 1);
+    CHECK(f.state().late_spans == 1);
+    CHECK(f.target.spans.size() == 4);
+}
+
+TEST_CASE("spans that come between the decision and the reading go with the others") {
+    ForwardFixture f;
+    f.start();
+    f.target.hangs = true;
+    f.send_trace(1, true);
+    f.pass(12);  // is being sent
+    f.send_trace(2, true);
+    f.pass(12);  // decided, and waits
+    f.send({f.one(1, 9), f.one(2, 9)});
+    f.pass(3);
+    f.target.hangs = false;
+    f.pass(2);
+    CHECK(f.times(1, 9) == 1);
+    CHECK(f.times(2, 9) == 1);
+    CHECK(f.times(2, 1) == 1);
+    CHECK(f.state().late_spans == 1);
+}
+
+TEST_CASE("a rate chooses by the trace's randomness, and its threshold goes with the spans") {
+    ForwardFixture f;
+    f.start(R"([{"endpoint": "b:4317", "wait": "1s", "keep": [{"name": "few", "rate": 0.25}]}])");
+    const uint64_t threshold = threshold_of_share(0.25);
+    std::vector<TestSpan> spans;
+    for (uint64_t trace = 0; trace < 400; ++trace) {
+        spans.push_back(f.one(trace));
+        if (trace % 4 == 0) spans.back().trace_state = "ot=th:e";  // stricter than ours
+    }
+    f.send(spans);
+    f.pass(3);
+    uint64_t kept = 0;
+    for (uint64_t trace = 0; trace < 400; ++trace) {
+        const bool is_kept = otlp::randomness_of(test_trace(trace)) >= threshold;
+        kept += is_kept;
+        REQUIRE(f.times(trace) == (is_kept ? 1 : 0));
+        if (!is_kept) continue;
+        const auto said = otlp::SamplingState::parse(f.received(trace).state);
+        CHECK(said.threshold == (trace % 4 == 0 ? 0xeULL << 52 : threshold));
+    }
+    CHECK(kept > 70);
+    CHECK(kept < 130);
+    // Late spans say it as well.
+    const uint64_t some = [&] {
+        uint64_t trace = 1;
+        while (otlp::randomness_of(test_trace(trace)) < threshold || trace % 4 == 0)
+            ++trace;
+        return trace;
+    }();
+    f.send({f.one(some, 2)});
+    f.pass(2);
+    REQUIRE(f.times(some, 2) == 1);
+    CHECK(otlp::SamplingState::parse(f.received(some, 2).state).threshold == threshold);
+}
+
+TEST_CASE("randomness that senders say themselves decides") {
+    ForwardFixture f;
+    f.start(R"([{"endpoint": "b:4317", "wait": "1s", "keep": [{"name": "few", "rate": 0.5}]}])");
+    for (uint64_t trace = 0; trace < 20; ++trace) {
+        TestSpan span = f.one(trace);
+        span.trace_state = trace % 2 == 0 ? "ot=rv:ffffffffffffff" : "ot=rv:00000000000001";
+        f.send({span});
+    }
+    f.pass(3);
+    for (uint64_t trace = 0; trace < 20; ++trace)
+        CHECK(f.times(trace) == (trace % 2 == 0 ? 1 : 0));
+}
+
+TEST_CASE("rules may look at whole traces, and compare them") {
+    ForwardFixture f;
+    f.start(R"([{"endpoint": "b:4317", "wait": "5s", "keep": [
+        {"name": "long", "match": "{ trace:duration > 10s }"},
+        {"name": "below", "match": "{ name = \"front\" } >> { name = \"db\" }"},
+        {"name": "slowest", "slowest": 0.1, "by": ["name"]}]}])");
+    const auto named = [&](uint64_t trace, uint64_t number, const char* name) {
+        TestSpan span = f.one(trace, number);
+        span.name = name;
+        return span;
+    };
+    f.send({named(1, 1, "front")});
+    f.send({named(2, 1, "db")});
+    f.clock.advance(kSecond);
+    f.send({named(1, 2, "db")});  // below the front, of another segment
+    TestSpan end = f.one(2, 7);
+    end.start_ns += 20 * kSecond;
+    f.send({end});
+    for (uint64_t trace = 10; trace < 30; ++trace) {
+        TestSpan span = named(trace, 1, "list");
+        span.duration_ns = trace * 1'000'000;
+        f.send({span});
+    }
+    f.pass(25);
+    CHECK(f.times(1, 1) == 1);
+    CHECK(f.times(1, 2) == 1);
+    CHECK(f.times(2, 1) == 1);
+    CHECK(f.times(2, 7) == 1);
+    for (uint64_t trace = 10; trace < 30; ++trace)
+        CHECK(f.times(trace) == (trace >= 28 ? 1 : 0));
+}
+
+TEST_CASE("how long a trace took is known without reading it") {
+    ForwardFixture f;
+    f.start(R"([{"endpoint": "b:4317", "wait": "5s", "keep": [
+        {"name": "long", "match": "{ trace:duration >= 10s }"},
+        {"name": "short", "match": "{ trace:duration < 1ms }"}]}])");
+    for (uint64_t trace = 1; trace <= 3; ++trace)
+        f.send({f.one(trace)});
+    f.clock.advance(kSecond);
+    TestSpan end = f.one(1, 2);
+    end.start_ns += 9 * kSecond - end.duration_ns;  // ends 10 s after the first began
+    TestSpan before = f.one(2, 2);
+    before.start_ns += 9 * kSecond - before.duration_ns - 1;
+    TestSpan instant = f.one(4);
+    instant.duration_ns = 999'999;
+    f.send({end, before, instant});
+    f.pass(10);
+    CHECK(f.times(1, 1) == 1);
+    CHECK(f.times(1, 2) == 1);
+    CHECK(f.times(2, 1) == 0);
+    CHECK(f.times(3) == 0);
+    CHECK(f.times(4) == 1);
+}
+
+TEST_CASE("what may pass is tried again with growing pauses, and as the target asks") {
+    ForwardFixture f;
+    f.start();
+    f.send_trace(1, true);
+    f.target.answer = [](const Batch&) { return failed(ErrorCode::kUnavailable, true); };
+    f.pass(12);
+    const uint64_t first = f.target.attempts;
+    CHECK(first >= 1);
+    f.pass(600);
+    // Pauses grow to a minute: not more than about that many.
+    CHECK(f.target.attempts < first + 30);
+    CHECK(f.state().problem == "no");
+    CHECK(f.state().lag_s > 500);
+    f.target.answer = [](const Batch&) { return failed(ErrorCode::kUnavailable, true, 300'000); };
+    f.pass(80);
+    const uint64_t asked = f.target.attempts;
+    f.pass(200);
+    CHECK(f.target.attempts == asked);
+    // Ten years are not waited for.
+    f.target.answer = [](const Batch&) {
+        return failed(ErrorCode::kUnavailable, true, 315'360'000'000);
+    };
+    f.pass(100);
+    f.target.answer = [](const Batch&) { return taken(); };
+    f.pass(610);
+    CHECK(f.times(1) == 1);
+    CHECK(f.state().problem.empty());
+    CHECK(f.state().lag_s == 0);
+    CHECK(f.state().retries == f.target.attempts - 1);
+}
+
+TEST_CASE("a target that cannot be spoken to has refused nothing") {
+    ForwardFixture f;
+    f.start();
+    f.send_trace(1, true);
+    f.target.answer = [](const Batch&) {
+        send::Attempt attempt = failed(ErrorCode::kPermissionDenied, false);  // its certificate
+        attempt.is_answered = false;
+        return attempt;
+    };
+    f.pass(60);
+    CHECK(f.target.attempts > 3);
+    CHECK(f.state().dead_traces == 0);
+    f.target.answer = [](const Batch&) { return taken(); };
+    f.pass(80);
+    CHECK(f.times(1) == 1);
+}
+
+TEST_CASE("of what is refused for good only that trace goes to the dead letters") {
+    ForwardFixture f;
+    f.start();
+    for (uint64_t trace = 0; trace < 50; ++trace)
+        f.send_trace(trace, true);
+    f.target.answer = [](const Batch& batch) {
+        for (const SpanRef& ref : batch.spans)
+            if (ref.trace_id == test_trace(17)) return failed(ErrorCode::kInvalidArgument, false);
+        return taken();
+    };
+    f.pass(12);
+    for (uint64_t trace = 0; trace < 50; ++trace)
+        CHECK(f.times(trace) == (trace == 17 ? 0 : 1));
+    CHECK(f.state().dead_traces == 1);
+    CHECK(f.state().unsent_traces == 0);
+    const std::string letters = f.io.read_file("forward/b/dead-000001.otlp");
+    REQUIRE(letters.size() > 4);
+    const size_t size = static_cast<uint8_t>(letters[2]) * 256U + static_cast<uint8_t>(letters[3]);
+    REQUIRE(letters.size() == size + 4);
+    const auto batch = otlp::decode(Blob::copy_of(letters.substr(4)));
+    REQUIRE(batch.has_value());
+    CHECK(batch->spans.size() == 3);
+    CHECK(batch->spans.front().trace_id == test_trace(17));
+}
+
+TEST_CASE("dead letters have a limit, and a target that refuses everything is not asked for ever") {
+    ForwardFixture f;
+    f.start(R"([{"name": "b", "endpoint": "b:4317", "wait": "1s", "dead_letters": "2KiB"}])");
+    for (uint64_t trace = 0; trace < 200; ++trace)
+        f.send_trace(trace, true);
+    f.target.answer = [](const Batch&) { return failed(ErrorCode::kInvalidArgument, false); };
+    f.pass(3);
+    CHECK(f.state().unsent_traces == 0);
+    CHECK(f.state().dead_traces == 200);
+    CHECK(f.target.attempts < 60);
+    CHECK(f.state().dead_letter_bytes <= 2048);
+    CHECK(f.metrics.total("forward_dead_letter_spans_total") +
+              f.metrics.total("forward_dead_letter_lost_spans_total") ==
+          600);
+    CHECK(f.metrics.total("forward_dead_letter_lost_spans_total") > 0);
+}
+
+TEST_CASE("partial success is counted") {
+    ForwardFixture f;
+    f.start();
+    f.target.answer = [](const Batch&) { return taken(2); };
+    f.send_trace(1, true);
+    f.pass(12);
+    CHECK(f.state().spans_sent == 1);
+    CHECK(f.state().spans_rejected == 2);
+    CHECK(f.state().unsent_traces == 0);
+}
+
+TEST_CASE("what was there before the target is not for it") {
+    ForwardFixture f;
+    f.open();
+    f.send_trace(1, true);
+    f.start();
+    f.send_trace(2, true);
+    f.pass(15);
+    CHECK(f.times(1) == 0);
+    CHECK(f.times(2) == 1);
+    // Not after a restart either, when both lie in one segment.
+    REQUIRE(f.store->flush().has_value());
+    f.restart();
+    f.pass(30);
+    CHECK(f.times(1) == 0);
+    CHECK(f.times(2) == 1);
+}
+
+TEST_CASE("a target that is down costs no memory, and gets everything when it is back") {
+    ForwardFixture f;
+    f.limits.entries_per_read = 16;
+    f.start();
+    f.target.answer = [](const Batch&) { return failed(ErrorCode::kUnavailable, true); };
+    for (uint64_t trace = 0; trace < 20'000; ++trace) {
+        if (trace % 100 == 0) f.pass(1);
+        REQUIRE(
+            f.StoreFixture::send(batch_of({f.one(trace, 1, true)}, f.clock.wall_ns())).has_value());
+        if (trace % 50 == 0) REQUIRE(f.store->seal().has_value());
+    }
+    REQUIRE(f.store->flush().has_value());
+    f.pass(15);
+    CHECK(f.state().unsent_traces == 20'000);
+    f.target.answer = [](const Batch&) { return taken(); };
+    f.pass(100);
+    CHECK(f.state().unsent_traces == 0);
+    CHECK(f.target.spans.size() == 20'000);
+    for (const auto& [id, span] : f.target.spans)
+        REQUIRE(span.times == 1);
+    CHECK(f.state().traces_sent == 20'000);
+}
+
+TEST_CASE("what retention took before it was sent is counted as lost") {
+    ForwardFixture f;
+    f.options.retention_ms = 3 * kHour / 1'000'000;
+    f.start();
+    f.target.answer = [](const Batch&) { return failed(ErrorCode::kUnavailable, true, 600'000); };
+    f.send_trace(1, true);
+    f.pass(12);
+    f.send_trace(2, true);
+    f.pass(12);
+    REQUIRE(f.store->flush().has_value());
+    f.clock.advance(6 * kHour);
+    REQUIRE(f.store->settle().has_value());
+    f.target.answer = [](const Batch&) { return taken(); };
+    f.pass(700);
+    // The first was read already.
+    CHECK(f.times(1) == 1);
+    CHECK(f.times(2) == 0);
+    CHECK(f.state().lost_traces == 1);
+    CHECK(f.state().unsent_traces == 0);
+}
+
+TEST_CASE("traces that were held when the process ended are decided about after it") {
+    ForwardFixture f;
+    f.start();
+    f.send_trace(1, true);
+    f.send_trace(2, false);
+    f.pass(15);
+    f.send_trace(3, true);
+    f.send_trace(4, false);
+    f.pass(3);
+    f.kill();
+    f.restart();
+    CHECK(f.state().held_traces == 2);
+    f.send({f.one(3, 4)});
+    f.pass(15);
+    for (const uint64_t trace : {1, 3})
+        for (uint64_t number = 1; number <= 3; ++number)
+            CHECK(f.times(trace, number) == 1);
+    CHECK(f.times(3, 4) == 1);
+    CHECK(f.times(2) == 0);
+    CHECK(f.times(4) == 0);
+    // A late span of what was sent before the end, and one of what was dropped.
+    f.send({f.one(1, 6), f.one(2, 6, true)});
+    f.pass(2);
+    CHECK(f.times(1, 6) == 1);
+    CHECK(f.times(1, 1) == 1);
+    CHECK(f.times(2, 6) == 0);
+}
+
+TEST_CASE("late spans that were not written down when the process ended are sent after it") {
+    ForwardFixture f;
+    f.start();
+    f.send_trace(1, true);
+    f.pass(12);
+    REQUIRE(f.times(1) == 1);
+    f.send({f.one(1, 5)});
+    f.kill();
+    f.restart();
+    f.pass(3);
+    CHECK(f.times(1, 5) == 1);
+}
+
+TEST_CASE("what is written again because a write failed counts once") {
+    ForwardFixture f;
+    f.start();
+    f.send_trace(9, true);
+    f.pass(12);
+    REQUIRE(f.times(9) == 1);
+    f.target.answer = [](const Batch&) { return failed(ErrorCode::kUnavailable, true); };
+    f.send_trace(1, true);
+    // The bytes are there, though nobody can rely on it.
+    f.io.set_fault([](IoCall call, const std::string& path) -> std::optional<Error> {
+        if (call != IoCall::kSync || !path.starts_with("forward/")) return std::nullopt;
+        return Error{ErrorCode::kInternal, "no sync", 0};
+    });
+    f.pass(12);
+    CHECK(f.state().unsent_traces == 0);
+    CHECK(f.state().held_traces == 1);
+    f.send({f.one(9, 7)});  // comes before the other in what is written next
+    f.io.set_fault(nullptr);
+    f.pass(3);
+    CHECK(f.state().unsent_traces == 2);
+    f.target.answer = [](const Batch&) { return taken(); };
+    f.restart();
+    f.pass(5);
+    CHECK(f.times(9, 7) == 1);
+    CHECK(f.times(1) == 1);
+    CHECK(f.state().unsent_traces == 0);
+}
+
+// Whatever is lost of what was not synced.
+TEST_CASE("with the power gone at any moment every chosen trace is sent, and no other") {
+    uint64_t duplicates = 0;
+    uint64_t crashes = 0;
+    for (uint64_t seed = 0; seed < 60; ++seed) {
+        CAPTURE(seed);
+        ForwardFixture f;
+        SeededRandom dice(seed);
+        std::set<uint64_t> acknowledged;
+        f.start();
+        uint64_t trace = 0;
+        for (int life = 0; life < 4; ++life) {
+            f.io.crash_at(f.io.changes() + 1 + dice.below(120));
+            for (int round = 0; round < 12 && !f.io.has_crashed(); ++round) {
+                for (int i = 0; i < 6; ++i) {
+                    const bool is_error = trace % 3 == 0;
+                    const auto sent = f.StoreFixture::send(
+                        batch_of({f.one(trace), f.one(trace, 2, is_error)}, f.clock.wall_ns()));
+                    if (sent) acknowledged.insert(trace);
+                    ++trace;
+                }
+                (void)f.store->seal();
+                if (dice.below(4) == 0) (void)f.store->flush();
+                f.clock.advance((1 + dice.below(4)) * kSecond);
+                for (int i = 0; i < 10; ++i)
+                    f.forwarder->step();
+            }
+            crashes += f.io.has_crashed();
+            f.kill(seed * 7 + static_cast<uint64_t>(life));
+            f.restart();
+        }
+        f.pass(20);
+        for (const uint64_t one : acknowledged) {
+            CAPTURE(one);
+            for (const uint64_t number : {1, 2}) {
+                if (one % 3 == 0) {
+                    CHECK(f.times(one, number) >= 1);
+                    duplicates += f.times(one, number) - 1;
+                } else {
+                    CHECK(f.times(one, number) == 0);
+                }
+            }
+        }
+        CHECK(f.state().unsent_traces == 0);
+        CHECK(f.state().lost_traces == 0);
+    }
+    CHECK(crashes > 60);
+    // Only what was under way when the power went.
+    MESSAGE("spans sent twice: " << duplicates << " in " << crashes << " crashes");
+    CHECK(duplicates < crashes * 40);
+}
+
+TEST_CASE("too many held traces are decided about before their time, and counted") {
+    ForwardFixture f;
+    f.limits.held_max = 100;
+    f.start();
+    for (uint64_t trace = 0; trace < 150; ++trace)
+        f.send_trace(trace, true);
+    f.step();
+    CHECK(f.state().held_traces <= 100);
+    CHECK(f.metrics.total("forward_traces_early_total") >= 50);
+    f.pass(12);
+    for (uint64_t trace = 0; trace < 150; ++trace)
+        CHECK(f.times(trace) == 1);
+}
+
+TEST_CASE("targets have rules of their own, and one that hangs does not hold up another") {
+    ForwardFixture f;
+    FakeTarget all;
+    auto options = parse_forward_list(
+        R"([{"name": "a", "endpoint": "a:4317", "wait": "1s"},
+            {"name": "b", "endpoint": "b:4317", "wait": "1s",
+             "keep": [{"name": "errors", "match": "{ status = error }"}]}])");
+    REQUIRE(options.has_value());
+    f.open();
+    auto started = Forwarder::start(
+        std::move(*options),
+        {*f.store, f.io, f.clock, f.keys, f.metrics, Forwarder::Background::kCaller,
+         [&](const ForwardOptions& one) {
+             return std::make_unique<FakeSender>(one.name == "a" ? all : f.target);
+         }},
+        {});
+    REQUIRE(started.has_value());
+    f.forwarder = std::move(*started);
+    f.target.hangs = true;
+    f.send_trace(1, false);
+    f.send_trace(2, true);
+    f.pass(3);
+    CHECK(all.spans.size() == 6);
+    CHECK(f.target.spans.empty());
+    f.target.hangs = false;
+    f.pass(1);
+    CHECK(f.target.spans.size() == 3);
+    f.forwarder.reset();
+}
+
+TEST_CASE("a large trace goes in several requests") {
+    ForwardFixture f;
+    f.start(kAll);
+    std::vector<TestSpan> spans;
+    for (uint64_t number = 1; number <= 30'000; ++number) {
+        spans.push_back(f.one(1, number));
+        spans.back().name = std::string(100, 'x');
+    }
+    f.send(spans);
+    f.send_trace(2, false);
+    f.pass(12);
+    CHECK(f.target.spans.size() == 30'003);
+    CHECK(f.target.attempts > 3);
+    CHECK(f.state().traces_sent == 2);
+}
+
+TEST_CASE("a journal beyond its limit gives up the oldest and says how many") {
+    ForwardFixture f;
+    f.limits.journal_bytes_max = 200'000;
+    f.start(R"([{"name": "b", "endpoint": "b:4317", "wait": "0s"}])");
+    f.target.answer = [](const Batch&) { return failed(ErrorCode::kUnavailable, true, 600'000); };
+    for (uint64_t trace = 0; trace < 30'000; ++trace) {
+        REQUIRE(f.StoreFixture::send(batch_of({f.one(trace)}, f.clock.wall_ns())).has_value());
+        if (trace % 300 != 0) continue;
+        REQUIRE(f.store->flush().has_value());
+        f.pass(10);
+    }
+    REQUIRE(f.store->flush().has_value());
+    f.pass(40);
+    CHECK(f.state().journal_bytes < 900'000);
+    CHECK(f.state().lost_traces > 0);
+    f.target.answer = [](const Batch&) { return taken(); };
+    f.pass(1'000);
+    CHECK(f.state().unsent_traces == 0);
+    CHECK(f.state().lost_traces + f.state().traces_sent == 30'000);
+}
+
+TEST_CASE("a list of targets says what is wrong with it") {
+    const std::pair<const char*, const char*> cases[] = {
+        {"{}", "must be a list"},
+        {"[7]", "must be an object"},
+        {"[{}]", "endpoint: must be given"},
+        {R"([{"endpoint": "a:x"}])", "bad port"},
+        {R"([{"endpoint": "a:1", "wiat": "1s"}])", "there is no such setting"},
+        {R"([{"endpoint": "a:1", "wait": "x"}])", "wait"},
+        {R"([{"endpoint": "a:1", "wait": "48h"}])", "at most 24h"},
+        {R"([{"endpoint": "a:1", "protocol": "thrift"}])", "grpc, http/protobuf"},
+        {R"([{"endpoint": "a:1", "name": "../x"}])", "letters, digits"},
+        {R"([{"endpoint": "a:1", "keep": []}])", "must have a rule"},
+        {R"([{"endpoint": "a:1", "keep": [{"name": "x", "match": "{"}]}])", "keep[0] (x): match"},
+        {R"([{"endpoint": "a:1"}, {"endpoint": "a:1"}])", "two targets"},
+        {R"([{"endpoint": "a:1", "tls": {"insecure": "true"}}])", "there is no setting 'insecure'"},
+    };
+    for (const auto& [json, part] : cases) {
+        CAPTURE(json);
+        const auto parsed = parse_forward_list(json);
+        REQUIRE(!parsed.has_value());
+        CHECK_MESSAGE(parsed.error().message.find(part) != std::string::npos,
+                      parsed.error().message);
+    }
+    const auto parsed = parse_forward_list(
+        R"([{"endpoint": "a:1", "protocol": "http/protobuf", "headers": {"Authorization": "secret"},
+             "tls": {"ca": "/x"}, "wait": "5s"}])");
+    REQUIRE(parsed.has_value());
+    CHECK(parsed->front().endpoint == "https://a:1");
+    CHECK(parsed->front().name == "a-1");
+    CHECK(parsed->front().wait_ms == 5'000);
+    CHECK(print_forward_list(*parsed).find("secret") == std::string::npos);
+}
+
+}  // namespace spanloom::sampling

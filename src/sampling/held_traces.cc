@@ -1,0 +1,218 @@
+#include "sampling/held_traces.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "otlp/tracestate.h"
+#include "store/group_reader.h"
+#include "traceql/trace_match.h"
+
+namespace spanloom::sampling {
+namespace {
+
+using store::Segment;
+
+constexpr size_t kMatchBytesMax = 32U << 20;  // of rows decoded at a time
+
+}  // namespace
+
+HeldTraces::HeldTraces(const KeepRules& rules) : rules_(rules) {
+    for (const KeepRule& rule : rules.keep) {
+        const bool compares = rule.slowest || rule.rate_kind != KeepRule::Rate::kShare;
+        compares_traces_ |= compares;
+        needs_survey_ |= rule.slowest.has_value() || !rule.by.empty();
+        durations_.push_back(rule.query == nullptr ? std::nullopt : duration_test(*rule.query));
+        if (rule.query == nullptr || durations_.back()) continue;
+        const traceql::TraceMatch match(*rule.query, {}, kMatchBytesMax, nullptr);
+        needs_survey_ |= !match.is_by_fragment();
+    }
+}
+
+std::optional<HeldTraces::DurationTest> HeldTraces::duration_test(const traceql::Query& query) {
+    using traceql::Expression;
+    if (query.stages.size() != 1 || query.arithmetic) return std::nullopt;
+    const traceql::Spanset& spanset = query.stages.front().spanset;
+    if (spanset.kind != traceql::Spanset::Kind::kFilter || !spanset.filter) return std::nullopt;
+    const Expression& filter = *spanset.filter;
+    const bool is_order =
+        filter.op == traceql::Operator::kGreater || filter.op == traceql::Operator::kGreaterEqual ||
+        filter.op == traceql::Operator::kLess || filter.op == traceql::Operator::kLessEqual;
+    if (filter.kind != Expression::Kind::kBinary || !is_order) return std::nullopt;
+    const Expression& field = filter.operands[0];
+    const Expression& bound = filter.operands[1];
+    const bool is_duration = field.kind == Expression::Kind::kField && !field.is_parent &&
+                             field.field.scope == store::Scope::kIntrinsic &&
+                             field.field.intrinsic == store::Intrinsic::kTraceDuration &&
+                             bound.kind == Expression::Kind::kLiteral &&
+                             bound.literal.kind == store::ValueKind::kDuration &&
+                             bound.literal.integer >= 0;
+    if (!is_duration) return std::nullopt;
+    return DurationTest{filter.op, static_cast<uint64_t>(bound.literal.integer)};
+}
+
+bool HeldTraces::DurationTest::matches(const Held& held) const {
+    const uint64_t taken = held.end_ns - held.start_ns;
+    switch (op) {
+        case traceql::Operator::kGreater:
+            return taken > ns;
+        case traceql::Operator::kGreaterEqual:
+            return taken >= ns;
+        case traceql::Operator::kLess:
+            return taken < ns;
+        default:
+            return taken <= ns;
+    }
+}
+
+Result<std::vector<uint64_t>> HeldTraces::rules_of(const std::shared_ptr<const Segment>& segment) {
+    std::vector<uint64_t> rules(segment->fragment_count());
+    for (size_t rule = 0; rule < rules_.keep.size(); ++rule) {
+        if (rules_.keep[rule].query == nullptr || durations_[rule]) continue;
+        traceql::TraceMatch match(*rules_.keep[rule].query, {&segment, 1}, kMatchBytesMax, nullptr);
+        TRY_ASSIGN(const std::vector<uint8_t> found, match.candidates(0));
+        for (size_t index = 0; index < found.size(); ++index)
+            rules[index] |= uint64_t{found[index] != 0} << rule;
+    }
+    TRY(note_randomness(*segment));
+    return rules;
+}
+
+// Senders may say the randomness themselves. Those that do say it of every span.
+Result<void> HeldTraces::note_randomness(const Segment& segment) {
+    const auto columns = segment.columns();
+    for (uint32_t column = 0; column < columns.size(); ++column) {
+        const store::ColumnKey& key = columns[column];
+        const bool is_state =
+            key.table == store::Table::kSpans && key.intrinsic == store::Intrinsic::kTraceState;
+        if (!is_state || !segment.has_values(column)) continue;
+        uint32_t index = 0;
+        for (uint32_t group = 0; group < segment.row_groups().size(); ++group) {
+            TRY_ASSIGN(const auto states, segment.read(column, group));
+            std::vector<std::optional<uint64_t>> said;
+            for (const std::string_view state : states->strings)
+                said.push_back(otlp::SamplingState::parse(state).randomness);
+            for (size_t i = 0; i < states->codes.size(); ++i) {
+                if (!said[states->codes[i]]) continue;
+                const uint32_t row = segment.row_groups()[group].first_row +
+                                     (states->dense ? static_cast<uint32_t>(i) : states->rows[i]);
+                store::TraceFragment fragment;
+                do {
+                    TRY_ASSIGN(fragment, segment.fragment(index));
+                } while (row >= fragment.first_row + fragment.rows && ++index > 0);
+                randomness_[fragment.trace_id] = *said[states->codes[i]];
+            }
+        }
+    }
+    return {};
+}
+
+void HeldTraces::add(const TraceId& id, const Held& held) {
+    const auto [at, is_new] = traces_.try_emplace(id, held);
+    if (is_new) return;
+    at->second.rules |= held.rules;
+    at->second.since_ds = std::min(at->second.since_ds, held.since_ds);
+    at->second.arrival_s = std::min(at->second.arrival_s, held.arrival_s);
+    at->second.start_ns = std::min(at->second.start_ns, held.start_ns);
+    at->second.end_ns = std::max(at->second.end_ns, held.end_ns);
+}
+
+std::optional<uint32_t> HeldTraces::oldest_arrival_s() const {
+    std::optional<uint32_t> oldest;
+    for (const auto& [id, held] : traces_)
+        oldest = std::min(oldest.value_or(UINT32_MAX), held.arrival_s);
+    return oldest;
+}
+
+std::vector<HeldTraces::Due> HeldTraces::due(uint32_t until_ds) const {
+    std::vector<Due> due;
+    for (const auto& [id, held] : traces_) {
+        if (held.since_ds <= until_ds) due.push_back({id, held});
+    }
+    // The oldest first, so that they are sent in that order; and the same every time.
+    std::sort(due.begin(), due.end(), [](const Due& a, const Due& b) {
+        return a.held.since_ds != b.held.since_ds ? a.held.since_ds < b.held.since_ds : a.id < b.id;
+    });
+    return due;
+}
+
+uint32_t HeldTraces::time_of_oldest(size_t count) const {
+    std::vector<uint32_t> times;
+    for (const auto& [id, held] : traces_)
+        times.push_back(held.since_ds);
+    if (times.empty()) return 0;
+    const auto at =
+        times.begin() + static_cast<ptrdiff_t>(std::clamp<size_t>(count, 1, times.size()) - 1);
+    std::nth_element(times.begin(), at, times.end());
+    return *at;
+}
+
+void HeldTraces::remove(const std::vector<Due>& decided) {
+    for (const Due& one : decided) {
+        traces_.erase(one.id);
+        if (!randomness_.empty()) randomness_.erase(one.id);
+    }
+}
+
+Result<std::vector<Verdict>> HeldTraces::judge_due(const std::vector<Due>& due,
+                                                   store::Segments segments, double seconds) const {
+    SurveyedTraces traces;
+    std::vector<uint32_t> numbers;
+    std::vector<uint32_t> place_of(due.size(), UINT32_MAX);  // in `numbers`
+    if (needs_survey_ && !due.empty()) {
+        boost::unordered_flat_map<TraceId, uint32_t, std::hash<TraceId>> wanted;
+        for (uint32_t i = 0; i < due.size(); ++i)
+            wanted.emplace(due[i].id, i);
+        SurveyLimits limits;
+        limits.wants = [&](const TraceId& id) { return wanted.contains(id); };
+        TRY_ASSIGN(traces, survey_traces(segments, {}, rules_, limits));
+        // What is not stored any more is not chosen.
+        for (uint32_t trace = 0; trace < traces.size(); ++trace) {
+            place_of[wanted.at(traces.ids[trace])] = trace;
+            numbers.push_back(trace);
+        }
+    } else {
+        traces.keys_of_rule.assign(rules_.keep.size(), SurveyedTraces::kNoKeys);
+        traces.matches.resize(rules_.keep.size());
+        for (uint32_t i = 0; i < due.size(); ++i) {
+            traces.ids.push_back(due[i].id);
+            const auto said = randomness_.find(due[i].id);
+            traces.randomness.push_back(said == randomness_.end() ? otlp::randomness_of(due[i].id)
+                                                                  : said->second);
+            numbers.push_back(i);
+            place_of[i] = i;
+        }
+        for (size_t rule = 0; rule < rules_.keep.size(); ++rule) {
+            if (rules_.keep[rule].query == nullptr) continue;
+            const std::optional<DurationTest>& duration = durations_[rule];
+            for (const Due& one : due)
+                traces.matches[rule].push_back(duration ? duration->matches(one.held)
+                                                        : one.held.rules >> rule & 1);
+        }
+    }
+    const std::vector<Verdict> judged = judge(rules_, traces, numbers, seconds);
+    std::vector<Verdict> verdicts(due.size());
+    for (size_t i = 0; i < due.size(); ++i)
+        if (place_of[i] != UINT32_MAX) verdicts[i] = judged[place_of[i]];
+    return verdicts;
+}
+
+std::optional<DecidedTraces::Fate> DecidedTraces::find(uint64_t hash) const {
+    const uint64_t dropped = hash & ~uint64_t{1};
+    const uint64_t chosen = hash | 1;
+    for (const Generation* one : {&newer_, &older_}) {
+        if (one->traces.empty()) continue;
+        if (one->traces.contains(dropped)) return Fate{};
+        if (!one->traces.contains(chosen)) continue;
+        const auto threshold = one->thresholds.find(chosen);
+        return Fate{true, threshold == one->thresholds.end() ? 0 : threshold->second};
+    }
+    return std::nullopt;
+}
+
+void DecidedTraces::add(uint64_t hash, const Fate& fate) {
+    if (newer_.traces.size() >= generation_max_) older_ = std::exchange(newer_, {});
+    newer_.traces.insert((hash & ~uint64_t{1}) | (fate.is_chosen ? 1 : 0));
+    if (fate.threshold != 0) newer_.thresholds[hash | 1] = fate.threshold;
+}
+
+}  // namespace spanloom::sampling
