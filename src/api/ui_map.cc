@@ -40,18 +40,22 @@ void write_edge(JsonWriter& json, const insight::ServiceEdge& edge) {
     json.end_object();
 }
 
-// What a service does. `seconds`: which the counts are of.
-void write_node(JsonWriter& json, const OperationRollup& rollup, const OperationSeries& service,
+// What a service does, requests and all else. `seconds`: which the counts are of.
+void write_node(JsonWriter& json, const OperationRollup& rollup, std::string_view service,
                 double seconds) {
+    uint64_t spans = 0;
     double weighted = 0;
-    for (const OperationSeries& operation : rollup.operations(service.service))
-        weighted += operation.total.weighted;
-    const OperationCounts& total = service.total;
-    const double stands_for = total.spans == 0 ? 1 : weighted / static_cast<double>(total.spans);
-    json.begin_object().field("name", service.service).field("rate", weighted / seconds);
-    json.field("count", weighted);
-    json.field("errors", static_cast<double>(total.errors) * stands_for);
-    json.field("spans", total.spans).end_object();
+    double errors = 0;
+    for (const OperationSeries& operation : rollup.operations(service)) {
+        const OperationCounts& total = operation.total;
+        if (total.spans == 0) continue;
+        spans += total.spans;
+        weighted += total.weighted;
+        errors +=
+            static_cast<double>(total.errors) * total.weighted / static_cast<double>(total.spans);
+    }
+    json.begin_object().field("name", service).field("rate", weighted / seconds);
+    json.field("count", weighted).field("errors", errors).field("spans", spans).end_object();
 }
 
 void write_edges(JsonWriter& json, const std::vector<insight::ServiceEdge>& edges) {
@@ -79,7 +83,7 @@ Result<http::Response> map(Call& call) {
     JsonWriter json(out);
     json.begin_object().key("nodes").begin_array();
     for (const OperationSeries& service : rollup.services())
-        write_node(json, rollup, service, seconds);
+        write_node(json, rollup, service.service, seconds);
     json.end_array().key("edges");
     write_edges(json, found.edges);
     json.key("unpaired");

@@ -442,6 +442,8 @@ TEST_CASE("the map has services, who calls from outside, and what sends no spans
     CHECK(answer["nodes"].get_array().size() == 2);
     CHECK(std::string_view(answer["nodes"].at(1)["name"]) == "orders");
     CHECK(double(answer["nodes"].at(1)["count"]) == 6);  // two stand for two each
+    CHECK(uint64_t(answer["nodes"].at(1)["spans"]) == 4);
+    CHECK(double(answer["nodes"].at(0)["errors"]) == 1);
     CHECK(double(answer["nodes"].at(1)["rate"]) == doctest::Approx(6.0 / 900));
     std::map<std::string, simdjson::dom::element> edges;
     for (const auto edge : answer["edges"].get_array()) {

@@ -88,7 +88,7 @@ export const keep_scenarios = {
       ],
     });
     await tab.waitForSelector('text=saved here, version 1, just now');
-    await tab.waitForSelector('text=Recent traces all stay for 24h');
+    await tab.waitForSelector('text=Recent traces all stay for 24 h');
     await tab.click('text=Back to the configuration');
     await tab.click('text=Give them up');
     await tab.waitForSelector('text=by default: nobody has set others');
@@ -160,7 +160,7 @@ export const keep_scenarios = {
     mock.keep.decide(kGone, false);
     const tab = await page({ allow: [/status of 404/] });
     await sampling(tab, url);
-    await tab.waitForSelector('text=Each decision is known for 30d.');
+    await tab.waitForSelector('text=Each decision is known for 30 d.');
     await tab.fill('.decisions input', kGone.toUpperCase());
     await tab.keyboard.press('Enter');
     await tab.waitForSelector('.why-told >> text=Dropped 3 h ago by the rule “rest”, which kept 1 in 100.');
