@@ -171,6 +171,7 @@ export const server_scenarios = {
     for (const [from, to] of [['user outside', 'frontend'], ['checkout', 'payment'], ['catalog', 'postgresql database']]) {
       assert.ok(edges.some(([a, b, calls]) => a === from && b === to && calls !== '0'), `${from} → ${to} in ${edges.map((e) => e.slice(0, 2).join(' → '))}`);
     }
+    assert.equal(await tab.$('text=estimates'), null, 'every span stands for itself');
     await check_accessibility(tab, 'the map of a server');
     await tab.click('.sums td a:text-is("postgresql")');
     await tab.waitForFunction(() => [...document.querySelectorAll('.sums tbody tr')].every((row) => row.cells[1].textContent.includes('database')));
