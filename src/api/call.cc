@@ -149,7 +149,8 @@ Result<std::shared_ptr<const CachedTrace>> read_trace(const Call& call, const Tr
     TRY_ASSIGN(cached->trace, traceql::Trace::read(stored));
     cached->version = version;
     constexpr size_t kRowBytes = sizeof(otlp::SpanView) + sizeof(SpanRef) + 24;
-    cached->memory_bytes = stored.traces_data.size() + cached->trace.spans.size() * kRowBytes + 256;
+    cached->memory_bytes = stored.traces_data.size() + cached->trace.spans.size() * kRowBytes +
+                           cached->trace.late_ns.size() * 8 + 256;
     std::shared_ptr<const CachedTrace> shared = std::move(cached);
     call.context.traces.put(id, shared, now_ns);
     return shared;

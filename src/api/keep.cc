@@ -137,7 +137,11 @@ Result<std::vector<sampling::PreviewSearch>> asked_searches(const JsonBody& body
         std::string_view text;
         if (one.get(text) != simdjson::SUCCESS)
             return fail(ErrorCode::kInvalidArgument, "\"searches\" must be a list of queries");
-        TRY_ASSIGN(searches.emplace_back(), sampling::parse_preview_search(text));
+        auto search = sampling::parse_preview_search(text);
+        if (!search)
+            return fail(search.error().code, "searches[{}]: {}", searches.size(),
+                        search.error().message);
+        searches.push_back(std::move(*search));
     }
     return searches;
 }

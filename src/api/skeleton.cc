@@ -3,12 +3,18 @@
 #include <algorithm>
 #include <bit>
 #include <cstring>
+#include <numeric>
+#include <span>
 #include <string_view>
-#include <unordered_map>
 #include <vector>
 
+#include <boost/unordered/unordered_flat_map.hpp>
+
+#include "base/hash.h"
 #include "base/json_writer.h"
+#include "base/text.h"
 #include "otlp/tracestate.h"
+#include "otlp/wire.h"
 
 static_assert(std::endian::native == std::endian::little,
               "columns are written as they lie in memory");
@@ -35,7 +41,12 @@ class Names {
     const std::vector<std::string_view>& list() const { return list_; }
 
   private:
-    std::unordered_map<std::string_view, uint32_t> numbers_;
+    struct TextHash {
+        using is_avalanching = void;
+        size_t operator()(std::string_view text) const { return hash64(text); }
+    };
+
+    boost::unordered_flat_map<std::string_view, uint32_t, TextHash> numbers_;
     std::vector<std::string_view> list_;
 };
 
@@ -50,20 +61,32 @@ struct Finding {
     std::string_view rule;
     std::string message;
     std::vector<uint32_t> rows;
+    uint64_t ns = 0;  // by how much, where it is about time
 };
 
-std::string raw_bytes(const std::vector<uint64_t>& values, size_t width) {
-    std::string out(values.size() * width, '\0');
-    for (size_t i = 0; i < values.size(); ++i)
-        std::memcpy(out.data() + i * width, &values[i], width);
+template <typename T>
+std::string narrowed(const std::vector<uint64_t>& values) {
+    std::string out(values.size() * sizeof(T), '\0');
+    for (size_t i = 0; i < values.size(); ++i) {
+        const auto value = static_cast<T>(values[i]);
+        std::memcpy(out.data() + i * sizeof(T), &value, sizeof(T));
+    }
     return out;
+}
+
+std::string raw_bytes(const std::vector<uint64_t>& values, size_t width) {
+    return width == 1   ? narrowed<uint8_t>(values)
+           : width == 2 ? narrowed<uint16_t>(values)
+                        : narrowed<uint32_t>(values);
 }
 
 std::string shuffled_bytes(const std::vector<uint64_t>& values, size_t first, size_t width) {
     std::string out(values.size() * width, '\0');
     for (size_t plane = 0; plane < width; ++plane) {
+        char* to = out.data() + plane * values.size();
+        const size_t shift = 8 * (first + plane);
         for (size_t i = 0; i < values.size(); ++i)
-            out[plane * values.size() + i] = static_cast<char>(values[i] >> (8 * (first + plane)));
+            to[i] = static_cast<char>(values[i] >> shift);
     }
     return out;
 }
@@ -74,6 +97,16 @@ std::string_view unsigned_type(size_t width) {
 
 size_t width_for(uint64_t value_max) {
     return value_max < 256 ? 1 : value_max < 65'536 ? 2 : 4;
+}
+
+uint64_t children_flags(std::string_view span) {
+    uint64_t flags = 0;
+    otlp::WireReader reader(span);
+    for (; reader.next(); reader.skip()) {
+        if (reader.field() == 11) flags |= kFlagEvents;
+        if (reader.field() == 13) flags |= kFlagLinks;
+    }
+    return flags;
 }
 
 // The place that a person would know it by.
@@ -93,6 +126,11 @@ std::string resource_label(const otlp::ResourceView& resource) {
     return "";
 }
 
+int64_t whole_seconds(uint64_t ns) {
+    constexpr uint64_t kSecond = 1'000'000'000;
+    return static_cast<int64_t>(ns / kSecond * kSecond);
+}
+
 class Skeleton {
   public:
     Skeleton(const traceql::Trace& trace, const std::optional<SpanId>& selected)
@@ -107,22 +145,37 @@ class Skeleton {
     }
 
   private:
-    static bool is_unended(const otlp::SpanView& span) { return span.end_ns < span.start_ns; }
+    uint64_t late_ns(uint32_t row) const {
+        return trace_.late_ns.empty() ? 0 : trace_.late_ns[row];
+    }
+    bool is_unended(uint32_t place) const { return ends_[place] < starts_[place]; }
 
+    // One walk over the spans, which lie far apart in this order; the rest reads what is noted
+    // here.
     void number_rows() {
-        place_of_.resize(rows_);
+        std::vector<uint32_t> place_of(rows_);
         for (uint32_t place = 0; place < rows_; ++place)
-            place_of_[trace_.preorder[place]] = place;
-        flags_.assign(rows_, 0);
+            place_of[trace_.preorder[place]] = place;
+        flags_.resize(rows_);
+        parents_.resize(rows_);
+        starts_.resize(rows_);
+        ends_.resize(rows_);
+        name_.resize(rows_);
+        if (trace_.root >= 0) root_ = place_of[trace_.root];
         for (uint32_t place = 0; place < rows_; ++place) {
             const uint32_t row = trace_.preorder[place];
             const otlp::SpanView& span = trace_.spans[row];
+            const int32_t parent = trace_.parent[row];
+            parents_[place] = parent >= 0 ? static_cast<int32_t>(place_of[parent]) : -1;
+            starts_[place] = span.start_ns;
+            ends_[place] = span.end_ns;
+            name_[place] = names_.number_of(span.name);
             uint64_t flags = static_cast<uint64_t>(span.kind) << kFlagKindShift;
             if (span.status == otlp::StatusCode::kError) flags |= kFlagError;
-            if (!span.events().empty()) flags |= kFlagEvents;
-            if (!span.links().empty()) flags |= kFlagLinks;
-            if (trace_.parent[row] == traceql::Trace::kOrphan) flags |= kFlagOrphan;
-            if (is_unended(span)) flags |= kFlagUnended;
+            flags |= children_flags(span.message);
+            if (parent == traceql::Trace::kOrphan) flags |= kFlagOrphan;
+            if (span.end_ns < span.start_ns) flags |= kFlagUnended;
+            if (late_ns(row) > 0) flags |= kFlagLate;
             flags_[place] = flags;
         }
     }
@@ -131,60 +184,61 @@ class Skeleton {
     // reached, the last one was waited for.
     void mark_critical_path() {
         if (rows_ == 0) return;
-        std::vector<std::vector<uint32_t>> children(rows_);
+        // The children of a place are a run of `children`, which begins at first[place].
+        std::vector<uint32_t> first(rows_ + 1, 0);
         for (uint32_t place = 0; place < rows_; ++place) {
-            const int32_t parent = trace_.parent[trace_.preorder[place]];
-            if (parent >= 0) children[place_of_[parent]].push_back(place);
+            if (parents_[place] >= 0) ++first[parents_[place] + 1];
         }
-        const uint32_t root = trace_.root >= 0 ? place_of_[trace_.root] : 0;
-        std::vector<std::pair<uint32_t, uint64_t>> pending = {{root, UINT64_MAX}};
+        std::partial_sum(first.begin(), first.end(), first.begin());
+        std::vector<uint32_t> children(first.back());
+        std::vector<uint32_t> filled(first.begin(), first.end() - 1);
+        for (uint32_t place = 0; place < rows_; ++place) {
+            if (parents_[place] >= 0) children[filled[parents_[place]]++] = place;
+        }
+        std::vector<std::pair<uint32_t, uint64_t>> pending = {{root_, UINT64_MAX}};
         while (!pending.empty()) {
             const auto [place, until] = pending.back();
             pending.pop_back();
             flags_[place] |= kFlagCritical;
-            uint64_t cursor = std::min(until, span_at(place).end_ns);
-            std::vector<uint32_t>& below = children[place];
-            std::sort(below.begin(), below.end(), [this](uint32_t a, uint32_t b) {
-                return span_at(a).end_ns > span_at(b).end_ns;
-            });
+            uint64_t cursor = std::min(until, ends_[place]);
+            const std::span<uint32_t> below(children.data() + first[place],
+                                            first[place + 1] - first[place]);
+            std::sort(below.begin(), below.end(),
+                      [this](uint32_t a, uint32_t b) { return ends_[a] > ends_[b]; });
             for (const uint32_t child : below) {
-                const otlp::SpanView& span = span_at(child);
                 // Work that outlives its parent was not waited for.
-                if (span.end_ns > cursor || is_unended(span)) continue;
+                if (ends_[child] > cursor || is_unended(child)) continue;
                 pending.emplace_back(child, cursor);
-                cursor = span.start_ns;
+                cursor = starts_[child];
             }
         }
-    }
-
-    const otlp::SpanView& span_at(uint32_t place) const {
-        return trace_.spans[trace_.preorder[place]];
     }
 
     void fill_columns() {
         std::vector<uint64_t> start(rows_);
         std::vector<uint64_t> duration(rows_);
         std::vector<uint64_t> up(rows_);
-        std::vector<uint64_t> name(rows_);
         std::vector<uint64_t> resource(rows_);
+        std::vector<uint32_t> number_of(trace_.resources.size(), UINT32_MAX);
         for (uint32_t place = 0; place < rows_; ++place) {
-            const uint32_t row = trace_.preorder[place];
-            const otlp::SpanView& span = trace_.spans[row];
-            const int32_t parent = trace_.parent[row];
-            const uint64_t origin = parent >= 0 ? trace_.spans[parent].start_ns : trace_.start_ns;
-            start[place] = span.start_ns - origin;
-            if (span.start_ns < origin) is_signed_ = true;
-            duration[place] = span.duration_ns();
-            up[place] = parent >= 0 ? place - place_of_[parent] : 0;
-            name[place] = names_.number_of(span.name);
-            resource[place] =
-                resources_.number_of(trace_.resources[trace_.resource_of[row]].message);
+            const int32_t parent = parents_[place];
+            const uint64_t origin = parent >= 0 ? starts_[parent] : trace_.start_ns;
+            start[place] = starts_[place] - origin;
+            if (starts_[place] < origin) is_signed_ = true;
+            duration[place] = is_unended(place) ? 0 : ends_[place] - starts_[place];
+            up[place] = parent >= 0 ? place - static_cast<uint32_t>(parent) : 0;
+            const uint32_t in_trace = trace_.resource_of[trace_.preorder[place]];
+            uint32_t& number = number_of[in_trace];
+            if (number == UINT32_MAX)
+                number = resources_.number_of(trace_.resources[in_trace].message);
+            resource[place] = number;
         }
         add_time("start", "start_hi", start, is_signed_);
         add_time("dur", "dur_hi", duration, false);
         columns_.push_back({"up", "u32", "raw", raw_bytes(up, 4)});
         const size_t name_width = std::max<size_t>(2, width_for(names_.list().size()));
-        columns_.push_back({"name", unsigned_type(name_width), "raw", raw_bytes(name, name_width)});
+        columns_.push_back(
+            {"name", unsigned_type(name_width), "raw", raw_bytes(name_, name_width)});
         const size_t resource_width = width_for(resources_.list().size());
         columns_.push_back(
             {"res", unsigned_type(resource_width), "raw", raw_bytes(resource, resource_width)});
@@ -213,13 +267,16 @@ class Skeleton {
         std::vector<uint32_t> orphans;
         std::vector<uint32_t> early;
         std::vector<uint32_t> unended;
+        std::vector<uint32_t> late;
+        uint64_t late_ns_max = 0;
         for (uint32_t place = 0; place < rows_; ++place) {
-            const uint32_t row = trace_.preorder[place];
-            const int32_t parent = trace_.parent[row];
-            if (parent == traceql::Trace::kOrphan) orphans.push_back(place);
-            if (parent >= 0 && trace_.spans[row].start_ns < trace_.spans[parent].start_ns)
-                early.push_back(place);
-            if (is_unended(trace_.spans[row])) unended.push_back(place);
+            const int32_t parent = parents_[place];
+            if ((flags_[place] & kFlagOrphan) != 0) orphans.push_back(place);
+            if (parent >= 0 && starts_[place] < starts_[parent]) early.push_back(place);
+            if (is_unended(place)) unended.push_back(place);
+            if ((flags_[place] & kFlagLate) == 0) continue;
+            late.push_back(place);
+            late_ns_max = std::max(late_ns_max, late_ns(trace_.preorder[place]));
         }
         missing_parents_ = orphans.size();
         if (!orphans.empty())
@@ -238,12 +295,20 @@ class Skeleton {
             findings_.push_back({"negative-duration",
                                  std::to_string(unended.size()) + " span(s) end before they start",
                                  std::move(unended)});
+        if (!late.empty()) {
+            const std::string by = format_duration_ns(whole_seconds(late_ns_max));
+            findings_.push_back({"late",
+                                 std::to_string(late.size()) + " span(s) came late, up to " + by +
+                                     " after the rest of the trace was over: a sender was slow, or "
+                                     "tried again",
+                                 std::move(late), late_ns_max});
+        }
     }
 
     int64_t selected_place() const {
         if (!selected_) return -1;
         for (uint32_t place = 0; place < rows_; ++place) {
-            if (span_at(place).span_id == *selected_) return place;
+            if (trace_.spans[trace_.preorder[place]].span_id == *selected_) return place;
         }
         return -1;
     }
@@ -307,6 +372,7 @@ class Skeleton {
         json.key("findings").begin_array();
         for (const Finding& finding : findings_) {
             json.begin_object().field("rule", finding.rule).field("message", finding.message);
+            if (finding.ns > 0) json.key("ns").quoted(finding.ns);
             json.key("rows").begin_array();
             for (size_t i = 0; i < std::min(finding.rows.size(), kFindingRowsMax); ++i)
                 json.number(finding.rows[i]);
@@ -341,7 +407,12 @@ class Skeleton {
     const traceql::Trace& trace_;
     const std::optional<SpanId>& selected_;
     const size_t rows_;
-    std::vector<uint32_t> place_of_;  // row of the trace -> place in pre-order
+    uint32_t root_ = 0;  // its place
+    // By place in pre-order.
+    std::vector<int32_t> parents_;  // -1: none
+    std::vector<uint64_t> starts_;
+    std::vector<uint64_t> ends_;
+    std::vector<uint64_t> name_;
     std::vector<uint64_t> flags_;
     std::vector<Column> columns_;
     std::vector<Finding> findings_;

@@ -68,13 +68,13 @@ class FixedStore final : public store::Store {
         return state;
     }
 
-    void add(std::string_view otlp_json) {
+    void add(std::string_view otlp_json, uint64_t arrival_ns = 1) {
         auto bytes = otlp::json_to_protobuf(otlp_json);
         SPANLOOM_ASSERT(bytes.has_value());
         auto batch = otlp::decode(*bytes);
         SPANLOOM_ASSERT(batch.has_value());
         SPANLOOM_ASSERT(batch->spans_rejected == 0);
-        batch->arrival_ns = 1;
+        batch->arrival_ns = arrival_ns;
         store::SegmentOptions segment_options;
         segment_options.rollup = make_operation_rollup();
         store::SegmentBuilder builder{segment_options};

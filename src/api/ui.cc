@@ -412,6 +412,7 @@ void add_ui(Router& router) {
     router.add(Family::kUi, "GET", "/api/ui/v1/keys", keys);
     router.add(Family::kUi, "GET", "/api/ui/v1/values", values);
     add_ui_services(router);
+    add_ui_map(router);
     add_ui_state(router);
     add_ui_trace_questions(router);
     add_ui_trace(router);

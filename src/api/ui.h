@@ -8,6 +8,7 @@ namespace spanloom::api {
 void add_ui(Router& router);
 void add_ui_trace(Router& router);
 void add_ui_services(Router& router);
+void add_ui_map(Router& router);
 void add_ui_state(Router& router);
 void add_ui_trace_questions(Router& router);
 

@@ -409,6 +409,95 @@ TEST_CASE("a trace can be taken home in two forms") {
     CHECK(server.get("/api/ui/v1/trace/abc/export?format=pdf").status == 400);
 }
 
+TEST_CASE("the map has services, who calls from outside, and what sends no spans") {
+    constexpr std::string_view kOrders = R"({"resourceSpans":[
+     {"resource":{"attributes":[{"key":"service.name","value":{"stringValue":"orders"}}]},
+      "scopeSpans":[{"spans":[
+       {"traceId":"00000000000000000000000000000eee","spanId":"0000000000000001","name":"GET /",
+        "kind":2,"startTimeUnixNano":"1763819000000000000","endTimeUnixNano":"1763819001000000000",
+        "traceState":"ot=th:8","flags":1},
+       {"traceId":"00000000000000000000000000000eee","spanId":"0000000000000002",
+        "parentSpanId":"0000000000000001","name":"SELECT","kind":3,"traceState":"ot=th:8",
+        "startTimeUnixNano":"1763819000000000000","endTimeUnixNano":"1763819000500000000",
+        "attributes":[{"key":"db.system.name","value":{"stringValue":"postgresql"}},
+                      {"key":"db.namespace","value":{"stringValue":"shop"}}]},
+       {"traceId":"00000000000000000000000000000eee","spanId":"0000000000000003",
+        "parentSpanId":"0000000000000001","name":"call","kind":3,
+        "startTimeUnixNano":"1763819000000000000","endTimeUnixNano":"1763819000100000000"},
+       {"traceId":"00000000000000000000000000000eee","spanId":"0000000000000004",
+        "parentSpanId":"0000000000000001","name":"send","kind":4,
+        "startTimeUnixNano":"1763819000000000000","endTimeUnixNano":"1763819000100000000"}]}]},
+     {"resource":{"attributes":[{"key":"service.name","value":{"stringValue":"mailer"}}]},
+      "scopeSpans":[{"spans":[
+       {"traceId":"00000000000000000000000000000eee","spanId":"0000000000000005",
+        "parentSpanId":"0000000000000004","name":"receive","kind":5,"status":{"code":2},
+        "startTimeUnixNano":"1763819003000000000","endTimeUnixNano":"1763819003100000000"}]}]}]})";
+    TestServer server({kOrders});
+    const Reply reply =
+        server.get("/api/ui/v1/map?from=1763818800000000000&to=1763819700000000000");
+    CAPTURE(reply.body);
+    simdjson::dom::parser parser;
+    simdjson::dom::element answer;
+    REQUIRE(parser.parse(reply.body).get(answer) == simdjson::SUCCESS);
+    CHECK(answer["nodes"].get_array().size() == 2);
+    CHECK(std::string_view(answer["nodes"].at(1)["name"]) == "orders");
+    CHECK(double(answer["nodes"].at(1)["count"]) == 6);  // two stand for two each
+    CHECK(uint64_t(answer["nodes"].at(1)["spans"]) == 4);
+    CHECK(double(answer["nodes"].at(0)["errors"]) == 1);
+    CHECK(double(answer["nodes"].at(1)["rate"]) == doctest::Approx(6.0 / 900));
+    std::map<std::string, simdjson::dom::element> edges;
+    for (const auto edge : answer["edges"].get_array()) {
+        const std::string_view client = edge["client"];
+        const std::string_view to = edge["server"];
+        const std::string_view type = edge["type"];
+        edges[fmt::format("{} {} {}", client, to, type)] = edge;
+    }
+    REQUIRE(edges.size() == 3);
+    REQUIRE(edges.count("user orders virtual_node") == 1);
+    const auto database = edges.at("orders shop database");
+    CHECK(double(database["count"]) == 2);
+    CHECK(uint64_t(database["spans"]) == 1);
+    CHECK(double(database["errors"]) == 0);
+    CHECK(double(database["p50_ns"]) == doctest::Approx(5e8).epsilon(0.05));
+    const auto queue = edges.at("orders mailer messaging_system");
+    CHECK(double(queue["errors"]) == 1);
+    CHECK(double(queue["queue_p95_ns"]) == doctest::Approx(3e9).epsilon(0.05));
+    REQUIRE(answer["unpaired"].get_array().size() == 1);
+    CHECK(std::string_view(answer["unpaired"].at(0)["client"]) == "orders");
+    CHECK(!bool(answer["partial"]));
+    CHECK(server.get("/api/ui/v1/map?from=5&to=5").status == 400);
+}
+
+TEST_CASE("spans that came late are flagged, and tell by how much") {
+    TestServer server({});
+    constexpr uint64_t kEnd = 1'763'819'002'000'000'000;
+    server.store.add(kShopTrace, kEnd);
+    server.store.add(kLaterTrace, kEnd);
+    server.store.add(R"({"resourceSpans":[
+     {"resource":{"attributes":[{"key":"service.name","value":{"stringValue":"slow"}}]},
+      "scopeSpans":[{"spans":[
+       {"traceId":"00000000000000000000000000000abc","spanId":"00000000000000aa",
+        "parentSpanId":"0000000000000002","name":"tried again","kind":1,
+        "startTimeUnixNano":"1763819000600000000","endTimeUnixNano":"1763819000650000000"}]}]}]})",
+                     kEnd + 754'300'000'000);
+    Decoded decoded(server.get("/api/ui/v1/trace/abc/skeleton").body);
+    CHECK(decoded.names() == "GET / SELECT tried again");
+    const auto flags = decoded.raw_column("flags");
+    CHECK((flags[0] & kFlagLate) == 0);
+    CHECK((flags[2] & kFlagLate) != 0);
+    CHECK((flags[0] & kFlagEvents) != 0);
+    CHECK((flags[0] & kFlagLinks) != 0);
+    CHECK((flags[2] & (kFlagEvents | kFlagLinks)) == 0);
+    const auto finding = decoded.header["findings"].at(0);
+    CHECK(std::string_view(finding["rule"]) == "late");
+    CHECK(std::string_view(finding["ns"]) == "754300000000");
+    CHECK(std::string_view(finding["message"]).find("up to 12m34s after") !=
+          std::string_view::npos);
+    const Reply rows = server.get("/api/ui/v1/trace/abc/rows?rows=1-2");
+    CHECK(rows.has(R"("late_ns":"754300000000")"));
+    CHECK(rows.body.find("late_ns") == rows.body.rfind("late_ns"));
+}
+
 TEST_CASE("services come with their rates, errors and durations by step") {
     TestServer server({kShopTrace, kLaterTrace});
     const Reply reply = server.get(

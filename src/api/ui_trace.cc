@@ -40,6 +40,8 @@ class RowWriter {
         json_.field("name", span.name).field("kind", traceql::kind_keyword(span.kind));
         json_.field("service", trace_.service_of(row));
         json_.key("start_ns").quoted(span.start_ns).key("end_ns").quoted(span.end_ns);
+        if (!trace_.late_ns.empty() && trace_.late_ns[row] > 0)
+            json_.key("late_ns").quoted(trace_.late_ns[row]);
         json_.key("status").begin_object().field("code", traceql::status_keyword(span.status));
         json_.field("message", cut_text(span.status_message, value_bytes_max_)).end_object();
         json_.field("trace_state", span.trace_state).field("flags", span.flags);
@@ -182,7 +184,11 @@ Result<std::vector<uint32_t>> parse_rows(std::string_view text, size_t count) {
 // A client that has this answer already gets none. `variant`: what else the answer depends on.
 bool add_etag(const Call& call, const CachedTrace& cached, std::string_view variant,
               http::Response& response) {
-    const uint64_t hash = hash64(variant, hash64(cached.trace.batch.bytes.view()));
+    const auto& late = cached.trace.late_ns;
+    const std::string_view late_bytes(reinterpret_cast<const char*>(late.data()),
+                                      late.size() * sizeof late[0]);
+    const uint64_t hash =
+        hash64(variant, hash64(late_bytes, hash64(cached.trace.batch.bytes.view())));
     const std::string tag = fmt::format("W/\"{:016x}\"", hash);
     response.headers.add("etag", tag);
     response.headers.add("cache-control", "no-cache");

@@ -41,10 +41,15 @@ EdgeName parse_operation_name(const std::string& name) {
 void add_edges(const std::vector<ServiceEdge>& edges, RollupSum& sum) {
     for (const ServiceEdge& edge : edges) {
         const std::string name = operation_name(edge);
+        uint64_t spans = 0;
+        for (const auto& [minute, cell] : edge.as_server.minutes)
+            spans += cell.spans;
+        // What one stands for on average; the whole is exact.
+        const double weight = spans == 0 ? 1 : edge.weighted / static_cast<double>(spans);
         const auto add = [&](const MinuteTable::Operation& side, otlp::SpanKind kind) {
             for (const auto& [minute, cell] : side.minutes)
                 sum.add(edge.client, name, kind, minute, cell.errors,
-                        static_cast<double>(cell.spans), cell.durations);
+                        weight * static_cast<double>(cell.spans), cell.durations);
         };
         add(edge.as_server, kAsServer);
         add(edge.as_client, kAsClient);
@@ -139,13 +144,17 @@ Result<ServiceEdges> find_all_service_edges(const store::CountedParts& parts,
         EdgeKey key{client, name.server, name.connection_type};
         auto at = edges.find(key);
         if (at == edges.end()) {
-            ServiceEdge edge{client, name.server, name.connection_type, {}, {}, {}};
+            ServiceEdge edge{client, name.server, name.connection_type, {}, {}, {}, 0, 0};
             at = edges.emplace(std::move(key), std::move(edge)).first;
         }
         ServiceEdge& edge = at->second;
         MinuteTable::Operation& called =
             operation.kind == kInQueue ? edge.in_queue : edge.as_server;
         add_cell(section, cell, operation.kind == kAsClient ? edge.as_client : called);
+        if (operation.kind != kAsServer) return;
+        edge.weighted += cell.weighted;
+        edge.weighted_errors += cell.weighted * static_cast<double>(cell.errors) /
+                                static_cast<double>(std::max<uint64_t>(cell.count, 1));
     };
     TRY(each_counted_edge(parts, range, cache, add));
     found.edges.clear();

@@ -20,6 +20,7 @@ struct Member {
     otlp::SpanKind kind = otlp::SpanKind::kUnspecified;
     uint64_t start_ns = 0;
     uint64_t duration_ns = 0;
+    double weight = 1;
     bool is_error = false;
     bool is_in_range = false;
 };
@@ -59,7 +60,7 @@ class EdgeCounter {
         }
         members_.push_back({edge.span_id, edge.parent_span_id, std::string(edge.service),
                             std::string(edge.peer), edge.is_database, edge.kind, edge.start_ns,
-                            edge.duration_ns, edge.error, edge.in_range});
+                            edge.duration_ns, edge.weight, edge.error, edge.in_range});
         return true;
     }
 
@@ -147,10 +148,12 @@ class EdgeCounter {
                             " pairs of services; what is over is left out");
             }
             const auto& [from, to, type] = key;
-            at = edges_.emplace(key, ServiceEdge{from, to, type, {}, {}, {}}).first;
+            at = edges_.emplace(key, ServiceEdge{from, to, type, {}, {}, {}, 0, 0}).first;
         }
         const auto minute = static_cast<uint32_t>(server.start_ns / kRollupMinuteNs);
         const bool is_error = server.is_error || client.is_error;
+        at->second.weighted += server.weight;
+        at->second.weighted_errors += is_error ? server.weight : 0;
         count(at->second.as_server, minute, server.duration_ns, is_error);
         count(at->second.as_client, minute, client.duration_ns, is_error);
         if (server.kind != otlp::SpanKind::kConsumer) return;

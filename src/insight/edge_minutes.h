@@ -22,6 +22,9 @@ struct ServiceEdge {
     MinuteTable::Operation as_server;
     MinuteTable::Operation as_client;
     MinuteTable::Operation in_queue;  // from the start of sending to that of receiving
+    // How many calls, and failed ones, the counted ones stand for where senders or rules sampled.
+    double weighted = 0;
+    double weighted_errors = 0;
 };
 
 struct ServiceEdges {

@@ -97,6 +97,7 @@ Result<StoredTrace> read_sampled_trace(Segments segments, const TraceId& id) {
     otlp::WireWriter writer(out);
     copy_message(trace.traces_data.view(), 0, *threshold, writer);
     trace.traces_data = Blob::copy_of(out);
+    trace.batch = nullptr;
     return trace;
 }
 

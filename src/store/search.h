@@ -89,6 +89,10 @@ struct SearchAnswer {
 // span once, grouped by resource and scope, in order of start.
 struct StoredTrace {
     Blob traces_data;
+    // The table of its spans, as decode() would make it. nullptr: not known.
+    std::shared_ptr<const Batch> batch;
+    // By how much the spans of that order came late at least (lateness.h). Empty: none did.
+    std::vector<uint64_t> late_ns;
     uint32_t spans = 0;
     bool partial = false;  // a damaged block left something out
     std::string reason;
@@ -114,6 +118,7 @@ struct SpanEdge {
     // and of those that may be called from outside (kClient, kProducer; kServer without a parent).
     std::string_view peer;  // valid during the call
     bool is_database = false;
+    double weight = 1;  // how many it stands for, where peers are asked for
 };
 enum class EdgePeers : uint8_t { kUnread, kRead };
 

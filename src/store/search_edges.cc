@@ -7,6 +7,7 @@
 #include "store/edge_peers.h"
 #include "store/group_reader.h"
 #include "store/intrinsic_cells.h"
+#include "store/row_weights.h"
 #include "store/search.h"
 #include "store/trace_summary.h"
 
@@ -102,8 +103,13 @@ class EdgeScan {
             durations->integers.size() < end || scopes->integers.size() < end) {
             return fail(ErrorCode::kDataLoss, "spans without id, time or scope");
         }
+        std::vector<double> weights;
+        if (peers_ == EdgePeers::kRead) {
+            TRY_ASSIGN(weights, row_weights(reader, group));
+        }
         for (uint32_t row = from; row < end && !is_stopped_; ++row) {
             SpanEdge edge;
+            if (!weights.empty()) edge.weight = weights[row];
             edge.trace_id = place.fragment.trace_id;
             std::memcpy(edge.span_id.bytes.data(), ids->fixed.data() + size_t{row} * 8, 8);
             if (const auto at = position_of(*parents, row)) {

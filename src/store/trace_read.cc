@@ -1,10 +1,11 @@
 #include <algorithm>
 #include <cstring>
 #include <map>
+#include <memory>
 #include <tuple>
-#include <unordered_map>
 
 #include "otlp/writer.h"
+#include "store/lateness.h"
 #include "store/search.h"
 #include "store/trace_writer.h"
 
@@ -14,18 +15,101 @@ namespace {
 // What one answer may weigh; a trace beyond it is shown in part. One request for a trace holds up
 // to twice this.
 constexpr size_t kTraceBytesMax = 128U << 20;
+// A tag and a length.
+constexpr size_t kFieldBytesMax = 11;
 
 // Whose spans these are: resource, its schema URL, scope, its schema URL.
 using Origin = std::tuple<std::string, std::string, std::string, std::string>;
+
+// Writes protobuf fields into a Blob that has room for them.
+class BlobWriter {
+  public:
+    explicit BlobWriter(size_t bytes_max) : blob_(Blob::allocate(bytes_max)) {}
+
+    size_t size() const { return size_; }
+    // Where the bytes are.
+    ByteRange bytes_field(uint32_t field, std::string_view bytes) {
+        varint(field << 3 | 2);
+        varint(bytes.size());
+        const auto offset = static_cast<uint32_t>(size_);
+        if (!bytes.empty()) std::memcpy(blob_.mutable_data() + size_, bytes.data(), bytes.size());
+        size_ += bytes.size();
+        return {offset, static_cast<uint32_t>(bytes.size())};
+    }
+    // As WireWriter: what is written until end() is a message.
+    size_t begin(uint32_t field) {
+        varint(field << 3 | 2);
+        return size_ += 5;
+    }
+    void end(size_t mark) {
+        uint64_t size = size_ - mark;
+        for (size_t i = 0; i < 5; ++i) {
+            blob_.mutable_data()[mark - 5 + i] =
+                static_cast<uint8_t>((size & 0x7f) | (i < 4 ? 0x80 : 0));
+            size >>= 7;
+        }
+    }
+    Blob finish() {
+        std::memset(blob_.mutable_data() + size_, 0, Blob::kPadding);
+        blob_.shrink(size_);
+        return std::move(blob_);
+    }
+
+  private:
+    void varint(uint64_t value) {
+        for (; value >= 0x80; value >>= 7)
+            blob_.mutable_data()[size_++] = static_cast<uint8_t>((value & 0x7f) | 0x80);
+        blob_.mutable_data()[size_++] = static_cast<uint8_t>(value);
+    }
+
+    Blob blob_;
+    size_t size_ = 0;
+};
+
+// Of ids, whether they may have been seen. Two bits of 16 for each id that is expected.
+class SeenIds {
+  public:
+    void expect(size_t ids) {
+        size_t words = 64;
+        while (words < ids / 4 && words < kWordsMax)
+            words *= 2;
+        words_.assign(words, 0);
+    }
+    // False: not yet. From now on it has been.
+    bool see(const SpanId& id) {
+        uint64_t bits = 0;
+        std::memcpy(&bits, id.bytes.data(), sizeof bits);
+        bits *= 0x9e3779b97f4a7c15;
+        bits ^= bits >> 32;
+        bits *= 0x9e3779b97f4a7c15;
+        uint64_t& word = words_[(bits >> 32) & (words_.size() - 1)];
+        const uint64_t mask = uint64_t{1} << (bits & 63) | uint64_t{1} << (bits >> 6 & 63);
+        const bool seen = (word & mask) == mask;
+        word |= mask;
+        return seen;
+    }
+
+  private:
+    static constexpr size_t kWordsMax = 1U << 20;
+    std::vector<uint64_t> words_;
+};
 
 // The spans of one trace from all segments, equal ones once.
 class Assembly {
   public:
     explicit Assembly(const TraceId& id) : id_(id) {}
 
+    void expect(size_t spans) {
+        spans_.reserve(spans);
+        seen_.expect(spans);
+    }
+
     Result<void> add_fragment(SegmentReader& reader, const TraceFragment& fragment) {
         SpanWriter writer(reader);
         std::vector<uint32_t> origins(reader.segment().scope_count(), UINT32_MAX);
+        const SegmentInfo& info = reader.segment().info();
+        parts_.push_back({info.arrival_ns_min, info.arrival_ns_max, 0});
+        first_spans_.push_back(spans_.size());
         const uint32_t end = fragment.first_row + fragment.rows;
         for (uint32_t row = fragment.first_row; row < end;) {
             const auto group = reader.group(reader.group_of_row(row));
@@ -50,29 +134,28 @@ class Assembly {
     const std::string& reason() const { return reason_; }
 
     StoredTrace finish() {
-        std::sort(spans_.begin(), spans_.end(), [&](const Span& a, const Span& b) {
-            return std::tie(a.start_ns, a.span_id, a.offset) <
-                   std::tie(b.start_ns, b.span_id, b.offset);
-        });
         StoredTrace trace;
         trace.spans = static_cast<uint32_t>(spans_.size());
         trace.partial = !reason_.empty();
         trace.reason = reason_;
-        trace.traces_data = Blob::copy_of(written());
+        write(trace);
         return trace;
     }
 
   private:
     struct Span {
         uint64_t start_ns = 0;
+        uint64_t end_ns = 0;
         SpanId span_id;
         uint32_t origin = 0;
-        size_t offset = 0;
-        size_t size = 0;
+        uint32_t piece = 0;
+        uint32_t offset = 0;
+        uint32_t size = 0;
+        uint32_t part = 0;
     };
 
     std::string_view bytes_of(const Span& span) const {
-        return std::string_view(bytes_).substr(span.offset, span.size);
+        return std::string_view(pieces_[span.piece]).substr(span.offset, span.size);
     }
 
     uint32_t origin_of(const Segment& segment, uint32_t scope) {
@@ -90,12 +173,19 @@ class Assembly {
                    group.block(reader.column(Table::kSpans, RowField::kScopeIndex)));
         TRY_ASSIGN(const ColumnBlock* starts,
                    group.block(reader.column(Table::kSpans, Intrinsic::kStart)));
+        TRY_ASSIGN(const ColumnBlock* durations,
+                   group.block(reader.column(Table::kSpans, Intrinsic::kDuration)));
         TRY_ASSIGN(const ColumnBlock* ids,
                    group.block(reader.column(Table::kSpans, Intrinsic::kSpanId)));
         if (scopes->integers.size() < end || starts->integers.size() < end ||
-            ids->fixed.size() < size_t{end} * 8) {
-            return fail(ErrorCode::kDataLoss, "spans without id, start or scope");
+            durations->integers.size() < end || ids->fixed.size() < size_t{end} * 8) {
+            return fail(ErrorCode::kDataLoss, "spans without id, time or scope");
         }
+        TRY(writer.open(group));
+        // Each group has a piece of its own, so that nothing is moved when more come.
+        const size_t like_the_last = pieces_.empty() ? 0 : pieces_.back().size();
+        std::string& piece = pieces_.emplace_back();
+        piece.reserve(like_the_last + like_the_last / 8);
         for (uint32_t row = first; row < end; ++row) {
             const auto scope = static_cast<uint64_t>(scopes->integers[row]);
             if (scope >= origins.size()) {
@@ -106,16 +196,19 @@ class Assembly {
             }
             Span span;
             span.start_ns = static_cast<uint64_t>(starts->integers[row]);
+            span.end_ns = span.start_ns + static_cast<uint64_t>(durations->integers[row]);
             std::memcpy(span.span_id.bytes.data(), ids->fixed.data() + size_t{row} * 8, 8);
             span.origin = origins[scope];
-            span.offset = bytes_.size();
-            if (auto written = writer.write(group, row, id_, bytes_); !written) {
-                bytes_.resize(span.offset);
+            span.piece = static_cast<uint32_t>(pieces_.size() - 1);
+            span.offset = static_cast<uint32_t>(piece.size());
+            span.part = static_cast<uint32_t>(parts_.size() - 1);
+            if (auto written = writer.write_row(row, id_, piece); !written) {
+                piece.resize(span.offset);
                 return written;
             }
-            span.size = bytes_.size() - span.offset;
-            keep(span);
-            if (bytes_.size() > kTraceBytesMax) {
+            span.size = static_cast<uint32_t>(piece.size() - span.offset);
+            keep(span, piece);
+            if (bytes_ > kTraceBytesMax) {
                 is_full_ = true;
                 return fail(ErrorCode::kResourceExhausted,
                             "the trace is larger than {} MiB; what is over is left out",
@@ -126,28 +219,83 @@ class Assembly {
     }
 
     // Drops the span again where an equal one is here already.
-    void keep(const Span& span) {
-        const auto [first, end] = by_id_.equal_range(span.span_id);
-        for (auto at = first; at != end; ++at) {
-            const Span& other = spans_[at->second];
-            if (other.origin == span.origin && bytes_of(other) == bytes_of(span)) {
-                bytes_.resize(span.offset);
-                return;
-            }
+    void keep(const Span& span, std::string& piece) {
+        if (seen_.see(span.span_id) && has_equal(span)) {
+            piece.resize(span.offset);
+            return;
         }
-        by_id_.emplace(span.span_id, static_cast<uint32_t>(spans_.size()));
+        bytes_ += span.size;
+        uint64_t& end_ns = parts_[span.part].end_ns_max;
+        end_ns = std::max({end_ns, span.start_ns, span.end_ns});
         spans_.push_back(span);
     }
 
+    // Equal spans start alike, and those of one part are in order.
+    bool has_equal(const Span& span) const {
+        for (size_t part = 0; part < parts_.size(); ++part) {
+            const auto end = spans_.begin() + static_cast<ptrdiff_t>(end_of(part));
+            auto at = std::lower_bound(
+                spans_.begin() + static_cast<ptrdiff_t>(first_spans_[part]), end, span.start_ns,
+                [](const Span& other, uint64_t start_ns) { return other.start_ns < start_ns; });
+            for (; at != end && at->start_ns == span.start_ns; ++at) {
+                if (at->span_id == span.span_id && at->origin == span.origin &&
+                    bytes_of(*at) == bytes_of(span))
+                    return true;
+            }
+        }
+        return false;
+    }
+
+    size_t end_of(size_t part) const {
+        return part + 1 < first_spans_.size() ? first_spans_[part + 1] : spans_.size();
+    }
+
+    // By start, then id, then as they came.
+    std::vector<uint32_t> by_start() const {
+        using Key = std::pair<uint64_t, uint32_t>;
+        const auto before = [&](const Key& a, const Key& b) {
+            if (a.first != b.first) return a.first < b.first;
+            return std::tie(spans_[a.second].span_id, a.second) <
+                   std::tie(spans_[b.second].span_id, b.second);
+        };
+        std::vector<Key> keys(spans_.size());
+        for (uint32_t i = 0; i < keys.size(); ++i)
+            keys[i] = {spans_[i].start_ns, i};
+        const auto at = [&](size_t index) { return keys.begin() + static_cast<ptrdiff_t>(index); };
+        // Parts are in order but for equal starts, and are merged by twos.
+        std::vector<size_t> bounds = first_spans_;
+        bounds.push_back(keys.size());
+        for (size_t i = 0; i + 1 < bounds.size(); ++i) {
+            if (!std::is_sorted(at(bounds[i]), at(bounds[i + 1]), before))
+                std::sort(at(bounds[i]), at(bounds[i + 1]), before);
+        }
+        while (bounds.size() > 2) {
+            std::vector<size_t> merged = {0};
+            for (size_t i = 0; i + 1 < bounds.size(); i += 2) {
+                const size_t end = bounds[std::min(i + 2, bounds.size() - 1)];
+                std::inplace_merge(at(bounds[i]), at(bounds[i + 1]), at(end), before);
+                merged.push_back(end);
+            }
+            bounds = std::move(merged);
+        }
+        std::vector<uint32_t> order(keys.size());
+        for (size_t i = 0; i < keys.size(); ++i)
+            order[i] = keys[i].second;
+        return order;
+    }
+
     // Resources, and scopes in them, in the order of their first span.
-    std::string written() const {
+    void write(StoredTrace& trace) {
         std::map<std::pair<std::string_view, std::string_view>, size_t> resource_numbers;
         std::vector<std::vector<uint32_t>> resources;
         std::vector<std::vector<uint32_t>> spans_of(origins_.size());
-        for (uint32_t i = 0; i < spans_.size(); ++i) {
+        size_t bytes_max = bytes_ + spans_.size() * kFieldBytesMax;
+        for (const uint32_t i : by_start()) {
             const uint32_t origin = spans_[i].origin;
             if (spans_of[origin].empty()) {
                 const auto& [resource, url, scope, scope_url] = *origins_[origin];
+                bytes_max += resource.size() + url.size() + scope.size() + scope_url.size() +
+                             6 * kFieldBytesMax;
                 const auto [at, is_new] =
                     resource_numbers.try_emplace({resource, url}, resources.size());
                 if (is_new) resources.emplace_back();
@@ -155,50 +303,85 @@ class Assembly {
             }
             spans_of[origin].push_back(i);
         }
-        std::string out;
-        out.reserve(bytes_.size() + bytes_.size() / 16 + 1024);
+        BlobWriter out(bytes_max);
+        Batch batch;
+        batch.spans.reserve(spans_.size());
+        const Lateness lateness(parts_);
         for (const auto& scopes : resources)
-            write_resource(scopes, spans_of, out);
-        return out;
+            write_resource(scopes, spans_of, lateness, out, batch, trace.late_ns);
+        trace.traces_data = out.finish();
+        batch.bytes = trace.traces_data;
+        if (!trace.late_ns.empty()) trace.late_ns.resize(spans_.size(), 0);
+        trace.batch = std::make_shared<const Batch>(std::move(batch));
     }
 
     void write_resource(const std::vector<uint32_t>& scopes,
                         const std::vector<std::vector<uint32_t>>& spans_of,
-                        std::string& out) const {
-        otlp::WireWriter wire(out);
-        const size_t resource_mark = wire.begin(1);
+                        const Lateness& lateness, BlobWriter& out, Batch& batch,
+                        std::vector<uint64_t>& late_ns) const {
+        const size_t resource_mark = out.begin(1);
         const auto& resource = *origins_[scopes.front()];
-        if (!std::get<0>(resource).empty()) wire.bytes_field(1, std::get<0>(resource));
+        ResourceRef& resource_ref = batch.resources.emplace_back();
+        if (!std::get<0>(resource).empty())
+            resource_ref.message = out.bytes_field(1, std::get<0>(resource));
         for (const uint32_t origin : scopes) {
-            const size_t scope_mark = wire.begin(2);
+            const size_t scope_mark = out.begin(2);
             const auto& scope = *origins_[origin];
-            if (!std::get<2>(scope).empty()) wire.bytes_field(1, std::get<2>(scope));
-            for (const uint32_t span : spans_of[origin])
-                wire.bytes_field(2, bytes_of(spans_[span]));
-            if (!std::get<3>(scope).empty()) wire.bytes_field(3, std::get<3>(scope));
-            wire.end(scope_mark);
+            ScopeRef& scope_ref = batch.scopes.emplace_back();
+            scope_ref.resource = static_cast<uint32_t>(batch.resources.size() - 1);
+            if (!std::get<2>(scope).empty())
+                scope_ref.message = out.bytes_field(1, std::get<2>(scope));
+            for (const uint32_t i : spans_of[origin]) {
+                const Span& span = spans_[i];
+                const uint64_t late = lateness.of(span.part, std::max(span.start_ns, span.end_ns));
+                if (late > 0) {
+                    late_ns.resize(batch.spans.size() + 1, 0);
+                    late_ns.back() = late;
+                }
+                SpanRef& ref = batch.spans.emplace_back();
+                ref.message = out.bytes_field(2, bytes_of(span));
+                ref.scope = static_cast<uint32_t>(batch.scopes.size() - 1);
+                ref.start_ns = span.start_ns;
+                ref.end_ns = span.end_ns;
+                ref.trace_id = id_;
+                ref.span_id = span.span_id;
+            }
+            if (!std::get<3>(scope).empty())
+                scope_ref.schema_url = out.bytes_field(3, std::get<3>(scope));
+            out.end(scope_mark);
         }
-        if (!std::get<1>(resource).empty()) wire.bytes_field(3, std::get<1>(resource));
-        wire.end(resource_mark);
+        if (!std::get<1>(resource).empty())
+            resource_ref.schema_url = out.bytes_field(3, std::get<1>(resource));
+        out.end(resource_mark);
     }
 
     TraceId id_;
-    std::string bytes_;
+    std::vector<std::string> pieces_;  // messages, row group by row group
+    size_t bytes_ = 0;                 // of those that are kept
     std::vector<Span> spans_;
-    std::unordered_multimap<SpanId, uint32_t> by_id_;
+    std::vector<Arrived> parts_;
+    std::vector<size_t> first_spans_;  // of each part
+    SeenIds seen_;
     std::map<Origin, uint32_t> numbers_;
     std::vector<const Origin*> origins_;
     std::string reason_;
     bool is_full_ = false;
 };
 
+// One segment's part of the trace.
+struct Part {
+    const std::shared_ptr<const Segment>* segment = nullptr;
+    TraceFragment fragment;
+};
+
 }  // namespace
 
 Result<StoredTrace> read_trace(Segments segments, const TraceId& id) {
     Assembly assembly(id);
-    bool found = false;
     for (const auto& segment : segments)
         segment->foresee_find();
+    std::vector<Part> parts;
+    size_t spans = 0;
     for (const auto& segment : segments) {
         const auto fragment = segment->find(id);
         if (!fragment) {
@@ -206,20 +389,28 @@ Result<StoredTrace> read_trace(Segments segments, const TraceId& id) {
             continue;
         }
         if (!*fragment) continue;
-        found = true;
-        SegmentReader reader(segment);
-        segment->foresee_group(reader.group_of_row((*fragment)->first_row));
-        if (auto added = assembly.add_fragment(reader, **fragment); !added) {
-            assembly.note(added.error().message);
-        }
+        parts.push_back({&segment, **fragment});
+        spans += (*fragment)->rows;
     }
-    if (!found && assembly.is_damaged()) {
+    if (parts.empty() && assembly.is_damaged()) {
         return fail(ErrorCode::kDataLoss, "trace {} cannot be looked up: {}", id.hex(),
                     assembly.reason());
     }
-    if (!found) {
+    if (parts.empty()) {
         return fail(ErrorCode::kNotFound, "no trace {}; it may be older than what is kept",
                     id.hex());
+    }
+    // Of equal spans the one counts that came first.
+    std::stable_sort(parts.begin(), parts.end(), [](const Part& a, const Part& b) {
+        return (*a.segment)->info().arrival_ns_min < (*b.segment)->info().arrival_ns_min;
+    });
+    assembly.expect(spans);
+    for (const Part& part : parts) {
+        SegmentReader reader(*part.segment);
+        (*part.segment)->foresee_group(reader.group_of_row(part.fragment.first_row));
+        if (auto added = assembly.add_fragment(reader, part.fragment); !added) {
+            assembly.note(added.error().message);
+        }
     }
     return assembly.finish();
 }

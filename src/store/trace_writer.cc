@@ -2,20 +2,11 @@
 
 #include <algorithm>
 #include <cstring>
-#include <utility>
-#include <vector>
 
 #include "otlp/writer.h"
 
 namespace spanloom::store {
 namespace {
-
-std::string_view bytes_at(const ColumnBlock& block, uint32_t position) {
-    if (block.type == ColumnType::kFixed) {
-        return block.fixed.substr(size_t{position} * block.width, block.width);
-    }
-    return block.strings[block.codes[position]];
-}
 
 // The rows of a child table that belong to one span, as [first, second).
 std::pair<uint32_t, uint32_t> children_of(const ColumnBlock& owners, uint32_t row) {
@@ -25,15 +16,6 @@ std::pair<uint32_t, uint32_t> children_of(const ColumnBlock& owners, uint32_t ro
             static_cast<uint32_t>(range.second - owners.integers.begin())};
 }
 
-// How often an order of attributes names a column.
-uint32_t times_named(std::string_view sequence, uint32_t column) {
-    uint32_t times = 0;
-    for (size_t at = 0; at + 4 <= sequence.size(); at += 4) {
-        if (std::memcmp(sequence.data() + at, &column, 4) == 0) ++times;
-    }
-    return times;
-}
-
 void write_text(otlp::WireWriter& wire, uint32_t field, std::string_view text) {
     if (!text.empty()) wire.bytes_field(field, text);
 }
@@ -41,199 +23,286 @@ void write_count(otlp::WireWriter& wire, uint32_t field, int64_t count) {
     if (count != 0) wire.varint_field(field, static_cast<uint64_t>(count));
 }
 
+constexpr size_t varint_bytes(uint64_t value) {
+    size_t bytes = 1;
+    for (; value >= 0x80; value >>= 7)
+        ++bytes;
+    return bytes;
+}
+
+void append_varint(std::string& out, uint64_t value) {
+    char bytes[10];
+    size_t size = 0;
+    while (value >= 0x80) {
+        bytes[size++] = static_cast<char>((value & 0x7f) | 0x80);
+        value >>= 7;
+    }
+    bytes[size++] = static_cast<char>(value);
+    out.append(bytes, size);
+}
+
+constexpr uint32_t kKeyField = 1;
+constexpr uint32_t kValueTag = 2 << 3 | 2;
+
+// A KeyValue whose key is there already, with the tag of the value behind it.
+void write_key_value(std::string_view key, std::string_view any_value, uint32_t field,
+                     std::string& out) {
+    append_varint(out, field << 3 | 2);
+    append_varint(out, key.size() + varint_bytes(any_value.size()) + any_value.size());
+    out.append(key);
+    append_varint(out, any_value.size());
+    out.append(any_value);
+}
+// The same, where the value is a text.
+void write_key_text(std::string_view key, std::string_view text, uint32_t field, std::string& out) {
+    const size_t value = 1 + varint_bytes(text.size()) + text.size();
+    append_varint(out, field << 3 | 2);
+    append_varint(out, key.size() + varint_bytes(value) + value);
+    out.append(key);
+    append_varint(out, value);
+    otlp::WireWriter(out).bytes_field(1, text);
+}
+
+std::string key_of(std::string_view key) {
+    std::string out;
+    otlp::WireWriter(out).bytes_field(kKeyField, key);
+    append_varint(out, kValueTag);
+    return out;
+}
+
 }  // namespace
+
+void ColumnCursor::move_to(uint32_t row) {
+    if (at_ > 0 && rows_[at_ - 1] >= row) {
+        at_ = static_cast<uint32_t>(std::lower_bound(rows_, rows_ + at_, row) - rows_);
+        return;
+    }
+    ++at_;
+    if (at_ < size_ && rows_[at_] < row)
+        at_ = static_cast<uint32_t>(std::lower_bound(rows_ + at_, rows_ + size_, row) - rows_);
+}
 
 SpanWriter::SpanWriter(SegmentReader& reader) : reader_(reader) {}
 
-Result<int64_t> SpanWriter::integer(GroupReader& group, Table table, Intrinsic intrinsic,
-                                    uint32_t row) {
-    TRY_ASSIGN(const ColumnBlock* block, group.block(reader_.column(table, intrinsic)));
-    const auto position = position_of(*block, row);
-    return position ? block->integers[*position] : 0;
+template <typename Field>
+Result<ColumnCursor> SpanWriter::cursor(Table table, Field field) {
+    TRY_ASSIGN(const ColumnBlock* block, group_->block(reader_.column(table, field)));
+    return ColumnCursor(*block);
 }
 
-Result<int64_t> SpanWriter::integer(GroupReader& group, Table table, RowField row_field,
-                                    uint32_t row) {
-    TRY_ASSIGN(const ColumnBlock* block, group.block(reader_.column(table, row_field)));
-    const auto position = position_of(*block, row);
-    return position ? block->integers[*position] : 0;
+Result<void> SpanWriter::open(GroupReader& group) {
+    group_ = &group;
+    attributes_.resize(reader_.segment().columns().size());
+    for (const uint32_t column : opened_)
+        attributes_[column].cursor = {};
+    opened_.clear();
+    TRY(open_spans());
+    if (group.rows().events > 0) TRY(open_events());
+    if (group.rows().links > 0) TRY(open_links());
+    return {};
 }
 
-Result<std::string_view> SpanWriter::bytes(GroupReader& group, Table table, Intrinsic intrinsic,
-                                           uint32_t row) {
-    TRY_ASSIGN(const ColumnBlock* block, group.block(reader_.column(table, intrinsic)));
-    const auto position = position_of(*block, row);
-    return position ? bytes_at(*block, *position) : std::string_view();
+Result<void> SpanWriter::open_rows(Table table, Rows& rows) {
+    TRY_ASSIGN(rows.order, cursor(table, RowField::kAttributeOrder));
+    TRY_ASSIGN(rows.overflow, cursor(table, RowField::kOverflow));
+    TRY_ASSIGN(rows.dropped_attributes, cursor(table, RowField::kDroppedAttributes));
+    const auto orders = rows.order.block()->strings;
+    if (rows.orders == orders.data() && rows.steps.size() == orders.size()) return {};
+    rows.orders = orders.data();
+    rows.steps.assign(orders.size(), nullptr);
+    return {};
 }
 
-void SpanWriter::write_key_value(std::string_view key, std::string_view any_value, uint32_t field,
-                                 std::string& out) {
-    key_value_.clear();
-    otlp::WireWriter inner(key_value_);
-    inner.bytes_field(1, key);
-    inner.bytes_field(2, any_value);
-    otlp::WireWriter(out).bytes_field(field, key_value_);
+Result<void> SpanWriter::open_spans() {
+    constexpr Table kTable = Table::kSpans;
+    TRY_ASSIGN(spans_.id, cursor(kTable, Intrinsic::kSpanId));
+    TRY_ASSIGN(spans_.state, cursor(kTable, Intrinsic::kTraceState));
+    TRY_ASSIGN(spans_.parent, cursor(kTable, Intrinsic::kParentId));
+    TRY_ASSIGN(spans_.name, cursor(kTable, Intrinsic::kName));
+    TRY_ASSIGN(spans_.kind, cursor(kTable, Intrinsic::kKind));
+    TRY_ASSIGN(spans_.start, cursor(kTable, Intrinsic::kStart));
+    TRY_ASSIGN(spans_.duration, cursor(kTable, Intrinsic::kDuration));
+    TRY_ASSIGN(spans_.dropped_events, cursor(kTable, RowField::kDroppedEvents));
+    TRY_ASSIGN(spans_.dropped_links, cursor(kTable, RowField::kDroppedLinks));
+    TRY_ASSIGN(spans_.message, cursor(kTable, Intrinsic::kStatusMessage));
+    TRY_ASSIGN(spans_.status, cursor(kTable, Intrinsic::kStatus));
+    TRY_ASSIGN(spans_.flags, cursor(kTable, RowField::kFlags));
+    return open_rows(kTable, span_rows_);
 }
 
-Result<void> SpanWriter::write_attribute(GroupReader& group, uint32_t column, uint32_t row,
-                                         std::string_view before, uint32_t field,
-                                         std::string& out) {
-    const ColumnKey& key = reader_.segment().columns()[column];
-    TRY_ASSIGN(const ColumnBlock* block, group.block(column));
-    uint32_t position = row;
-    if (!block->dense) {
-        const auto first = std::lower_bound(block->rows.begin(), block->rows.end(), row);
-        position = static_cast<uint32_t>(first - block->rows.begin());
-        if (position + 1 < block->rows.size() && block->rows[position + 1] == row) {
-            position += times_named(before, column);
+Result<void> SpanWriter::open_events() {
+    constexpr Table kTable = Table::kEvents;
+    TRY_ASSIGN(events_.owner, cursor(kTable, RowField::kOwner));
+    TRY_ASSIGN(events_.since, cursor(kTable, Intrinsic::kEventTimeSinceStart));
+    TRY_ASSIGN(events_.name, cursor(kTable, Intrinsic::kEventName));
+    return open_rows(kTable, event_rows_);
+}
+
+Result<void> SpanWriter::open_links() {
+    constexpr Table kTable = Table::kLinks;
+    TRY_ASSIGN(links_.owner, cursor(kTable, RowField::kOwner));
+    TRY_ASSIGN(links_.trace, cursor(kTable, Intrinsic::kLinkTraceId));
+    TRY_ASSIGN(links_.span, cursor(kTable, Intrinsic::kLinkSpanId));
+    TRY_ASSIGN(links_.state, cursor(kTable, Intrinsic::kTraceState));
+    TRY_ASSIGN(links_.flags, cursor(kTable, RowField::kFlags));
+    return open_rows(kTable, link_rows_);
+}
+
+// Rows share few orders: each is taken apart once.
+Result<const SpanWriter::Steps*> SpanWriter::steps_of(Rows& rows, uint32_t row) {
+    static const Steps kNone;
+    const uint32_t position = rows.order.find(row);
+    if (position == ColumnCursor::kNowhere) return &kNone;
+    const uint32_t code = rows.order.block()->codes[position];
+    if (rows.steps[code] != nullptr) return rows.steps[code];
+    const std::string_view sequence = rows.order.block()->strings[code];
+    const auto [known, is_new] = known_orders_.try_emplace(std::string(sequence));
+    Steps& steps = known->second;
+    if (is_new) {
+        for (size_t at = 0; at + 4 <= sequence.size(); at += 4) {
+            Step step;
+            std::memcpy(&step.column, sequence.data() + at, 4);
+            step.repeat = static_cast<uint32_t>(
+                std::count_if(steps.begin(), steps.end(),
+                              [&](const Step& other) { return other.column == step.column; }));
+            steps.push_back(step);
         }
     }
-    if (position >= block->size()) {
+    for (const Step& step : steps) {
+        if (step.column >= attributes_.size()) {
+            return fail(ErrorCode::kDataLoss, "a span names attribute column {} of {}", step.column,
+                        attributes_.size());
+        }
+    }
+    rows.steps[code] = &steps;
+    return &steps;
+}
+
+Result<void> SpanWriter::write_attribute(const Step& step, uint32_t row, uint32_t field,
+                                         std::string& out) {
+    AttributeColumn& column = attributes_[step.column];
+    const ColumnKey& key = reader_.segment().columns()[step.column];
+    if (column.cursor.block() == nullptr) {
+        TRY_ASSIGN(const ColumnBlock* block, group_->block(step.column));
+        column.cursor = ColumnCursor(*block);
+        if (column.key.empty()) column.key = key_of(key.key);
+        opened_.push_back(step.column);
+    }
+    const ColumnBlock& block = *column.cursor.block();
+    uint32_t position = column.cursor.find(row);
+    if (position != ColumnCursor::kNowhere && !block.dense) position += step.repeat;
+    if (position >= block.size() || (!block.dense && block.rows[position] != row)) {
         return fail(ErrorCode::kDataLoss, "attribute {} of a span has no value in its column",
                     key.key);
     }
-    if (key.type == ColumnType::kValue) {
-        write_key_value(key.key, bytes_at(*block, position), field, out);
-        return {};
-    }
-    any_value_.clear();
-    otlp::WireWriter value(any_value_);
     switch (key.type) {
-        case ColumnType::kInt:
-            value.varint_field(key.is_boolean ? 2 : 3,
-                               static_cast<uint64_t>(block->integers[position]));
+        case ColumnType::kInt: {
+            const auto value = static_cast<uint64_t>(block.integers[position]);
+            append_varint(out, field << 3 | 2);
+            const size_t bytes = 1 + varint_bytes(value);
+            append_varint(out, column.key.size() + 1 + bytes);
+            out.append(column.key);
+            out += static_cast<char>(bytes);
+            otlp::WireWriter(out).varint_field(key.is_boolean ? 2 : 3, value);
             break;
-        case ColumnType::kDouble:
-            value.double_field(4, block->numbers[position]);
+        }
+        case ColumnType::kDouble: {
+            append_varint(out, field << 3 | 2);
+            append_varint(out, column.key.size() + 1 + 9);
+            out.append(column.key);
+            out += static_cast<char>(9);
+            otlp::WireWriter(out).double_field(4, block.numbers[position]);
+            break;
+        }
+        case ColumnType::kValue:
+            write_key_value(column.key, column.cursor.bytes_at(position), field, out);
             break;
         default:
-            value.bytes_field(1, bytes_at(*block, position));
+            write_key_text(column.key, column.cursor.bytes_at(position), field, out);
             break;
     }
-    write_key_value(key.key, any_value_, field, out);
     return {};
 }
 
-Result<void> SpanWriter::write_attributes(GroupReader& group, Table table, uint32_t row,
-                                          uint32_t field, std::string& out) {
-    TRY_ASSIGN(const ColumnBlock* order,
-               group.block(reader_.column(table, RowField::kAttributeOrder)));
-    TRY_ASSIGN(const ColumnBlock* spilled, group.block(reader_.column(table, RowField::kOverflow)));
-    std::string_view sequence;
-    if (const auto position = position_of(*order, row)) sequence = bytes_at(*order, *position);
-    std::vector<OverflowAttribute> overflow;
-    if (const auto position = position_of(*spilled, row)) {
-        overflow = overflow_attributes(bytes_at(*spilled, *position));
+Result<void> SpanWriter::write_attributes(Rows& rows, uint32_t row, uint32_t field,
+                                          std::string& out) {
+    TRY_ASSIGN(const Steps* steps, steps_of(rows, row));
+    const uint32_t spilled = rows.overflow.find(row);
+    if (spilled == ColumnCursor::kNowhere) {
+        for (const Step& step : *steps)
+            TRY(write_attribute(step, row, field, out));
+        return {};
     }
-    const size_t columns = reader_.segment().columns().size();
-    size_t next_overflow = 0;
+    const auto overflow = overflow_attributes(rows.overflow.bytes_at(spilled));
+    const auto write_spilled = [&](const OverflowAttribute& spilled_one) {
+        const auto& attribute = spilled_one.attribute;
+        write_key_value(key_of(attribute.key), attribute.value.message, field, out);
+    };
+    size_t next = 0;
     uint32_t at = 0;
-    for (size_t offset = 0; offset + 4 <= sequence.size();) {
-        if (next_overflow < overflow.size() && overflow[next_overflow].position <= at) {
-            const auto& attribute = overflow[next_overflow++].attribute;
-            write_key_value(attribute.key, attribute.value.message, field, out);
-            ++at;
-            continue;
-        }
-        uint32_t column = 0;
-        std::memcpy(&column, sequence.data() + offset, 4);
-        if (column >= columns) {
-            return fail(ErrorCode::kDataLoss, "a span names attribute column {} of {}", column,
-                        columns);
-        }
-        TRY(write_attribute(group, column, row, sequence.substr(0, offset), field, out));
-        offset += 4;
+    for (const Step& step : *steps) {
+        for (; next < overflow.size() && overflow[next].position <= at; ++at)
+            write_spilled(overflow[next++]);
+        TRY(write_attribute(step, row, field, out));
         ++at;
     }
-    for (; next_overflow < overflow.size(); ++next_overflow) {
-        const auto& attribute = overflow[next_overflow].attribute;
-        write_key_value(attribute.key, attribute.value.message, field, out);
-    }
+    for (; next < overflow.size(); ++next)
+        write_spilled(overflow[next]);
     return {};
 }
 
-Result<void> SpanWriter::write_events(GroupReader& group, uint32_t row, uint64_t start_ns,
-                                      std::string& out) {
-    if (group.rows().events == 0) return {};
-    constexpr Table kTable = Table::kEvents;
-    TRY_ASSIGN(const ColumnBlock* owners, group.block(reader_.column(kTable, RowField::kOwner)));
-    const auto [first, end] = children_of(*owners, row);
+Result<void> SpanWriter::write_events(uint32_t row, uint64_t start_ns, std::string& out) {
+    if (group_->rows().events == 0) return {};
+    const auto [first, end] = children_of(*events_.owner.block(), row);
     for (uint32_t event = first; event < end; ++event) {
-        TRY_ASSIGN(const int64_t since,
-                   integer(group, kTable, Intrinsic::kEventTimeSinceStart, event));
-        TRY_ASSIGN(const std::string_view name, bytes(group, kTable, Intrinsic::kEventName, event));
-        TRY_ASSIGN(const int64_t dropped,
-                   integer(group, kTable, RowField::kDroppedAttributes, event));
         child_.clear();
         otlp::WireWriter wire(child_);
-        wire.fixed64_field(1, start_ns + static_cast<uint64_t>(since));
-        write_text(wire, 2, name);
-        TRY(write_attributes(group, kTable, event, 3, child_));
-        write_count(wire, 4, dropped);
+        wire.fixed64_field(1, start_ns + static_cast<uint64_t>(events_.since.integer(event)));
+        write_text(wire, 2, events_.name.bytes(event));
+        TRY(write_attributes(event_rows_, event, 3, child_));
+        write_count(wire, 4, event_rows_.dropped_attributes.integer(event));
         otlp::WireWriter(out).bytes_field(11, child_);
     }
     return {};
 }
 
-Result<void> SpanWriter::write_links(GroupReader& group, uint32_t row, std::string& out) {
-    if (group.rows().links == 0) return {};
-    constexpr Table kTable = Table::kLinks;
-    TRY_ASSIGN(const ColumnBlock* owners, group.block(reader_.column(kTable, RowField::kOwner)));
-    const auto [first, end] = children_of(*owners, row);
+Result<void> SpanWriter::write_links(uint32_t row, std::string& out) {
+    if (group_->rows().links == 0) return {};
+    const auto [first, end] = children_of(*links_.owner.block(), row);
     for (uint32_t link = first; link < end; ++link) {
-        TRY_ASSIGN(const std::string_view trace,
-                   bytes(group, kTable, Intrinsic::kLinkTraceId, link));
-        TRY_ASSIGN(const std::string_view span, bytes(group, kTable, Intrinsic::kLinkSpanId, link));
-        TRY_ASSIGN(const std::string_view state,
-                   bytes(group, kTable, Intrinsic::kTraceState, link));
-        TRY_ASSIGN(const int64_t dropped,
-                   integer(group, kTable, RowField::kDroppedAttributes, link));
-        TRY_ASSIGN(const int64_t flags, integer(group, kTable, RowField::kFlags, link));
         child_.clear();
         otlp::WireWriter wire(child_);
-        write_text(wire, 1, trace);
-        write_text(wire, 2, span);
-        write_text(wire, 3, state);
-        TRY(write_attributes(group, kTable, link, 4, child_));
-        write_count(wire, 5, dropped);
+        write_text(wire, 1, links_.trace.bytes(link));
+        write_text(wire, 2, links_.span.bytes(link));
+        write_text(wire, 3, links_.state.bytes(link));
+        TRY(write_attributes(link_rows_, link, 4, child_));
+        write_count(wire, 5, link_rows_.dropped_attributes.integer(link));
+        const int64_t flags = links_.flags.integer(link);
         if (flags != 0) wire.fixed32_field(6, static_cast<uint32_t>(flags));
         otlp::WireWriter(out).bytes_field(13, child_);
     }
     return {};
 }
 
-Result<void> SpanWriter::write(GroupReader& group, uint32_t row, const TraceId& trace_id,
-                               std::string& out) {
-    constexpr Table kTable = Table::kSpans;
-    TRY_ASSIGN(const std::string_view span_id, bytes(group, kTable, Intrinsic::kSpanId, row));
-    TRY_ASSIGN(const std::string_view state, bytes(group, kTable, Intrinsic::kTraceState, row));
-    TRY_ASSIGN(const std::string_view parent, bytes(group, kTable, Intrinsic::kParentId, row));
-    TRY_ASSIGN(const std::string_view name, bytes(group, kTable, Intrinsic::kName, row));
-    TRY_ASSIGN(const int64_t kind, integer(group, kTable, Intrinsic::kKind, row));
-    TRY_ASSIGN(const int64_t start, integer(group, kTable, Intrinsic::kStart, row));
-    TRY_ASSIGN(const int64_t duration, integer(group, kTable, Intrinsic::kDuration, row));
-    const auto start_ns = static_cast<uint64_t>(start);
+Result<void> SpanWriter::write_row(uint32_t row, const TraceId& trace_id, std::string& out) {
+    const auto start_ns = static_cast<uint64_t>(spans_.start.integer(row));
     otlp::WireWriter wire(out);
     wire.bytes_field(1, trace_id.view());
-    wire.bytes_field(2, span_id);
-    write_text(wire, 3, state);
-    write_text(wire, 4, parent);
-    write_text(wire, 5, name);
-    write_count(wire, 6, kind);
+    wire.bytes_field(2, spans_.id.bytes(row));
+    write_text(wire, 3, spans_.state.bytes(row));
+    write_text(wire, 4, spans_.parent.bytes(row));
+    write_text(wire, 5, spans_.name.bytes(row));
+    write_count(wire, 6, spans_.kind.integer(row));
     wire.fixed64_field(7, start_ns);
-    wire.fixed64_field(8, start_ns + static_cast<uint64_t>(duration));
-    TRY(write_attributes(group, kTable, row, 9, out));
-    TRY_ASSIGN(const int64_t attributes, integer(group, kTable, RowField::kDroppedAttributes, row));
-    write_count(wire, 10, attributes);
-    TRY(write_events(group, row, start_ns, out));
-    TRY_ASSIGN(const int64_t events, integer(group, kTable, RowField::kDroppedEvents, row));
-    write_count(wire, 12, events);
-    TRY(write_links(group, row, out));
-    TRY_ASSIGN(const int64_t links, integer(group, kTable, RowField::kDroppedLinks, row));
-    write_count(wire, 14, links);
-    TRY_ASSIGN(const std::string_view message,
-               bytes(group, kTable, Intrinsic::kStatusMessage, row));
-    TRY_ASSIGN(const int64_t code, integer(group, kTable, Intrinsic::kStatus, row));
+    wire.fixed64_field(8, start_ns + static_cast<uint64_t>(spans_.duration.integer(row)));
+    TRY(write_attributes(span_rows_, row, 9, out));
+    write_count(wire, 10, span_rows_.dropped_attributes.integer(row));
+    TRY(write_events(row, start_ns, out));
+    write_count(wire, 12, spans_.dropped_events.integer(row));
+    TRY(write_links(row, out));
+    write_count(wire, 14, spans_.dropped_links.integer(row));
+    const std::string_view message = spans_.message.bytes(row);
+    const int64_t code = spans_.status.integer(row);
     if (code != 0 || !message.empty()) {
         status_.clear();
         otlp::WireWriter status(status_);
@@ -241,9 +310,15 @@ Result<void> SpanWriter::write(GroupReader& group, uint32_t row, const TraceId& 
         write_count(status, 3, code);
         wire.bytes_field(15, status_);
     }
-    TRY_ASSIGN(const int64_t flags, integer(group, kTable, RowField::kFlags, row));
+    const int64_t flags = spans_.flags.integer(row);
     if (flags != 0) wire.fixed32_field(16, static_cast<uint32_t>(flags));
     return {};
+}
+
+Result<void> SpanWriter::write(GroupReader& group, uint32_t row, const TraceId& trace_id,
+                               std::string& out) {
+    TRY(open(group));
+    return write_row(row, trace_id, out);
 }
 
 }  // namespace spanloom::store

@@ -1,9 +1,9 @@
 #include "traceql/forest.h"
 
 #include <algorithm>
-#include <numeric>
-#include <unordered_map>
 #include <utility>
+
+#include <boost/unordered/unordered_flat_map.hpp>
 
 namespace spanloom::traceql {
 namespace {
@@ -20,7 +20,7 @@ struct Holders {
 }  // namespace
 
 std::vector<int32_t> find_parents(std::span<const SpanLinks> spans) {
-    std::unordered_map<SpanId, Holders> by_id;
+    boost::unordered_flat_map<SpanId, Holders, std::hash<SpanId>> by_id;
     by_id.reserve(spans.size());
     for (size_t row = 0; row < spans.size(); ++row) {
         Holders& holders = by_id[spans[row].id];
@@ -36,9 +36,11 @@ std::vector<int32_t> find_parents(std::span<const SpanLinks> spans) {
     for (size_t row = 0; row < spans.size(); ++row) {
         const SpanLinks& span = spans[row];
         const auto index = static_cast<int32_t>(row);
-        const Holders& own = by_id[span.id];
         int32_t& parent = parents[row];
         starts[row] = span.start_ns;
+        // The server's half of a span that it shares with its client.
+        const bool may_share = span.kind == otlp::SpanKind::kServer;
+        const Holders own = may_share ? by_id.find(span.id)->second : Holders();
         if (own.server == index && own.client >= 0) {
             parent = own.client;
         } else if (span.parent_id.is_zero()) {
@@ -82,16 +84,16 @@ void cut_cycles(std::vector<int32_t>& parents, std::span<const uint64_t> start_n
 std::vector<uint32_t> preorder_of(std::span<const int32_t> parents,
                                   std::span<const uint64_t> start_ns) {
     const size_t count = parents.size();
-    std::vector<uint32_t> by_start(count);
-    std::iota(by_start.begin(), by_start.end(), 0U);
-    std::stable_sort(by_start.begin(), by_start.end(),
-                     [&](uint32_t a, uint32_t b) { return start_ns[a] < start_ns[b]; });
+    std::vector<std::pair<uint64_t, uint32_t>> by_start(count);
+    for (uint32_t row = 0; row < count; ++row)
+        by_start[row] = {start_ns[row], row};
+    std::sort(by_start.begin(), by_start.end());
     // Children as linked lists, built backwards so that they come out by start.
     std::vector<int32_t> first_child(count, -1);
     std::vector<int32_t> next_sibling(count, -1);
     int32_t first_root = -1;
     for (size_t i = count; i-- > 0;) {
-        const auto row = static_cast<int32_t>(by_start[i]);
+        const auto row = static_cast<int32_t>(by_start[i].second);
         int32_t& head = parents[row] >= 0 ? first_child[parents[row]] : first_root;
         next_sibling[row] = head;
         head = row;

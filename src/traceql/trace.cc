@@ -5,16 +5,25 @@
 #include "traceql/forest.h"
 
 namespace spanloom::traceql {
+
 Result<Trace> Trace::read(const store::StoredTrace& stored) {
     Trace trace;
-    TRY_ASSIGN(trace.batch, otlp::decode(stored.traces_data));
+    if (stored.batch != nullptr) {
+        trace.batch = *stored.batch;
+    } else {
+        TRY_ASSIGN(trace.batch, otlp::decode(stored.traces_data));
+    }
     trace.is_partial = stored.partial;
+    trace.late_ns = stored.late_ns;
     const Batch& batch = trace.batch;
     for (const ResourceRef& ref : batch.resources)
         trace.resources.push_back(batch.resource(ref));
     for (const ScopeRef& ref : batch.scopes)
         trace.scopes.push_back(batch.scope(ref));
-    trace.spans.reserve(batch.spans.size());
+    const size_t count = batch.spans.size();
+    trace.spans.reserve(count);
+    trace.scope_of.reserve(count);
+    trace.resource_of.reserve(count);
     trace.start_ns = batch.spans.empty() ? 0 : UINT64_MAX;
     for (const SpanRef& ref : batch.spans) {
         trace.spans.push_back(batch.span(ref));
@@ -29,6 +38,8 @@ Result<Trace> Trace::read(const store::StoredTrace& stored) {
     }
     std::vector<SpanLinks> links;
     std::vector<uint64_t> starts;
+    links.reserve(count);
+    starts.reserve(count);
     for (const otlp::SpanView& span : trace.spans) {
         links.push_back({span.span_id, span.parent_span_id, span.kind, span.start_ns});
         starts.push_back(span.start_ns);

@@ -31,6 +31,7 @@ struct Trace {
     uint64_t end_ns = 0;
     int32_t root = -1;  // the earliest row without a parent id; -1: not received
     bool is_partial = false;
+    std::vector<uint64_t> late_ns;  // by row, as in StoredTrace; empty: none came late
 
     std::string_view service_of(size_t row) const {
         return resources[resource_of[row]].service_name();

@@ -97,7 +97,7 @@ export class TraceFixture {
       row, span_id: this.span_id(row),
       parent_span_id: parent < 0 ? (span.orphan ? 'feedfacefeedface' : '') : this.span_id(parent),
       name: span.name, kind: span.kind ?? 'internal', service: span.service, start_ns: String(start),
-      end_ns: String(start + BigInt(Math.round(span.dur))),
+      end_ns: String(start + BigInt(Math.round(span.dur))), ...(span.late ? { late_ns: String(span.late) } : {}),
       status: { code: span.error ? 'error' : 'unset', message: span.error ?? '' }, trace_state: '', flags: 1,
       attributes: kv(span.attributes),
       events: (span.events ?? []).map((e) => ({ name: e.name, time_ns: String(start + BigInt(Math.round(e.at ?? 0))), attributes: kv(e.attributes) })),
@@ -242,7 +242,7 @@ function broken_roots() {
       ],
     },
     { service: 'ledger', name: 'write entry', kind: 'server', start: 120 * ms, dur: 40 * ms, orphan: true, children: [{ service: 'ledger', name: 'INSERT entry', kind: 'client', start: 130 * ms, dur: 20 * ms }] },
-    { service: 'ledger', name: 'write entry', kind: 'server', start: 200 * ms, dur: 35 * ms, orphan: true, late: true },
+    { service: 'ledger', name: 'write entry', kind: 'server', start: 200 * ms, dur: 35 * ms, orphan: true, late: 754_300 * ms },
   ];
 }
 
@@ -342,7 +342,7 @@ export function make_fixtures(now_ms) {
   add('shop', now_ms - 95_000, shop_trace(random, 0, { fail: true, user: '4815' }));
   const broken = add('broken', now_ms - 130_000, broken_roots());
   broken.missing_parents = 2;
-  broken.findings = [{ rule: 'missing-parent', message: '2 spans name a parent that was not received: report → ledger loses context.', rows: [4, 6] }];
+  broken.findings = [{ rule: 'missing-parent', message: '2 spans name a parent that was not received: report → ledger loses context.', rows: [4, 6] }, { rule: 'late', message: '1 span(s) came late, up to 12m34s after the rest of the trace was over: a sender was slow, or tried again', rows: [6], ns: String(754_300 * ms) }];
   add('deep', now_ms - 140_000, deep_root(2000));
   add('wide', now_ms - 150_000, wide_root(50_000));
   add('hostile', now_ms - 160_000, hostile_root());

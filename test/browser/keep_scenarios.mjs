@@ -36,6 +36,21 @@ export const keep_scenarios = {
     await shot(tab, 'sampling-preview-light');
   },
 
+  'keep: a preview says what saved searches would not find any more': async ({ page, mock, url }) => {
+    mock.documents.set('searches/shared', { body: JSON.stringify([{ name: 'failing', q: '{ status = error }' }, { name: hostile, q: '{ .user.id = "4815" }' }, { name: 'rates', q: '{ } | rate()' }, { name: 'slow', q: '{ duration > 1s }' }]), version: 1 });
+    const tab = await page({ allow: [/status of 400/] });
+    await sampling(tab, url);
+    await tab.click('text=What would they keep?');
+    await tab.waitForSelector('text=A saved search would find nothing any more of what it finds now.');
+    const found = await tab.$$eval('[aria-label="By saved search"] tbody tr', (all) => all.map((row) => [...row.cells].slice(0, 3).map((cell) => cell.textContent)));
+    assert.deepEqual(found, [['failing', '1,200', '1,200'], [hostile, '1,200', '0'], ['slow', '1,200', '24']]);
+    await tab.waitForSelector('text=Not judged, as they find no traces or are too many: rates.');
+    await check_accessibility(tab, 'a preview with searches');
+    await shot(tab, 'sampling-preview-searches-light');
+    await tab.click('[aria-label="By saved search"] a >> nth=0');
+    await tab.waitForURL(/search\?q=/);
+  },
+
   'keep: rules are changed by keyboard; what is wrong is said at its field; then they are given up': async ({ page, mock, url }) => {
     const tab = await page({ allow: [/status of 400/], theme: 'dark', height: 1600 });
     await sampling(tab, url);
@@ -73,7 +88,7 @@ export const keep_scenarios = {
       ],
     });
     await tab.waitForSelector('text=saved here, version 1, just now');
-    await tab.waitForSelector('text=Recent traces all stay for 24h');
+    await tab.waitForSelector('text=Recent traces all stay for 24 h');
     await tab.click('text=Back to the configuration');
     await tab.click('text=Give them up');
     await tab.waitForSelector('text=by default: nobody has set others');
@@ -145,7 +160,7 @@ export const keep_scenarios = {
     mock.keep.decide(kGone, false);
     const tab = await page({ allow: [/status of 404/] });
     await sampling(tab, url);
-    await tab.waitForSelector('text=Each decision is known for 30d.');
+    await tab.waitForSelector('text=Each decision is known for 30 d.');
     await tab.fill('.decisions input', kGone.toUpperCase());
     await tab.keyboard.press('Enter');
     await tab.waitForSelector('.why-told >> text=Dropped 3 h ago by the rule “rest”, which kept 1 in 100.');

@@ -91,9 +91,11 @@ export class KeepMock {
   }
 
   /** 100,000 traces of six services; each rule matches half of what is left. */
-  preview({ rules }, response, server) {
+  preview({ rules, searches = [] }, response, server) {
     const message = this.wrong(rules);
     if (message) return server.json(response, { code: 'invalid_argument', message }, 400);
+    const refused = searches.findIndex((q) => / \| rate\(/.test(q));
+    if (refused >= 0) return server.json(response, { code: 'invalid_argument', message: `searches[${refused}]: a search finds traces` }, 400);
     const counted = (traces, share, errors = 0) => ({
       traces, spans: traces * 9, bytes: traces * 840, error_traces: errors,
       kept: { traces: Math.round(traces * share), spans: Math.round(traces * share) * 9, bytes: Math.round(traces * share) * 840, error_traces: Math.round(errors * share) },
@@ -109,6 +111,7 @@ export class KeepMock {
     const total = { ...add(by_rule), kept: add(by_rule.map((row) => row.kept)) };
     const share = total.kept.traces / Math.max(1, total.traces);
     const by_service = server.empty ? [] : [['frontend', 0.52], ['checkout', 0.24], ['cart', 0.13], ['catalog', 0.07], ['payment', 0.03], ['', 0.01]].map(([service, part]) => ({ service, ...counted(Math.round(total.traces * part), share) }));
-    server.json(response, { rules, from: this.ns(86_400_000), to: this.ns(60_000), total, by_rule, by_service, kept_bytes_per_day: total.kept.bytes, days: total.kept.bytes ? 418.4 : null, elapsed_ms: 12 });
+    const by_search = searches.map((search) => ({ search, ...counted(1200, /error/.test(search) ? 1 : /4815/.test(search) ? 0 : 0.02) }));
+    server.json(response, { rules, by_search, from: this.ns(86_400_000), to: this.ns(60_000), total, by_rule, by_service, kept_bytes_per_day: total.kept.bytes, days: total.kept.bytes ? 418.4 : null, elapsed_ms: 12 });
   }
 }

@@ -330,6 +330,11 @@ export const mock_scenarios = {
     assert.ok(labels.some((l) => /never ended.*no valid end/.test(l)));
     await tab.click('.findings >> text=show');
     await wait_selected(tab, /^ledger/);
+    assert.ok(labels.some((l) => /ledger write entry.*arrived late/.test(l)));
+    await tab.waitForSelector('.findings >> text=1 span came late, up to 12 min 34 s after the rest of the trace was over');
+    await tab.click('.findings li:has-text("came late") >> text=show');
+    await wait_selected(tab, /arrived late/);
+    await tab.waitForSelector('.facts >> text=late, at least 12 min 34 s after the rest of the trace was over');
     await check_accessibility(tab, 'broken trace');
     await shot(tab, 'trace-broken-light');
   },
@@ -460,6 +465,13 @@ export const mock_scenarios = {
     await tab.keyboard.press('Enter');
     await tab.waitForURL('**/service/payment');
     await tab.waitForSelector('.sums tbody tr');
+    await tab.keyboard.press('Control+k');
+    await tab.waitForSelector('.palette input:focus');
+    await tab.keyboard.type('select prod');
+    await tab.waitForSelector('[role=option]:has-text("operation")');
+    await tab.keyboard.press('Enter');
+    await tab.waitForURL(/search\?q=.*name/);
+    await tab.waitForSelector('.result');
     await tab.keyboard.press('Control+k');
     await tab.waitForSelector('.palette input:focus');
     await tab.keyboard.insertText(` ${mock.fixtures.special.get('tiny').id} `);

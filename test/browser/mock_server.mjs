@@ -8,6 +8,7 @@ import { dirname, extname, join, normalize } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { make_fixtures, named_id } from './fixtures.mjs';
 import { KeepMock } from './mock_keep.mjs';
+import { answer_map } from './mock_map.mjs';
 import { answer_metrics, value_of as metric_value } from './mock_metrics.mjs';
 import { encode_slt1 } from './slt1_encode.mjs';
 
@@ -141,6 +142,8 @@ export class MockServer {
     if (path === 'keys') {
       return this.json(response, { keys: params.get('scope') === 'resource' ? ['service.name', 'service.version', 'host.name'] : ['http.request.method', 'http.response.status_code', 'user.id', 'db.query.text'] });
     }
+    if (path === 'map') return this.json(response, answer_map(this.empty ? [] : this.fixtures.list, params, this.sampled));
+    if (path === 'values' && params.get('key') === 'name') return this.json(response, { values: this.operation_names(params.get('q')) });
     if (path === 'values') return this.json(response, { values: this.services().map((value) => ({ type: 'string', value })) });
     if (path === 'settings') return this.json(response, this.settings());
     if (path === 'sampling') {
@@ -153,6 +156,12 @@ export class MockServer {
     if (match[2] === 'baseline') return this.json(response, { operations: this.usual(trace) });
     if (match[2] === 'find') return this.json(response, { rows: this.rows_with(trace, params.get('q').toLowerCase()) });
     return match[2] === 'skeleton' ? this.skeleton(trace, params.get('span'), response) : this.rows(trace, params.get('rows'), response);
+  }
+
+  operation_names(q) {
+    const pattern = /"\(\?i\)((?:[^"\\]|\\.)*)"/.exec(q)?.[1] ?? '.*';
+    const wanted = new RegExp(`^${JSON.parse(`"${pattern}"`)}$`, 'i');
+    return [...new Set(this.fixtures.list.flatMap((trace) => trace.spans.map(({ span }) => span.name)))].filter((name) => wanted.test(name)).sort().map((value) => ({ type: 'string', value }));
   }
 
   skeleton(trace, span, response) {

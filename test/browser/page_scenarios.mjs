@@ -48,6 +48,31 @@ export const page_scenarios = {
     await tab.waitForURL('**/service/*');
   },
 
+  'map: databases, who calls from outside, what waits in a queue, and calls to nobody knows where': async ({ page, mock, url }) => {
+    const tab = await page({ theme: 'dark' });
+    await tab.goto(`${url}/map`);
+    await tab.waitForSelector('.graph .node.of-database');
+    const edges = await row_texts(tab, '.sums tbody tr');
+    assert.ok(edges.some(([from, to]) => from === 'cart' && to === 'shop database'), 'a database is an edge in the table, too');
+    assert.ok(edges.some(([from, to]) => from === 'user outside' && to === 'frontend'));
+    assert.deepEqual(edges.filter(([, , , , , , waits]) => waits).map(([from, to, , , , , waits]) => [from, to, waits]), [['payment', 'fraud by a queue', '31 ms']]);
+    assert.equal(await tab.$$eval('.graph .edge.queue', (all) => all.length), 1);
+    await check_accessibility(tab, 'a map with databases');
+    // By keyboard: the database leads to what is around it, and back.
+    await tab.focus('.graph .node.of-database:has-text("shop")');
+    await tab.keyboard.press('Enter');
+    await tab.waitForFunction(() => new URLSearchParams(location.search).get('focus') === 'database/shop' && document.querySelectorAll('.sums tbody tr').length === 1);
+    await tab.waitForSelector('.graph .node.selected');
+    await tab.selectOption('.page-head label:nth-of-type(2) select', '2');
+    await tab.waitForFunction(() => document.querySelectorAll('.sums tbody tr').length > 1);
+    await tab.reload();
+    await tab.waitForSelector('.graph .node.of-database.selected');
+    await tab.goBack();
+    mock.sampled = true;
+    await tab.goto(`${url}/map`);
+    await tab.waitForSelector('text=estimates');
+  },
+
   'service: operations, callers and versions lead on': async ({ page, url }) => {
     const tab = await page();
     await tab.goto(`${url}/service/payment`);

@@ -1,7 +1,7 @@
 // Starts a spanloom binary on free ports with a temporary data directory, and sends it OTLP.
 
 import { spawn } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -40,9 +40,12 @@ export class RealServer {
     this.url = `http://127.0.0.1:${http}`;
     this.otlp = `http://127.0.0.1:${otlp_http}`;
     const at = (port) => `127.0.0.1:${port}`;
-    this.process = spawn(this.where, [
-      'serve', '--data', this.data, '--http', at(http), '--otlp-http', at(otlp_http), '--otlp-grpc', at(otlp_grpc), '--zipkin', at(zipkin), '--sampling', at(sampling),
-    ], { stdio: ['ignore', 'pipe', 'pipe'] });
+    this.arguments = ['serve', '--data', this.data, '--http', at(http), '--otlp-http', at(otlp_http), '--otlp-grpc', at(otlp_grpc), '--zipkin', at(zipkin), '--sampling', at(sampling)];
+    await this.spawn();
+  }
+
+  async spawn() {
+    this.process = spawn(this.where, this.arguments, { stdio: ['ignore', 'pipe', 'pipe'] });
     for (const stream of [this.process.stdout, this.process.stderr]) stream.on('data', (text) => (this.output = (this.output + text).slice(-20_000)));
     this.ended = new Promise((resolve) => {
       this.process.on('exit', (code, signal) => resolve(`${code ?? signal}`));
@@ -84,12 +87,28 @@ export class RealServer {
     }
   }
 
-  async stop() {
-    if (!this.process) return;
+  async end() {
     this.process.kill('SIGTERM');
     const late = setTimeout(() => this.process.kill('SIGKILL'), kStopMs);
     await this.ended;
     clearTimeout(late);
+  }
+
+  /** The same data and addresses; nothing in memory. */
+  async restart() {
+    await this.end();
+    await this.spawn();
+  }
+
+  /** Milliseconds of processor time so far. */
+  cpu_ms() {
+    const [user, system] = readFileSync(`/proc/${this.process.pid}/stat`, 'utf8').split(') ')[1].split(' ').slice(11, 13).map(Number);
+    return (user + system) * 10;
+  }
+
+  async stop() {
+    if (!this.process) return;
+    await this.end();
     rmSync(this.data, { recursive: true, force: true });
   }
 }

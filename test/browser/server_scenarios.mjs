@@ -163,6 +163,21 @@ export const server_scenarios = {
     }
   },
 
+  'server: the map has databases, who calls from outside, and is asked for around one of them': async ({ page, url }) => {
+    const tab = await page();
+    await tab.goto(`${url}/map`);
+    await tab.waitForSelector('.graph .node.of-database');
+    const edges = await tab.$$eval('.sums tbody tr', (all) => all.map((row) => [...row.cells].map((cell) => cell.textContent.trim())));
+    for (const [from, to] of [['user outside', 'frontend'], ['checkout', 'payment'], ['catalog', 'postgresql database']]) {
+      assert.ok(edges.some(([a, b, calls]) => a === from && b === to && calls !== '0'), `${from} → ${to} in ${edges.map((e) => e.slice(0, 2).join(' → '))}`);
+    }
+    assert.equal(await tab.$('text=estimates'), null, 'every span stands for itself');
+    await check_accessibility(tab, 'the map of a server');
+    await tab.click('.sums td a:text-is("postgresql")');
+    await tab.waitForFunction(() => [...document.querySelectorAll('.sums tbody tr')].every((row) => row.cells[1].textContent.includes('database')));
+    assert.match(tab.url(), /focus=database%2Fpostgresql/);
+  },
+
   'server: keep rules are tried, saved and given up; a pin is the server’s; why': async ({ page, server, url }) => {
     const alike = Array.from({ length: 5 }, (_, i) => new TraceFixture(`5a${i}`.padEnd(32, '7'), Date.now() - 9000 - i * 1000, browse_trace(random)));
     for (const trace of [shop, ...alike]) await server.send(otlp_of(trace));

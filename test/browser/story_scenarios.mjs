@@ -145,7 +145,7 @@ export const story_scenarios = {
   'sampling: how long what is kept stays, and what spans stand for': async ({ page, url }) => {
     const tab = await page();
     await tab.goto(`${url}/sampling`);
-    await tab.waitForSelector('text=What rules keep stays for 336h');
+    await tab.waitForSelector('text=What rules keep stays for 14 d');
     await tab.waitForSelector('.stand-for tbody tr');
     assert.deepEqual(await tab.$$eval('.stand-for tbody tr', (rows) => rows.map((row) => row.textContent)), ['catalog1 in 13 3,00040 k'.replace('13 3', '133').replace('40 k', '~40 k')]);
   },

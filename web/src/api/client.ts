@@ -1,4 +1,4 @@
-import type { Boot, Health, ParseAnswer, SamplingAnswer, SearchEnd, SettingsAnswer, ServicesAnswer, SpanRow, TraceSummary } from './types.ts';
+import type { Boot, Health, MapAnswer, ParseAnswer, SamplingAnswer, SearchEnd, SettingsAnswer, ServicesAnswer, SpanRow, TraceSummary } from './types.ts';
 import * as texts from '../texts/texts.ts';
 
 const kPrefix = '/api/ui/v1/';
@@ -66,6 +66,8 @@ export const fetch_health = (signal?: AbortSignal): Promise<Health> => get('heal
 export function fetch_services(from: bigint, to: bigint, step: bigint, signal?: AbortSignal): Promise<ServicesAnswer> {
   return get(`services?from=${from}&to=${to}&step=${step}`, signal);
 }
+
+export const fetch_map = (from: bigint, to: bigint, signal?: AbortSignal): Promise<MapAnswer> => get(`map?from=${from}&to=${to}`, signal);
 
 export async function fetch_operations(service: string, signal?: AbortSignal): Promise<{ name: string; kind: string }[]> {
   const answer = await get<{ operations: { name: string; kind: string }[] }>(`operations?service=${encodeURIComponent(service)}`, signal);

@@ -30,6 +30,8 @@ export interface PreviewAnswer {
   /** In the order of the rules; null is what none of them matches. */
   by_rule: (PreviewCount & { rule: string | null })[];
   by_service: (PreviewCount & { service: string })[];
+  /** As asked: what each search finds now, and would find then. */
+  by_search: (PreviewCount & { search: string })[];
   kept_bytes_per_day: number;
   /** How long what is kept will last on the disk; null where that cannot be told. */
   days: number | null;
@@ -101,9 +103,9 @@ export async function reset_rules(version: number): Promise<RulesInForce | null>
 }
 
 /** Of all traces that no rule has decided about yet, or of those that start in a time range. */
-export async function preview_rules(rules: unknown, signal: AbortSignal, range: { from: bigint; to: bigint } | null): Promise<PreviewAnswer> {
+export async function preview_rules(rules: unknown, searches: readonly string[], signal: AbortSignal, range: { from: bigint; to: bigint } | null): Promise<PreviewAnswer> {
   const time = range && { from: String(range.from), to: String(range.to) };
-  return answered(await call('preview', { method: 'POST', headers: kJson, body: JSON.stringify({ rules, ...time }), signal }));
+  return answered(await call('preview', { method: 'POST', headers: kJson, body: JSON.stringify({ rules, searches, ...time }), signal }));
 }
 
 export const fetch_why = async (trace: string, signal?: AbortSignal): Promise<WhyAnswer> => answered(await call(`why/${trace}`, { signal }));

@@ -45,6 +45,29 @@ export interface SamplingAnswer {
   reason: string;
 }
 
+/** Calls from one to another; counts are of what the stored spans stand for, `spans` is how many these are. */
+export interface MapEdgeAnswer {
+  client: string;
+  server: string;
+  type: '' | 'messaging_system' | 'database' | 'virtual_node';
+  count: number;
+  errors: number;
+  spans: number;
+  p50_ns: number;
+  p95_ns: number;
+  queue_p50_ns?: number;
+  queue_p95_ns?: number;
+}
+
+export interface MapAnswer {
+  nodes: { name: string; rate: number; count: number; errors: number; spans: number }[];
+  edges: MapEdgeAnswer[];
+  /** Calls that nothing answered and that do not say what they called: without a server. */
+  unpaired: MapEdgeAnswer[];
+  partial: boolean;
+  reason: string;
+}
+
 export interface ServiceSeries {
   name: string;
   rate: number[];
@@ -121,6 +144,8 @@ export interface SpanRow {
   service: string;
   start_ns: string;
   end_ns: string;
+  /** By how much at least it came after the rest of the trace was over; of late spans only. */
+  late_ns?: string;
   status: { code: string; message: string };
   trace_state: string;
   flags: number;

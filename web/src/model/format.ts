@@ -26,6 +26,28 @@ export function duration(ns: number): string {
   return two(Math.round(minutes / 60), 24, 'd', 'h');
 }
 
+const kUnitNs: Record<string, number> = { ns: 1, us: 1e3, 'µs': 1e3, ms: 1e6, s: 1e9, m: 60e9, h: 3600e9, d: 86400e9, w: 604800e9 };
+
+/** A duration as configurations write it (336h, 1m30s), in ns; null where it is none. */
+export function duration_in(text: string): number | null {
+  if (!/^(?:\d+(?:\.\d+)?(?:ns|us|µs|ms|[smhdw]))+$/.test(text)) return null;
+  return [...text.matchAll(/(\d+(?:\.\d+)?)(ns|us|µs|ms|[smhdw])/g)].reduce((sum, [, number, unit]) => sum + Number(number) * kUnitNs[unit], 0);
+}
+
+/** The same for people: 336h is 14 d, 24h stays 24 h. */
+export function duration_for_people(text: string): string {
+  const ns = duration_in(text);
+  if (ns === null) return text;
+  const hours = ns / kUnitNs.h;
+  return hours >= 1 && hours < 48 && Number.isInteger(hours) ? `${hours} h` : duration(ns);
+}
+
+/** The same as a configuration takes it, in days where it is some days: 336h is 14d. */
+export function short_duration(text: string): string {
+  const days = (duration_in(text) ?? 0) / kUnitNs.d;
+  return days >= 2 && Number.isInteger(days) ? `${days}d` : text;
+}
+
 /** The same with units written out, for screen readers. */
 export function duration_spoken(ns: number): string {
   return duration(ns).replace(/(ns|µs|ms|min|s|h|d)\b/g, (unit) => texts.model.units_spoken[unit] ?? unit);

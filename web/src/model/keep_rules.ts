@@ -1,5 +1,7 @@
 // Keep rules as the server takes them, as text, and as a form.
 
+import { short_duration } from './format.ts';
+
 export interface KeepRule {
   name: string;
   match?: string;
@@ -29,7 +31,10 @@ export function size_text(bytes: number | string): string {
 // ---- as text ----
 
 function readable(rule: KeepRule): KeepRule {
-  return rule.max_bytes === undefined ? rule : { ...rule, max_bytes: size_text(rule.max_bytes) };
+  const out = { ...rule };
+  if (out.max_bytes !== undefined) out.max_bytes = size_text(out.max_bytes);
+  if (out.for !== undefined) out.for = short_duration(out.for);
+  return out;
 }
 
 /** JSON on one line with a space after each comma and colon, as people write it into a configuration. */
@@ -43,7 +48,9 @@ export const rule_line = (rule: KeepRule): string => line_of(readable(rule));
 
 /** A rule on a line. The same text can stand in the configuration: JSON is YAML. */
 export function text_of(rules: KeepRules): string {
-  const recent = rules.recent.disk === undefined ? rules.recent : { ...rules.recent, disk: size_text(rules.recent.disk) };
+  const recent = { ...rules.recent };
+  if (recent.for !== undefined) recent.for = short_duration(recent.for);
+  if (recent.disk !== undefined) recent.disk = size_text(recent.disk);
   return `{\n  "recent": ${line_of(recent)},\n  "keep": [\n${rules.keep.map((rule) => `    ${rule_line(rule)}`).join(',\n')}\n  ]\n}\n`;
 }
 
@@ -92,7 +99,7 @@ function rule_form(value: unknown): RuleForm | null {
   const how = given.length === 0 || (given[0] === 'rate' && Number(value.rate) === 1) ? 'all' : given[0];
   return {
     id: next_id++, name: plain(value.name), match: plain(value.match), slowest: plain(value.slowest), how, amount: how === 'all' ? '' : plain(value[how]),
-    by: ((by as string[] | undefined) ?? []).join(', '), for: plain(value.for), max_bytes: value.max_bytes === undefined ? '' : size_text(value.max_bytes as number | string),
+    by: ((by as string[] | undefined) ?? []).join(', '), for: short_duration(plain(value.for)), max_bytes: value.max_bytes === undefined ? '' : size_text(value.max_bytes as number | string),
   };
 }
 
@@ -103,7 +110,7 @@ export function form_of(value: unknown): RulesForm | null {
   if (!is_object(recent) || Object.keys(recent).some((key) => key !== 'for' && key !== 'disk') || !Object.values(recent).every(is_plain) || !Array.isArray(value.keep)) return null;
   const rules = value.keep.map(rule_form);
   if (!rules.every((rule) => rule !== null)) return null;
-  return { recent_for: plain(recent.for), recent_disk: recent.disk === undefined ? '' : size_text(recent.disk as number | string), rules };
+  return { recent_for: short_duration(plain(recent.for)), recent_disk: recent.disk === undefined ? '' : size_text(recent.disk as number | string), rules };
 }
 
 /** What is no number goes to the server as it was written: its answer says what is wrong, and where. */

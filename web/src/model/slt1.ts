@@ -6,6 +6,8 @@ export interface Finding {
   rule: string;
   message: string;
   rows: number[];
+  /** By how much, where it is about time. */
+  ns?: string;
 }
 
 export interface SkeletonHeader {

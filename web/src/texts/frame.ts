@@ -87,6 +87,8 @@ export const high_contrast = 'High contrast';
 export const times_of_this_computer = 'Times of this computer';
 export const times_in_utc = 'Times in UTC';
 export const help = 'help';
+export const operation = 'operation';
+export const more_places = (number: Shown): string => `and ${number} more: type on`;
 export const pinned_trace = 'pinned trace';
 export const saved_search = 'saved search';
 export const recent_search = 'recent search';

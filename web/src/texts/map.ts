@@ -12,9 +12,22 @@ export const services_are_too_many_to_draw = (names: Shown): string => `${names}
 export const s = (count: Shown): string => `${count}/s`;
 export const services_and_calls = 'Services and calls';
 export const map_of_the_services = 'Map of the services';
-export const not_instrumented = 'not instrumented';
+export const spans_s = (rate: Shown): string => `${rate} spans/s`;
+export const calls_each_s = (rate: Shown): string => `${rate} calls/s`;
+export const waits = (time: Shown): string => `waits ${time}`;
+export const kinds = { service: 'Services', database: 'Databases', outside: 'Outside: they send no spans' };
+/** Said beside a name; a service needs no word. */
+export const kind_of = { service: '', database: 'database', outside: 'outside' };
+export const not_all_was_paired = (reason: Shown): string => `Not everything is on this map: ${reason}.`;
 export const from = 'From';
 export const to = 'To';
 export const calls_s = 'Calls/s';
 export const errors = 'Errors';
+export const waits_p95 = 'Waits, p95';
+export const waits_title = 'From sending to receiving: what waited in the queue';
+export const by_a_queue = 'by a queue';
+export const unpaired = 'Calls to nobody knows where';
+export const unpaired_are = 'Nothing answered them with spans, and they do not say what they called: their clients set neither server.address nor peer.service nor a database.';
+export const calls_a_second = (rate: Shown, all: Shown): string => `${rate}/s (${all} in all)`;
+export const and_more_services = (number: Shown): string => `and ${number} more services`;
 export const calls_between_services = 'Calls between services';

@@ -1,5 +1,6 @@
 import { useSignal } from '@preact/signals';
 import { useEffect } from 'preact/hooks';
+import { fetch_values } from '../api/client.ts';
 import { duration } from '../model/format.ts';
 import { quote, trace_id_in } from '../model/url.ts';
 import { can_analyse } from '../state/analysis.ts';
@@ -11,10 +12,36 @@ import { Dialog } from './dialog.tsx';
 import * as texts from '../texts/texts.ts';
 
 const kMost = 12;
+const kOperationsFrom = 2; // letters
+const kPauseMs = 120;
 
-function commands(text: string): Command[] {
+/** Operations whose name holds what was typed: the server knows them all. */
+function use_operations(text: string): Command[] {
+  const found = useSignal<Command[]>([]);
+  const typed = text.trim();
+  useEffect(() => {
+    found.value = [];
+    if (typed.length < kOperationsFrom || typed.startsWith('{') || trace_id_in(typed)) return;
+    const stop = new AbortController();
+    const pattern = typed.split(/\s+/).map((word) => word.replace(/[.*+?^${}()|[\]\\]/g, '\\$&')).join('.*');
+    const wait = setTimeout(() => {
+      fetch_values('name', `{ name =~ ${quote(`(?i).*${pattern}.*`)} }`, stop.signal)
+        .then((values) => {
+          found.value = values.map(({ value }) => ({ label: value, note: texts.frame.operation, run: () => go(page_link('/search', { q: `{ name = ${quote(value)} }` })) }));
+        })
+        .catch(() => undefined); // the rest of the list is worth showing without them
+    }, kPauseMs);
+    return () => {
+      clearTimeout(wait);
+      stop.abort();
+    };
+  }, [typed]);
+  return found.value;
+}
+
+function commands(text: string, operations: readonly Command[]): { list: Command[]; more: number } {
   const id = trace_id_in(text);
-  if (id) return [{ label: texts.frame.open_trace(id.slice(0, 12)), note: texts.frame.trace, run: () => go(`/trace/${id}`) }];
+  if (id) return { list: [{ label: texts.frame.open_trace(id.slice(0, 12)), note: texts.frame.trace, run: () => go(`/trace/${id}`) }], more: 0 };
   const words = text.toLowerCase().split(/\s+/).filter(Boolean);
   const fits = (command: Command): boolean => words.every((word) => `${command.label} ${command.note}`.toLowerCase().includes(word));
   const pages: Command[] = [
@@ -42,10 +69,11 @@ function commands(text: string): Command[] {
   const services = (boot.value?.services ?? []).map((name) => ({
     label: name, note: texts.frame.service, run: () => go(can_analyse() ? page_link(`/service/${encodeURIComponent(name)}`) : page_link('/search', { q: `{ resource.service.name = ${quote(name)} }` })),
   }));
-  const found = [...page_commands.value, ...pages, ...pinned, ...kept, ...services, ...last].filter(fits).slice(0, kMost);
+  const fitting = [...page_commands.value, ...pages, ...pinned, ...kept, ...services, ...last, ...operations].filter(fits);
+  const found = fitting.slice(0, kMost);
   const plain = text.trim();
   if (plain.startsWith('{')) found.unshift({ label: texts.frame.search_for(plain), note: 'TraceQL', run: () => go(page_link('/search', { q: plain })) });
-  return found;
+  return { list: found, more: fitting.length - kMost };
 }
 
 export function Palette() {
@@ -55,7 +83,8 @@ export function Palette() {
     void saved.load();
     void load_pins();
   }, []);
-  const list = commands(text.value);
+  const operations = use_operations(text.value);
+  const { list, more } = commands(text.value, operations);
   const chosen = Math.min(at.value, list.length - 1);
   const close = (): void => {
     open_dialog.value = 'none';
@@ -74,7 +103,7 @@ export function Palette() {
     if (event.key === 'Enter') {
       event.preventDefault();
       // Of what stands in the field: the list drawn may be a keystroke behind.
-      const now = commands(event.currentTarget.value);
+      const now = commands(event.currentTarget.value, operations).list;
       run(now[Math.min(at.value, now.length - 1)]);
     }
   };
@@ -98,6 +127,7 @@ export function Palette() {
           </li>
         ))}
       </ul>
+      {more > 0 && <p class="muted small palette-more">{texts.frame.more_places(more)}</p>}
       {list.length === 0 && <p class="muted palette-none">{texts.frame.nothing_by_that_name_a_trace}</p>}
     </Dialog>
   );

@@ -1,9 +1,10 @@
 import { useSignal } from '@preact/signals';
 import { useEffect, useRef } from 'preact/hooks';
 import { type ApiError, as_api_error } from '../../api/client.ts';
-import { fetch_rules, type PreviewAnswer, preview_rules, type RulesInForce, save_rules } from '../../api/keep.ts';
+import { fetch_rules, type RulesInForce, save_rules } from '../../api/keep.ts';
 import { broken_at, form_of, place_in, type Problem, problem_of, rules_of, text_of } from '../../model/keep_rules.ts';
 import { announce } from '../../state/app.ts';
+import { type Judged, judge } from '../../state/judged.ts';
 import { Loading } from '../../widgets/bits.tsx';
 import * as texts from '../../texts/texts.ts';
 import { Failed, type Only, PreviewPart, range_of } from './preview.tsx';
@@ -20,7 +21,7 @@ export function Editor(props: { in_force: RulesInForce; as: EditAs; show_as: (as
   const text = useSignal(text_of(in_force.rules));
   const problem = useSignal<Problem | null>(null);
   const error = useSignal<ApiError | null>(null);
-  const preview = useSignal<PreviewAnswer | null>(null);
+  const preview = useSignal<Judged | null>(null);
   const theirs = useSignal<RulesInForce | null>(null);
   const busy = useSignal(''); // with what
   const asking = useRef<AbortController | null>(null);
@@ -73,7 +74,7 @@ export function Editor(props: { in_force: RulesInForce; as: EditAs; show_as: (as
     }
   };
   const try_rules = (only: Only = 'all'): Promise<void> => ask(texts.sampling.judging, async (rules, signal) => {
-    const found = await preview_rules(rules, signal, range_of(only));
+    const found = await judge(rules, signal, range_of(only));
     if (!signal.aborted) preview.value = found;
   });
   const save = (version: number): Promise<void> => ask(texts.sampling.saving, async (rules) => {
@@ -107,7 +108,7 @@ export function Editor(props: { in_force: RulesInForce; as: EditAs; show_as: (as
         <button type="button" onClick={() => props.done(null)}>{texts.sampling.cancel}</button>
       </p>
       {busy.value && <Loading what={busy.value} />}
-      {preview.value && <PreviewPart answer={preview.value} />}
+      {preview.value && <PreviewPart judged={preview.value} />}
     </section>
   );
 }

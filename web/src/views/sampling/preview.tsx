@@ -1,10 +1,11 @@
 import type { ComponentChildren } from 'preact';
 import type { ApiError } from '../../api/client.ts';
-import type { PreviewAnswer, PreviewCount } from '../../api/keep.ts';
+import type { PreviewCount } from '../../api/keep.ts';
 import { assign_slots } from '../../model/colors.ts';
 import { bytes, count, day_and_clock, percent } from '../../model/format.ts';
 import { resolve_range } from '../../model/time_range.ts';
-import { now_ns, range } from '../../state/app.ts';
+import { now_ns, page_link, range } from '../../state/app.ts';
+import type { Judged } from '../../state/judged.ts';
 import { Failure, Service } from '../../widgets/bits.tsx';
 import * as texts from '../../texts/texts.ts';
 
@@ -28,19 +29,20 @@ export function Failed(props: { error: ApiError; try_less: () => void }) {
 }
 
 /** Said with the figures, so that nobody takes them for what has happened. */
-export function PreviewPart(props: { answer: PreviewAnswer }) {
+export function PreviewPart(props: { judged: Judged }) {
   return (
     <div class="preview-part" role="region" aria-label={texts.sampling.would_keep}>
       <h3>{texts.sampling.would_keep}</h3>
       <p class="banner" role="status">{texts.sampling.nothing_is_changed}</p>
-      <Preview answer={props.answer} />
+      <Preview judged={props.judged} />
     </div>
   );
 }
 
 /** What rules would keep of what is stored. */
-function Preview(props: { answer: PreviewAnswer }) {
-  const { total, by_rule, by_service, from, to, days, kept_bytes_per_day } = props.answer;
+function Preview(props: { judged: Judged }) {
+  const { searches, left_out } = props.judged;
+  const { total, by_rule, by_service, from, to, days, kept_bytes_per_day } = props.judged.answer;
   const rules = by_rule.filter((row) => row.rule !== null || row.traces > 0);
   const services = by_service.slice(0, kServicesShown);
   const slots = assign_slots(services.map((one) => one.service));
@@ -58,6 +60,23 @@ function Preview(props: { answer: PreviewAnswer }) {
       <Rows title={texts.sampling.by_rule} first={texts.sampling.rule} rows={rules.map((row) => ({ ...row, key: row.rule ?? '', name: row.rule ?? <span class="muted">{texts.sampling.no_rule_matches}</span> }))} />
       <Rows title={texts.sampling.by_service} first={texts.sampling.service} rows={services.map((row, i) => ({ ...row, key: row.service, name: row.service ? <Service name={row.service} slot={slots[i]} /> : texts.sampling.root_not_received }))} />
       {by_service.length > services.length && <p class="muted">{texts.sampling.more_services(by_service.length - services.length)}</p>}
+      <Searches searches={searches} left_out={left_out} />
+    </>
+  );
+}
+
+/** What people look for again and again, and would not find any more. */
+function Searches(props: { searches: Judged['searches']; left_out: readonly string[] }) {
+  const { searches, left_out } = props;
+  if (searches.length + left_out.length === 0) return null;
+  const lost = searches.filter(({ count: one }) => one.traces > 0 && one.kept.traces === 0).length;
+  const some = searches.filter(({ count: one }) => one.kept.traces < one.traces).length;
+  const name = ({ search }: Judged['searches'][number]): ComponentChildren => <a href={page_link('/search', { q: search.q })} title={search.q}>{search.name}</a>;
+  return (
+    <>
+      {searches.length > 0 && <p class={lost > 0 ? 'warn-text' : 'muted'}>{lost > 0 ? texts.sampling.searches_find_nothing(lost) : some > 0 ? texts.sampling.searches_find_less(some) : texts.sampling.searches_find_all}</p>}
+      {searches.length > 0 && <Rows title={texts.sampling.by_search} first={texts.sampling.search} rows={searches.map((one) => ({ ...one.count, key: one.search.name, name: name(one) }))} />}
+      {left_out.length > 0 && <p class="muted">{texts.sampling.searches_left_out(left_out.join(', '))}</p>}
     </>
   );
 }

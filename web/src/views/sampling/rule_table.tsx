@@ -1,6 +1,6 @@
 import type { KeepRule } from '../../model/keep_rules.ts';
 import { size_text } from '../../model/keep_rules.ts';
-import { count, percent } from '../../model/format.ts';
+import { count, duration_for_people, percent } from '../../model/format.ts';
 import * as texts from '../../texts/texts.ts';
 
 const keys_text = (rule: KeepRule): string => (rule.by ?? []).join(texts.sampling.and_word);
@@ -39,7 +39,7 @@ export function RuleTable(props: { rules: readonly KeepRule[]; label: string }) 
                 {rule.match && which(rule) ? ': ' : ''}{which(rule)}
               </td>
               <td class="text">{how_many(rule)}</td>
-              <td class="text">{rule.for ?? texts.sampling.as_retention}{rule.max_bytes !== undefined && texts.sampling.at_most_size(size_text(rule.max_bytes))}</td>
+              <td class="text">{rule.for === undefined ? texts.sampling.as_retention : duration_for_people(rule.for)}{rule.max_bytes !== undefined && texts.sampling.at_most_size(size_text(rule.max_bytes))}</td>
             </tr>
           ))}
         </tbody>

@@ -1,10 +1,12 @@
 import { useSignal } from '@preact/signals';
 import { useEffect, useRef } from 'preact/hooks';
 import { type ApiError, as_api_error } from '../../api/client.ts';
-import { fetch_rules, type PreviewAnswer, preview_rules, reset_rules, type RulesInForce } from '../../api/keep.ts';
+import { fetch_rules, reset_rules, type RulesInForce } from '../../api/keep.ts';
+import { duration_for_people } from '../../model/format.ts';
 import { size_text } from '../../model/keep_rules.ts';
 import { use_answer } from '../../state/answer.ts';
 import { announce } from '../../state/app.ts';
+import { type Judged, judge } from '../../state/judged.ts';
 import { go, here_with, place, replace } from '../../state/router.ts';
 import { Failure, Loading } from '../../widgets/bits.tsx';
 import * as texts from '../../texts/texts.ts';
@@ -55,7 +57,7 @@ function InForce(props: { in_force: RulesInForce; retention: Retention | null; c
   const asks = useSignal(false);
   const note = useSignal('');
   const error = useSignal<ApiError | null>(null);
-  const preview = useSignal<PreviewAnswer | null>(null);
+  const preview = useSignal<Judged | null>(null);
   const judging = useSignal(false);
   const stop = useRef(new AbortController());
   useEffect(() => () => stop.current.abort(), []);
@@ -79,7 +81,7 @@ function InForce(props: { in_force: RulesInForce; retention: Retention | null; c
   const try_rules = (only: Only = 'all'): Promise<void> => attempt(async () => {
     judging.value = true;
     try {
-      preview.value = await preview_rules(in_force.rules, stop.current.signal, range_of(only));
+      preview.value = await judge(in_force.rules, stop.current.signal, range_of(only));
     } finally {
       judging.value = false;
     }
@@ -104,12 +106,12 @@ function InForce(props: { in_force: RulesInForce; retention: Retention | null; c
       <p class="muted">{texts.sampling.what_it_is}</p>
       <RuleTable rules={keep} label={texts.sampling.rules_in_force} />
       <ul class="plain">
-        <li>{recent.for ? texts.sampling.recent_for(recent.for) : texts.sampling.recent_until_full}{recent.disk === undefined ? '' : texts.sampling.recent_disk(size_text(recent.disk))}.</li>
-        {retention && <li>{retention.for ? texts.sampling.kept_for(retention.for) : texts.sampling.kept_until_full}</li>}
+        <li>{recent.for ? texts.sampling.recent_for(duration_for_people(recent.for)) : texts.sampling.recent_until_full}{recent.disk === undefined ? '' : texts.sampling.recent_disk(size_text(recent.disk))}.</li>
+        {retention && <li>{retention.for ? texts.sampling.kept_for(duration_for_people(retention.for)) : texts.sampling.kept_until_full}</li>}
         {retention && retention.disk_used_max > 0 && <li>{texts.sampling.disk_full(Math.round(100 * retention.disk_used_max))}</li>}
       </ul>
       {judging.value && <Loading what={texts.sampling.judging} />}
-      {preview.value && <PreviewPart answer={preview.value} />}
+      {preview.value && <PreviewPart judged={preview.value} />}
     </section>
   );
 }

@@ -2,7 +2,7 @@ import { useEffect } from 'preact/hooks';
 import { fetch_sampling, fetch_settings } from '../../api/client.ts';
 import type { SettingsAnswer } from '../../api/types.ts';
 import { assign_slots } from '../../model/colors.ts';
-import { ago, count, count_short, day_and_clock } from '../../model/format.ts';
+import { ago, count, count_short, day_and_clock, duration_for_people } from '../../model/format.ts';
 import { resolve_range } from '../../model/time_range.ts';
 import { use_answer } from '../../state/answer.ts';
 import { now_ns, range } from '../../state/app.ts';
@@ -22,7 +22,7 @@ export function SamplingPage() {
     <main class="page sampling" id="main" tabIndex={-1}>
       <h1>{texts.sampling.sampling}</h1>
       <Rules retention={settings && retention_of(settings)} />
-      <Decisions known_for={settings ? value_of(settings, 'retention.decisions') : ''} />
+      <Decisions known_for={settings ? duration_for_people(value_of(settings, 'retention.decisions')) : ''} />
       <Pinned />
       <StandFor />
     </main>

@@ -79,7 +79,7 @@ function Facts(props: { view: ViewState; row: number; detail: SpanRow | null }) 
     <dl class="facts">
       <div>
         <dt>{texts.trace.duration}</dt>
-        <dd>{trace.has(row, kFlagUnended) ? <span class="warn-text">{texts.trace.no_valid_end}</span> : duration(trace.dur[row])}{trace.has(row, kFlagLate) && <span class="warn-text">{texts.trace.arrived_late}</span>}</dd>
+        <dd>{trace.has(row, kFlagUnended) ? <span class="warn-text">{texts.trace.no_valid_end}</span> : duration(trace.dur[row])}</dd>
       </div>
       <div>
         <dt>{texts.trace.self_time}</dt>
@@ -96,6 +96,12 @@ function Facts(props: { view: ViewState; row: number; detail: SpanRow | null }) 
         <dd>{trace.kind_of(row)}</dd>
       </div>
       <UsualFacts view={props.view} row={row} />
+      {trace.has(row, kFlagLate) && (
+        <div class="wide">
+          <dt>{texts.trace.arrived}</dt>
+          <dd class="warn-text" title={texts.trace.late_means}>{detail?.late_ns ? texts.trace.late_by(duration(whole_seconds(detail.late_ns))) : texts.trace.arrived_late}</dd>
+        </div>
+      )}
       {trace.has(row, kFlagSkewMoved) && detail && (
         <div class="wide">
           <dt>{texts.trace.clock}</dt>
@@ -115,6 +121,8 @@ function Facts(props: { view: ViewState; row: number; detail: SpanRow | null }) 
     </dl>
   );
 }
+
+const whole_seconds = (ns: string): number => Math.floor(Number(ns) / 1e9) * 1e9;
 
 /** How far the shown start is from the one that was sent, in ns. */
 function shift_of(view: ViewState, row: number, detail: SpanRow): number {

@@ -1,6 +1,7 @@
 import { useEffect, useLayoutEffect } from 'preact/hooks';
 import { count, day_and_clock, duration } from '../../model/format.ts';
-import { kFlagOrphan } from '../../model/trace.ts';
+import type { Finding } from '../../model/slt1.ts';
+import { kFlagLate, kFlagOrphan } from '../../model/trace.ts';
 import { quote } from '../../model/url.ts';
 import { can_analyse } from '../../state/analysis.ts';
 import { announce, page_commands, page_link } from '../../state/app.ts';
@@ -161,6 +162,7 @@ function about_of(view: ViewState): PinnedTrace {
 }
 
 const kSkewRule = 'clock-skew';
+const kLateRule = 'late';
 
 /** Clocks that are off: said, with how far, and set right only when that is asked for. */
 function Clocks(props: { view: ViewState; rows: number[] }) {
@@ -194,9 +196,16 @@ function Clocks(props: { view: ViewState; rows: number[] }) {
   );
 }
 
+/** In the server's words, but for what has a duration in it. */
+function text_of(finding: Finding, view: ViewState): string {
+  if (finding.rule !== kLateRule || !finding.ns) return finding.message;
+  const late = view.trace.flags.reduce((sum, flags) => sum + (flags & kFlagLate ? 1 : 0), 0);
+  return texts.trace.came_late(texts.counts.spans(late), duration(Math.floor(Number(finding.ns) / 1e9) * 1e9));
+}
+
 export function Findings(props: { view: ViewState }) {
   const { header } = props.view.trace;
-  const lines: { text: string; rows: number[] }[] = header.findings.filter((f) => f.rule !== kSkewRule || props.view.clocks.length === 0).map((f) => ({ text: f.message, rows: f.rows }));
+  const lines: { text: string; rows: number[] }[] = header.findings.filter((f) => f.rule !== kSkewRule || props.view.clocks.length === 0).map((f) => ({ text: text_of(f, props.view), rows: f.rows }));
   if (lines.length === 0 && header.missingParents > 0) {
     lines.push({ text: texts.trace.name_a_parent_that_has_not(texts.counts.spans(header.missingParents)), rows: [] });
   }

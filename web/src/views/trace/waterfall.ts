@@ -517,7 +517,8 @@ export class Waterfall {
       const [low, high] = run_durations(trace, row);
       return low === high ? duration(low) : `${duration(low)} – ${duration(high)}`;
     }
-    return trace.has(row, kFlagUnended) ? texts.trace.no_end : duration(trace.dur[row]);
+    const time = trace.has(row, kFlagUnended) ? texts.trace.no_end : duration(trace.dur[row]);
+    return trace.has(row, kFlagLate) ? `${time} · ${texts.trace.late_mark}` : time;
   }
 
   /** The display list of the rows drawn now. */

@@ -1,0 +1,105 @@
+// Who calls whom: services, what they call that sends no spans (databases, peers), and who calls
+// them from outside.
+#include <algorithm>
+
+#include "api/ui.h"
+#include "insight/edge_counts.h"
+#include "rollup/operation_rollup.h"
+
+namespace spanloom::api {
+namespace {
+
+constexpr uint64_t kHourNs = 3'600'000'000'000;
+
+struct Sums {
+    uint64_t spans = 0;
+    DurationHistogram durations;
+};
+
+Sums sums_of(const MinuteTable::Operation& operation) {
+    Sums sums;
+    for (const auto* parts : {&operation.minutes, &operation.hours}) {
+        for (const auto& [minute, counts] : *parts) {
+            sums.spans += counts.spans;
+            sums.durations.add(counts.durations);
+        }
+    }
+    return sums;
+}
+
+void write_edge(JsonWriter& json, const insight::ServiceEdge& edge) {
+    const Sums server = sums_of(edge.as_server);
+    json.begin_object().field("client", edge.client).field("server", edge.server);
+    json.field("type", edge.connection_type).field("count", edge.weighted);
+    json.field("errors", edge.weighted_errors).field("spans", server.spans);
+    json.field("p50_ns", server.durations.quantile_ns(0.5));
+    json.field("p95_ns", server.durations.quantile_ns(0.95));
+    const Sums queue = sums_of(edge.in_queue);
+    if (queue.spans > 0) {
+        json.field("queue_p50_ns", queue.durations.quantile_ns(0.5));
+        json.field("queue_p95_ns", queue.durations.quantile_ns(0.95));
+    }
+    json.end_object();
+}
+
+// What a service does, requests and all else. `seconds`: which the counts are of.
+void write_node(JsonWriter& json, const OperationRollup& rollup, std::string_view service,
+                double seconds) {
+    uint64_t spans = 0;
+    double weighted = 0;
+    double errors = 0;
+    for (const OperationSeries& operation : rollup.operations(service)) {
+        const OperationCounts& total = operation.total;
+        if (total.spans == 0) continue;
+        spans += total.spans;
+        weighted += total.weighted;
+        errors +=
+            static_cast<double>(total.errors) * total.weighted / static_cast<double>(total.spans);
+    }
+    json.begin_object().field("name", service).field("rate", weighted / seconds);
+    json.field("count", weighted).field("errors", errors).field("spans", spans).end_object();
+}
+
+void write_edges(JsonWriter& json, const std::vector<insight::ServiceEdge>& edges) {
+    json.begin_array();
+    for (const insight::ServiceEdge& edge : edges)
+        write_edge(json, edge);
+    json.end_array();
+}
+
+Result<http::Response> map(Call& call) {
+    const uint64_t now = call.now_ns();
+    TRY_ASSIGN(const uint64_t to, number_parameter(call.query, "to", now, 0, INT64_MAX));
+    TRY_ASSIGN(const uint64_t from,
+               number_parameter(call.query, "from", to - std::min(to, kHourNs), 0, INT64_MAX));
+    if (from >= to) return fail(ErrorCode::kInvalidArgument, "from must be before to");
+    TRY_ASSIGN(const auto found, insight::find_all_service_edges(call.counted(), {from, to},
+                                                           call.context.rollups));
+    OperationRollup rollup({from, to}, to - from);
+    rollup.add(call.counted(), call.context.rollups);
+    // Whole minutes are counted, the last as far as it has passed.
+    const uint64_t first = rollup.first_step_ns();
+    const uint64_t last =
+        std::min(first + rollup.step_count() * rollup.step_ns(), std::max(now, first + 1));
+    const double seconds = static_cast<double>(last - first) / 1e9;
+    std::string out;
+    JsonWriter json(out);
+    json.begin_object().key("nodes").begin_array();
+    for (const OperationSeries& service : rollup.services())
+        write_node(json, rollup, service.service, seconds);
+    json.end_array().key("edges");
+    write_edges(json, found.edges);
+    json.key("unpaired");
+    write_edges(json, found.unpaired);
+    json.field("partial", found.partial).field("reason", found.reason);
+    json.field("ms", call.elapsed_ms()).end_object();
+    return json_reply(std::move(out));
+}
+
+}  // namespace
+
+void add_ui_map(Router& router) {
+    router.add(Family::kUi, "GET", "/api/ui/v1/map", map);
+}
+
+}  // namespace spanloom::api
