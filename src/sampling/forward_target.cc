@@ -217,14 +217,10 @@ Result<bool> ForwardTarget::decide(store::Segments segments) {
         entry.id = due[i].id;
         entry.threshold = verdicts[i].threshold;
     }
-    held_.remove(due);
-    const std::optional<uint32_t> oldest = held_.oldest_arrival_s();
+    const std::optional<uint32_t> oldest = held_.oldest_arrival_s(until.value_or(0));
     decisions.held_from_ns = oldest ? *oldest * kNsPerS : decisions.at_ns;
-    if (const auto written = journal_->write(std::move(decisions)); !written) {
-        for (const HeldTraces::Due& one : due)
-            held_.add(one.id, one.held);
-        return tl::unexpected(written.error());
-    }
+    TRY(journal_->write(std::move(decisions)));
+    held_.remove(due);
     for (const ForwardEntry& entry : late_)
         counters_.late_spans.add(entry.spans.size());
     late_.clear();
@@ -296,7 +292,9 @@ Result<bool> ForwardTarget::send(store::Segments segments) {
 }
 
 Result<void> ForwardTarget::finish_request() {
-    const ForwardRequest& request = requests_.front();
+    ForwardRequest& request = requests_.front();
+    // It is not sent again where this cannot be written now.
+    request.spans = 0;
     if (!request.entries.empty())
         TRY(journal_->write_sent(request.entries.front().number, request.rows));
     if (request.gone > 0) {
@@ -383,20 +381,28 @@ Result<void> ForwardTarget::refused(const Error& error, store::Segments segments
     return finish_request();
 }
 
-Result<bool> ForwardTarget::work(store::Segments segments) {
-    TRY_ASSIGN(const bool has_decided, decide(segments));
-    TRY_ASSIGN(const bool has_moved, send(segments));
+Result<void> ForwardTarget::prune() {
     const uint64_t now_ns = parts_.clock.monotonic_ns();
-    if (now_ns >= next_prune_ns_) {
-        next_prune_ns_ = now_ns + kPruneEveryNs;
-        TRY_ASSIGN(const uint64_t lost, journal_->prune());
-        counters_.lost_traces.add(lost);
-        if (lost > 0)
-            log::error("forward '{}': {} chosen traces are given up: too many wait for the target",
-                       options_.name, lost);
-    }
+    if (now_ns < next_prune_ns_) return {};
+    next_prune_ns_ = now_ns + kPruneEveryNs;
+    TRY_ASSIGN(const uint64_t lost, journal_->prune());
+    counters_.lost_traces.add(lost);
+    if (lost > 0)
+        log::error("forward '{}': {} chosen traces are given up: too many wait for the target",
+                   options_.name, lost);
+    return {};
+}
+
+Result<bool> ForwardTarget::work(store::Segments segments) {
+    const auto work = [&]() -> Result<bool> {
+        TRY_ASSIGN(const bool has_decided, decide(segments));
+        TRY_ASSIGN(const bool has_moved, send(segments));
+        TRY(prune());
+        return has_decided || has_moved;
+    };
+    Result<bool> done = work();
     update_gauges();
-    return has_decided || has_moved;
+    return done;
 }
 
 }  // namespace spanloom::sampling

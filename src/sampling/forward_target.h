@@ -154,6 +154,7 @@ class ForwardTarget {
     Result<void> refused(const Error& error, store::Segments segments);
     Result<void> finish_request();
     void take_reading(ForwardReading reading, bool is_first);
+    Result<void> prune();
 
     const ForwardOptions options_;
     Parts parts_;

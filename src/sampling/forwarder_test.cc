@@ -566,6 +566,27 @@ TEST_CASE("what is written again because a write failed counts once") {
     CHECK(f.state().unsent_traces == 0);
 }
 
+TEST_CASE("what was taken is not sent again because that cannot be written down") {
+    ForwardFixture f;
+    f.start();
+    f.send_trace(1, true);
+    f.target.answer = [&](const Batch&) {
+        f.io.set_fault([](IoCall call, const std::string& path) -> std::optional<Error> {
+            if (call != IoCall::kSync || !path.starts_with("forward/")) return std::nullopt;
+            return Error{ErrorCode::kInternal, "no sync", 0};
+        });
+        return taken();
+    };
+    f.pass(30);
+    CHECK(f.times(1) == 1);
+    CHECK(f.state().unsent_traces == 1);
+    f.io.set_fault(nullptr);
+    f.pass(2);
+    CHECK(f.times(1) == 1);
+    CHECK(f.state().unsent_traces == 0);
+    CHECK(f.state().traces_sent == 1);
+}
+
 // Whatever is lost of what was not synced.
 TEST_CASE("with the power gone at any moment every chosen trace is sent, and no other") {
     uint64_t duplicates = 0;

@@ -116,10 +116,12 @@ void HeldTraces::add(const TraceId& id, const Held& held) {
     at->second.end_ns = std::max(at->second.end_ns, held.end_ns);
 }
 
-std::optional<uint32_t> HeldTraces::oldest_arrival_s() const {
+std::optional<uint32_t> HeldTraces::oldest_arrival_s(uint32_t after_ds) const {
     std::optional<uint32_t> oldest;
-    for (const auto& [id, held] : traces_)
-        oldest = std::min(oldest.value_or(UINT32_MAX), held.arrival_s);
+    for (const auto& [id, held] : traces_) {
+        if (held.since_ds > after_ds)
+            oldest = std::min(oldest.value_or(UINT32_MAX), held.arrival_s);
+    }
     return oldest;
 }
 

@@ -43,8 +43,8 @@ class HeldTraces {
     void add(const TraceId& id, const Held& held);
     size_t size() const { return traces_.size(); }
     bool has(const TraceId& id) const { return traces_.contains(id); }
-    // Seconds since 1970; nullopt: none is held.
-    std::optional<uint32_t> oldest_arrival_s() const;
+    // Of those that came after a time, in seconds since 1970; nullopt: there are none.
+    std::optional<uint32_t> oldest_arrival_s(uint32_t after_ds) const;
 
     // Those that came at that time or before.
     std::vector<Due> due(uint32_t until_ds) const;
