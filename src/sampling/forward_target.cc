@@ -395,10 +395,12 @@ Result<void> ForwardTarget::prune() {
 
 Result<bool> ForwardTarget::work(store::Segments segments) {
     const auto work = [&]() -> Result<bool> {
-        TRY_ASSIGN(const bool has_decided, decide(segments));
+        // Neither waits for the other where it fails.
+        const Result<bool> has_decided = decide(segments);
         TRY_ASSIGN(const bool has_moved, send(segments));
         TRY(prune());
-        return has_decided || has_moved;
+        TRY(has_decided);
+        return *has_decided || has_moved;
     };
     Result<bool> done = work();
     update_gauges();
