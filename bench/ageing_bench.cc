@@ -6,6 +6,8 @@
 #include <cstdio>
 #include <cstdlib>
 #include <string>
+#include <string_view>
+#include <vector>
 
 #include <sys/resource.h>
 
@@ -119,19 +121,24 @@ int main(int argc, char** argv) {
     for (const store::DecisionsFile& file : store->decisions("default"))
         decision_bytes += file.bytes;
     uint64_t counts_bytes = 0;
-    for (const auto& file : store->counted("default").files)
+    std::vector<std::string> counts;
+    for (const auto& file : store->counted("default").files) {
         counts_bytes += file->file().bytes;
+        counts.push_back(must(file->read()));
+    }
+    const std::vector<std::string_view> hours(counts.begin(), counts.end());
+    const std::string day = must(options.counting.as_day(hours));
     std::printf(
         "{\"spans\": %llu, \"preview_s\": %.2f, \"preview_cpu_s_per_million\": %.3f, "
         "\"previewed_traces\": %llu, \"ageing_s\": %.2f, \"ageing_cpu_s_per_million\": %.3f, "
         "\"kept_share\": %.3f, \"bytes_per_span_kept\": %.1f, \"decision_bytes\": %llu, "
-        "\"counts_bytes\": %llu}\n",
+        "\"counts_bytes\": %llu, \"counts_as_day_bytes\": %zu}\n",
         static_cast<unsigned long long>(before.spans), preview.seconds, preview.cpu_s / millions,
         static_cast<unsigned long long>(previewed), ageing.seconds, ageing.cpu_s / millions,
         static_cast<double>(after.spans) / static_cast<double>(before.spans),
         static_cast<double>(after.disk_bytes) /
             static_cast<double>(std::max<uint64_t>(after.spans, 1)),
         static_cast<unsigned long long>(decision_bytes),
-        static_cast<unsigned long long>(counts_bytes));
+        static_cast<unsigned long long>(counts_bytes), day.size());
     return 0;
 }

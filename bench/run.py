@@ -455,7 +455,7 @@ def ageing(options):
     figures = json.loads(done.stdout)
     table([("preview", f"{figures['preview_s']} s, {figures['preview_cpu_s_per_million']} CPU-s per million spans"),
            ("ageing", f"{figures['ageing_s']} s, {figures['ageing_cpu_s_per_million']} CPU-s per million spans, {figures['kept_share']:.1%} of spans kept"),
-           ("decisions and counts", f"{figures['decision_bytes']:,} and {figures['counts_bytes']:,} bytes")])
+           ("decisions and counts", f"{figures['decision_bytes']:,} and {figures['counts_bytes']:,} bytes; the counts as those of one day {figures['counts_as_day_bytes']:,}")])
     print(json.dumps(figures))
 
 

@@ -81,7 +81,7 @@ struct ApiOptions {
     std::function<Result<DiskSpace>()> disk_space = {};
     double disk_used_max = 0.8;          // share of it that may be in use (store::StoreOptions)
     sampling::Keeper* keeper = nullptr;  // none: no rules decide what stays
-    sampling::HeadSampler* head_sampler = nullptr;  // none: clients are told nothing
+    sampling::HeadSampler* head_sampler = nullptr;   // none: clients are told nothing
     const sampling::Forwarder* forwarder = nullptr;  // none: nothing is sent on
 };
 

@@ -73,8 +73,8 @@ Result<http::Response> map(Call& call) {
     TRY_ASSIGN(const uint64_t from,
                number_parameter(call.query, "from", to - std::min(to, kHourNs), 0, INT64_MAX));
     if (from >= to) return fail(ErrorCode::kInvalidArgument, "from must be before to");
-    TRY_ASSIGN(const auto found, insight::find_all_service_edges(call.counted(), {from, to},
-                                                           call.context.rollups));
+    TRY_ASSIGN(const auto found,
+               insight::find_all_service_edges(call.counted(), {from, to}, call.context.rollups));
     OperationRollup rollup({from, to}, to - from);
     rollup.add(call.counted(), call.context.rollups);
     // Whole minutes are counted, the last as far as it has passed.

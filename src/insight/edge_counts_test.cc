@@ -1,5 +1,10 @@
 #include "insight/edge_counts.h"
 
+#include <cstdlib>
+#include <fstream>
+#include <iterator>
+#include <string>
+
 #include <doctest/doctest.h>
 #include <fmt/format.h>
 
@@ -205,6 +210,28 @@ TEST_CASE("hours of a day put together are the same numbers, by the hour") {
     for (const RollupCell& cell : decoded->operations.cells)
         spans += cell.count;
     CHECK(spans == 4 * 180);
+}
+
+TEST_CASE("files of counts are written as they were, and read by others") {
+    // SPANLOOM_GOLDEN_UPDATE=1 writes them anew; test/system/format_test.py reads them.
+    const Counting counting = insight::make_span_counting();
+    const std::vector<std::shared_ptr<const Segment>> segments = {segment_of(hour_of_calls(10))};
+    const auto hour = counting.count(segments, {});
+    REQUIRE(hour.has_value());
+    const std::string_view hours[] = {*hour};
+    const auto day = counting.as_day(hours);
+    REQUIRE(day.has_value());
+    const auto check = [&](const char* name, const CountsFile& file, std::string_view counts) {
+        const std::string path = std::string(SPANLOOM_GOLDEN) + "/" + name;
+        const std::string bytes = encode_counts(file, counts);
+        if (std::getenv("SPANLOOM_GOLDEN_UPDATE") != nullptr)
+            std::ofstream(path, std::ios::binary) << bytes;
+        std::ifstream golden(path, std::ios::binary);
+        CHECK(std::string(std::istreambuf_iterator<char>(golden), {}) == bytes);
+    };
+    const SegmentInfo& info = segments[0]->info();
+    check("hour.cnt", {1, "default", 10, false, info.start_ns_min, info.end_ns_max, 0}, *hour);
+    check("day.cnt", {2, "default", 0, true, info.start_ns_min, info.end_ns_max, 0}, *day);
 }
 
 TEST_CASE("counts that are damaged are an error") {

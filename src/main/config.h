@@ -57,7 +57,7 @@ struct Config {
     std::string keep;  // the list of keep rules as JSON; "": those by default
 
     std::string head_sampling;  // strategies as JSON; "": everything is sampled
-    std::string forward;  // the list of targets as JSON; "": none
+    std::string forward;        // the list of targets as JSON; "": none
 
     uint64_t retention_ns = 0;
     uint64_t decisions_ns = 30ULL * 24 * 3'600'000'000'000;

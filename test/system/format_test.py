@@ -7,6 +7,7 @@ import sys
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
+import counts_reader
 import decisions_reader
 import segment_reader
 from spanloom_server import ROOT, Server, attribute, field, fixed64, ids, number, request, run_tests, span, text
@@ -127,6 +128,34 @@ def test_what_rules_kept_and_what_they_noted_agree():
         assert threshold == 1 << 55 and int.from_bytes(trace_id[9:], "big") >= threshold
         found = decisions.find(trace_id)
         assert found[1] == "kept" and found[3] == rows, (found, rows)
+
+
+def test_what_is_counted_of_an_hour_is_what_the_document_says():
+    """An hour in which a front calls a cart each minute, every third call failing, and the same as a day."""
+    for name, is_day in (("hour.cnt", False), ("day.cnt", True)):
+        with open(os.path.join(ROOT, "test", "golden", name), "rb") as f:
+            data = f.read()
+        counts = counts_reader.Counts(data)
+        assert (counts.tenant, counts.is_day, counts.step) == ("default", is_day, 60 if is_day else 1)
+        sums = {key: [sum(cell[i] for cell in cells.values()) for i in range(3)] for key, cells in counts.operations.items()}
+        assert sums == {("cart", "op", 2): [60, 20, 60.0], ("front", "op", 2): [60, 0, 60.0], ("front", "op", 3): [60, 0, 60.0]}
+        minutes = {minute for cells in counts.operations.values() for minute in cells}
+        assert minutes == ({600} if is_day else set(range(600, 660))), minutes
+        for side in ("server", "client"):
+            cells = counts.edges["front", "cart", "", side].values()
+            assert (sum(c[0] for c in cells), sum(c[1] for c in cells)) == (60, 20)
+        assert sum(c[0] for c in counts.edges["user", "front", "virtual_node", "server"].values()) == 60
+        assert {b for c in counts.edges["front", "cart", "", "server"].values() for b in c[3]} == {bucket_of(3000)}
+        try:
+            counts_reader.Counts(data[:40] + bytes([data[40] ^ 1]) + data[41:])
+            raise AssertionError("damage was not found")
+        except ValueError:
+            pass
+
+
+def bucket_of(duration_ns):
+    shift = duration_ns.bit_length() - 5
+    return 16 * shift + (duration_ns >> shift) if duration_ns >= 32 else duration_ns
 
 
 def test_the_reader_finds_damage():
