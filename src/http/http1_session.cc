@@ -14,7 +14,7 @@ namespace spanloom::http {
 namespace {
 
 // Small while a header is awaited, so that a body of known length is read straight into place.
-constexpr size_t kHeaderReadBytes = 8U << 10;
+constexpr size_t kHeaderReadBytes = 2U << 10;
 constexpr size_t kBodyReadBytes = 256U << 10;
 // Bytes of following requests that are taken in while one is being answered.
 constexpr size_t kPipelinedBytesMax = 16U << 10;

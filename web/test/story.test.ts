@@ -4,7 +4,7 @@ import { keys_of, read_series } from '../src/api/metrics.ts';
 import { change_of, type Totals } from '../src/model/change.ts';
 import { explain, swapped } from '../src/model/explain.ts';
 import { day_and_clock, write_times_in_utc } from '../src/model/format.ts';
-import { places_of, top_frames } from '../src/model/frames.ts';
+import { top_frames } from '../src/model/frames.ts';
 import { compare_query, read_side } from '../src/model/groups.ts';
 import { heat_of } from '../src/model/heat.ts';
 import { fill, links_of, problem_of } from '../src/model/links_out.ts';
@@ -191,7 +191,6 @@ test('stack traces are one where their innermost frames are, whatever the lines'
   assert.deepEqual(top_frames('Traceback (most recent call last):\n  File "/app/main.py", line 3, in <module>\n    run()\n  File "/app/bank.py", line 7, in authorize\nTimeoutError: x', 2), ['bank.py authorize', 'main.py <module>']);
   assert.deepEqual(top_frames('Error: x\n    at authorize (/srv/bank.js:10:5)\n    at /srv/main.js:1:1'), ['authorize (/srv/bank.js)', '/srv/main.js']);
   assert.deepEqual(top_frames(''), []);
-  assert.deepEqual(places_of([{ stack: java(1), count: 2 }, { stack: java(8), count: 3 }, { stack: '', count: 1 }]).map((place) => place.count), [5, 1]);
 });
 
 test('labels go by what the query groups by, in its order', () => {

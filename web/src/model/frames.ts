@@ -20,21 +20,3 @@ function plain(line: string): string {
     .replace(/\s+line \d+$/, '')
     .trim();
 }
-
-export interface Place {
-  frames: string[];
-  count: number;
-}
-
-/** Stack traces with how often each came, joined where their innermost frames are the same; most first. */
-export function places_of(stacks: readonly { stack: string; count: number }[]): Place[] {
-  const found = new Map<string, Place>();
-  for (const { stack, count } of stacks) {
-    const frames = top_frames(stack);
-    const key = frames.join('\n');
-    const known = found.get(key);
-    if (known) known.count += count;
-    else found.set(key, { frames, count });
-  }
-  return [...found.values()].sort((a, b) => b.count - a.count);
-}

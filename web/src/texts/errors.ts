@@ -12,5 +12,3 @@ export const first = 'First';
 export const last = 'Last';
 export const failed_without_an_exception = 'failed, without an exception';
 export const of_errors_first_and_last_inside = (answer: Shown): string => `${answer} of errors. First and last: inside the chosen time range.`;
-export const where = 'Where?';
-export const without_a_stack_trace = 'without a stack trace';

@@ -1,8 +1,7 @@
-import { useSignal } from '@preact/signals';
 import { useEffect } from 'preact/hooks';
-import { query_range, type Series } from '../../api/metrics.ts';
+import { type MetricsAnswer, query_range, type Series } from '../../api/metrics.ts';
 import { ago, count, day_and_clock } from '../../model/format.ts';
-import { type Place, places_of } from '../../model/frames.ts';
+import { top_frames } from '../../model/frames.ts';
 import { resolve_range, step_for } from '../../model/time_range.ts';
 import { quote } from '../../model/url.ts';
 import { use_answer } from '../../state/answer.ts';
@@ -14,10 +13,13 @@ import * as texts from '../../texts/texts.ts';
 
 const kPoints = 60;
 const kType = 'event.exception.type';
+const kStack = 'event.exception.stacktrace';
 const kService = 'resource.service.name';
 
 interface ErrorGroup {
   type: string;
+  /** The innermost ones; none where there is no stack trace. */
+  frames: string[];
   service: string;
   name: string;
   count: number;
@@ -26,7 +28,7 @@ interface ErrorGroup {
   line: number[];
 }
 
-/** Failures that are alike, as one: exceptions by type, service and operation; failed spans without an exception by operation. */
+/** Failures that are alike, as one: exceptions by type, innermost frames and operation; failed spans without an exception by operation. */
 export function ErrorsPage() {
   useEffect(() => {
     document.title = texts.errors.errors_spanloom;
@@ -47,10 +49,10 @@ export function ErrorsPage() {
               <thead><tr><th scope="col">{texts.errors.error}</th><th scope="col" class="text">{texts.errors.service_and_operation}</th><th scope="col">{texts.errors.count}</th><th scope="col">{texts.errors.over_time}</th><th scope="col">{texts.errors.first}</th><th scope="col">{texts.errors.last}</th></tr></thead>
               <tbody>
                 {found.groups.map((group) => (
-                  <tr key={`${group.type} ${group.service} ${group.name}`}>
+                  <tr key={key_of(group)}>
                     <th scope="row">
                       <a class="error-text" href={page_link('/search', { q: query_of(group) })}>{group.type || texts.errors.failed_without_an_exception}</a>
-                      {group.type && <Places group={group} />}
+                      {group.frames.length > 0 && <code class="frames">{group.frames.join(' ← ')}</code>}
                     </th>
                     <td class="text"><strong>{group.service}</strong> {group.name}</td>
                     <td>{count(group.count)}</td>
@@ -63,44 +65,13 @@ export function ErrorsPage() {
             </table>
           </div>
           <Sampled on={found.sampled} />
-          <p class="muted small card-foot">{texts.errors.of_errors_first_and_last_inside(texts.counts.kinds(found.groups.length))}</p>
+          <p class="muted small card-foot">
+            {texts.errors.of_errors_first_and_last_inside(texts.counts.kinds(found.groups.length))}
+            {found.partial ? ` ${texts.databases.not_everything_was_counted(found.partial)}` : ''}
+          </p>
         </section>
       )}
     </main>
-  );
-}
-
-const kStack = 'event.exception.stacktrace';
-
-/** Where in the code the exceptions came from, by their innermost frames: asked for when it is opened. */
-function Places(props: { group: ErrorGroup }) {
-  const open = useSignal(false);
-  const places = useSignal<Place[] | null>(null);
-  const problem = useSignal('');
-  const toggle = (): void => {
-    open.value = !open.value;
-    if (!open.value || places.value) return;
-    const { from, to } = resolve_range(range.peek(), now_ns());
-    query_range(`${query_of(props.group)} | count_over_time() by(${kStack})`, from, to, to - from)
-      .then((answer) => {
-        places.value = places_of(answer.series.map((line) => ({ stack: line.labels[kStack] ?? '', count: line.values.reduce((sum, v) => sum + v, 0) })));
-      })
-      .catch((error: Error) => (problem.value = error.message));
-  };
-  return (
-    <div class="places">
-      <button type="button" class="link small" aria-expanded={open.value} onClick={toggle}>{texts.errors.where}</button>
-      {open.value && problem.value && <span class="error-text" role="alert">{problem.value}</span>}
-      {open.value && places.value && (
-        <ol>
-          {places.value.map((place) => (
-            <li key={place.frames.join(' ')}>
-              <span class="muted">{count(place.count)} ×</span> {place.frames.length ? <code>{place.frames.join(' ← ')}</code> : <span class="muted">{texts.errors.without_a_stack_trace}</span>}
-            </li>
-          ))}
-        </ol>
-      )}
-    </div>
   );
 }
 
@@ -109,26 +80,54 @@ function query_of(group: ErrorGroup): string {
   return `{ ${what} && ${kService} = ${quote(group.service)} && name = ${quote(group.name)} }`;
 }
 
-async function ask(signal: AbortSignal): Promise<{ groups: ErrorGroup[]; sampled: boolean }> {
+function key_of(group: ErrorGroup): string {
+  return [group.type, group.service, group.name, ...group.frames].join('\n');
+}
+
+interface Found {
+  groups: ErrorGroup[];
+  partial: string;
+  sampled: boolean;
+}
+
+async function ask(signal: AbortSignal): Promise<Found> {
   const { from, to } = resolve_range(range.peek(), now_ns());
   const step = step_for(from, to, kPoints);
-  let sampled = false;
-  const get = (query: string): Promise<Series[]> => query_range(query, from, to, step, signal).then((answer) => {
-    sampled ||= answer.sampled;
-    return answer.series;
-  });
-  const [exceptions, plain] = await Promise.all([
-    get(`{ ${kType} != nil } | count_over_time() by(${kType}, ${kService}, name)`), get(`{ status = error && ${kType} = nil } | count_over_time() by(${kService}, name)`),
-  ]);
-  const groups = [...exceptions, ...plain].map((line) => group_of(line, Number(step) / 1e6)).filter((group) => group.count > 0).sort((a, b) => b.count - a.count);
-  return { groups, sampled };
+  const get = (query: string): Promise<MetricsAnswer> => query_range(query, from, to, step, signal);
+  const of_exceptions = (by: string): Promise<MetricsAnswer> => get(`{ ${kType} != nil } | count_over_time() by(${by})`);
+  const plain = get(`{ status = error && ${kType} = nil } | count_over_time() by(${kService}, name)`);
+  let exceptions = await of_exceptions(`${kType}, ${kService}, name, ${kStack}`);
+  // More stack traces than series may be: then without them.
+  if (exceptions.partial) exceptions = await of_exceptions(`${kType}, ${kService}, name`);
+  const answers = [exceptions, await plain];
+  const groups = answers.flatMap((answer) => answer.series).map((line) => group_of(line, Number(step) / 1e6)).filter((group) => group.count > 0);
+  return { groups: join_alike(groups), partial: answers.map((answer) => answer.partial).find((reason) => reason) ?? '', sampled: answers.some((answer) => answer.sampled) };
+}
+
+/** Stack traces differ in their outer frames and line numbers; most first. */
+function join_alike(groups: readonly ErrorGroup[]): ErrorGroup[] {
+  const found = new Map<string, ErrorGroup>();
+  for (const group of groups) {
+    const key = key_of(group);
+    const known = found.get(key);
+    if (!known) {
+      found.set(key, group);
+      continue;
+    }
+    known.count += group.count;
+    known.first_ms = Math.min(known.first_ms, group.first_ms);
+    known.last_ms = Math.max(known.last_ms, group.last_ms);
+    known.line = known.line.map((value, i) => value + (group.line[i] ?? 0));
+  }
+  return [...found.values()].sort((a, b) => b.count - a.count);
 }
 
 function group_of(line: Series, step_ms: number): ErrorGroup {
   const seen = line.values.map((value, i) => (value > 0 ? i : -1)).filter((i) => i >= 0);
   const { labels } = line;
   return {
-    type: labels[kType] ?? '', service: labels[kService] ?? '', name: labels.name ?? '', count: line.values.reduce((sum, v) => sum + v, 0),
+    type: labels[kType] ?? '', frames: top_frames(labels[kStack] ?? ''), service: labels[kService] ?? '', name: labels.name ?? '',
+    count: line.values.reduce((sum, v) => sum + v, 0),
     first_ms: seen.length ? line.times[seen[0]] : 0, last_ms: seen.length ? line.times[seen[seen.length - 1]] + step_ms : 0, line: line.values,
   };
 }
