@@ -1,3 +1,4 @@
+import type { ComponentChildren } from 'preact';
 import { useEffect } from 'preact/hooks';
 import { type MetricsAnswer, query_range, type Series } from '../../api/metrics.ts';
 import { ago, count, day_and_clock } from '../../model/format.ts';
@@ -52,7 +53,7 @@ export function ErrorsPage() {
                   <tr key={key_of(group)}>
                     <th scope="row">
                       <a class="error-text" href={page_link('/search', { q: query_of(group) })}>{group.type || texts.errors.failed_without_an_exception}</a>
-                      {group.frames.length > 0 && <code class="frames">{group.frames.join(' ← ')}</code>}
+                      {group.frames.map((frame) => <code class="frame" key={frame}>{breakable(frame)}</code>)}
                     </th>
                     <td class="text"><strong>{group.service}</strong> {group.name}</td>
                     <td>{count(group.count)}</td>
@@ -73,6 +74,11 @@ export function ErrorsPage() {
       )}
     </main>
   );
+}
+
+/** A long name goes on in the next line behind a dot or a slash. */
+function breakable(frame: string): ComponentChildren {
+  return frame.split(/(?<=[./(])/).map((part, i) => (i ? [<wbr />, part] : part));
 }
 
 function query_of(group: ErrorGroup): string {
