@@ -6,14 +6,14 @@ import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { named_id } from './fixtures.mjs';
 import { check_accessibility, check_no_overflow, open_trace, root, row_labels, selected_label, shot, wait_selected } from './lib.mjs';
-import { cpu_per_frame } from './motions.mjs';
+import { cpu_per_frame, slowness } from './motions.mjs';
 
 const themes = ['light', 'dark'];
 const trace_path = (name) => `/trace/${named_id(name)}`;
 const kScriptBudget = 130_000;
 const kFirstUseCpuMs = 400; // wall time varies with what else the machine does
 const kJumpRows = 7919;
-const kFrameBudgetMs = 10; // the aim is 6; shared cores make CPU time noisy
+const kFrameBudgetMs = { scroll: 6, zoom: 6, pan: 6, jump: 10 }; // of main-thread CPU, where nothing makes the core slower
 
 async function set_theme(tab, theme) {
   await tab.emulateMedia({ colorScheme: theme, reducedMotion: 'reduce' });
@@ -378,11 +378,13 @@ export const mock_scenarios = {
     await shot(tab, 'trace-100k-folded-light');
     await unfold(tab);
     assert.equal(await tab.getAttribute('.wf-scroll', 'aria-rowcount'), '100000');
+    const slower = await slowness(tab);
     const figures = await cpu_per_frame(tab, kJumpRows);
     const size = [...mock.skeletons.values()][0].length;
-    console.log(`      100k spans: drawn after ${drawn.map((d) => d.toFixed(0)).join(', ')} ms; main-thread CPU per frame: ${Object.entries(figures).map(([k, v]) => `${k} ${v.toFixed(1)} ms`).join(', ')}; ${size} bytes of gzip columns`);
-    assert.ok(figures.scroll < kFrameBudgetMs, `scroll ${figures.scroll}`);
-    assert.ok(figures.zoom < kFrameBudgetMs * 1.5, `zoom ${figures.zoom}`);
+    console.log(`      100k spans: drawn after ${drawn.map((d) => d.toFixed(0)).join(', ')} ms; main-thread CPU per frame: ${Object.entries(figures).map(([k, v]) => `${k} ${v.toFixed(1)} ms`).join(', ')}; ${size} bytes of gzip columns; the core ${slower.toFixed(1)} times as slow`);
+    for (const [motion, budget] of Object.entries(kFrameBudgetMs)) {
+      assert.ok(figures[motion] < budget * slower, `${motion}: ${figures[motion]} ms a frame, ${budget * slower} allowed`);
+    }
     await check_accessibility(tab, '100k spans');
     await shot(tab, 'trace-100k-light');
     await open_trace(tab, `${url}${trace_path('100k')}?span=${large.span_id(last)}`);
