@@ -23,6 +23,7 @@ class SegmentCache {
         kPatterns,
         kOrders,
         kOrderCodes,
+        kOrderRows,
         kFollowKeys,
         kFollowers,
         kModels,

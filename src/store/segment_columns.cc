@@ -226,6 +226,57 @@ Result<void> FileSegment::decode(uint32_t column, uint32_t group, const ColumnPl
     }
 }
 
+// Made once for a group where many columns have few rows each.
+Result<std::shared_ptr<const OrderRows>> FileSegment::order_rows(Table table,
+                                                                 uint32_t group) const {
+    const auto make = [&]() -> Result<OrderRows> {
+        TRY_ASSIGN(const auto codes, order_codes(table, group));
+        std::vector<uint64_t> entries(codes->size());  // order, then row
+        for (size_t row = 0; row < entries.size(); ++row)
+            entries[row] = uint64_t{(*codes)[row]} << 32 | row;
+        std::sort(entries.begin(), entries.end());
+        OrderRows made;
+        made.rows.reserve(entries.size());
+        for (const uint64_t entry : entries) {
+            const auto order = static_cast<uint32_t>(entry >> 32);
+            if (made.orders.empty() || made.orders.back() != order) {
+                made.orders.push_back(order);
+                made.first.push_back(static_cast<uint32_t>(made.rows.size()));
+            }
+            made.rows.push_back(static_cast<uint32_t>(entry));
+        }
+        made.first.push_back(static_cast<uint32_t>(made.rows.size()));
+        return made;
+    };
+    return cached<OrderRows>(Piece::kOrderRows, uint64_t{order_column(table)} << 32 | group, make);
+}
+
+// Of a column that few orders name, without a look at each row; `all`: how many there are.
+Result<void> FileSegment::find_few_rows(uint32_t column, uint32_t group,
+                                        const AttributeOrders& known, size_t all,
+                                        ColumnBlock& out) const {
+    TRY_ASSIGN(const auto index, order_rows(footer_.columns[column].table, group));
+    uint32_t most = 0;
+    uint32_t found = 0;
+    for (uint32_t i = known.first_use[column]; i < known.first_use[column + 1]; ++i) {
+        const auto [order, times] = known.uses[i];
+        const auto at = std::lower_bound(index->orders.begin(), index->orders.end(), order);
+        if (at == index->orders.end() || *at != order) continue;
+        const auto place = static_cast<size_t>(at - index->orders.begin());
+        const size_t rows = index->first[place + 1] - index->first[place];
+        // A few bytes of order may name a column often: what they ask for must fit a block.
+        if (out.rows.size() + rows * times > kBlockBytesMax / 16)
+            return fail(ErrorCode::kDataLoss, "attribute orders ask for too many values");
+        for (size_t row = index->first[place]; row < index->first[place + 1]; ++row)
+            out.rows.insert(out.rows.end(), times, index->rows[row]);
+        most = std::max(most, times);
+        ++found;
+    }
+    if (found > 1) std::sort(out.rows.begin(), out.rows.end());
+    out.dense = most == 1 && out.rows.size() == all;
+    return {};
+}
+
 // Which rows have a value of an attribute column: those whose order names it.
 Result<void> FileSegment::find_rows(uint32_t column, uint32_t group, ColumnBlock& out,
                                     size_t& count) const {
@@ -235,6 +286,13 @@ Result<void> FileSegment::find_rows(uint32_t column, uint32_t group, ColumnBlock
     count = 0;
     if (codes == nullptr) return {};
     TRY_ASSIGN(const auto known, orders(table));
+    constexpr size_t kLookupCost = 32;  // of looking at one row
+    if ((known->first_use[column + 1] - known->first_use[column]) * kLookupCost < codes->size()) {
+        TRY(find_few_rows(column, group, *known, codes->size(), out));
+        count = out.rows.size();
+        if (out.dense) out.rows.clear();
+        return {};
+    }
     thread_local std::vector<uint32_t> times;
     times.assign(known->texts->texts.size(), 0);
     uint32_t most = 0;

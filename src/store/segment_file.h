@@ -33,6 +33,13 @@ struct AttributeOrders {
     std::vector<Use> uses;
 };
 using OrderCodes = std::vector<uint32_t>;
+// Which rows of a group have which order.
+struct OrderRows {
+    std::vector<uint32_t> orders;  // those that come, ascending
+    std::vector<uint32_t> first;   // of each, among rows; and the end
+    std::vector<uint32_t> rows;    // order after order, ascending in each
+    size_t memory_bytes() const { return (orders.size() + first.size() + rows.size()) * 4; }
+};
 struct GroupModels {
     ValueModel parents;
     ValueModel scopes;
@@ -194,6 +201,9 @@ class FileSegment final : public Segment {
     Result<void> read_fixed_values(uint32_t column, uint32_t group, ColumnBlock& out) const;
     Result<void> check_fixed(uint32_t column, uint32_t group, const ColumnBlock& block) const;
     Result<void> find_rows(uint32_t column, uint32_t group, ColumnBlock& out, size_t& count) const;
+    Result<void> find_few_rows(uint32_t column, uint32_t group, const AttributeOrders& known,
+                               size_t all, ColumnBlock& out) const;
+    Result<std::shared_ptr<const OrderRows>> order_rows(Table table, uint32_t group) const;
     // `wanted`, by position: the only texts that must be put together; none given: all.
     Result<void> decode(uint32_t column, uint32_t group, const ColumnPlace& place, size_t count,
                         ColumnBlock& out, std::span<const uint8_t> wanted = {}) const;

@@ -1,3 +1,5 @@
+#include <algorithm>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -99,6 +101,62 @@ TEST_CASE("ten thousand keys cost what they hold, and all of it comes back") {
     std::sort(spans->begin(), spans->end());
     std::sort(wanted.begin(), wanted.end());
     CHECK(*spans == wanted);
+}
+
+TEST_CASE(
+    "a key that few spans have, in several places and twice in one, comes back where it was") {
+    std::string bytes;
+    otlp::WireWriter out(bytes);
+    const size_t resource_spans = out.begin(1);
+    const size_t scope_spans = out.begin(2);
+    for (uint64_t i = 0; i < 4000; ++i) {
+        const size_t span = out.begin(2);
+        out.bytes_field(1, test_trace_id(i / 4).view());
+        out.bytes_field(2, test_span_id(i).view());
+        out.bytes_field(5, "call");
+        out.fixed64_field(7, 1'000'000'000'000 + i * 1'000'000);
+        out.fixed64_field(8, 1'000'000'000'000 + i * 1'000'000 + 500'000);
+        if (i % 97 == 0 || i == 2500) write_attribute(out, "rare", i);
+        write_attribute(out, "common", i % 7);
+        if (i % 103 == 1 || i == 2500) write_attribute(out, "rare", i + 1);
+        out.end(span);
+    }
+    out.end(scope_spans);
+    out.end(resource_spans);
+    const auto batch = otlp::decode(Blob::copy_of(bytes));
+    REQUIRE(batch.has_value());
+    SegmentBuilder builder({4096, 0, {}, false});
+    builder.add(*batch);
+    const auto image = builder.finish();
+    REQUIRE(image.has_value());
+    const auto head = Segment::open(*image);
+    REQUIRE(head.has_value());
+    const std::vector<std::shared_ptr<const Segment>> heads = {*head};
+    StringFile file;
+    REQUIRE(merge_segments(heads, {}, file, {}).has_value());
+    const auto merged = Segment::open(Blob::copy_of(file.bytes));
+    REQUIRE(merged.has_value());
+    std::vector<std::string> wanted;
+    for (const SpanRef& ref : batch->spans)
+        wanted.push_back(shown_span(*batch, ref));
+    std::sort(wanted.begin(), wanted.end());
+    for (const auto& segment : {*head, *merged}) {
+        auto spans = shown_spans(*segment);
+        REQUIRE_MESSAGE(spans.has_value(), (spans ? "" : spans.error().message));
+        std::sort(spans->begin(), spans->end());
+        CHECK(*spans == wanted);
+    }
+    // Ascending, each as often as the span has it.
+    const auto columns = (*merged)->columns();
+    for (uint32_t column = kFixedColumns; column < columns.size(); ++column) {
+        if (columns[column].key != "rare") continue;
+        const auto block = (*merged)->read(column, 0);
+        REQUIRE(block.has_value());
+        CHECK((*block)->size() == 42 + 39 + 2);
+        CHECK(std::is_sorted((*block)->rows.begin(), (*block)->rows.end()));
+        const std::set<uint32_t> rows((*block)->rows.begin(), (*block)->rows.end());
+        CHECK(rows.size() + 1 == (*block)->size());
+    }
 }
 
 TEST_CASE("columns of keys that all spans have are as short beside ten thousand others") {
