@@ -105,6 +105,8 @@ TEST_CASE("ten thousand keys cost what they hold, and all of it comes back") {
 
 TEST_CASE(
     "a key that few spans have, in several places and twice in one, comes back where it was") {
+    size_t values = 0;
+    size_t having = 0;  // spans
     std::string bytes;
     otlp::WireWriter out(bytes);
     const size_t resource_spans = out.begin(1);
@@ -116,9 +118,13 @@ TEST_CASE(
         out.bytes_field(5, "call");
         out.fixed64_field(7, 1'000'000'000'000 + i * 1'000'000);
         out.fixed64_field(8, 1'000'000'000'000 + i * 1'000'000 + 500'000);
-        if (i % 97 == 0 || i == 2500) write_attribute(out, "rare", i);
+        const bool is_first = i % 97 == 0 || i == 2500;
+        const bool is_last = i % 103 == 1 || i == 2500;
+        if (is_first) write_attribute(out, "rare", i);
         write_attribute(out, "common", i % 7);
-        if (i % 103 == 1 || i == 2500) write_attribute(out, "rare", i + 1);
+        if (is_last) write_attribute(out, "rare", i + 1);
+        values += (is_first ? 1 : 0) + (is_last ? 1 : 0);
+        having += is_first || is_last ? 1 : 0;
         out.end(span);
     }
     out.end(scope_spans);
@@ -152,10 +158,10 @@ TEST_CASE(
         if (columns[column].key != "rare") continue;
         const auto block = (*merged)->read(column, 0);
         REQUIRE(block.has_value());
-        CHECK((*block)->size() == 42 + 39 + 2);
+        CHECK((*block)->size() == values);
         CHECK(std::is_sorted((*block)->rows.begin(), (*block)->rows.end()));
         const std::set<uint32_t> rows((*block)->rows.begin(), (*block)->rows.end());
-        CHECK(rows.size() + 1 == (*block)->size());
+        CHECK(rows.size() == having);
     }
 }
 
