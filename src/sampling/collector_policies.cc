@@ -8,6 +8,7 @@
 #include "base/text.h"
 #include "sampling/imported_rules.h"
 #include "sampling/ottl_condition.h"
+#include "traceql/names.h"
 
 namespace spanloom::sampling {
 namespace {
@@ -234,7 +235,7 @@ class CollectorReader {
     static Result<std::string> attribute(const element& settings) {
         const std::string key = text_at(settings, "key").value_or("");
         if (key.empty()) return cannot("it has no key");
-        return traceql_attribute("", key);
+        return traceql::field_text({store::Scope::kAny, {}, key});
     }
     std::string counts_traces() const {
         return fmt::format(

@@ -7,6 +7,7 @@
 
 #include "base/json_writer.h"
 #include "base/text.h"
+#include "sampling/json_settings.h"
 #include "send/endpoint.h"
 
 namespace spanloom::sampling {
@@ -21,17 +22,6 @@ constexpr uint64_t kWaitMsMax = 24ULL * 3'600'000;
 constexpr const char* kSettings =
     "name, endpoint, protocol, headers, tls, gzip, wait, keep, dead_letters";
 
-template <typename... Args>
-tl::unexpected<Error> wrong(fmt::format_string<Args...> text, Args&&... args) {
-    return fail(ErrorCode::kInvalidArgument, text, std::forward<Args>(args)...);
-}
-
-Result<std::string> read_text(element value) {
-    std::string_view text;
-    if (value.get(text)) return wrong("must be a text");
-    return std::string(text);
-}
-
 Result<bool> read_flag(element value) {
     bool flag = false;
     if (!value.get(flag)) return flag;
@@ -42,7 +32,7 @@ Result<bool> read_flag(element value) {
 }
 
 Result<send::Protocol> read_protocol(element value) {
-    TRY_ASSIGN(const std::string text, read_text(value));
+    TRY_ASSIGN(const std::string_view text, read_text(value));
     if (text == "grpc") return send::Protocol::kGrpc;
     if (text == "http/protobuf") return send::Protocol::kHttpProtobuf;
     if (text == "http/json") return send::Protocol::kHttpJson;
@@ -54,8 +44,8 @@ Result<void> read_headers(element value, ForwardOptions& target) {
     if (value.get(list) || list.size() > kHeadersMax)
         return wrong("must be at most {} names with values", kHeadersMax);
     for (const auto& [name, text] : list) {
-        TRY_ASSIGN(std::string content, read_text(text));
-        target.headers.emplace_back(name, std::move(content));
+        TRY_ASSIGN(const std::string_view content, read_text(text));
+        target.headers.emplace_back(name, content);
     }
     return {};
 }
@@ -88,7 +78,7 @@ Result<void> read_setting(std::string_view key, element value, ForwardOptions& t
     } else if (key == "gzip") {
         TRY_ASSIGN(target.gzip, read_flag(value));
     } else if (key == "wait") {
-        TRY_ASSIGN(const std::string text, read_text(value));
+        TRY_ASSIGN(const std::string_view text, read_text(value));
         TRY_ASSIGN(const int64_t ns, parse_duration_ns(text));
         if (ns < 0 || static_cast<uint64_t>(ns) / 1'000'000 > kWaitMsMax)
             return wrong("must be a duration of at most 24h");
@@ -98,7 +88,7 @@ Result<void> read_setting(std::string_view key, element value, ForwardOptions& t
         if (target.rules.keep.empty())
             return wrong("must have a rule; leave it out where everything is to be forwarded");
     } else if (key == "dead_letters") {
-        TRY_ASSIGN(const std::string text, read_text(value));
+        TRY_ASSIGN(const std::string_view text, read_text(value));
         TRY_ASSIGN(target.dead_letter_bytes_max, parse_bytes(text));
     } else {
         return wrong("there is no such setting; a target has {}", kSettings);

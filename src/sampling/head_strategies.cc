@@ -9,6 +9,7 @@
 
 #include "base/json_writer.h"
 #include "base/text.h"
+#include "sampling/json_settings.h"
 
 namespace spanloom::sampling {
 namespace {
@@ -22,22 +23,6 @@ constexpr uint64_t kEveryMsMin = 10'000;
 constexpr uint64_t kEveryMsMax = 3'600'000;
 constexpr double kShareMin = 0.000001;  // below it counts of what is kept mean nothing
 constexpr double kPerSecondMax = 1e9;
-
-template <typename... Args>
-tl::unexpected<Error> wrong(fmt::format_string<Args...> format, Args&&... args) {
-    return fail(ErrorCode::kInvalidArgument, "{}",
-                fmt::format(format, std::forward<Args>(args)...));
-}
-
-// Also written as a text, as YAML hands numbers over.
-Result<double> read_number(element value) {
-    double number = 0;
-    if (!value.get(number)) return number;
-    std::string_view text;
-    const auto parsed = value.get(text) ? std::nullopt : parse_double(text);
-    if (!parsed || !std::isfinite(*parsed)) return wrong("must be a number");
-    return *parsed;
-}
 
 Result<double> read_share(element value) {
     TRY_ASSIGN(const double share, read_number(value));

@@ -9,6 +9,7 @@
 #include "base/json_writer.h"
 #include "base/text.h"
 #include "otlp/tracestate.h"
+#include "sampling/json_settings.h"
 #include "traceql/checker.h"
 #include "traceql/executor.h"
 
@@ -26,29 +27,6 @@ constexpr int64_t kNsPerMs = 1'000'000;
 
 constexpr std::array<std::string_view, 9> kSettings = {
     "name", "match", "slowest", "rate", "per_second", "per_key", "by", "for", "max_bytes"};
-
-template <typename... Args>
-tl::unexpected<Error> wrong(fmt::format_string<Args...> format, Args&&... args) {
-    return fail(ErrorCode::kInvalidArgument, "{}",
-                fmt::format(format, std::forward<Args>(args)...));
-}
-
-Result<std::string_view> read_text(element value) {
-    std::string_view text;
-    if (value.get(text)) return wrong("must be a text");
-    return text;
-}
-
-// Also written as a text, as YAML hands numbers over.
-Result<double> read_number(element value) {
-    double number = 0;
-    if (!value.get(number)) return number;
-    std::string_view text;
-    if (!value.get(text)) {
-        if (const auto parsed = parse_double(text)) return *parsed;
-    }
-    return wrong("must be a number");
-}
 
 Result<double> read_share(element value) {
     TRY_ASSIGN(const double share, read_number(value));

@@ -39,6 +39,18 @@ std::optional<TraceId> id_of_name(std::string_view name) {
     return id;
 }
 
+DecisionFacts facts_of(const store::AgeingQuestion& question, const RulesInForce& in_force,
+                       uint64_t hash_key, uint64_t now_ns) {
+    DecisionFacts facts;
+    facts.hash_key = hash_key;
+    facts.hour = question.hour;
+    facts.at_ns = now_ns;
+    facts.source = in_force.source;
+    facts.version = in_force.version;
+    facts.rules_json = print_keep_rules(in_force.rules);
+    return facts;
+}
+
 // Puts together what the store is told, and what is noted of it.
 class Deciding {
   public:
@@ -323,14 +335,8 @@ Result<store::AgeingAnswer> Keeper::decide(const store::AgeingQuestion& question
     }
     const std::vector<Verdict> verdicts =
         judge(in_force->rules, traces, undecided, static_cast<double>(kHourSeconds));
-    DecisionFacts facts;
-    facts.hash_key = earlier.hash_key;
-    facts.hour = question.hour;
-    facts.at_ns = clock_.wall_ns();
-    facts.source = in_force->source;
-    facts.version = in_force->version;
-    facts.rules_json = print_keep_rules(in_force->rules);
-    Deciding deciding(*in_force, traces, std::move(facts));
+    Deciding deciding(*in_force, traces,
+                      facts_of(question, *in_force, earlier.hash_key, clock_.wall_ns()));
     for (size_t i = 0; i < undecided.size(); ++i)
         deciding.by_rule(undecided[i], verdicts[i]);
     uint64_t late = 0;
@@ -372,14 +378,7 @@ Result<store::AgeingAnswer> Keeper::thin(const store::AgeingQuestion& question) 
         return fail(ErrorCode::kInternal, "the traces to thin are not those that were surveyed");
     TRY_ASSIGN(const auto thresholds, thresholds_in(question.partition));
     const std::shared_ptr<const RulesInForce> in_force = rules();
-    DecisionFacts facts;
-    facts.hash_key = fresh_hash_key_;
-    facts.hour = question.hour;
-    facts.at_ns = clock_.wall_ns();
-    facts.source = in_force->source;
-    facts.version = in_force->version;
-    facts.rules_json = print_keep_rules(in_force->rules);
-    DecisionLogWriter log(std::move(facts));
+    DecisionLogWriter log(facts_of(question, *in_force, fresh_hash_key_, clock_.wall_ns()));
     const uint32_t rule = log.rule({question.kept->rule, question.kept->for_ms});
     store::AgeingAnswer answer;
     answer.rules.push_back(*question.kept);

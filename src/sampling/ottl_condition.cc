@@ -9,6 +9,7 @@
 
 #include "base/text.h"
 #include "sampling/trace_condition.h"
+#include "traceql/names.h"
 
 namespace spanloom::sampling {
 namespace {
@@ -266,14 +267,17 @@ class OttlReader {
             TRY(expect("]"));
             if (here().text == "[" && here().kind == Token::Kind::kSign)
                 return cannot("TraceQL does not look into maps and lists");
-            const std::string_view scope =
-                name == "attributes"            ? (is_event ? "event" : "span")
-                : name == "resource.attributes" ? "resource"
-                : name == "instrumentation_scope.attributes" || name == "scope.attributes"
-                    ? "instrumentation"
-                    : "";
-            if (scope.empty()) return cannot("TraceQL has nothing like {}[]", name);
-            return Side{Side::Kind::kAttribute, traceql_attribute(scope, key)};
+            const bool is_of_scope =
+                name == "instrumentation_scope.attributes" || name == "scope.attributes";
+            store::Scope scope = is_event ? store::Scope::kEvent : store::Scope::kSpan;
+            if (name == "resource.attributes") {
+                scope = store::Scope::kResource;
+            } else if (is_of_scope) {
+                scope = store::Scope::kInstrumentation;
+            } else if (name != "attributes") {
+                return cannot("TraceQL has nothing like {}[]", name);
+            }
+            return Side{Side::Kind::kAttribute, traceql::field_text({scope, {}, key})};
         }
         if (name == "name") return Side{Side::Kind::kText, is_event ? "event:name" : "name"};
         if (name == "instrumentation_scope.name" || name == "scope.name")

@@ -6,6 +6,7 @@
 #include <fmt/ranges.h>
 
 #include "sampling/imported_rules.h"
+#include "traceql/names.h"
 
 namespace spanloom::sampling {
 namespace {
@@ -52,7 +53,7 @@ Field field_of(std::string name) {
     } else if (name == "span.kind") {
         field.traceql = "kind";
     } else {
-        field.traceql = traceql_attribute("", name);
+        field.traceql = traceql::field_text({store::Scope::kAny, {}, std::string(name)});
     }
     return field;
 }

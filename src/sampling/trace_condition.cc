@@ -5,6 +5,8 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include "traceql/printer.h"
+
 namespace spanloom::sampling {
 namespace {
 
@@ -51,27 +53,7 @@ std::string TraceCondition::traceql() const {
 }
 
 std::string traceql_text(std::string_view text) {
-    std::string out = "\"";
-    for (const char c : text) {
-        if (c == '"' || c == '\\') out += '\\';
-        if (c == '\n') {
-            out += "\\n";
-        } else if (c == '\t') {
-            out += "\\t";
-        } else if (c == '\r') {
-            out += "\\r";
-        } else {
-            out += c;
-        }
-    }
-    return out + '"';
-}
-
-std::string traceql_attribute(std::string_view scope, std::string_view key) {
-    const bool is_plain = !key.empty() && std::all_of(key.begin(), key.end(), [](unsigned char c) {
-        return std::isalnum(c) != 0 || c == '.' || c == '_' || c == '-' || c == '/';
-    });
-    return fmt::format("{}.{}", scope, is_plain ? std::string(key) : traceql_text(key));
+    return traceql::print(store::Value::of_string(std::string(text)));
 }
 
 std::string traceql_pattern(std::string_view pattern) {

@@ -26,8 +26,6 @@ struct TraceCondition {
 
 // "text" with TraceQL's escapes.
 std::string traceql_text(std::string_view text);
-// An attribute's name behind its scope: `.http.status_code`, `span."odd name"`.
-std::string traceql_attribute(std::string_view scope, std::string_view key);
 // A regular expression that holds where `pattern` is found anywhere, for TraceQL's hold for the
 // whole value.
 std::string traceql_pattern(std::string_view pattern);
