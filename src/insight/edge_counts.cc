@@ -8,11 +8,11 @@
 #include <utility>
 
 #include "rollup/span_counts.h"
+#include "store/trace_summary.h"
 
 namespace spanloom::insight {
 namespace {
 
-constexpr uint32_t kHourMinutes = 60;
 // Of an hour that ages all spans are looked at.
 constexpr DependencyLimits kWholeHour{.spans_max = UINT64_MAX};
 
@@ -72,8 +72,8 @@ Result<std::string> count_spans(store::Segments counted, store::Segments others)
 }
 
 Result<std::string> put_together(std::span<const std::string_view> hours) {
-    RollupSum operations(kHourMinutes);
-    RollupSum edges(kHourMinutes);
+    RollupSum operations(kRollupHourMinutes);
+    RollupSum edges(kRollupHourMinutes);
     for (const std::string_view hour : hours) {
         TRY_ASSIGN(const SpanCounts counts, decode_span_counts(hour));
         operations.add(counts.operations);
@@ -87,29 +87,14 @@ using VisitCell = std::function<void(const RollupSection& edges, const RollupCel
 Result<void> each_counted_edge(const store::CountedParts& parts, store::TimeRange range,
                                RollupCache& cache, const VisitCell& visit) {
     for (const auto& file : parts.files) {
-        if (file->file().start_ns_min >= range.end_ns || file->file().end_ns_max < range.start_ns)
-            continue;
+        const store::CountsFile& facts = file->file();
+        if (!store::overlaps(facts.start_ns_min, facts.end_ns_max, range)) continue;
         TRY_ASSIGN(const auto counts, cache.counts(file));
         const RollupSection& edges = counts->edges;
-        for (const RollupCell& cell : edges.cells) {
-            const uint64_t from_ns = cell.minute * kRollupMinuteNs;
-            const uint64_t past_ns = from_ns + edges.step_minutes * kRollupMinuteNs;
-            if (past_ns > range.start_ns && from_ns < range.end_ns) visit(edges, cell);
-        }
+        for (const RollupCell& cell : edges.cells)
+            if (edges.overlaps(cell, range)) visit(edges, cell);
     }
     return {};
-}
-
-void add_cell(const RollupSection& section, const RollupCell& cell,
-              MinuteTable::Operation& operation) {
-    auto& parts = section.step_minutes == 1 ? operation.minutes : operation.hours;
-    MinuteTable::Minute& part = parts[cell.minute];
-    part.spans += cell.count;
-    part.errors += cell.errors;
-    for (uint32_t i = 0; i < cell.buckets; ++i) {
-        const auto& [bucket, count] = section.buckets[cell.first_bucket + i];
-        part.durations.add(bucket, count);
-    }
 }
 
 using EdgeKey = std::tuple<std::string, std::string, std::string>;  // client, server, type
@@ -150,7 +135,8 @@ Result<ServiceEdges> find_all_service_edges(const store::CountedParts& parts,
         ServiceEdge& edge = at->second;
         MinuteTable::Operation& called =
             operation.kind == kInQueue ? edge.in_queue : edge.as_server;
-        add_cell(section, cell, operation.kind == kAsClient ? edge.as_client : called);
+        MinuteTable::Operation& side = operation.kind == kAsClient ? edge.as_client : called;
+        side.parts_of(section)[cell.minute].add(section, cell);
         if (operation.kind != kAsServer) return;
         edge.weighted += cell.weighted;
         edge.weighted_errors += cell.weighted * static_cast<double>(cell.errors) /

@@ -4,6 +4,8 @@
 #include <cmath>
 #include <limits>
 
+#include "store/trace_summary.h"
+
 namespace spanloom {
 namespace {
 
@@ -12,8 +14,6 @@ double middle_s(uint32_t bucket) {
     const double width = static_cast<double>(DurationHistogram::width_of(bucket));
     return (lower + (width - 1) / 2) / 1e9;
 }
-
-constexpr uint32_t kHourMinutes = 60;
 
 // The part of so many minutes that lies in (from, to].
 double share_of(uint32_t minute, uint32_t minutes, uint64_t from_ns, uint64_t to_ns,
@@ -83,11 +83,17 @@ WindowCounts MinuteTable::Operation::window(uint64_t from_ns, uint64_t to_ns, ui
         }
     };
     add(minutes, 1);
-    add(hours, kHourMinutes);
+    add(hours, kRollupHourMinutes);
     sum.buckets.assign(buckets.begin(), buckets.end());
     for (const auto& [bucket, count] : sum.buckets)
         sum.duration_s += count * middle_s(bucket);
     return sum;
+}
+
+void MinuteTable::Minute::add(const RollupSection& section, const RollupCell& cell) {
+    spans += cell.count;
+    errors += cell.errors;
+    section.add_durations(cell, durations);
 }
 
 bool MinuteTable::Operation::has_errors() const {
@@ -97,14 +103,12 @@ bool MinuteTable::Operation::has_errors() const {
 }
 
 void MinuteTable::add(const RollupSection& section) {
-    const uint64_t first = range_.start_ns / kRollupMinuteNs;
-    const uint64_t last = (range_.end_ns - (range_.end_ns > 0 ? 1 : 0)) / kRollupMinuteNs;
     for (const RollupCell& cell : section.cells) {
-        if (cell.minute + section.step_minutes <= first || cell.minute > last) continue;
+        if (!section.overlaps(cell, range_)) continue;
         const RollupOperation& from = section.operations[cell.operation];
         const std::string& service = section.services[from.service];
         Operation& operation = operations_[Key(service, from.name, from.kind)];
-        auto& parts = section.step_minutes == 1 ? operation.minutes : operation.hours;
+        auto& parts = operation.parts_of(section);
         const auto found = parts.find(cell.minute);
         if (found == parts.end() && minutes_ >= kMinutesMax) {
             reason_ = "more than " + std::to_string(kMinutesMax) +
@@ -118,19 +122,14 @@ void MinuteTable::add(const RollupSection& section) {
         }
         if (found == parts.end()) ++minutes_;
         Minute& minute = parts[cell.minute];
-        minute.spans += cell.count;
-        minute.errors += cell.errors;
-        for (uint32_t i = 0; i < cell.buckets; ++i) {
-            const auto& [bucket, count] = section.buckets[cell.first_bucket + i];
-            minute.durations.add(bucket, count);
-        }
+        minute.add(section, cell);
     }
 }
 
 void MinuteTable::add(const store::CountedParts& parts, RollupCache& cache) {
     for (const auto& file : parts.files) {
-        if (file->file().start_ns_min >= range_.end_ns || file->file().end_ns_max < range_.start_ns)
-            continue;
+        const store::CountsFile& facts = file->file();
+        if (!store::overlaps(facts.start_ns_min, facts.end_ns_max, range_)) continue;
         const auto counts = cache.counts(file);
         if (counts) {
             add((*counts)->operations);

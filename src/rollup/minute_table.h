@@ -35,6 +35,8 @@ class MinuteTable {
         uint64_t spans = 0;
         uint64_t errors = 0;
         DurationHistogram durations;
+
+        void add(const RollupSection& section, const RollupCell& cell);
     };
     struct Operation {
         std::string service;
@@ -46,6 +48,10 @@ class MinuteTable {
 
         bool empty() const { return minutes.empty() && hours.empty(); }
         bool has_errors() const;
+        // Where cells of such a section belong.
+        std::map<uint32_t, Minute>& parts_of(const RollupSection& section) {
+            return section.step_minutes == 1 ? minutes : hours;
+        }
 
         // Of (from, to]. The minute that `now` lies in ends there.
         WindowCounts window(uint64_t from_ns, uint64_t to_ns, uint64_t now_ns,

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "store/trace_summary.h"
+
 namespace spanloom {
 namespace {
 
@@ -124,8 +126,7 @@ void OperationRollup::add(const RollupSection& section) {
     uint32_t operation = UINT32_MAX;
     for (const RollupCell& cell : section.cells) {
         const uint64_t minute_ns = uint64_t{cell.minute} * kRollupMinuteNs;
-        const uint64_t past_ns = minute_ns + section.step_minutes * kRollupMinuteNs;
-        if (past_ns <= first_ns_ || minute_ns >= end_ns_) continue;
+        if (!section.overlaps(cell, {first_ns_, end_ns_})) continue;
         if (sums == nullptr || cell.operation != operation) {
             operation = cell.operation;
             sums = &sums_of(section, operation);
@@ -135,16 +136,14 @@ void OperationRollup::add(const RollupSection& section) {
         StepSum& sum = (*sums)[static_cast<uint32_t>((in_range_ns - first_ns_) / step_ns_)];
         sum.errors += cell.errors;
         sum.weighted += cell.weighted;
-        for (uint32_t i = 0; i < cell.buckets; ++i) {
-            const auto& [bucket, count] = section.buckets[cell.first_bucket + i];
-            sum.durations.add(bucket, count);
-        }
+        section.add_durations(cell, sum.durations);
     }
 }
 
 void OperationRollup::add(const store::CountedParts& parts, RollupCache& cache) {
     for (const auto& file : parts.files) {
-        if (file->file().start_ns_min >= end_ns_ || file->file().end_ns_max < first_ns_) continue;
+        const store::CountsFile& facts = file->file();
+        if (!store::overlaps(facts.start_ns_min, facts.end_ns_max, {first_ns_, end_ns_})) continue;
         const auto counts = cache.counts(file);
         if (counts) {
             add((*counts)->operations);

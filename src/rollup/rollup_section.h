@@ -8,12 +8,15 @@
 
 #include "base/result.h"
 #include "otlp/view.h"
+#include "rollup/duration_histogram.h"
+#include "store/search.h"
 #include "store/segment.h"
 
 // The bytes that a segment keeps for rollups (docs/format/rollup.md).
 namespace spanloom {
 
 constexpr uint64_t kRollupMinuteNs = 60'000'000'000;
+constexpr uint32_t kRollupHourMinutes = 60;  // the step of what is counted by the hour
 // Operations of one segment that are told apart; the rarest beyond it count as kOtherOperation.
 constexpr uint32_t kSectionOperationsMax = 20'000;
 constexpr std::string_view kOtherOperation = "<other>";
@@ -43,6 +46,15 @@ struct RollupSection {
     std::vector<RollupCell> cells;
     std::vector<std::pair<uint16_t, uint32_t>> buckets;  // bucket and count, cell after cell
 
+    void add_durations(const RollupCell& cell, DurationHistogram& to) const {
+        for (uint32_t i = 0; i < cell.buckets; ++i)
+            to.add(buckets[cell.first_bucket + i].first, buckets[cell.first_bucket + i].second);
+    }
+    // Some of the cell lies between them.
+    bool overlaps(const RollupCell& cell, store::TimeRange range) const {
+        const uint64_t from_ns = cell.minute * kRollupMinuteNs;
+        return from_ns + step_minutes * kRollupMinuteNs > range.start_ns && from_ns < range.end_ns;
+    }
     size_t memory_bytes() const;
 };
 

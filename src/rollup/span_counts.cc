@@ -10,7 +10,6 @@ namespace spanloom {
 namespace {
 
 constexpr uint8_t kVersion = 1;
-constexpr uint32_t kHourMinutes = 60;
 
 }  // namespace
 
@@ -34,10 +33,10 @@ Result<SpanCounts> decode_span_counts(std::string_view bytes) {
         return fail(ErrorCode::kUnsupported,
                     "counts: version {} is not known here, only {}; use a newer spanloom", version,
                     kVersion);
-    const auto step = static_cast<uint32_t>(in.varint_max(kHourMinutes));
+    const auto step = static_cast<uint32_t>(in.varint_max(kRollupHourMinutes));
     const std::string_view operations = in.text();
     const std::string_view edges = in.text();
-    if (!in.ok() || (step != 1 && step != kHourMinutes))
+    if (!in.ok() || (step != 1 && step != kRollupHourMinutes))
         return fail(ErrorCode::kDataLoss, "counts: they are damaged");
     TRY_ASSIGN(counts.operations, decode_rollup(operations));
     TRY_ASSIGN(counts.edges, decode_rollup(edges));
@@ -66,10 +65,7 @@ void RollupSum::add(const RollupSection& section) {
         Cell& to = cell(*operation, from.minute);
         to.errors += from.errors;
         to.weighted += from.weighted;
-        for (uint32_t i = 0; i < from.buckets; ++i) {
-            const auto& [bucket, count] = section.buckets[from.first_bucket + i];
-            to.durations.add(bucket, count);
-        }
+        section.add_durations(from, to.durations);
     }
 }
 
