@@ -81,7 +81,7 @@ struct Files {
 
     void add(const std::string& counts, bool is_day = false) {
         CountsFile file{next++, "default", 0, is_day, 0, UINT64_MAX, 0};
-        const std::string path = counts_path(file.tenant, {file.hour, file.id});
+        const std::string path = beside_path(kCounts, file.tenant, {file.hour, file.id});
         io.write_file(path, encode_counts(file, counts));
         parts.files.push_back(std::make_shared<const StoredCounts>(file, io));
     }

@@ -295,12 +295,12 @@ Result<void> DecisionLogReader::verify() const {
 
 Result<std::vector<std::string>> check_decisions(Io& io) {
     std::vector<std::string> damage;
-    const std::string area = store::kDecisionsArea;
+    const std::string area = store::kDecisions.area;
     TRY_ASSIGN(const std::vector<std::string> tenants, io.list(area));
     for (const std::string& tenant : tenants) {
         TRY_ASSIGN(const std::vector<std::string> files, io.list(area + "/" + tenant));
         for (const std::string& file : files) {
-            if (!store::parse_decisions_name(file)) continue;
+            if (!store::parse_beside_name(store::kDecisions, file)) continue;
             const std::string path = area + "/" + tenant + "/" + file;
             const auto check = [&]() -> Result<void> {
                 TRY_ASSIGN(auto opened, io.open(path));

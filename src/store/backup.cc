@@ -88,8 +88,8 @@ class Copier {
 
 Result<uint64_t> copy_small_files(Copier& copier) {
     TRY_ASSIGN(const uint64_t records, copier.tree("deletions", 0, ".del"));
-    TRY_ASSIGN(const uint64_t decisions, copier.tree(kDecisionsArea, 1, ".dec"));
-    TRY_ASSIGN(const uint64_t counts, copier.tree(kCountsArea, 1, ".cnt"));
+    TRY_ASSIGN(const uint64_t decisions, copier.tree(kDecisions.area, 1, kDecisions.ending));
+    TRY_ASSIGN(const uint64_t counts, copier.tree(kCounts.area, 1, kCounts.ending));
     TRY_ASSIGN(const uint64_t documents, copier.tree("documents", 2, ".doc"));
     return records + decisions + counts + documents;
 }
@@ -145,11 +145,11 @@ Result<BackupReport> StoreEngine::backup(Io& target, const std::string& place) {
     // One that retention took meanwhile is not named.
     std::erase_if(state.decisions, [&](const auto& entry) {
         const DecisionsFile& file = entry.second;
-        return !target.open(decisions_path(file.tenant, {file.hour, file.id}));
+        return !target.open(beside_path(kDecisions, file.tenant, {file.hour, file.id}));
     });
     std::erase_if(state.counts, [&](const auto& entry) {
         const CountsFile& file = entry.second;
-        return !target.open(counts_path(file.tenant, {file.hour, file.id}));
+        return !target.open(beside_path(kCounts, file.tenant, {file.hour, file.id}));
     });
     TRY(copier.finish());
     TRY(write_whole(target, kManifest, encode_manifest(state)));

@@ -132,7 +132,7 @@ class Checker {
     // What is in them is for their owner to check.
     void check_decisions() {
         for (const auto& [id, file] : reading_.state.decisions) {
-            const std::string path = decisions_path(file.tenant, {file.hour, file.id});
+            const std::string path = beside_path(kDecisions, file.tenant, {file.hour, file.id});
             const auto opened = io_.open(path);
             if (!opened) {
                 report_.damage.push_back(opened.error().message);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -39,6 +40,36 @@ inline Result<Numbers> numbers_in(const std::vector<std::shared_ptr<const Segmen
                 }
             }
         }
+    }
+    std::sort(numbers.begin(), numbers.end());
+    return numbers;
+}
+
+// Counts that are the numbers of the spans.
+inline Counting count_numbers() {
+    Counting counting;
+    counting.count = [](Segments counted, Segments) -> Result<std::string> {
+        TRY_ASSIGN(const Numbers numbers, numbers_in({counted.begin(), counted.end()}));
+        return std::string(reinterpret_cast<const char*>(numbers.data()), numbers.size() * 8);
+    };
+    counting.as_day = [](std::span<const std::string_view> hours) -> Result<std::string> {
+        std::string all;
+        for (const std::string_view hour : hours)
+            all += hour;
+        return all;
+    };
+    return counting;
+}
+
+// All numbers that are counted, by files and by segments, sorted.
+inline Result<Numbers> counted_numbers(const Store& store) {
+    const CountedParts parts = store.counted("default");
+    TRY_ASSIGN(Numbers numbers, numbers_in(parts.segments));
+    for (const auto& file : parts.files) {
+        TRY_ASSIGN(const std::string counts, file->read());
+        const size_t first = numbers.size();
+        numbers.resize(first + counts.size() / 8);
+        std::memcpy(numbers.data() + first, counts.data(), counts.size());
     }
     std::sort(numbers.begin(), numbers.end());
     return numbers;
@@ -84,6 +115,15 @@ struct StoreFixture {
         SeededRandom dice(seed);
         io.restart(dice);
     }
+    // The power goes with the so many-th change that settling makes.
+    void crash_in_settle(uint64_t change) {
+        io.crash_at(io.changes() + change);
+        (void)store->settle();
+        store.reset();
+        SeededRandom dice(change);
+        io.restart(dice);
+        open();
+    }
     Result<void> send(Batch batch) {
         std::optional<Result<void>> said;
         store->accept(std::move(batch), [&](Result<void> result) { said = std::move(result); });
@@ -97,6 +137,18 @@ struct StoreFixture {
         const Result<Numbers> numbers = numbers_in(store->snapshot(tenant));
         REQUIRE(numbers.has_value());
         return *numbers;
+    }
+    // Of each trace that is stored, by number: by which threshold it was kept.
+    std::map<uint64_t, uint64_t> thresholds() const {
+        std::map<uint64_t, uint64_t> found;
+        for (const auto& segment : store->snapshot("default")) {
+            const auto thresholds = segment->thresholds();
+            REQUIRE(thresholds.has_value());
+            for (uint32_t index = 0; index < segment->fragment_count(); ++index)
+                found[trace_number(segment->fragment(index)->trace_id)] =
+                    *thresholds == nullptr ? 0 : (**thresholds)[index];
+        }
+        return found;
     }
     std::vector<std::string> segment_paths() const {
         std::vector<std::string> files = io.files();

@@ -41,28 +41,6 @@ uint64_t threshold_of(uint64_t trace) {
     return trace * 11 + 1;
 }
 
-uint64_t number_of(const TraceId& id) {
-    uint64_t number = 0;
-    std::memcpy(&number, id.bytes.data() + 8, 8);
-    return number;
-}
-
-// Counts are the numbers of the spans.
-Counting count_numbers() {
-    Counting counting;
-    counting.count = [](Segments counted, Segments) -> Result<std::string> {
-        TRY_ASSIGN(const Numbers numbers, numbers_in({counted.begin(), counted.end()}));
-        return std::string(reinterpret_cast<const char*>(numbers.data()), numbers.size() * 8);
-    };
-    counting.as_day = [](std::span<const std::string_view> hours) -> Result<std::string> {
-        std::string all;
-        for (const std::string_view hour : hours)
-            all += hour;
-        return all;
-    };
-    return counting;
-}
-
 // What may be asked of the store, kept as plainly as possible.
 struct Model {
     std::set<uint64_t> acknowledged;   // spans that must be there
@@ -306,7 +284,7 @@ class Life {
             AgeingAnswer answer;
             answer.rules = {{"most", 0}};
             for (const TraceId& id : question.traces) {
-                const uint64_t number = number_of(id);
+                const uint64_t number = trace_number(id);
                 answer.rule_of.push_back(is_droppable(number) ? AgeingAnswer::kDrop : 0);
                 answer.thresholds.push_back(threshold_of(number));
                 answer.decisions.append(reinterpret_cast<const char*>(&number), sizeof number);
@@ -365,19 +343,9 @@ class Life {
     // Every span that was acknowledged counts in one place, whatever became of it: only resends in
     // another hour than their first count again.
     void check_counts() {
-        const CountedParts parts = f_.store->counted("default");
-        const Result<Numbers> numbers = numbers_in(parts.segments);
+        const Result<Numbers> numbers = counted_numbers(*f_.store);
         if (!numbers) return wrong(numbers.error().message);
-        std::multiset<uint64_t> counted(numbers->begin(), numbers->end());
-        for (const auto& file : parts.files) {
-            const Result<std::string> counts = file->read();
-            if (!counts) return wrong(counts.error().message);
-            for (size_t at = 0; at + 8 <= counts->size(); at += 8) {
-                uint64_t number = 0;
-                std::memcpy(&number, counts->data() + at, 8);
-                counted.insert(number);
-            }
-        }
+        const std::multiset<uint64_t> counted(numbers->begin(), numbers->end());
         for (const uint64_t number : model_.acknowledged) {
             const uint64_t trace = number / kTraceSpans;
             const bool may_be_gone =
@@ -421,7 +389,7 @@ class Life {
             for (uint32_t index = 0; index < segment->fragment_count(); ++index) {
                 const auto fragment = segment->fragment(index);
                 if (!fragment) return wrong(fragment.error().message);
-                const uint64_t trace = number_of(fragment->trace_id);
+                const uint64_t trace = trace_number(fragment->trace_id);
                 if (*thresholds == nullptr || (**thresholds)[index] != threshold_of(trace))
                     wrong(fmt::format("trace {} was kept without its threshold", trace));
             }

@@ -103,14 +103,9 @@ std::shared_ptr<const Ageing> StoreEngine::ageing() const {
 Result<bool> StoreEngine::age_once(const std::function<bool()>& stop) {
     const std::shared_ptr<const Ageing> rules = ageing();
     if (!rules->verdict) return false;
-    const std::vector<LiveSegments::Pointer> segments = live_.on_disk();
-    std::vector<SegmentFacts> facts;
-    for (const LiveSegments::Pointer& one : segments) {
-        if (!one->is_damaged) facts.push_back(facts_of(*one));
-    }
-    TRY_ASSIGN(const DiskSpace space, io_.space());
-    const SpaceLimits limits = space_limits(facts, options_, *rules, space);
-    const std::vector<uint64_t> ids = choose_ageing(facts, *rules, trusted_now_ns(), limits);
+    TRY_ASSIGN(const DiskLook look, look_at_disk(*rules, Damaged::kLeftOut));
+    const std::vector<uint64_t> ids =
+        choose_ageing(look.facts, *rules, trusted_now_ns(), look.limits);
     if (ids.empty()) return false;
     return decide_about(ids, *rules, rules->verdict, stop);
 }
@@ -119,13 +114,8 @@ Result<bool> StoreEngine::age_once(const std::function<bool()>& stop) {
 Result<bool> StoreEngine::thin_once(const std::function<bool()>& stop) {
     const std::shared_ptr<const Ageing> rules = ageing();
     if (!rules->thin) return false;
-    std::vector<SegmentFacts> facts;
-    for (const LiveSegments::Pointer& one : live_.on_disk()) {
-        if (!one->is_damaged) facts.push_back(facts_of(*one));
-    }
-    TRY_ASSIGN(const DiskSpace space, io_.space());
-    const SpaceLimits limits = space_limits(facts, options_, *rules, space);
-    const std::vector<uint64_t> ids = choose_thinning(facts, trusted_now_ns(), limits);
+    TRY_ASSIGN(const DiskLook look, look_at_disk(*rules, Damaged::kLeftOut));
+    const std::vector<uint64_t> ids = choose_thinning(look.facts, trusted_now_ns(), look.limits);
     if (ids.empty()) return false;
     return decide_about(ids, *rules, rules->thin, stop);
 }

@@ -53,21 +53,6 @@ bool is_anywhere(const StoreFixture& f, std::string_view bytes) {
 
 constexpr uint64_t kHalf = otlp::kThresholdEnd / 2;
 
-// Of each trace that is stored, by number.
-std::map<uint64_t, uint64_t> thresholds_of(const StoreFixture& f) {
-    std::map<uint64_t, uint64_t> found;
-    for (const auto& segment : f.store->snapshot("default")) {
-        const auto thresholds = segment->thresholds();
-        REQUIRE(thresholds.has_value());
-        for (uint32_t index = 0; index < segment->fragment_count(); ++index) {
-            uint64_t number = 0;
-            std::memcpy(&number, segment->fragment(index)->trace_id.bytes.data() + 8, 8);
-            found[number] = *thresholds == nullptr ? 0 : (**thresholds)[index];
-        }
-    }
-    return found;
-}
-
 // What lies in the files of decisions.
 std::vector<std::string> decisions_of(const StoreFixture& f) {
     std::vector<std::string> texts;
@@ -88,8 +73,7 @@ Ageing two_rules(uint64_t three_for_ms = 12'600'000) {
         AgeingAnswer answer;
         answer.rules = {{"even", 0}, {"three", three_for_ms}};
         for (const TraceId& id : question.traces) {
-            uint64_t number = 0;
-            std::memcpy(&number, id.bytes.data() + 8, 8);
+            const uint64_t number = trace_number(id);
             answer.rule_of.push_back(number % 2 == 0   ? 0
                                      : number % 3 == 0 ? 1
                                                        : AgeingAnswer::kDrop);
@@ -267,14 +251,14 @@ TEST_CASE("an hour that ages moves what rules keep to its day, and drops the res
     CHECK(f.metrics.render().find("store_aged_traces_total 10") != std::string::npos);
     const std::map<uint64_t, uint64_t> thresholds = {{0, kHalf}, {2, kHalf}, {3, 0}, {4, kHalf},
                                                      {6, kHalf}, {8, kHalf}, {9, 0}};
-    CHECK(thresholds_of(f) == thresholds);
+    CHECK(f.thresholds() == thresholds);
     const std::vector<std::string> decisions = {"decided about hour " +
                                                 std::to_string(kNow / kHour)};
     CHECK(decisions_of(f) == decisions);
     f.kill();
     f.open();
     CHECK(f.stored() == kept);
-    CHECK(thresholds_of(f) == thresholds);
+    CHECK(f.thresholds() == thresholds);
     CHECK(decisions_of(f) == decisions);
     // The second rule keeps for three hours and a half, the first as long as there is room.
     f.clock.advance(kHour);
@@ -309,12 +293,7 @@ TEST_CASE("a crash at any call while an hour ages gives all of before or all of 
         StoreFixture f;
         prepare(f);
         CAPTURE(crash);
-        f.io.crash_at(f.io.changes() + crash);
-        (void)f.store->settle();
-        f.store.reset();
-        SeededRandom dice(crash);
-        f.io.restart(dice);
-        f.open();
+        f.crash_in_settle(crash);
         const Numbers stored = f.stored();
         const Numbers kept = kept_by_two_rules(range(0, 40));
         CHECK((stored == range(0, 40) || stored == kept));

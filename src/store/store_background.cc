@@ -462,6 +462,19 @@ void StoreEngine::find_damage(const std::vector<LiveSegments::Pointer>& inputs) 
                inputs.front()->tenant);
 }
 
+Result<StoreEngine::DiskLook> StoreEngine::look_at_disk(const Ageing& rules,
+                                                        Damaged damaged) const {
+    DiskLook look;
+    look.segments = live_.on_disk();
+    if (damaged == Damaged::kLeftOut)
+        std::erase_if(look.segments, [](const auto& one) { return one->is_damaged; });
+    for (const LiveSegments::Pointer& one : look.segments)
+        look.facts.push_back(facts_of(*one));
+    TRY_ASSIGN(const DiskSpace space, io_.space());
+    look.limits = space_limits(look.facts, options_, rules, space);
+    return look;
+}
+
 // Of the undecided among what retention drops. The room comes first: where they cannot be counted
 // they go all the same.
 void StoreEngine::count_what_goes(const std::vector<LiveSegments::Pointer>& dropped,
@@ -479,14 +492,10 @@ void StoreEngine::count_what_goes(const std::vector<LiveSegments::Pointer>& drop
 }
 
 Result<bool> StoreEngine::drop_expired(bool can_thin) {
-    const std::vector<LiveSegments::Pointer> segments = live_.on_disk();
-    std::vector<SegmentFacts> facts;
-    for (const LiveSegments::Pointer& one : segments)
-        facts.push_back(facts_of(*one));
-    TRY_ASSIGN(const DiskSpace space, io_.space());
-    const SpaceLimits limits = space_limits(facts, options_, *ageing(), space);
+    TRY_ASSIGN(DiskLook look, look_at_disk(*ageing(), Damaged::kTaken));
+    const std::vector<LiveSegments::Pointer>& segments = look.segments;
     const std::vector<uint64_t> ids =
-        choose_drops(std::move(facts), options_, trusted_now_ns(), limits, can_thin);
+        choose_drops(std::move(look.facts), options_, trusted_now_ns(), look.limits, can_thin);
     if (ids.empty()) return false;
     ManifestChange change;
     change.removed = ids;

@@ -15,7 +15,7 @@ constexpr uint64_t kNsPerMs = 1'000'000;
 constexpr uint64_t kHoursPerDay = 24;
 
 std::string path_of(const CountsFile& file) {
-    return counts_path(file.tenant, {file.hour, file.id});
+    return beside_path(kCounts, file.tenant, {file.hour, file.id});
 }
 
 // How long the hours, or the day, of a file are over.
@@ -73,7 +73,7 @@ Result<CountsFile> StoreEngine::write_counts(CountsFile file, std::string_view c
     }
     const std::string bytes = encode_counts(file, counts);
     file.bytes = bytes.size();
-    TRY(write_beside(kCountsArea, counts_directory(file.tenant), path_of(file), bytes));
+    TRY(write_beside(kCounts, file.tenant, {file.hour, file.id}, bytes));
     return file;
 }
 
@@ -148,38 +148,19 @@ void StoreEngine::follow_counts(const ManifestChange& change) {
     }
 }
 
-// Files that the manifest does not name are remains. Where it cannot be trusted they are taken in
-// again.
 Result<void> StoreEngine::take_in_counts(bool adopt, ManifestChange& change) {
-    TRY_ASSIGN(const std::vector<std::string> tenants, io_.list(kCountsArea));
-    for (const std::string& name : tenants) {
-        const std::optional<std::string> tenant = decode_tenant(name);
-        if (!tenant) continue;
-        const std::string directory = counts_directory(*tenant);
-        TRY_ASSIGN(const std::vector<std::string> files, io_.list(directory));
-        for (const std::string& file : files) {
-            const std::string path = directory + "/" + file;
-            const std::optional<SegmentName> parsed = parse_counts_name(file);
-            if (!parsed) {
-                if (file.ends_with(".tmp")) obsolete_.add(path, nullptr);
-                continue;
-            }
-            if (manifest_->state().counts.contains(parsed->id)) continue;
-            manifest_->avoid_id(parsed->id);
-            const Result<Blob> bytes = io_.read_all(path);
-            Result<CountsReading> reading =
-                bytes ? decode_counts(bytes->view()) : tl::unexpected(bytes.error());
-            if (!adopt || !reading) {
-                obsolete_.add(path, nullptr);
-                continue;
-            }
-            log::warning("{} was not in the manifest and is taken in", path);
-            reading->file.id = parsed->id;
-            change.counts_added.push_back(std::move(reading->file));
-        }
-    }
-    obsolete_.collect(io_);
-    return {};
+    const auto is_named = [&](uint64_t id) { return manifest_->state().counts.contains(id); };
+    return take_in_beside(kCounts, is_named,
+                          [&](const std::string& path, const std::string&, SegmentName name) {
+                              if (!adopt) return false;
+                              const Result<Blob> bytes = io_.read_all(path);
+                              if (!bytes) return false;
+                              Result<CountsReading> reading = decode_counts(bytes->view());
+                              if (!reading) return false;
+                              reading->file.id = name.id;
+                              change.counts_added.push_back(std::move(reading->file));
+                              return true;
+                          });
 }
 
 }  // namespace spanloom::store

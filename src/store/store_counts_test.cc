@@ -14,38 +14,9 @@ namespace {
 
 constexpr uint64_t kDay = 24 * kHour;
 
-std::string text_of(const Numbers& numbers) {
-    return {reinterpret_cast<const char*>(numbers.data()), numbers.size() * 8};
-}
-
-Counting count_numbers() {
-    Counting counting;
-    counting.count = [](Segments counted, Segments) -> Result<std::string> {
-        TRY_ASSIGN(const Numbers numbers, numbers_in({counted.begin(), counted.end()}));
-        return text_of(numbers);
-    };
-    counting.as_day = [](std::span<const std::string_view> hours) -> Result<std::string> {
-        std::string all;
-        for (const std::string_view hour : hours)
-            all += hour;
-        return all;
-    };
-    return counting;
-}
-
-// All numbers that are counted, by files and by segments.
 Numbers counted(const StoreFixture& f) {
-    const CountedParts parts = f.store->counted("default");
-    Result<Numbers> numbers = numbers_in(parts.segments);
+    const Result<Numbers> numbers = counted_numbers(*f.store);
     REQUIRE(numbers.has_value());
-    for (const auto& file : parts.files) {
-        const Result<std::string> counts = file->read();
-        REQUIRE(counts.has_value());
-        const size_t first = numbers->size();
-        numbers->resize(first + counts->size() / 8);
-        std::memcpy(numbers->data() + first, counts->data(), counts->size());
-    }
-    std::sort(numbers->begin(), numbers->end());
     return *numbers;
 }
 
@@ -56,7 +27,7 @@ size_t files_of(const StoreFixture& f) {
 size_t files_on_disk(const StoreFixture& f) {
     const auto files = f.io.files();
     return static_cast<size_t>(std::count_if(files.begin(), files.end(), [](const auto& path) {
-        return path.starts_with(kCountsArea);
+        return path.starts_with(kCounts.area);
     }));
 }
 
@@ -68,8 +39,7 @@ Ageing every_second() {
         AgeingAnswer answer;
         answer.rules = {{"half", 0}};
         for (const TraceId& id : question.traces) {
-            uint64_t number = 0;
-            std::memcpy(&number, id.bytes.data() + 8, 8);
+            const uint64_t number = trace_number(id);
             answer.rule_of.push_back(number % 2 == 0 ? 0 : AgeingAnswer::kDrop);
         }
         return answer;
@@ -192,12 +162,7 @@ TEST_CASE("a power cut at any moment of ageing counts each span once") {
         CAPTURE(crash);
         CountingFixture f;
         prepare(f);
-        f.io.crash_at(f.io.changes() + crash);
-        (void)f.store->settle();
-        f.store.reset();
-        SeededRandom dice(crash);
-        f.io.restart(dice);
-        f.open();
+        f.crash_in_settle(crash);
         CHECK(counted(f) == range(0, 40));
         f.store->set_ageing(every_second());
         REQUIRE(f.store->settle().has_value());

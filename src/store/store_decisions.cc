@@ -14,7 +14,7 @@ namespace {
 constexpr uint64_t kNsPerMs = 1'000'000;
 
 std::string path_of(const DecisionsFile& file) {
-    return decisions_path(file.tenant, {file.hour, file.id});
+    return beside_path(kDecisions, file.tenant, {file.hour, file.id});
 }
 
 }  // namespace
@@ -45,18 +45,20 @@ Result<DecisionsFile> StoreEngine::write_decisions(const AgeingQuestion& questio
         std::lock_guard lock(manifest_mutex_);
         file.id = manifest_->take_id();
     }
-    TRY(write_beside(kDecisionsArea, decisions_directory(file.tenant), path_of(file), bytes));
+    TRY(write_beside(kDecisions, file.tenant, {file.hour, file.id}, bytes));
     return file;
 }
 
-Result<void> StoreEngine::write_beside(const char* area, const std::string& directory,
-                                       const std::string& path, std::string_view bytes) {
+Result<void> StoreEngine::write_beside(const BesideKind& kind, std::string_view tenant,
+                                       SegmentName name, std::string_view bytes) {
+    const std::string directory = beside_directory(kind, tenant);
+    const std::string path = beside_path(kind, tenant, name);
     {
         std::lock_guard lock(manifest_mutex_);
         if (!directories_.contains(directory)) {
             TRY(io_.make_directory(directory));
             TRY(io_.sync_directory(""));
-            TRY(io_.sync_directory(area));
+            TRY(io_.sync_directory(kind.area));
             directories_.insert(directory);
         }
     }
@@ -85,7 +87,7 @@ void StoreEngine::forget_unnamed(const FilesBeside& files) {
         unnamed.push_back(path_of(*files.decisions));
     if (files.counts && !manifest_->state().counts.contains(files.counts->id))
         unnamed.push_back(
-            counts_path(files.counts->tenant, {files.counts->hour, files.counts->id}));
+            beside_path(kCounts, files.counts->tenant, {files.counts->hour, files.counts->id}));
     for (std::string& path : unnamed) {
         // Where the manifest on disk may name it, it must stay until it is known not to.
         if (manifest_->is_certain()) {
@@ -117,36 +119,49 @@ Result<bool> StoreEngine::drop_old_decisions() {
     return true;
 }
 
-// Files that the manifest does not name are remains. Where it cannot be trusted they are taken in
-// again: the time at which they were made is not known then, the hour's end is near it.
-Result<void> StoreEngine::take_in_decisions(bool adopt, ManifestChange& change) {
-    TRY_ASSIGN(const std::vector<std::string> tenants, io_.list(kDecisionsArea));
+// Files that the manifest does not name are remains, unless `take` takes them in.
+Result<void> StoreEngine::take_in_beside(const BesideKind& kind,
+                                         const std::function<bool(uint64_t)>& is_named,
+                                         const TakeBeside& take) {
+    TRY_ASSIGN(const std::vector<std::string> tenants, io_.list(kind.area));
     for (const std::string& name : tenants) {
         const std::optional<std::string> tenant = decode_tenant(name);
         if (!tenant) continue;
-        const std::string directory = decisions_directory(*tenant);
+        const std::string directory = beside_directory(kind, *tenant);
         TRY_ASSIGN(const std::vector<std::string> files, io_.list(directory));
         for (const std::string& file : files) {
             const std::string path = directory + "/" + file;
-            const std::optional<SegmentName> parsed = parse_decisions_name(file);
+            const std::optional<SegmentName> parsed = parse_beside_name(kind, file);
             if (!parsed) {
                 if (file.ends_with(".tmp")) obsolete_.add(path, nullptr);
                 continue;
             }
-            if (manifest_->state().decisions.contains(parsed->id)) continue;
+            if (is_named(parsed->id)) continue;
             manifest_->avoid_id(parsed->id);
-            const Result<std::unique_ptr<ReadableFile>> opened = io_.open(path);
-            if (!adopt || !opened) {
+            if (take(path, *tenant, *parsed)) {
+                log::warning("{} was not in the manifest and is taken in", path);
+            } else {
                 obsolete_.add(path, nullptr);
-                continue;
             }
-            log::warning("{} was not in the manifest and is taken in", path);
-            change.decisions_added.push_back({parsed->id, *tenant, parsed->hour,
-                                              (parsed->hour + 1) * kNsPerHour, (*opened)->size()});
         }
     }
     obsolete_.collect(io_);
     return {};
+}
+
+// Where the manifest cannot be trusted they are taken in again: the time at which they were made is
+// not known then, the hour's end is near it.
+Result<void> StoreEngine::take_in_decisions(bool adopt, ManifestChange& change) {
+    const auto is_named = [&](uint64_t id) { return manifest_->state().decisions.contains(id); };
+    return take_in_beside(
+        kDecisions, is_named,
+        [&](const std::string& path, const std::string& tenant, SegmentName name) {
+            const Result<std::unique_ptr<ReadableFile>> opened = io_.open(path);
+            if (!adopt || !opened) return false;
+            change.decisions_added.push_back(
+                {name.id, tenant, name.hour, (name.hour + 1) * kNsPerHour, (*opened)->size()});
+            return true;
+        });
 }
 
 }  // namespace spanloom::store

@@ -22,6 +22,7 @@
 #include "store/segment_cache.h"
 #include "store/store.h"
 #include "store/store_live.h"
+#include "store/store_paths.h"
 
 namespace spanloom::store {
 
@@ -191,6 +192,14 @@ class StoreEngine final : public Store {
     bool mark_damage(const std::vector<LiveSegments::Pointer>& inputs);
     void find_damage(const std::vector<LiveSegments::Pointer>& inputs);
     Result<bool> maintain_once(const std::function<bool()>& stop);
+    // What decides about segments on disk, as they and the disk are now.
+    struct DiskLook {
+        std::vector<LiveSegments::Pointer> segments;
+        std::vector<SegmentFacts> facts;  // of each
+        SpaceLimits limits;
+    };
+    enum class Damaged : uint8_t { kTaken, kLeftOut };
+    Result<DiskLook> look_at_disk(const Ageing& rules, Damaged damaged) const;
     Result<bool> drop_expired(bool can_thin);
     void count_what_goes(const std::vector<LiveSegments::Pointer>& dropped, ManifestChange& change);
     void measure_disk();
@@ -199,8 +208,13 @@ class StoreEngine final : public Store {
 
     // ---- files of decisions (store_decisions.cc)
     Result<DecisionsFile> write_decisions(const AgeingQuestion& question, std::string_view bytes);
-    Result<void> write_beside(const char* area, const std::string& directory,
-                              const std::string& path, std::string_view bytes);
+    Result<void> write_beside(const BesideKind& kind, std::string_view tenant, SegmentName name,
+                              std::string_view bytes);
+    using TakeBeside =
+        std::function<bool(const std::string& path, const std::string& tenant, SegmentName name)>;
+    Result<void> take_in_beside(const BesideKind& kind,
+                                const std::function<bool(uint64_t)>& is_named,
+                                const TakeBeside& take);
     void forget_unnamed(const FilesBeside& files);
     Result<bool> drop_old_decisions();
     Result<void> take_in_decisions(bool adopt, ManifestChange& change);

@@ -11,8 +11,6 @@ namespace spanloom::store {
 namespace {
 
 constexpr std::string_view kSegmentEnding = ".seg";
-constexpr std::string_view kDecisionsEnding = ".dec";
-constexpr std::string_view kCountsEnding = ".cnt";
 
 bool is_plain(char c) {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' ||
@@ -83,28 +81,16 @@ std::optional<SegmentName> parse_segment_name(std::string_view name) {
     return parse_partition_name(name, kSegmentEnding);
 }
 
-std::string decisions_directory(std::string_view tenant) {
-    return fmt::format("{}/{}", kDecisionsArea, encode_tenant(tenant));
+std::string beside_directory(const BesideKind& kind, std::string_view tenant) {
+    return fmt::format("{}/{}", kind.area, encode_tenant(tenant));
 }
 
-std::string decisions_path(std::string_view tenant, SegmentName name) {
-    return decisions_directory(tenant) + "/" + partition_name(name, kDecisionsEnding);
+std::string beside_path(const BesideKind& kind, std::string_view tenant, SegmentName name) {
+    return beside_directory(kind, tenant) + "/" + partition_name(name, kind.ending);
 }
 
-std::optional<SegmentName> parse_decisions_name(std::string_view name) {
-    return parse_partition_name(name, kDecisionsEnding);
-}
-
-std::string counts_directory(std::string_view tenant) {
-    return fmt::format("{}/{}", kCountsArea, encode_tenant(tenant));
-}
-
-std::string counts_path(std::string_view tenant, SegmentName name) {
-    return counts_directory(tenant) + "/" + partition_name(name, kCountsEnding);
-}
-
-std::optional<SegmentName> parse_counts_name(std::string_view name) {
-    return parse_partition_name(name, kCountsEnding);
+std::optional<SegmentName> parse_beside_name(const BesideKind& kind, std::string_view name) {
+    return parse_partition_name(name, kind.ending);
 }
 
 const char* area_name(Area area) {

@@ -29,15 +29,15 @@ const char* area_name(Area area);
 uint64_t partition_hour(Area area, uint64_t hour);
 std::string tenant_directory(Area area, std::string_view tenant);
 std::string segment_path(Area area, std::string_view tenant, SegmentName name);
-// decisions/TENANT/HOUR-ID.dec
-inline constexpr const char* kDecisionsArea = "decisions";
-std::string decisions_directory(std::string_view tenant);
-std::string decisions_path(std::string_view tenant, SegmentName name);
-std::optional<SegmentName> parse_decisions_name(std::string_view name);
-// counts/TENANT/HOUR-ID.cnt
-inline constexpr const char* kCountsArea = "counts";
-std::string counts_directory(std::string_view tenant);
-std::string counts_path(std::string_view tenant, SegmentName name);
-std::optional<SegmentName> parse_counts_name(std::string_view name);
+// Files about an hour, beside its segments: AREA/TENANT/HOUR-ID and the ending.
+struct BesideKind {
+    const char* area;
+    std::string_view ending;
+};
+inline constexpr BesideKind kDecisions{"decisions", ".dec"};
+inline constexpr BesideKind kCounts{"counts", ".cnt"};
+std::string beside_directory(const BesideKind& kind, std::string_view tenant);
+std::string beside_path(const BesideKind& kind, std::string_view tenant, SegmentName name);
+std::optional<SegmentName> parse_beside_name(const BesideKind& kind, std::string_view name);
 
 }  // namespace spanloom::store

@@ -16,12 +16,6 @@ namespace {
 
 constexpr uint64_t kDay = 24 * kHour;
 
-uint64_t number_of(const TraceId& id) {
-    uint64_t number = 0;
-    std::memcpy(&number, id.bytes.data() + 8, 8);
-    return number;
-}
-
 // The randomness of traces here: as many of each share of all as can be.
 uint64_t randomness_of(uint64_t trace) {
     return (trace * 0x9e3779b97f4a7c15ULL) >> 8;
@@ -45,7 +39,7 @@ Ageing keep_and_thin() {
         const uint64_t threshold =
             otlp::kThresholdEnd - (otlp::kThresholdEnd >> answer.rules[0].halvings);
         for (const TraceId& id : question.traces) {
-            const bool is_kept = randomness_of(number_of(id)) >= threshold;
+            const bool is_kept = randomness_of(trace_number(id)) >= threshold;
             answer.rule_of.push_back(is_kept ? 0 : AgeingAnswer::kDrop);
             answer.thresholds.push_back(threshold);
         }
@@ -53,19 +47,6 @@ Ageing keep_and_thin() {
         return answer;
     };
     return ageing;
-}
-
-// Traces that are stored, and by which threshold, by number.
-std::map<uint64_t, uint64_t> thresholds_of(const StoreFixture& f) {
-    std::map<uint64_t, uint64_t> found;
-    for (const auto& segment : f.store->snapshot("default")) {
-        const auto thresholds = segment->thresholds();
-        REQUIRE(thresholds.has_value());
-        for (uint32_t index = 0; index < segment->fragment_count(); ++index)
-            found[number_of(segment->fragment(index)->trace_id)] =
-                *thresholds == nullptr ? 0 : (**thresholds)[index];
-    }
-    return found;
 }
 
 // Days with so many spans each, all of them kept.
@@ -95,7 +76,7 @@ TEST_CASE("half of the oldest goes by a higher threshold, and what is left says 
     limit(f, bytes - 1);
     REQUIRE(f.store->settle().has_value());
     CHECK(f.store->state().disk_bytes < bytes);
-    const auto found = thresholds_of(f);
+    const auto found = f.thresholds();
     uint64_t halved = 0;
     for (uint64_t trace = 0; trace < 3200; ++trace) {
         const bool is_of_first_day = trace < 400;
@@ -109,7 +90,7 @@ TEST_CASE("half of the oldest goes by a higher threshold, and what is left says 
     CHECK(halved == doctest::Approx(200).epsilon(0.05));
     // The merged partition survives a restart as what it is.
     f.open();
-    CHECK(thresholds_of(f) == found);
+    CHECK(f.thresholds() == found);
 }
 
 TEST_CASE(
@@ -120,7 +101,7 @@ TEST_CASE(
     REQUIRE(f.store->settle().has_value());
     CHECK(f.store->state().disk_bytes <= f.options.retention_bytes);
     std::vector<uint64_t> traces(8);
-    for (const auto& [trace, threshold] : thresholds_of(f))
+    for (const auto& [trace, threshold] : f.thresholds())
         ++traces[trace / 400];
     for (size_t day = 1; day < traces.size(); ++day)
         CHECK(traces[day - 1] <= traces[day] + 10);
@@ -140,7 +121,7 @@ TEST_CASE("what is kept for ever is not thinned, and without a way to thin the o
                 .has_value());
     limit(f, 1);
     REQUIRE(f.store->settle().has_value());
-    CHECK(thresholds_of(f).size() == 2);
+    CHECK(f.thresholds().size() == 2);
     StoreFixture g;
     fill(g, 4, 800);
     limit(g, g.store->state().disk_bytes - 1);
@@ -158,28 +139,23 @@ TEST_CASE("a power cut at any moment of thinning leaves a partition as it was, o
     };
     StoreFixture whole;
     prepare(whole);
-    const auto before = thresholds_of(whole);
+    const auto before = whole.thresholds();
     const uint64_t changes = whole.io.changes();
     REQUIRE(whole.store->settle().has_value());
-    const auto after = thresholds_of(whole);
+    const auto after = whole.thresholds();
     CHECK(after.size() < before.size());
     const uint64_t calls = whole.io.changes() - changes;
     for (uint64_t crash = 1; crash <= calls; ++crash) {
         CAPTURE(crash);
         StoreFixture f;
         prepare(f);
-        f.io.crash_at(f.io.changes() + crash);
-        (void)f.store->settle();
-        f.store.reset();
-        SeededRandom dice(crash);
-        f.io.restart(dice);
-        f.open();
-        const auto found = thresholds_of(f);
+        f.crash_in_settle(crash);
+        const auto found = f.thresholds();
         CHECK((found == before || found == after));
         CHECK(f.store->decisions("default").size() == (found == after ? 4 : 3));
         f.store->set_ageing(keep_and_thin());
         REQUIRE(f.store->settle().has_value());
-        CHECK(thresholds_of(f) == after);
+        CHECK(f.thresholds() == after);
     }
 }
 

@@ -74,7 +74,7 @@ Result<CountsReading> decode_counts(std::string_view bytes) {
 }
 
 Result<std::string> StoredCounts::read() const {
-    const std::string path = counts_path(file_.tenant, {file_.hour, file_.id});
+    const std::string path = beside_path(kCounts, file_.tenant, {file_.hour, file_.id});
     TRY_ASSIGN(const Blob bytes, io_.read_all(path));
     Result<CountsReading> reading = decode_counts(bytes.view());
     if (!reading) return fail(reading.error().code, "{}: {}", path, reading.error().message);

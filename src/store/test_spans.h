@@ -19,6 +19,13 @@ inline TraceId test_trace_id(uint64_t number) {
     return id;
 }
 
+// Back from test_trace_id().
+inline uint64_t trace_number(const TraceId& id) {
+    uint64_t number = 0;
+    std::memcpy(&number, id.bytes.data() + 8, 8);
+    return number;
+}
+
 inline SpanId test_span_id(uint64_t number) {
     SpanId id;
     const uint64_t value = number + 1;
