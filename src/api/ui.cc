@@ -403,6 +403,15 @@ Result<http::Response> values(Call& call) {
 
 }  // namespace
 
+Result<store::TimeRange> asked_range(const Call& call) {
+    constexpr uint64_t kHourNs = 3'600'000'000'000;
+    TRY_ASSIGN(const uint64_t to, number_parameter(call.query, "to", call.now_ns(), 0, INT64_MAX));
+    TRY_ASSIGN(const uint64_t from,
+               number_parameter(call.query, "from", to - std::min(to, kHourNs), 0, INT64_MAX));
+    if (from >= to) return fail(ErrorCode::kInvalidArgument, "from must be before to");
+    return store::TimeRange{from, to};
+}
+
 void add_ui(Router& router) {
     router.add(Family::kUi, "GET", "/api/ui/v1/boot", boot);
     router.add(Family::kUi, "GET", "/api/ui/v1/health", health());

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "api/call.h"
 #include "api/router.h"
 
 namespace spanloom::api {
@@ -11,5 +12,8 @@ void add_ui_services(Router& router);
 void add_ui_map(Router& router);
 void add_ui_state(Router& router);
 void add_ui_trace_questions(Router& router);
+
+// "from" to "to", by default the last hour.
+Result<store::TimeRange> asked_range(const Call& call);
 
 }  // namespace spanloom::api

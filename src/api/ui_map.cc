@@ -9,8 +9,6 @@
 namespace spanloom::api {
 namespace {
 
-constexpr uint64_t kHourNs = 3'600'000'000'000;
-
 struct Sums {
     uint64_t spans = 0;
     DurationHistogram durations;
@@ -68,19 +66,16 @@ void write_edges(JsonWriter& json, const std::vector<insight::ServiceEdge>& edge
 }
 
 Result<http::Response> map(Call& call) {
-    const uint64_t now = call.now_ns();
-    TRY_ASSIGN(const uint64_t to, number_parameter(call.query, "to", now, 0, INT64_MAX));
-    TRY_ASSIGN(const uint64_t from,
-               number_parameter(call.query, "from", to - std::min(to, kHourNs), 0, INT64_MAX));
-    if (from >= to) return fail(ErrorCode::kInvalidArgument, "from must be before to");
+    TRY_ASSIGN(const store::TimeRange range, asked_range(call));
+    const store::CountedParts counted = call.counted();
     TRY_ASSIGN(const auto found,
-               insight::find_all_service_edges(call.counted(), {from, to}, call.context.rollups));
-    OperationRollup rollup({from, to}, to - from);
-    rollup.add(call.counted(), call.context.rollups);
+               insight::find_all_service_edges(counted, range, call.context.rollups));
+    OperationRollup rollup(range, range.end_ns - range.start_ns);
+    rollup.add(counted, call.context.rollups);
     // Whole minutes are counted, the last as far as it has passed.
     const uint64_t first = rollup.first_step_ns();
-    const uint64_t last =
-        std::min(first + rollup.step_count() * rollup.step_ns(), std::max(now, first + 1));
+    const uint64_t last = std::min(first + rollup.step_count() * rollup.step_ns(),
+                                   std::max(call.now_ns(), first + 1));
     const double seconds = static_cast<double>(last - first) / 1e9;
     std::string out;
     JsonWriter json(out);

@@ -8,11 +8,6 @@ namespace spanloom::api {
 namespace {
 
 constexpr uint64_t kMinuteNs = 60'000'000'000;
-constexpr uint64_t kHourNs = 60 * kMinuteNs;
-
-Result<uint64_t> nanoseconds(const http::Query& query, std::string_view name, uint64_t fallback) {
-    return number_parameter(query, name, fallback, 0, INT64_MAX);
-}
 
 double per_second(uint64_t count, uint64_t ns) {
     return ns == 0 ? 0 : static_cast<double>(count) * 1e9 / static_cast<double>(ns);
@@ -75,19 +70,17 @@ class ServiceWriter {
 };
 
 Result<http::Response> services(Call& call) {
-    const uint64_t now = call.now_ns();
-    TRY_ASSIGN(const uint64_t to, nanoseconds(call.query, "to", now));
-    TRY_ASSIGN(const uint64_t from, nanoseconds(call.query, "from", to - std::min(to, kHourNs)));
-    TRY_ASSIGN(const uint64_t step, nanoseconds(call.query, "step", kMinuteNs));
-    if (from >= to) return fail(ErrorCode::kInvalidArgument, "from must be before to");
-    OperationRollup rollup({from, to}, step);
+    TRY_ASSIGN(const store::TimeRange range, asked_range(call));
+    TRY_ASSIGN(const uint64_t step, number_parameter(call.query, "step", kMinuteNs, 0, INT64_MAX));
+    OperationRollup rollup(range, step);
     rollup.add(call.counted(), call.context.rollups);
     const uint64_t last = rollup.first_step_ns() + rollup.step_count() * rollup.step_ns();
     std::string out;
     JsonWriter json(out);
     json.begin_object().key("from").quoted(rollup.first_step_ns()).key("to").quoted(last);
     json.key("step").quoted(rollup.step_ns()).key("services").begin_array();
-    ServiceWriter writer(json, rollup, std::min({last, std::max(now, from + 1)}));
+    ServiceWriter writer(json, rollup,
+                         std::min({last, std::max(call.now_ns(), range.start_ns + 1)}));
     for (const OperationSeries& series : rollup.services())
         writer.write(series);
     json.end_array().key("stats").begin_object().field("ms", call.elapsed_ms());

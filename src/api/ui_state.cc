@@ -7,7 +7,6 @@
 namespace spanloom::api {
 namespace {
 
-constexpr uint64_t kHourNs = 3'600'000'000'000;
 constexpr std::string_view kHidden = "(hidden)";
 
 bool is_secret(std::string_view key) {
@@ -56,12 +55,8 @@ Result<http::Response> settings(Call& call) {
 // By service: spans received, and how many these stand for where senders say that they sampled
 // (`ot=th` of the tracestate).
 Result<http::Response> sampling(Call& call) {
-    const uint64_t now = call.now_ns();
-    TRY_ASSIGN(const uint64_t to, number_parameter(call.query, "to", now, 0, INT64_MAX));
-    TRY_ASSIGN(const uint64_t from,
-               number_parameter(call.query, "from", to - std::min(to, kHourNs), 0, INT64_MAX));
-    if (from >= to) return fail(ErrorCode::kInvalidArgument, "from must be before to");
-    OperationRollup rollup({from, to}, to - from);
+    TRY_ASSIGN(const store::TimeRange range, asked_range(call));
+    OperationRollup rollup(range, range.end_ns - range.start_ns);
     rollup.add(call.counted(), call.context.rollups);
     std::string out;
     JsonWriter json(out);
