@@ -142,6 +142,13 @@ class PosixIo final : public Io {
         return std::make_unique<PosixWritableFile>(fd, full);
     }
 
+    Result<std::unique_ptr<WritableFile>> overwrite(const std::string& path) override {
+        const std::string full = full_path(path);
+        int fd = ::open(full.c_str(), O_WRONLY | O_CLOEXEC);
+        if (fd < 0) return system_error("open", full);
+        return std::make_unique<PosixWritableFile>(fd, full);
+    }
+
     Result<std::unique_ptr<ReadableFile>> open(const std::string& path) override {
         TRY_ASSIGN(auto file, open_file(path));
         return std::unique_ptr<ReadableFile>(std::move(file));

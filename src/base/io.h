@@ -12,7 +12,7 @@
 
 namespace spanloom {
 
-// A file being written at its end. One thread at a time.
+// A file being written, on from its end or (Io::overwrite) its start. One thread at a time.
 class WritableFile {
   public:
     virtual ~WritableFile() = default;
@@ -52,6 +52,8 @@ class Io {
   public:
     virtual ~Io() = default;
     virtual Result<std::unique_ptr<WritableFile>> create(const std::string& path) = 0;
+    // A file that is there, to be written once more from its start: what is not reached stays.
+    virtual Result<std::unique_ptr<WritableFile>> overwrite(const std::string& path) = 0;
     virtual Result<std::unique_ptr<ReadableFile>> open(const std::string& path) = 0;
     // The whole of a small file (manifest, configuration).
     virtual Result<Blob> read_all(const std::string& path) = 0;

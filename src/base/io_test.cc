@@ -38,6 +38,20 @@ TEST_CASE("what is appended in pieces is read back, and not beyond its end") {
     CHECK(io->read_all("log").value().size() == 9003);
 }
 
+TEST_CASE("a file that is overwritten keeps what is not reached") {
+    Folder folder;
+    auto io = open_posix_io(folder.path).value();
+    CHECK(io->overwrite("log").error().code == ErrorCode::kNotFound);
+    REQUIRE(io->create("log").value()->append("a long text").has_value());
+    auto file = io->overwrite("log").value();
+    REQUIRE(file->append("THE").has_value());
+    REQUIRE(file->append("N").has_value());
+    REQUIRE(file->sync().has_value());
+    CHECK(io->read_all("log").value().view() == "THENng text");
+    REQUIRE(file->append(" and then more").has_value());
+    CHECK(io->read_all("log").value().view() == "THEN and then more");
+}
+
 TEST_CASE("directories list sorted, absent ones are empty, absent files are not found") {
     Folder folder;
     auto io = open_posix_io(folder.path).value();

@@ -9,11 +9,33 @@ namespace {
 
 constexpr size_t kPageBytes = 512;
 
+// Bytes that lie at an offset of a file's image on disk.
+struct Extent {
+    size_t offset = 0;
+    std::string bytes;
+};
+
 struct Inode {
-    std::string bytes;         // as programs see it
-    size_t durable_bytes = 0;  // of them, on disk
-    // Ranges that a failed sync dropped: on disk they are zeros.
-    std::vector<std::pair<size_t, size_t>> lost;
+    std::string bytes;                // as programs see it
+    size_t durable_bytes = 0;         // of them, on disk, but for what was overwritten since
+    std::vector<Extent> overwritten;  // what the disk may still have, in the order of writing
+    // Ranges that a failed sync dropped: the disk has what it had, or zeros.
+    std::vector<Extent> lost;
+
+    void write(size_t offset, std::string_view what) {
+        const size_t over = std::min(what.size(), bytes.size() - offset);
+        if (over > 0) overwritten.push_back({offset, bytes.substr(offset, over)});
+        bytes.replace(offset, over, what);
+    }
+    void sync() {
+        overwritten.clear();
+        durable_bytes = bytes.size();
+    }
+    void lose_unsynced() {
+        lost.insert(lost.end(), overwritten.begin(), overwritten.end());
+        lost.push_back({durable_bytes, std::string(bytes.size() - durable_bytes, '\0')});
+        sync();
+    }
 };
 using Names = std::map<std::string, std::shared_ptr<Inode>>;
 
@@ -59,13 +81,24 @@ void lose_power(Inode& inode, Random& random) {
         default:
             break;
     }
-    for (const auto& [offset, size] : inode.lost) {
-        if (offset >= inode.bytes.size()) continue;
-        const size_t end = std::min(offset + size, inode.bytes.size());
-        inode.bytes.replace(offset, end - offset, end - offset, '\0');
+    const auto put_back = [&](size_t offset, std::string_view old) {
+        if (offset >= inode.bytes.size()) return;
+        const size_t size = std::min(old.size(), inode.bytes.size() - offset);
+        inode.bytes.replace(offset, size, old.substr(0, size));
+    };
+    for (const Extent& extent : inode.overwritten) {
+        for (size_t at = 0; at < extent.bytes.size();) {
+            const size_t offset = extent.offset + at;
+            const size_t size = kPageBytes - offset % kPageBytes;
+            if (random.below(2) == 0)
+                put_back(offset, std::string_view(extent.bytes).substr(at, size));
+            at += size;
+        }
     }
+    for (const Extent& extent : inode.lost)
+        put_back(extent.offset, extent.bytes);
     inode.lost.clear();
-    inode.durable_bytes = inode.bytes.size();
+    inode.sync();
 }
 
 }  // namespace
@@ -87,7 +120,8 @@ struct MemoryIo::State {
 
     Result<void> enter(IoCall call, const std::string& path) {
         const bool is_change = call != IoCall::kOpen && call != IoCall::kList &&
-                               call != IoCall::kRead && call != IoCall::kLock;
+                               call != IoCall::kRead && call != IoCall::kLock &&
+                               call != IoCall::kOverwrite;
         if (is_change && ++changes == crash_at) crashed = true;
         if (crashed) return fail(ErrorCode::kInternal, "no power at {}", path);
         if (!fault) return {};
@@ -104,18 +138,26 @@ struct MemoryIo::State {
         for (const auto& [path, inode] : names)
             used += inode->bytes.size();
     }
-    size_t append_some(Inode& inode, std::string_view bytes, size_t limit) {
-        const size_t size = std::min(bytes.size(), limit);
-        inode.bytes += bytes.substr(0, size);
-        used += size;
+    // How many of the bytes were written: as many as the limit says and there is room for.
+    size_t write_some(Inode& inode, size_t offset, std::string_view bytes, size_t limit) {
+        const size_t over = inode.bytes.size() - offset;
+        const uint64_t room = over + (capacity - std::min(used, capacity));
+        const size_t size = std::min<uint64_t>({bytes.size(), limit, room});
+        inode.write(offset, bytes.substr(0, size));
+        used += size - std::min(size, over);
         return size;
     }
 };
 
 class MemoryIo::Writer final : public WritableFile {
   public:
-    Writer(std::shared_ptr<State> state, std::shared_ptr<Inode> inode, std::string path)
-        : state_(std::move(state)), inode_(std::move(inode)), path_(std::move(path)) {
+    // Writes on from `offset`.
+    Writer(std::shared_ptr<State> state, std::shared_ptr<Inode> inode, std::string path,
+           size_t offset)
+        : state_(std::move(state)),
+          inode_(std::move(inode)),
+          path_(std::move(path)),
+          offset_(offset) {
         boot_ = state_->boot;
     }
 
@@ -124,16 +166,21 @@ class MemoryIo::Writer final : public WritableFile {
         size_t all = 0;
         for (std::string_view piece : pieces)
             all += piece.size();
-        const uint64_t room = state_->capacity - std::min(state_->used, state_->capacity);
-        size_t limit = std::min<uint64_t>(all, room);
+        size_t limit = all;
         const bool was_crashed = state_->crashed || boot_ != state_->boot;
         Result<void> entered = state_->enter(IoCall::kAppend, path_);
         if (!entered) limit = was_crashed ? 0 : std::min(limit, all / 2);
-        for (std::string_view piece : pieces)
-            limit -= state_->append_some(*inode_, piece, limit);
+        size_t written = 0;
+        for (std::string_view piece : pieces) {
+            const size_t size =
+                state_->write_some(*inode_, offset_ + written, piece, limit - written);
+            written += size;
+            if (size < piece.size()) break;
+        }
+        offset_ += written;
         if (!entered) return entered;
         if (boot_ != state_->boot) return fail(ErrorCode::kInternal, "{} is of before", path_);
-        if (all > room)
+        if (written < all)
             return fail(ErrorCode::kResourceExhausted, "cannot write {}: no space left on device",
                         path_);
         return {};
@@ -145,14 +192,10 @@ class MemoryIo::Writer final : public WritableFile {
         if (boot_ != state_->boot) return fail(ErrorCode::kInternal, "{} is of before", path_);
         Result<void> entered = state_->enter(IoCall::kSync, path_);
         if (!entered) {
-            const size_t size = inode_->bytes.size() - inode_->durable_bytes;
-            if (!was_crashed && !state_->crashed) {
-                inode_->lost.emplace_back(inode_->durable_bytes, size);
-                inode_->durable_bytes = inode_->bytes.size();
-            }
+            if (!was_crashed && !state_->crashed) inode_->lose_unsynced();
             return entered;
         }
-        inode_->durable_bytes = inode_->bytes.size();
+        inode_->sync();
         return {};
     }
 
@@ -160,6 +203,7 @@ class MemoryIo::Writer final : public WritableFile {
     std::shared_ptr<State> state_;
     std::shared_ptr<Inode> inode_;
     std::string path_;
+    size_t offset_ = 0;
     uint64_t boot_ = 0;
 };
 
@@ -294,7 +338,16 @@ Result<std::unique_ptr<WritableFile>> MemoryIo::create(const std::string& path) 
         return fail(ErrorCode::kNotFound, "cannot create {}: its directory is absent", path);
     auto inode = std::make_shared<Inode>();
     state_->change({path, inode, ""});
-    return std::make_unique<Writer>(state_, std::move(inode), path);
+    return std::make_unique<Writer>(state_, std::move(inode), path, 0);
+}
+
+Result<std::unique_ptr<WritableFile>> MemoryIo::overwrite(const std::string& path) {
+    std::lock_guard lock(state_->mutex);
+    TRY(state_->enter(IoCall::kOverwrite, path));
+    const auto found = state_->names.find(path);
+    if (found == state_->names.end())
+        return fail(ErrorCode::kNotFound, "cannot open {}: no such file", path);
+    return std::make_unique<Writer>(state_, found->second, path, 0);
 }
 
 Result<std::unique_ptr<ReadableFile>> MemoryIo::open(const std::string& path) {

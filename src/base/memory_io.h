@@ -17,6 +17,7 @@ namespace spanloom {
 // What a call to MemoryIo is about to do.
 enum class IoCall : uint8_t {
     kCreate,
+    kOverwrite,
     kOpen,
     kRename,
     kRemove,
@@ -30,7 +31,8 @@ enum class IoCall : uint8_t {
 };
 
 // A file system in memory that fails as real ones do, for tests. It keeps apart what programs see
-// and what a loss of power leaves: bytes appended but not synced may be lost, torn or zero, names
+// and what a loss of power leaves: bytes appended but not synced may be lost, torn or zero, bytes
+// overwritten but not synced new or old page by page, names
 // created, renamed or removed without a sync of their directory may be as before. A failed sync
 // loses the bytes for good although the next sync succeeds. Thread-safe.
 class MemoryIo final : public Io {
@@ -59,6 +61,7 @@ class MemoryIo final : public Io {
 
     // ---- Io
     Result<std::unique_ptr<WritableFile>> create(const std::string& path) override;
+    Result<std::unique_ptr<WritableFile>> overwrite(const std::string& path) override;
     Result<std::unique_ptr<ReadableFile>> open(const std::string& path) override;
     Result<Blob> read_all(const std::string& path) override;
     Result<void> rename(const std::string& from, const std::string& to) override;

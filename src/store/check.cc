@@ -237,8 +237,7 @@ class Checker {
             }
         };
         for (const LogDamage& damage : reader.damage())
-            add({reader.header().start.value + (damage.offset - kLogDataOffset)}, damage.bytes,
-                damage.offset);
+            add(damage.position, damage.bytes, damage.offset);
         if (reader.tail_bytes() > 0 && valid_end < limit)
             add(valid_end, reader.tail_bytes(), reader.file_bytes() - reader.tail_bytes());
         if (!is_last && valid_end < limit && reader.tail_bytes() == 0)

@@ -13,14 +13,9 @@
 namespace spanloom::store {
 namespace {
 
-constexpr const char* kDirectory = "log";
 constexpr uint32_t kRetryAfterFullQueue_s = 1;
 constexpr uint32_t kRetryAfterFullDisk_s = 10;
 constexpr uint32_t kRetryAfterReadOnly_s = 60;
-
-std::string path_of(const std::string& name) {
-    return std::string(kDirectory) + "/" + name;
-}
 
 // Space or descriptors may come back; anything else means that the disk cannot be trusted.
 bool may_pass(const Error& error) {
@@ -31,10 +26,6 @@ Error later(std::string text, uint32_t retry_after_s) {
     return Error{ErrorCode::kUnavailable, std::move(text), retry_after_s};
 }
 
-void add_finding(std::vector<std::string>& findings, std::string text) {
-    if (findings.size() < kLogFindingsMax) findings.push_back(std::move(text));
-}
-
 }  // namespace
 
 FileLog::FileLog(FileLogOptions options, Io& io, const Clock& clock, Random& random,
@@ -43,8 +34,11 @@ FileLog::FileLog(FileLogOptions options, Io& io, const Clock& clock, Random& ran
       io_(io),
       clock_(clock),
       random_(random.next()),
+      spares_(io, options.spare_files_max, options.spare_disk_bytes_min, counts_->bytes),
       records_total_(metrics.counter("log_records_total", "Requests written to the log.")),
-      bytes_total_(metrics.counter("log_bytes_total", "Bytes written to the log.")),
+      bytes_total_(metrics.counter("log_bytes_total", "Bytes of requests taken by the log.")),
+      written_bytes_total_(metrics.counter("log_written_bytes_total",
+                                           "Bytes written to the log, packed or as they came.")),
       groups_total_(metrics.counter("log_syncs_total", "Groups of requests written and synced.")),
       sync_us_total_(
           metrics.counter("log_sync_microseconds_total", "Time spent writing and syncing groups.")),
@@ -58,7 +52,7 @@ FileLog::FileLog(FileLogOptions options, Io& io, const Clock& clock, Random& ran
                   [counts] { return static_cast<double>(counts->queued_bytes.load()); });
     metrics.gauge("log_queue_limit_bytes", "Limit of log_queue_bytes.",
                   [max = options_.queue_bytes_max] { return static_cast<double>(max); });
-    metrics.gauge("log_disk_bytes", "Bytes of the log's files.",
+    metrics.gauge("log_disk_bytes", "Bytes of the log's files, those kept for reuse among them.",
                   [counts] { return static_cast<double>(counts->bytes.load()); });
     metrics.gauge("log_sync_seconds_max", "Longest write and sync of a group since the start.",
                   [counts] { return static_cast<double>(counts->sync_ns_max.load()) * 1e-9; });
@@ -84,7 +78,7 @@ double FileLog::Counts::sync_seconds(double q) const {
 Result<std::unique_ptr<FileLog>> FileLog::open(FileLogOptions options, Io& io, const Clock& clock,
                                                Random& random, MetricsRegistry& metrics) {
     std::unique_ptr<FileLog> log(new FileLog(options, io, clock, random, metrics));
-    TRY(io.make_directory(kDirectory));
+    TRY(io.make_directory(kLogDirectory));
     TRY(io.sync_directory(""));
     TRY(log->list_files());
     if (options.thread == LogThread::kOwn) {
@@ -105,67 +99,6 @@ void FileLog::stop() {
     }
     wake_.notify_all();
     if (thread_.joinable()) thread_.join();
-}
-
-Result<void> FileLog::list_files() {
-    TRY_ASSIGN(const std::vector<std::string> names, io_.list(kDirectory));
-    next_ = options_.start_at_least;
-    for (const std::string& name : names) {
-        const std::optional<uint64_t> number = parse_log_file_name(name);
-        if (!number) continue;
-        next_number_ = std::max(next_number_, *number + 1);
-        Result<std::unique_ptr<ReadableFile>> file = io_.open(path_of(name));
-        if (!file) {
-            add_finding(set_aside_, file.error().message);
-            continue;
-        }
-        const uint64_t bytes = (*file)->size();
-        auto reader = LogFileReader::open(std::move(*file));
-        if (!reader && reader.error().code == ErrorCode::kUnsupported)
-            return fail(ErrorCode::kUnsupported, "cannot read {}: {}; use the newer program",
-                        path_of(name), reader.error().message);
-        if (!reader) {
-            set_aside(name, reader.error().message);
-            continue;
-        }
-        const LogFileHeader& header = (*reader)->header();
-        if ((*reader)->header_copy_used() && bytes > kLogDataOffset)
-            add_finding(set_aside_,
-                        fmt::format("{}: the header is damaged, its copy was used", path_of(name)));
-        if (header.number != *number)
-            add_finding(set_aside_, fmt::format("{}: was written as {}, read in its old place",
-                                                path_of(name), log_file_name(header.number)));
-        const uint64_t data = bytes > kLogDataOffset ? bytes - kLogDataOffset : 0;
-        files_.push_back({*number,
-                          header.number,
-                          header.start,
-                          {header.start.value + data},
-                          header.acknowledged_end,
-                          bytes});
-        next_ = std::max(next_, files_.back().end);
-        counts_->bytes += bytes;
-    }
-    std::sort(files_.begin(), files_.end(), [](const File& a, const File& b) {
-        return std::tie(a.start, a.written_number) < std::tie(b.start, b.written_number);
-    });
-    end_ = next_;
-    return {};
-}
-
-// A file that cannot be read: one that a crash left empty goes, another is kept for people.
-void FileLog::set_aside(const std::string& name, const std::string& why) {
-    const std::string path = path_of(name);
-    const Result<Blob> bytes = io_.read_all(path);
-    const bool is_blank = bytes && bytes->view().find_first_not_of('\0') == std::string_view::npos;
-    const bool is_unfinished = bytes && bytes->size() <= kLogDataOffset;
-    if (is_blank || is_unfinished) {
-        add_finding(set_aside_notes_, path + ": empty, a crash came while it was created");
-        if (!io_.remove(path)) add_finding(set_aside_notes_, path + ": cannot be removed");
-        return;
-    }
-    add_finding(set_aside_, fmt::format("{}: {}; moved to quarantine/", path, why));
-    if (!io_.make_directory("quarantine") || !io_.rename(path, "quarantine/" + name))
-        add_finding(set_aside_notes_, path + ": cannot be moved to quarantine/");
 }
 
 void FileLog::append(const Batch& batch, uint64_t bytes_hash,
@@ -240,11 +173,15 @@ void FileLog::run() {
     }
 }
 
-void FileLog::begin_next_file() {
+void FileLog::begin_erasing() {
     {
         std::lock_guard lock(mutex_);
+        ++erasures_;
+        for (File& file : files_)
+            file.is_reusable = false;
         next_file_wanted_ = true;
     }
+    spares_.remove_all();
     wake_.notify_one();
     if (options_.thread == LogThread::kCaller) change_file();
 }
@@ -275,9 +212,21 @@ void FileLog::write_queued() {
 void FileLog::write_group(std::vector<Pending> group) {
     if (is_read_only_)
         return finish_group(group, tl::unexpected(later(reason_, kRetryAfterReadOnly_s)));
+    uint64_t bytes = 0;
+    for (const Pending& one : group)
+        bytes += one.bytes.size();
+    is_packing_ = options_.packing == LogPacking::kWhereFaster
+                      ? packing_.next(bytes)
+                      : options_.packing == LogPacking::kAlways;
     const uint64_t begin_ns = clock_.monotonic_ns();
     Result<void> result = try_group(group);
+    if (result) packing_.took(bytes, clock_.monotonic_ns() - begin_ns);
     if (!result) {
+        {
+            std::lock_guard lock(mutex_);
+            // What the disk has in it now is not known.
+            if (is_writing_) files_.back().is_reusable = false;
+        }
         end_file();
         if (!may_pass(result.error())) {
             log::warning("{}; the requests are written again to a new log file",
@@ -297,32 +246,50 @@ void FileLog::write_group(std::vector<Pending> group) {
 
 Result<void> FileLog::try_group(const std::vector<Pending>& group) {
     if (file_ == nullptr) TRY(begin_file());
-    std::vector<std::string> headers;
-    headers.reserve(group.size());
-    uint64_t position = next_.value;
+    std::vector<LogRequest> requests;
+    requests.reserve(group.size());
+    uint64_t extent = 0;
     for (const Pending& one : group) {
-        headers.push_back(encode_log_record_header({position}, next_, one.arrival_ns, one.tenant,
-                                                   static_cast<uint32_t>(one.bytes.size()),
-                                                   one.bytes_hash, file_salt_));
-        position += log_record_bytes(one.tenant, one.bytes.size());
+        requests.push_back({one.tenant, one.arrival_ns, one.bytes.view(), one.bytes_hash});
+        extent += requests.back().extent();
     }
-    std::vector<std::string_view> pieces;
-    pieces.reserve(group.size() * 2);
-    for (size_t i = 0; i < group.size(); ++i) {
-        pieces.push_back(headers[i]);
-        pieces.push_back(group[i].bytes.view());
-    }
-    TRY(file_->append(pieces));
+    TRY_ASSIGN(const uint64_t bytes, write_requests(requests));
     TRY(file_->sync());
-    const uint64_t bytes = position - next_.value;
-    counts_->bytes += bytes;
+    written_bytes_total_.add(bytes);
     std::lock_guard lock(mutex_);
-    next_.value = position;
+    next_.value += extent;
     end_ = next_;
-    files_.back().end = next_;
-    files_.back().bytes += bytes;
+    File& file = files_.back();
+    file.end = next_;
+    const uint64_t disk_bytes = file.disk_bytes();
+    file.bytes += bytes;
+    counts_->bytes += file.disk_bytes() - disk_bytes;
     ++syncs_;
     return {};
+}
+
+// How many bytes they took.
+Result<uint64_t> FileLog::write_requests(const std::vector<LogRequest>& requests) {
+    if (is_packing_) {
+        const std::string pack = encode_log_pack(next_, next_, requests, file_salt_);
+        if (!pack.empty()) {
+            TRY(file_->append(pack));
+            return pack.size();
+        }
+    }
+    std::vector<std::string> headers;
+    headers.reserve(requests.size());
+    std::vector<std::string_view> pieces;
+    pieces.reserve(requests.size() * 2);
+    uint64_t position = next_.value;
+    for (const LogRequest& request : requests) {
+        headers.push_back(encode_log_record_header({position}, next_, request, file_salt_));
+        pieces.push_back(headers.back());
+        pieces.push_back(request.payload);
+        position += request.extent();
+    }
+    TRY(file_->append(pieces));
+    return position - next_.value;
 }
 
 Result<void> FileLog::begin_file() {
@@ -331,27 +298,55 @@ Result<void> FileLog::begin_file() {
     header.start = next_;
     header.acknowledged_end = end_;
     header.salt = random_.next();
-    const std::string path = path_of(log_file_name(header.number));
-    const std::string bytes = encode_log_file_header(header);
-    TRY_ASSIGN(auto file, io_.create(path));
-    // The header is on disk before any record is, so that a bad one behind a crash has none.
-    Result<void> written = file->append(bytes);
-    if (written) written = file->sync();
-    if (written) written = io_.sync_directory(kDirectory);
-    if (!written) {
-        file.reset();
-        // Best effort: an unfinished file is harmless.
-        if (!io_.remove(path)) log::warning("cannot remove the unfinished log file {}", path);
-        return written;
+    uint64_t erasures = 0;
+    {
+        std::lock_guard lock(mutex_);
+        erasures = erasures_;
     }
-    file_ = std::move(file);
+    const std::optional<LogSpares::File> spare = spares_.take();
+    if (spare) {
+        header.former_bytes = spare->bytes;
+        Result<std::unique_ptr<WritableFile>> file = begin_file(header, &*spare);
+        if (file) file_ = std::move(*file);
+        if (!file) log::warning("{}; a new log file is made", file.error().message);
+    }
+    if (file_ == nullptr) {
+        if (spare) counts_->bytes -= spare->bytes;
+        header.former_bytes = 0;
+        TRY_ASSIGN(file_, begin_file(header, nullptr));
+        counts_->bytes += kLogDataOffset;
+    }
     file_salt_ = header.salt;
-    counts_->bytes += bytes.size();
     std::lock_guard lock(mutex_);
     files_.push_back({header.number, header.number, header.start, header.start,
-                      header.acknowledged_end, bytes.size()});
+                      header.acknowledged_end, kLogDataOffset, header.former_bytes,
+                      erasures == erasures_});
     is_writing_ = true;
     return {};
+}
+
+// In a new file, or in this one. The header is on disk before any record is, so that a bad one
+// behind a crash has none, and before its name is that of a log file.
+Result<std::unique_ptr<WritableFile>> FileLog::begin_file(const LogFileHeader& header,
+                                                          const LogSpares::File* spare) {
+    const std::string path = log_path(log_file_name(header.number));
+    std::string current = spare != nullptr ? spare->path : path;
+    const auto begin = [&]() -> Result<std::unique_ptr<WritableFile>> {
+        TRY_ASSIGN(auto file, spare != nullptr ? io_.overwrite(current) : io_.create(current));
+        TRY(file->append(encode_log_file_header(header)));
+        TRY(file->sync());
+        if (spare != nullptr) {
+            TRY(io_.rename(current, path));
+            current = path;
+        }
+        TRY(io_.sync_directory(kLogDirectory));
+        return file;
+    };
+    Result<std::unique_ptr<WritableFile>> begun = begin();
+    // Best effort: an unfinished file is harmless.
+    if (!begun && !io_.remove(current))
+        log::warning("cannot remove the unfinished log file {}", current);
+    return begun;
 }
 
 void FileLog::end_file() {
@@ -372,14 +367,17 @@ void FileLog::finish_group(std::vector<Pending>& group, const Result<void>& resu
         failed_total_.add(group.size());
     }
     uint64_t position = end_.value;
+    const auto extent = [](const Pending& one) {
+        return LogRequest{one.tenant, 0, one.bytes.view(), 0}.extent();
+    };
     if (result) {
         for (const Pending& one : group)
-            position -= log_record_bytes(one.tenant, one.bytes.size());
+            position -= extent(one);
     }
     for (Pending& one : group) {
         // Before `done`, which may wait for room further on.
         counts_->queued_bytes -= one.bytes.size();
-        position += log_record_bytes(one.tenant, one.bytes.size());
+        position += extent(one);
         if (result) {
             one.done(LogPosition{position});
         } else {
@@ -410,119 +408,19 @@ void FileLog::become_read_only(const Error& error) {
     reason_ = std::move(reason);
 }
 
-Result<LogReplay> FileLog::replay(LogPosition from,
-                                  const std::function<Result<void>(Batch, LogPosition)>& visit) {
-    LogReplay found;
-    found.damage = std::move(set_aside_);
-    found.notes = std::move(set_aside_notes_);
-    if (!files_.empty()) {
-        found.first = files_.front().start;
-        const LogPosition covered = files_.front().acknowledged_end;
-        if (covered > from)
-            add_finding(found.damage,
-                        fmt::format("the log begins at {}, but segments end at {}: log files are "
-                                    "missing",
-                                    covered.value, from.value));
-    }
-    // `visit` may free files: what to read is settled first.
-    const size_t count = files_.size();
-    std::vector<uint64_t> numbers;
-    for (const File& file : files_)
-        numbers.push_back(file.number);
-    for (size_t i = 0; i < count; ++i) {
-        const auto at = std::find_if(files_.begin(), files_.end(),
-                                     [&](const File& file) { return file.number == numbers[i]; });
-        if (at == files_.end()) continue;
-        TRY(replay_file(static_cast<size_t>(at - files_.begin()), from, found, visit));
-    }
-    return found;
-}
-
-Result<void> FileLog::replay_file(size_t index, LogPosition from, LogReplay& found,
-                                  const std::function<Result<void>(Batch, LogPosition)>& visit) {
-    const File file = files_[index];
-    const bool is_last = index + 1 == files_.size();
-    const LogPosition limit =
-        is_last ? LogPosition{UINT64_MAX} : files_[index + 1].acknowledged_end;
-    if (file.end <= from || limit <= from) return {};
-    const std::string path = path_of(log_file_name(file.number));
-    auto opened = io_.open(path);
-    if (!opened) {
-        add_finding(found.damage, opened.error().message);
-        return {};
-    }
-    TRY_ASSIGN(auto reader, LogFileReader::open(std::move(*opened)));
-    reader->seek(from);
-    LogPosition valid_end = std::max(from, file.start);
-    LogPosition acknowledged_end = is_last ? LogPosition{} : limit;
-    LogRecord record;
-    while (reader->next(record)) {
-        if (record.position >= limit) break;
-        valid_end = record.end;
-        acknowledged_end = std::max(acknowledged_end, record.acknowledged_end);
-        Result<Batch> batch = otlp::decode(std::move(record.payload), options_.decode);
-        if (!batch) {
-            found.damaged_bytes += record.end.value - record.position.value;
-            add_finding(found.damage,
-                        fmt::format("{}: the request at {} cannot be decoded: {}", path,
-                                    record.position.value, batch.error().message));
-            continue;
-        }
-        batch->tenant = std::move(record.tenant);
-        batch->arrival_ns = record.arrival_ns;
-        found.records += 1;
-        found.spans += batch->spans.size();
-        found.bytes += record.end.value - record.position.value;
-        TRY(visit(std::move(*batch), record.end));
-    }
-    for (const LogDamage& damage : reader->damage()) {
-        const uint64_t position = file.start.value + (damage.offset - kLogDataOffset);
-        if (position >= limit.value) continue;
-        if (position >= acknowledged_end.value) {
-            add_finding(found.notes, fmt::format("{}: {} bytes at {} were written by a crash and "
-                                                 "never acknowledged",
-                                                 path, damage.bytes, damage.offset));
-            continue;
-        }
-        found.damaged_bytes += damage.bytes;
-        add_finding(found.damage, fmt::format("{}: {} bytes at {} are damaged and were skipped",
-                                              path, damage.bytes, damage.offset));
-    }
-    if (!is_last && valid_end < limit) {
-        const uint64_t lost = limit.value - valid_end.value;
-        found.damaged_bytes += lost;
-        add_finding(found.damage,
-                    fmt::format("{}: {} acknowledged bytes at its end are damaged", path, lost));
-    }
-    if (!is_last) return {};
-    // The next file says up to here everything was valid.
-    end_ = valid_end;
-    files_[index].end = valid_end;
-    if (reader->tail_bytes() > 0)
-        add_finding(found.notes,
-                    fmt::format("{}: {} bytes at its end were written by a crash and never "
-                                "acknowledged",
-                                path, reader->tail_bytes()));
-    return {};
-}
-
 void FileLog::free_before(LogPosition position) {
-    std::vector<File> freed;
+    std::vector<LogSpares::File> freed;
     {
         std::lock_guard lock(mutex_);
         // The newest stays: it shows where the log was, should the manifest lose an entry.
         while (files_.size() > 1 && files_.front().end <= position) {
-            freed.push_back(files_.front());
+            const File& file = files_.front();
+            freed.push_back(
+                {log_path(log_file_name(file.number)), file.disk_bytes(), file.is_reusable});
             files_.pop_front();
         }
     }
-    for (const File& file : freed) {
-        const std::string path = path_of(log_file_name(file.number));
-        counts_->bytes -= file.bytes;
-        // One that stays is below the manifest's position: the next start removes it.
-        if (Result<void> removed = io_.remove(path); !removed)
-            log::warning("{}", removed.error().message);
-    }
+    spares_.add(freed);
 }
 
 LogState FileLog::state() const {

@@ -17,12 +17,18 @@
 #include "base/random.h"
 #include "store/log.h"
 #include "store/log_format.h"
+#include "store/log_pack.h"
+#include "store/log_spares.h"
 
 namespace spanloom::store {
 
 // kOwn: a thread writes groups as they gather. kCaller: write_queued() does, in its caller's
 // thread (tests, and callers that want one thing after the other).
 enum class LogThread : uint8_t { kOwn, kCaller };
+
+// Whether groups of requests are packed. The first is for servers, the others for tests and
+// benches.
+enum class LogPacking : uint8_t { kWhereFaster, kAlways, kNever };
 
 struct FileLogOptions {
     LogThread thread = LogThread::kOwn;
@@ -31,6 +37,9 @@ struct FileLogOptions {
     // Written and synced at once. While one group is on its way to the disk, those who sent the one
     // before send again: small ones keep both busy.
     uint64_t group_bytes_max = 4U << 20;
+    size_t spare_files_max = 4;  // see LogSpares
+    uint64_t spare_disk_bytes_min = 1U << 30;
+    LogPacking packing = LogPacking::kWhereFaster;
     LogPosition start_at_least;  // what the manifest says is in segments
     otlp::DecodeLimits decode;   // as the receivers have them
 };
@@ -53,8 +62,8 @@ class FileLog final : public Log {
     LogState state() const override;
 
     // What is appended from now on goes to a new file, so that the one before can be freed as a
-    // whole. With LogThread::kOwn soon.
-    void begin_next_file();
+    // whole, and is not kept for reuse: nothing of it stays. With LogThread::kOwn soon.
+    void begin_erasing();
     // Appends are refused from now on; returns when what is queued was written and acknowledged.
     void stop();
     // Answers everything that waits and is not being written with this error. Any thread.
@@ -78,6 +87,10 @@ class FileLog final : public Log {
         LogPosition end;  // at most; exact where this process wrote it
         LogPosition acknowledged_end;
         uint64_t bytes = 0;
+        uint64_t former_bytes = 0;  // had in an earlier use
+        bool is_reusable = false;   // written by this process, and nothing went wrong
+
+        uint64_t disk_bytes() const { return std::max(bytes, former_bytes); }
     };
     static constexpr size_t kSyncsRemembered = 512;
     // Read by metrics, which may outlive the log.
@@ -99,7 +112,10 @@ class FileLog final : public Log {
     std::vector<Pending> take_group();
     void write_group(std::vector<Pending> group);
     Result<void> try_group(const std::vector<Pending>& group);
+    Result<uint64_t> write_requests(const std::vector<LogRequest>& requests);
     Result<void> begin_file();
+    Result<std::unique_ptr<WritableFile>> begin_file(const LogFileHeader& header,
+                                                     const LogSpares::File* spare);
     void end_file();
     void change_file();
     void finish_group(std::vector<Pending>& group, const Result<void>& result);
@@ -113,8 +129,10 @@ class FileLog final : public Log {
     const Clock& clock_;
     SeededRandom random_;
     std::shared_ptr<Counts> counts_ = std::make_shared<Counts>();
+    LogSpares spares_;
     Counter& records_total_;
     Counter& bytes_total_;
+    Counter& written_bytes_total_;
     Counter& groups_total_;
     Counter& sync_us_total_;
     Counter& refused_total_;
@@ -131,10 +149,13 @@ class FileLog final : public Log {
     std::string reason_;
     bool stopping_ = false;
     bool next_file_wanted_ = false;
+    uint64_t erasures_ = 0;
 
     // Used by one thread at a time: the log's, or the caller of write_queued().
     std::unique_ptr<WritableFile> file_;
     uint64_t file_salt_ = 0;
+    LogPackingChoice packing_;
+    bool is_packing_ = false;  // the group that is being written
     uint64_t next_number_ = 1;
     LogPosition next_;
     std::vector<std::string> set_aside_;  // damage found before the replay that reports it

@@ -7,13 +7,14 @@
 #include <fmt/format.h>
 
 #include "base/hash.h"
+#include "store/log_pack.h"
 
 namespace spanloom::store {
 namespace {
 
 constexpr std::string_view kFileMagic = "SPANLOG1";
 constexpr std::string_view kRecordMagic = "SpLr";
-constexpr uint32_t kVersion = 1;
+constexpr uint32_t kVersion = 2;
 constexpr size_t kHeaderBytes = 64;
 constexpr size_t kHeaderCopyOffset = 4096;
 constexpr size_t kScanBytes = 256 << 10;  // read at once when looking for the next record
@@ -23,6 +24,8 @@ template <typename T>
 void put(std::string& out, T value) {
     out.append(reinterpret_cast<const char*>(&value), sizeof value);
 }
+
+enum RecordForm : uint16_t { kRequest, kPack };
 
 template <typename T>
 T get(std::string_view bytes, size_t offset) {
@@ -41,7 +44,7 @@ std::string encode_log_file_header(const LogFileHeader& header) {
     put<uint64_t>(one, header.start.value);
     put<uint64_t>(one, header.acknowledged_end.value);
     put<uint64_t>(one, header.salt);
-    put<uint64_t>(one, 0);
+    put<uint64_t>(one, header.former_bytes);
     put<uint64_t>(one, hash64(one));
     std::string all = one;
     all.resize(kHeaderCopyOffset);
@@ -63,31 +66,55 @@ std::optional<DecodedLogFileHeader> decode_log_file_header(std::string_view byte
         decoded.header.start.value = get<uint64_t>(one, 24);
         decoded.header.acknowledged_end.value = get<uint64_t>(one, 32);
         decoded.header.salt = get<uint64_t>(one, 40);
+        if (decoded.version >= 2) decoded.header.former_bytes = get<uint64_t>(one, 48);
         decoded.copy_used = offset != 0;
         return decoded;
     }
     return std::nullopt;
 }
 
-std::string encode_log_record_header(LogPosition position, LogPosition acknowledged_end,
-                                     uint64_t arrival_ns, std::string_view tenant,
-                                     uint32_t payload_bytes, uint64_t payload_hash, uint64_t salt) {
+namespace {
+
+// Of a request or a pack, whose form and extent are said; its name goes with it.
+std::string encode_head(RecordForm form, LogPosition position, uint32_t extent,
+                        LogPosition acknowledged_end, const LogRequest& record, uint64_t salt) {
     std::string out;
-    out.reserve(kLogRecordHeaderBytes + tenant.size());
+    out.reserve(kLogRecordHeaderBytes + record.tenant.size());
     out += kRecordMagic;
-    put<uint16_t>(out, 0);
-    put<uint16_t>(out, static_cast<uint16_t>(tenant.size()));
-    put<uint32_t>(out, payload_bytes);
-    put<uint32_t>(out, 0);
+    put<uint16_t>(out, form);
+    put<uint16_t>(out, static_cast<uint16_t>(record.tenant.size()));
+    put<uint32_t>(out, static_cast<uint32_t>(record.payload.size()));
+    put<uint32_t>(out, extent);
     put<uint64_t>(out, position.value);
     put<uint64_t>(out, acknowledged_end.value);
-    put<uint64_t>(out, arrival_ns);
-    put<uint64_t>(out, payload_hash);
+    put<uint64_t>(out, record.arrival_ns);
+    put<uint64_t>(out, record.payload_hash);
     // The checksum covers fields and name as they would lie end to end without it.
-    out += tenant;
+    out += record.tenant;
     const uint64_t checksum = hash64(out, salt);
     out.insert(48, reinterpret_cast<const char*>(&checksum), sizeof checksum);
     return out;
+}
+
+}  // namespace
+
+std::string encode_log_record_header(LogPosition position, LogPosition acknowledged_end,
+                                     const LogRequest& request, uint64_t salt) {
+    return encode_head(kRequest, position, 0, acknowledged_end, request, salt);
+}
+
+std::string encode_log_pack(LogPosition position, LogPosition acknowledged_end,
+                            std::span<const LogRequest> requests, uint64_t salt) {
+    uint64_t extent = 0;
+    for (const LogRequest& request : requests)
+        extent += request.extent();
+    if (extent > kLogPackBytesMax) return {};
+    const std::string packed = pack_requests(requests);
+    if (packed.empty()) return {};
+    const LogRequest pack{"", 0, packed, hash64(packed)};
+    return encode_head(kPack, position, static_cast<uint32_t>(extent), acknowledged_end, pack,
+                       salt) +
+           packed;
 }
 
 Result<std::unique_ptr<LogFileReader>> LogFileReader::open(std::unique_ptr<ReadableFile> file) {
@@ -114,34 +141,69 @@ LogFileReader::LogFileReader(std::unique_ptr<ReadableFile> file, LogFileHeader h
 
 void LogFileReader::seek(LogPosition position) {
     if (position <= header_.start) return;
+    from_ = position;
+    // Up to the first pack a record lies as far behind the start as its position does.
     const uint64_t behind_start = position.value - header_.start.value;
     const uint64_t data_bytes = file_->size() > kLogDataOffset ? file_->size() - kLogDataOffset : 0;
     offset_ = kLogDataOffset + std::min(behind_start, data_bytes);
-    valid_offset_ = offset_;
+    const std::optional<Head> there = read_head(offset_, position);
     valid_end_ = position;
+    if (!there || there->position != position) {
+        // It is within or behind a pack, or nothing is there: on from the start.
+        offset_ = kLogDataOffset;
+        valid_end_ = header_.start;
+        std::optional<Head> head = read_head(offset_, valid_end_);
+        while (head && head->end() <= position) {
+            offset_ += head->bytes();
+            valid_end_ = head->end();
+            head = read_head(offset_, valid_end_);
+        }
+    }
+    valid_offset_ = offset_;
+}
+
+LogPosition LogFileReader::find_end() const {
+    LogPosition end = header_.start;
+    uint64_t offset = kLogDataOffset;
+    while (offset < file_->size()) {
+        std::optional<Head> head = read_head(offset, end);
+        if (!head) {
+            const std::optional<uint64_t> found = find_head(offset + 1, end);
+            if (!found) break;
+            offset = *found;
+            continue;
+        }
+        end = head->end();
+        offset += head->bytes();
+    }
+    return end;
 }
 
 uint64_t LogFileReader::tail_bytes() const {
-    return file_->size() > valid_offset_ ? file_->size() - valid_offset_ : 0;
+    const uint64_t behind = file_->size() > valid_offset_ ? file_->size() - valid_offset_ : 0;
+    if (header_.former_bytes == 0) return behind;
+    // What an earlier use left is no tail; a record that begins there and is not whole is one.
+    const uint64_t grown =
+        file_->size() - std::min(file_->size(), std::max(header_.former_bytes, valid_offset_));
+    return std::max(torn_bytes_, grown);
 }
 
-std::optional<LogFileReader::Head> LogFileReader::read_head(uint64_t offset) const {
-    const uint64_t left = file_->size() - std::min(offset, file_->size());
-    if (left < kLogRecordHeaderBytes) return std::nullopt;
-    const size_t size = std::min<uint64_t>(left, kLogRecordHeaderBytes + kTenantBytesMax);
-    const Result<Blob> block = file_->read(offset, size);
-    if (!block) return std::nullopt;
-    const std::string_view bytes = block->view();
-    if (!bytes.starts_with(kRecordMagic)) return std::nullopt;
+std::optional<LogFileReader::Head> LogFileReader::decode_head(std::string_view bytes,
+                                                              LogPosition at_least) const {
+    if (bytes.size() < kLogRecordHeaderBytes || !bytes.starts_with(kRecordMagic))
+        return std::nullopt;
+    const auto form = get<uint16_t>(bytes, 4);
+    if (form != kRequest && form != kPack) return std::nullopt;
     Head head;
+    head.is_pack = form == kPack;
     head.tenant_bytes = get<uint16_t>(bytes, 6);
     head.payload_bytes = get<uint32_t>(bytes, 8);
-    if (get<uint16_t>(bytes, 4) != 0) return std::nullopt;
-    if (head.tenant_bytes == 0 || head.tenant_bytes > kTenantBytesMax) return std::nullopt;
-    if (head.payload_bytes > kLogPayloadBytesMax) return std::nullopt;
-    if (kLogRecordHeaderBytes + head.tenant_bytes > bytes.size()) return std::nullopt;
-    if (get<uint64_t>(bytes, 16) != header_.start.value + (offset - kLogDataOffset))
+    head.extent = head.is_pack ? get<uint32_t>(bytes, 12) : head.bytes();
+    head.position.value = get<uint64_t>(bytes, 16);
+    if ((head.tenant_bytes == 0) != head.is_pack || head.tenant_bytes > kTenantBytesMax)
         return std::nullopt;
+    if (head.payload_bytes > kLogPayloadBytesMax || head.position < at_least) return std::nullopt;
+    if (head.payload_offset() > bytes.size()) return std::nullopt;
     head.acknowledged_end.value = get<uint64_t>(bytes, 24);
     head.arrival_ns = get<uint64_t>(bytes, 32);
     head.payload_hash = get<uint64_t>(bytes, 40);
@@ -151,7 +213,18 @@ std::optional<LogFileReader::Head> LogFileReader::read_head(uint64_t offset) con
     return head;
 }
 
-std::optional<uint64_t> LogFileReader::find_head(uint64_t offset) const {
+std::optional<LogFileReader::Head> LogFileReader::read_head(uint64_t offset,
+                                                            LogPosition at_least) const {
+    const uint64_t left = file_->size() - std::min(offset, file_->size());
+    const size_t size = std::min<uint64_t>(left, kLogRecordHeaderBytes + kTenantBytesMax);
+    if (size < kLogRecordHeaderBytes) return std::nullopt;
+    const Result<Blob> block = file_->read(offset, size);
+    if (!block) return std::nullopt;
+    return decode_head(block->view(), at_least);
+}
+
+std::optional<uint64_t> LogFileReader::find_head(uint64_t offset, LogPosition at_least) const {
+    constexpr size_t kHeadBytesMax = kLogRecordHeaderBytes + kTenantBytesMax;
     while (offset < file_->size()) {
         const size_t size = std::min<uint64_t>(kScanBytes, file_->size() - offset);
         const Result<Blob> block = file_->read(offset, size);
@@ -159,51 +232,73 @@ std::optional<uint64_t> LogFileReader::find_head(uint64_t offset) const {
             const std::string_view bytes = block->view();
             for (size_t at = bytes.find(kRecordMagic); at != std::string_view::npos;
                  at = bytes.find(kRecordMagic, at + 1)) {
-                const uint64_t position = header_.start.value + (offset + at - kLogDataOffset);
-                const bool has_position = at + 24 <= bytes.size();
-                // Most false ones are told apart without another read.
-                if (has_position && get<uint64_t>(bytes, at + 16) != position) continue;
-                if (read_head(offset + at)) return offset + at;
+                if (decode_head(bytes.substr(at), at_least)) return offset + at;
             }
         }
-        if (size <= kRecordMagic.size()) break;
-        // The magic may lie across two reads.
-        offset += size == kScanBytes ? size - (kRecordMagic.size() - 1) : size;
+        if (size < kScanBytes) break;
+        // A header may lie across two reads.
+        offset += size - (kHeadBytesMax - 1);
     }
     return std::nullopt;
 }
 
+// Whether the payload is what the header says. Its requests are handed out from then on.
+bool LogFileReader::take(const Head& head, Blob payload) {
+    if (hash64(payload.view()) != head.payload_hash) return false;
+    if (!head.is_pack) {
+        if (head.end() <= from_) return true;
+        taken_.push_back({head.position, head.end(), head.acknowledged_end, head.arrival_ns,
+                          head.tenant, std::move(payload), head.payload_hash});
+        return true;
+    }
+    const Result<UnpackedRequests> unpacked = unpack_requests(payload.view());
+    if (!unpacked) return false;
+    uint64_t extent = 0;
+    for (const LogRequest& request : unpacked->requests)
+        extent += request.extent();
+    if (extent != head.extent) return false;
+    LogPosition position = head.position;
+    for (const LogRequest& request : unpacked->requests) {
+        const LogPosition end{position.value + request.extent()};
+        const size_t at =
+            static_cast<size_t>(request.payload.data() - unpacked->bytes.view().data());
+        if (end > from_)
+            taken_.push_back({position, end, head.acknowledged_end, request.arrival_ns,
+                              std::string(request.tenant),
+                              unpacked->bytes.slice(at, request.payload.size()),
+                              request.payload_hash});
+        position = end;
+    }
+    return true;
+}
+
 bool LogFileReader::next(LogRecord& record) {
-    while (offset_ < file_->size()) {
-        std::optional<Head> head = read_head(offset_);
+    while (taken_.empty()) {
+        if (offset_ >= file_->size()) return false;
+        const std::optional<Head> head = read_head(offset_, valid_end_);
         if (!head) {
-            const std::optional<uint64_t> found = find_head(offset_ + 1);
-            offset_ = found.value_or(file_->size());
+            offset_ = find_head(offset_ + 1, valid_end_).value_or(file_->size());
             continue;
         }
-        const uint64_t payload_offset = offset_ + kLogRecordHeaderBytes + head->tenant_bytes;
-        const uint64_t end = payload_offset + head->payload_bytes;
-        Result<Blob> payload = file_->read(payload_offset, head->payload_bytes);
-        if (!payload || hash64(payload->view()) != head->payload_hash) {
+        Result<Blob> payload = file_->read(offset_ + head->payload_offset(), head->payload_bytes);
+        const uint64_t end = offset_ + head->bytes();
+        if (!payload || !take(*head, std::move(*payload))) {
             // Its size can be trusted, unless the file ends before it.
+            torn_bytes_ = std::min(end, file_->size()) - valid_offset_;
             offset_ = end <= file_->size() ? end : offset_ + 1;
             continue;
         }
-        if (offset_ > valid_offset_ && damage_.size() < kDamageMax)
-            damage_.push_back({valid_offset_, offset_ - valid_offset_});
-        record.position.value = header_.start.value + (offset_ - kLogDataOffset);
-        record.end.value = header_.start.value + (end - kLogDataOffset);
-        record.acknowledged_end = head->acknowledged_end;
-        record.arrival_ns = head->arrival_ns;
-        record.tenant = std::move(head->tenant);
-        record.payload = std::move(*payload);
-        record.payload_hash = head->payload_hash;
+        const bool is_wanted = head->position > from_;
+        if (offset_ > valid_offset_ && is_wanted && damage_.size() < kDamageMax)
+            damage_.push_back({valid_offset_, offset_ - valid_offset_, valid_end_});
+        torn_bytes_ = 0;
         offset_ = end;
         valid_offset_ = end;
-        valid_end_ = record.end;
-        return true;
+        valid_end_ = head->end();
     }
-    return false;
+    record = std::move(taken_.front());
+    taken_.pop_front();
+    return true;
 }
 
 std::string log_file_name(uint64_t number) {

@@ -319,7 +319,7 @@ Result<Deletion> StoreEngine::erase(DeletionRequest request) {
     log::info("deletion {}: {} traces, {} spans are hidden and will be erased", added.id,
               added.traces, added.spans);
     erase_flush_ = true;
-    log_->begin_next_file();
+    log_->begin_erasing();
     update_gauges();
     std::lock_guard lock(wake_mutex_);
     flush_wake_.notify_one();

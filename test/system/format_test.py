@@ -9,6 +9,7 @@ import time
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
 import counts_reader
 import decisions_reader
+import log_reader
 import segment_reader
 from spanloom_server import ROOT, Server, attribute, field, fixed64, ids, number, request, run_tests, span, text
 
@@ -151,6 +152,30 @@ def test_what_is_counted_of_an_hour_is_what_the_document_says():
             raise AssertionError("damage was not found")
         except ValueError:
             pass
+
+
+def test_the_log_of_a_killed_server_has_what_was_acknowledged():
+    with Server() as server:
+        bodies = []
+        for i in range(20):
+            _, spans = odd_spans(1 + i)
+            bodies.append(request(spans, service=f"service-{i}"))
+            assert server.send(bodies[-1])[0] == 200
+        before_ns = time.time_ns()
+        server.kill()
+        requests = log_reader.read(os.path.join(server.data, "log"))
+        assert [one.payload for one in requests] == bodies
+        assert all(one.tenant == "default" and 0 <= before_ns - one.arrival_ns < 60e9 for one in requests)
+
+
+def test_a_pack_of_the_log_is_what_the_document_says():
+    """Six requests of eight spans, written as one pack."""
+    with open(os.path.join(ROOT, "test", "golden", "packed.log"), "rb") as f:
+        data = f.read()
+    log = log_reader.LogFile(data)
+    assert (log.version, log.packs, len(log.requests)) == (2, 1, 6)
+    assert [one.arrival_ns for one in log.requests] == [5000, 5010, 5020, 5030, 5040, 5050]
+    assert len({len(one.payload) for one in log.requests}) == 1
 
 
 def bucket_of(duration_ns):
