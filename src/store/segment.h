@@ -289,6 +289,7 @@ class Segment {
     // Nothing waits for them but foresee_places_of(), which first reads the directory of the
     // places; foresee_places() is the hint for that.
     virtual void foresee_find() const {}
+    virtual void foresee_indexes() const {}  // all that is read before the blocks of rows
     virtual void foresee_places() const {}
     virtual void foresee_places_of(const Field&, const Value&) const {}
     virtual void foresee_block(uint32_t /*column*/, uint32_t /*row_group*/) const {}

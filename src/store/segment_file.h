@@ -148,6 +148,7 @@ class FileSegment final : public Segment {
     }
     ValuePlaces places_of(const Field& field, const Value& value) const override;
     void foresee_find() const override;
+    void foresee_indexes() const override;
     void foresee_places() const override;
     void foresee_places_of(const Field& field, const Value& value) const override;
     void foresee_block(uint32_t column, uint32_t row_group) const override;

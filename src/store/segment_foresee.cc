@@ -14,6 +14,12 @@ void FileSegment::foresee_find() const {
     if (!cache_->has(cache_key(Piece::kTraceIndex))) foresee(footer_.trace_index);
 }
 
+void FileSegment::foresee_indexes() const {
+    for (const BlockPlace& place :
+         {footer_.trace_index, footer_.directory, footer_.followers, footer_.models})
+        foresee(place);
+}
+
 void FileSegment::foresee_places() const {
     if (!cache_->has(cache_key(Piece::kPlaces))) foresee(footer_.directory);
 }

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <tuple>
 #include <utility>
 
 #include "base/hash.h"
@@ -12,6 +13,7 @@ namespace spanloom::store {
 namespace {
 
 constexpr const char* kLockPath = "lock";
+constexpr size_t kForeseenAtStart = 32;  // segments, of some MB of indexes each
 
 void report(const std::vector<std::string>& damage, const std::vector<std::string>& notes) {
     for (const std::string& one : damage)
@@ -30,6 +32,20 @@ LiveSegment live_of(const ManifestSegment& entry, std::shared_ptr<const Segment>
     live.memory_bytes = segment->memory_bytes();
     live.segment = std::move(segment);
     return live;
+}
+
+// The first question after a start on a cold disk need not wait for what every question reads.
+void foresee_newest(const std::vector<LiveSegment>& segments) {
+    std::vector<const LiveSegment*> newest;
+    for (const LiveSegment& one : segments)
+        newest.push_back(&one);
+    const size_t count = std::min(newest.size(), kForeseenAtStart);
+    std::partial_sort(newest.begin(), newest.begin() + static_cast<ptrdiff_t>(count), newest.end(),
+                      [](const LiveSegment* a, const LiveSegment* b) {
+                          return std::tie(a->hour, a->id) > std::tie(b->hour, b->id);
+                      });
+    for (size_t i = 0; i < count; ++i)
+        newest[i]->segment->foresee_indexes();
 }
 
 }  // namespace
@@ -110,6 +126,7 @@ Result<void> StoreEngine::open_segments(ManifestChange& change) {
         log::error("damage: {} is not served: {}", path, segment.error().message);
         gauges_->quarantined += 1;
     }
+    foresee_newest(come);
     live_.replace({}, std::move(come));
     return {};
 }
@@ -168,8 +185,23 @@ Result<void> StoreEngine::take_in_files(Area area, bool adopt, ManifestChange& c
         }
     }
     obsolete_.collect(io_);
+    foresee_newest(come);
     live_.replace({}, std::move(come));
     return {};
+}
+
+// The first question after a start on a cold disk need not wait for what every question reads.
+void StoreEngine::foresee_newest(const std::vector<LiveSegment>& segments) {
+    std::vector<const LiveSegment*> newest;
+    for (const LiveSegment& one : segments)
+        newest.push_back(&one);
+    const size_t count = std::min(newest.size(), kForeseenAtStart);
+    std::partial_sort(newest.begin(), newest.begin() + static_cast<ptrdiff_t>(count), newest.end(),
+                      [](const LiveSegment* a, const LiveSegment* b) {
+                          return std::tie(a->hour, a->id) > std::tie(b->hour, b->id);
+                      });
+    for (size_t i = 0; i < count; ++i)
+        newest[i]->segment->foresee_indexes();
 }
 
 Result<void> StoreEngine::replay_log() {
