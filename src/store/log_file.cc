@@ -429,6 +429,7 @@ LogState FileLog::state() const {
     state.begin = files_.empty() ? end_ : files_.front().acknowledged_end;
     state.end = end_;
     state.bytes = counts_->bytes.load();
+    state.written_bytes = written_bytes_total_.value();
     state.queued_bytes = counts_->queued_bytes.load();
     state.syncs = syncs_;
     state.sync_ns_max = counts_->sync_ns_max.load();

@@ -233,7 +233,6 @@ void StoreEngine::accept(Batch batch, std::function<void(Result<void>)> done) {
 void StoreEngine::became_durable(Batch batch, LogPosition end) {
     counters_.accepted_spans.add(batch.spans.size());
     gauges_->received_bytes += batch.bytes.size();
-    gauges_->written_bytes += batch.bytes.size();
     shards_->add(std::move(batch), end);
 }
 
@@ -309,7 +308,9 @@ void StoreEngine::update_gauges() {
     gauges_->disk_bytes = totals.disk_bytes;
     gauges_->memory_bytes = totals.memory_bytes + shards_->memory_bytes();
     gauges_->index_bytes = totals.index_bytes;
-    const uint64_t end = log_->state().end.value;
+    const LogState log = log_->state();
+    gauges_->log_written_bytes = log.written_bytes;
+    const uint64_t end = log.end.value;
     gauges_->unflushed_log_bytes = end > flushed_end_ ? end - flushed_end_ : 0;
 }
 

@@ -40,7 +40,8 @@ struct StoreGauges {
     std::atomic<uint64_t> disk_free_bytes = UINT64_MAX;
     std::atomic<uint64_t> unflushed_log_bytes = 0;
     std::atomic<uint64_t> received_bytes = 0;
-    std::atomic<uint64_t> written_bytes = 0;  // to the log and to segments
+    std::atomic<uint64_t> written_bytes = 0;  // to segments
+    std::atomic<uint64_t> log_written_bytes = 0;
     std::atomic<uint64_t> quarantined = 0;
 };
 

@@ -277,9 +277,9 @@ void StoreEngine::register_gauges(MetricsRegistry& metrics) {
                   "Bytes written to the log and to segments, per byte received, since the start.",
                   [gauges = gauges_] {
                       const auto received = static_cast<double>(gauges->received_bytes.load());
-                      return received == 0
-                                 ? 0.0
-                                 : static_cast<double>(gauges->written_bytes.load()) / received;
+                      const auto written = static_cast<double>(gauges->written_bytes.load() +
+                                                               gauges->log_written_bytes.load());
+                      return received == 0 ? 0.0 : written / received;
                   });
     add("store_quarantined_segments", "Segments that could not be opened at start.",
         &StoreGauges::quarantined);
