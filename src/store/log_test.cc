@@ -68,6 +68,7 @@ TEST_CASE("a full queue refuses and says when to come again") {
 TEST_CASE("files follow one another and go when segments hold them") {
     Fixture f;
     f.options.file_bytes = kLogDataOffset + 500;
+    f.options.spare_files_max = 0;
     f.open();
     LogPosition middle;
     for (uint64_t i = 0; i < 20; ++i) {
