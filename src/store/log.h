@@ -18,9 +18,9 @@ struct LogPosition {
 };
 
 struct LogState {
-    LogPosition begin;   // what is older was freed
-    LogPosition end;     // after the newest durable record
-    uint64_t bytes = 0;  // on disk and not freed, or kept to be written again
+    LogPosition begin;           // what is older was freed
+    LogPosition end;             // after the newest durable record
+    uint64_t bytes = 0;          // on disk and not freed
     uint64_t written_bytes = 0;  // since the start
     uint64_t queued_bytes = 0;
     uint64_t syncs = 0;

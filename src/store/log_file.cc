@@ -428,7 +428,8 @@ LogState FileLog::state() const {
     LogState state;
     state.begin = files_.empty() ? end_ : files_.front().acknowledged_end;
     state.end = end_;
-    state.bytes = counts_->bytes.load();
+    for (const File& file : files_)
+        state.bytes += file.disk_bytes();
     state.written_bytes = written_bytes_total_.value();
     state.queued_bytes = counts_->queued_bytes.load();
     state.syncs = syncs_;

@@ -185,23 +185,8 @@ Result<void> StoreEngine::take_in_files(Area area, bool adopt, ManifestChange& c
         }
     }
     obsolete_.collect(io_);
-    foresee_newest(come);
     live_.replace({}, std::move(come));
     return {};
-}
-
-// The first question after a start on a cold disk need not wait for what every question reads.
-void StoreEngine::foresee_newest(const std::vector<LiveSegment>& segments) {
-    std::vector<const LiveSegment*> newest;
-    for (const LiveSegment& one : segments)
-        newest.push_back(&one);
-    const size_t count = std::min(newest.size(), kForeseenAtStart);
-    std::partial_sort(newest.begin(), newest.begin() + static_cast<ptrdiff_t>(count), newest.end(),
-                      [](const LiveSegment* a, const LiveSegment* b) {
-                          return std::tie(a->hour, a->id) > std::tie(b->hour, b->id);
-                      });
-    for (size_t i = 0; i < count; ++i)
-        newest[i]->segment->foresee_indexes();
 }
 
 Result<void> StoreEngine::replay_log() {
