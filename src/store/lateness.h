@@ -30,7 +30,7 @@ constexpr uint64_t kLateNs = kDelayNs;
 // they are. Nothing is late where it is not sure that something came before.
 struct Lateness {
     // `ends_in_time`: of the spans of parts that came in time, in any order.
-    Lateness(std::span<const Arrived> parts, std::vector<uint64_t> ends_in_time = {});
+    explicit Lateness(std::span<const Arrived> parts, std::vector<uint64_t> ends_in_time = {});
     // By how much at least; 0 where the span is not late.
     uint64_t of(size_t part, uint64_t end_ns) const;
     // False: no span of it is.
