@@ -217,14 +217,18 @@ const ways = {
 
   'open a trace file': {
     begin: open('/file', 'input[type=file]'),
+    // The browser has to know that a chooser is waited for before one opens: it is told a few calls earlier.
     async pointer(hand, tab) {
-      const [chooser] = await Promise.all([tab.waitForEvent('filechooser'), hand.click('.file-button span')]);
-      await chooser.setFiles(zipkin_file);
+      const chooser = tab.waitForEvent('filechooser');
+      await tab.waitForSelector('.file-button span');
+      await hand.click('.file-button span');
+      await (await chooser).setFiles(zipkin_file);
     },
     async keys(keys, tab) {
+      const chooser = tab.waitForEvent('filechooser');
       await tab_to(keys, tab, 'input[type=file]');
-      const [chooser] = await Promise.all([tab.waitForEvent('filechooser'), keys.press(' ')]);
-      await chooser.setFiles(zipkin_file);
+      await keys.press(' ');
+      await (await chooser).setFiles(zipkin_file);
     },
     end: (tab) => wait_selected(tab, /^web get/),
   },
