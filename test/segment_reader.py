@@ -278,8 +278,8 @@ class Segment:
         self.data = data
         trailer = data[-32:]
         offset, size, self.version, checksum = struct.unpack("<QIIQ", trailer[:24])
-        if data[:8] != MAGIC or trailer[24:] != MAGIC or self.version not in (1, 2, 3, 4, 5):
-            raise ValueError("no segment of version 1 to 5")
+        if data[:8] != MAGIC or trailer[24:] != MAGIC or self.version not in range(1, 7):
+            raise ValueError("no segment of version 1 to 6")
         footer = data[offset:offset + size]
         if xxh3(trailer[:16], xxh3(footer)) != checksum:
             raise ValueError("the footer is damaged")
@@ -349,6 +349,21 @@ class Segment:
                 block = self.block(offset, size)
                 distinct = [block.u64() for _ in range(block.varint())]
                 self.thresholds = [distinct[i] for i in integers_of(block.rest(), self.fragments)]
+        self.delays = {}  # row -> the second in which it came
+        self.delays_complete = self.version >= 6
+        if self.version >= 6:
+            offset, size = b.varint(), b.varint()
+            if size:
+                self.read_delays(self.block(offset, size))
+
+    def read_delays(self, b):
+        flags, runs, row = b.u8(), b.varint(), 0
+        self.delays_complete = not flags & 1
+        columns = [integers_of(b.text(), runs) for _ in range(3)] if runs else ((), (), ())
+        for gap, rows, seconds in zip(*columns):
+            for row in range(row + gap, row + gap + rows):
+                self.delays[row] = self.arrival_min // 10**9 + seconds
+            row += 1
 
     def read_followers(self, b):
         pairs = []

@@ -143,6 +143,16 @@ class HidingSegment final : public Segment {
         return std::shared_ptr<const Thresholds>(std::move(shown));
     }
 
+    Result<std::shared_ptr<const Delays>> delays() const override {
+        TRY_ASSIGN(const auto of_whole, whole_->delays());
+        if (of_whole == nullptr) return nullptr;
+        auto shown = std::make_shared<Delays>();
+        shown->is_complete = of_whole->is_complete;
+        for (const DelayedRows& run : of_whole->runs)
+            add_shown(run, *shown);
+        return std::shared_ptr<const Delays>(std::move(shown));
+    }
+
     std::span<const RowGroup> row_groups() const override { return shown_; }
     std::span<const ColumnKey> columns() const override { return whole_->columns(); }
     bool has_values(uint32_t column) const override { return whole_->has_values(column); }
@@ -227,13 +237,27 @@ class HidingSegment final : public Segment {
         const auto at = range_after(row);
         return at != ranges_.end() && at->first <= row;
     }
+    // How many rows are hidden before the ranges from this one on.
+    uint32_t hidden_before(std::vector<Range>::const_iterator at) const {
+        if (at == ranges_.begin()) return 0;
+        const Range& last = *std::prev(at);
+        return last.before + (last.end - last.first);
+    }
     TraceFragment renumbered(TraceFragment fragment) const {
-        const auto at = range_after(fragment.first_row);
-        if (at != ranges_.begin()) {
-            const Range& last = *std::prev(at);
-            fragment.first_row -= last.before + (last.end - last.first);
-        }
+        fragment.first_row -= hidden_before(range_after(fragment.first_row));
         return fragment;
+    }
+    // What is shown of the rows of a run.
+    void add_shown(const DelayedRows& run, Delays& shown) const {
+        const uint32_t end = run.first_row + run.rows;
+        auto at = range_after(run.first_row);
+        for (uint32_t row = run.first_row; row < end; ++at) {
+            const uint32_t until = at == ranges_.end() ? end : std::min(end, at->first);
+            if (until > row)
+                shown.runs.push_back({row - hidden_before(at), until - row, run.arrival_s});
+            if (at == ranges_.end()) break;
+            row = std::max(row, at->end);
+        }
     }
 
     Result<Group> view_of(uint32_t number) const {

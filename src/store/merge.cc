@@ -23,6 +23,7 @@ struct MergeRow {
     uint32_t input = 0;
     uint32_t group = 0;
     uint32_t row = 0;
+    uint64_t delayed_until_s = 0;  // 0: it came in time
 };
 
 constexpr uint64_t kGroupTextBytes = 8U << 20;
@@ -54,7 +55,7 @@ class Merge {
     Result<bool> has_equal_rows(const MergeMember& member);
     Result<void> write_whole(uint32_t number, const MergeMember& member);
     Result<void> collect_rows(const JoinedFragment& joined);
-    Result<void> collect_rows(const MergeMember& member);
+    Result<void> collect_rows(const MergeMember& member, uint64_t start_ns);
     Result<void> drop_equal_rows(TraceFragment& whole);
     Result<void> write_rows(uint32_t number, const TraceFragment& whole);
     // A group is decoded whole: few rows with large texts are enough of one.
@@ -75,6 +76,9 @@ class Merge {
                                uint32_t end, int64_t first_owner);
     uint32_t empty_text(uint32_t column);
     void add_parent(int64_t link, const SpanId& id);
+    void add_delay(uint32_t row, uint64_t until_s) {
+        if (until_s > 0) writer_.delays().add(row, until_s);
+    }
 
     SegmentWriter writer_;
     GroupPlan plan_;
@@ -126,7 +130,9 @@ Result<WholeGroup*> Merge::whole_group(uint32_t input, uint32_t number) {
 }
 
 // The rows of one member, with the ids of their parents.
-Result<void> Merge::collect_rows(const MergeMember& member) {
+Result<void> Merge::collect_rows(const MergeMember& member, uint64_t start_ns) {
+    const MergeInput& input = inputs_[member.input];
+    const bool may_be_delayed = input.may_be_delayed(start_ns);
     const size_t base = rows_.size();
     links_.clear();
     for (uint32_t row = member.first_row; row < member.first_row + member.rows;) {
@@ -146,6 +152,7 @@ Result<void> Merge::collect_rows(const MergeMember& member) {
             if (links_.back() == kParentElsewhere) {
                 TRY_ASSIGN(one.parent_id, source->parent_elsewhere(r));
             }
+            if (may_be_delayed) one.delayed_until_s = input.delayed_until_s(*source, r);
             one.input = member.input;
             one.group = number;
             one.row = r;
@@ -167,7 +174,7 @@ Result<void> Merge::collect_rows(const MergeMember& member) {
 Result<void> Merge::collect_rows(const JoinedFragment& joined) {
     rows_.clear();
     for (const MergeMember& member : fragments_.members(joined))
-        TRY(collect_rows(member));
+        TRY(collect_rows(member, joined.whole.start_ns));
     if (joined.members > 1) {
         std::sort(rows_.begin(), rows_.end(), [](const MergeRow& a, const MergeRow& b) {
             if (a.start_ns != b.start_ns) return a.start_ns < b.start_ns;
@@ -206,7 +213,8 @@ Result<bool> Merge::has_equal_rows(const MergeMember& member) {
     return false;
 }
 
-// Rows with the same start and id are neighbours; among them, each content stays once.
+// Rows with the same start and id are neighbours; among them, each content stays once, and came
+// when its first one came.
 Result<void> Merge::drop_equal_rows(TraceFragment& whole) {
     size_t to = 0;
     std::vector<std::string> contents;
@@ -220,14 +228,18 @@ Result<void> Merge::drop_equal_rows(TraceFragment& whole) {
             continue;
         }
         contents.clear();
+        const size_t first = to;
         for (; i < end; ++i) {
             TRY_ASSIGN(WholeGroup* const source, whole_group(rows_[i].input, rows_[i].group));
             std::string content = inputs_[rows_[i].input].content(*source, rows_[i].row);
-            if (std::find(contents.begin(), contents.end(), content) == contents.end()) {
+            const auto same = std::find(contents.begin(), contents.end(), content);
+            if (same == contents.end()) {
                 contents.push_back(std::move(content));
                 rows_[to++] = rows_[i];
                 continue;
             }
+            uint64_t& until_s = rows_[first + (same - contents.begin())].delayed_until_s;
+            until_s = std::min(until_s, rows_[i].delayed_until_s);
             --whole.rows;
             TRY_ASSIGN(MergeGroup* const dropped, group(rows_[i].input, rows_[i].group));
             const auto& statuses = dropped->block(kColumnStatus).integers;
@@ -427,8 +439,10 @@ class ChildCounter {
 
 // A fragment that one input has alone: its rows, and the links between them, stay as they are.
 Result<void> Merge::write_whole(uint32_t number, const MergeMember& member) {
-    const uint64_t start_ns = fragments_.fragment(number).whole.start_ns;
+    const TraceFragment& whole = fragments_.fragment(number).whole;
+    const uint64_t start_ns = whole.start_ns;
     const uint32_t input = member.input;
+    const bool may_be_delayed = inputs_[input].may_be_delayed(start_ns);
     if (plan_.is_due(member.rows)) TRY(close_group());
     const uint32_t end = member.first_row + member.rows;
     for (uint32_t at = member.first_row; at < end;) {
@@ -453,6 +467,10 @@ Result<void> Merge::write_whole(uint32_t number, const MergeMember& member) {
                 TRY_ASSIGN(id, source->parent_elsewhere(row));
             }
             add_parent(link, id);
+            if (may_be_delayed) {
+                add_delay(whole.first_row + row + base - member.first_row,
+                          inputs_[input].delayed_until_s(*source, row));
+            }
         }
         if (row > first) TRY(emit_run(input, source_number, first, row));
         if (is_full || is_heavy()) TRY(close_group());
@@ -487,6 +505,7 @@ Result<void> Merge::write_rows(uint32_t number, const TraceFragment& whole) {
             if (is_full) break;
             plan_.add(number, whole.start_ns, static_cast<uint32_t>(i), own_events, own_links);
             add_parent(links_[i], row.parent_id);
+            add_delay(whole.first_row + static_cast<uint32_t>(i), row.delayed_until_s);
         }
         if (end > first.row) TRY(emit_run(first.input, first.group, first.row, end));
         if (is_full || is_heavy()) TRY(close_group());
@@ -520,6 +539,7 @@ Result<SegmentInfo> Merge::run() {
         TRY(input.prepare());
         const SegmentInfo& info = input.segment().info();
         if (info.spans > 0) writer_.add_arrival(info.arrival_ns_min, info.arrival_ns_max);
+        if (!input.are_delays_complete()) writer_.delays().set_incomplete();
     }
     TRY(fragments_.make(inputs_, keeps_trace_));
     writer_.find_fragments_by([this](const TraceId& id) { return fragments_.find(id); });

@@ -79,10 +79,25 @@ ValueRange values_of(WholeGroup::Column& column, uint32_t row, uint32_t end) {
 MergeInput::MergeInput(std::shared_ptr<const Segment> segment, SegmentWriter& writer)
     : segment_(std::move(segment)), writer_(writer) {}
 
+uint64_t MergeInput::delayed_until_s(const MergeGroup& group, uint32_t row) const {
+    if (delays_ != nullptr) {
+        const uint64_t arrival_s = delays_->arrival_s(group.meta.first_row + row);
+        if (arrival_s > 0) return arrival_s;
+    }
+    const auto start_ns = static_cast<uint64_t>(group.block(kColumnStart).integers[row]);
+    const auto& durations = group.block(kColumnDuration).integers;
+    const uint64_t duration_ns = durations.empty() ? 0 : static_cast<uint64_t>(durations[row]);
+    const uint64_t end_ns = std::max(start_ns, start_ns + duration_ns);
+    // One that came later would be among the delays.
+    return is_delayed(first_arrival_s_, end_ns) ? first_arrival_s_ : 0;
+}
+
 Result<void> MergeInput::prepare() {
     file_ = dynamic_cast<const FileSegment*>(segment_.get());
     if (file_ == nullptr)
         return fail(ErrorCode::kUnsupported, "merge: an input is a view of a segment");
+    TRY_ASSIGN(delays_, segment_->delays());
+    first_arrival_s_ = segment_->info().arrival_ns_min / kNsPerSecond;
     const auto columns = segment_->columns();
     const std::vector<ColumnKey>& known = fixed_columns();
     fixed_.assign(kFixedColumns, UINT32_MAX);

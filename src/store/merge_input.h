@@ -56,6 +56,13 @@ class MergeInput {
     // The output's order for a code of an order column; kNone: the attributes must go into
     // overflow.
     uint32_t output_order(Table table, const ColumnBlock& block, uint32_t code);
+    // Whether rows of a fragment that starts at this time may have come long after they ended.
+    bool may_be_delayed(uint64_t start_ns) const {
+        return delays_ != nullptr || is_delayed(first_arrival_s_, start_ns);
+    }
+    // In which second the row came if that is long after it ended; else 0.
+    uint64_t delayed_until_s(const MergeGroup& group, uint32_t row) const;
+    bool are_delays_complete() const { return delays_ == nullptr || delays_->is_complete; }
     // Everything that makes a span this one and not another: for telling whether two are equal.
     std::string content(WholeGroup& group, uint32_t row);
     // All attributes of one row as an overflow value (segment_wire.h).
@@ -70,6 +77,8 @@ class MergeInput {
     std::shared_ptr<const Segment> segment_;
     const FileSegment* file_ = nullptr;  // the same
     SegmentWriter& writer_;
+    std::shared_ptr<const Delays> delays_;
+    uint64_t first_arrival_s_ = 0;
     std::vector<uint32_t> columns_;     // input column to output column
     std::vector<uint32_t> fixed_;       // fixed output column to input column
     std::vector<uint32_t> scopes_;      // input scope to output scope; filled as they are met

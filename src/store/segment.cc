@@ -191,6 +191,24 @@ Result<std::shared_ptr<const Segment::Thresholds>> FileSegment::thresholds() con
     return cached<Thresholds>(Piece::kThresholds, 0, [&] { return read_thresholds(); });
 }
 
+Result<Delays> FileSegment::read_delays() const {
+    TRY_ASSIGN(const Blob body, block(footer_.delays));
+    return store::read_delays(body.view(), footer_.info.spans,
+                              footer_.info.arrival_ns_min / kNsPerSecond,
+                              footer_.info.arrival_ns_max / kNsPerSecond);
+}
+
+Result<std::shared_ptr<const Delays>> FileSegment::delays() const {
+    const SegmentInfo& own = footer_.info;
+    if (own.arrival_ns_min / kNsPerSecond == own.arrival_ns_max / kNsPerSecond) return nullptr;
+    if (footer_.version < 6) {
+        static const auto kUnknown = std::make_shared<const Delays>(Delays{{}, false});
+        return kUnknown;
+    }
+    if (footer_.delays.bytes == 0) return nullptr;
+    return cached<Delays>(Piece::kDelays, 0, [&] { return read_delays(); });
+}
+
 // The place of the first hash that is not below this one. Hashes are spread evenly, so that it is
 // near where it would be if they were exactly so.
 static size_t first_of(const TraceIndex& index, uint32_t hash) {
@@ -351,6 +369,7 @@ Result<void> FileSegment::verify() const {
     if (footer_.followers.bytes > 0) TRY(followers());
     if (footer_.models.bytes > 0) TRY(models());
     TRY(thresholds());
+    TRY(delays());
     TRY(rollup());
     return {};
 }

@@ -13,6 +13,7 @@
 #include "base/io.h"
 #include "base/result.h"
 #include "otlp/batch.h"
+#include "store/delays.h"
 #include "store/field.h"
 #include "store/segment_places.h"
 
@@ -242,6 +243,9 @@ class Segment {
     // trace's randomness is at least that. nullptr: all 0, nothing was left out.
     using Thresholds = std::vector<uint64_t>;
     virtual Result<std::shared_ptr<const Thresholds>> thresholds() const { return nullptr; }
+
+    // Which rows came long after they ended. nullptr: none that it could not be said of otherwise.
+    virtual Result<std::shared_ptr<const Delays>> delays() const { return nullptr; }
 
     virtual std::span<const RowGroup> row_groups() const = 0;
     // Listed are also columns without a value.

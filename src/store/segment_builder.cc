@@ -339,6 +339,7 @@ void SegmentBuilder::State::add_span(const Batch& batch, const SpanRef& ref, uin
     row.span_id = ref.span_id;
     row.start_ns = ref.start_ns;
     row.end_ns = ref.end_ns;
+    row.arrival_s = static_cast<uint32_t>(batch.arrival_ns / kNsPerSecond);
     row.scope = scope;
     row.first_event = static_cast<uint32_t>(events.size());
     row.first_link = static_cast<uint32_t>(links.size());

@@ -186,6 +186,8 @@ Result<void> SegmentBuilder::State::write_rows() {
             ColumnStage& stage = writer->stage(kColumnParentId);
             stage.integers.push_back(parent_links[i]);
             if (parent_links[i] == kParentElsewhere) stage.fixed.append(span.parent_id.view());
+            if (is_delayed(span.arrival_s, std::max(span.start_ns, span.end_ns)))
+                writer->delays().add(fragment.first_row + i, span.arrival_s);
             emit_span(span);
         }
     }

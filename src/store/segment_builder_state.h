@@ -51,6 +51,7 @@ struct SpanRow {
     uint32_t events = 0;
     uint32_t first_link = 0;
     uint32_t links = 0;
+    uint32_t arrival_s = 0;
     uint8_t status = 0;
 };
 

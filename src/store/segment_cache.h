@@ -19,6 +19,7 @@ class SegmentCache {
         kFragments,
         kTraceIndex,
         kThresholds,
+        kDelays,
         kDictionary,
         kPatterns,
         kOrders,

@@ -127,6 +127,7 @@ class FileSegment final : public Segment {
     Result<std::optional<std::vector<int32_t>>> parent_rows(uint32_t row_group) const override;
     Result<std::shared_ptr<const TraceIndex>> trace_index() const override;
     Result<std::shared_ptr<const Thresholds>> thresholds() const override;
+    Result<std::shared_ptr<const Delays>> delays() const override;
     uint32_t resource_count() const override {
         return static_cast<uint32_t>(footer_.resources.size());
     }
@@ -185,6 +186,7 @@ class FileSegment final : public Segment {
     Result<FragmentChunk> read_chunk(uint32_t number) const;
     Result<TraceIndex> read_trace_index() const;
     Result<Thresholds> read_thresholds() const;
+    Result<Delays> read_delays() const;
     Result<AttributeOrders> read_orders(Table table) const;
     Result<OrderCodes> read_order_codes(Table table, uint32_t group,
                                         const ColumnPlace& place) const;

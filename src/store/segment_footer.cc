@@ -139,6 +139,7 @@ Result<void> read_tables(ByteReader& reader, uint64_t end, SegmentFooter& footer
     }
     if (footer.version >= 4) footer.models = read_place(reader);
     if (footer.version >= 5) footer.thresholds = read_place(reader);
+    if (footer.version >= 6) footer.delays = read_place(reader);
     footer.rollup = read_place(reader);
     if (!reader.ok() || !reader.at_end()) return damaged("it has a wrong length");
     for (const BlockPlace& chunk : footer.chunks)
@@ -159,6 +160,8 @@ Result<void> read_tables(ByteReader& reader, uint64_t end, SegmentFooter& footer
         return damaged("the models lie outside the file");
     if (footer.thresholds.bytes != 0 && !lies_within(footer.thresholds, end))
         return damaged("the thresholds lie outside the file");
+    if (footer.delays.bytes != 0 && !lies_within(footer.delays, end))
+        return damaged("the delays lie outside the file");
     if (footer.filter_offset > end ||
         footer.filter_pages > (end - footer.filter_offset) / checksum_bytes(footer.version))
         return damaged("the filter lies outside the file");

@@ -66,6 +66,7 @@ struct SegmentFooter {
     BlockPlace followers;
     BlockPlace models;      // version 4
     BlockPlace thresholds;  // version 5
+    BlockPlace delays;      // version 6
     BlockPlace rollup;
 
     // nullptr where the group has no block of the column.

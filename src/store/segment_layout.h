@@ -10,7 +10,7 @@
 namespace spanloom::store {
 
 constexpr std::string_view kSegmentMagic = "SPLMSEG1";
-constexpr uint32_t kSegmentVersion = 5;
+constexpr uint32_t kSegmentVersion = 6;
 constexpr uint32_t kSegmentVersionMin = 1;  // the oldest that can be read
 constexpr size_t kTrailerBytes = 32;
 constexpr size_t kChecksumBytes = 4;  // of a block: the lower half of its hash

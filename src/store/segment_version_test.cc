@@ -11,7 +11,7 @@
 #include "store/segment_test_spans.h"
 #include "store/string_file.h"
 
-// test/golden/segment-v1.seg to -v4.seg were written by programs that knew no later
+// test/golden/segment-v1.seg to -v5.seg were written by programs that knew no later
 // version: 600 spans of bench/loadgen (seed 5), flushed.
 namespace spanloom::store {
 namespace {
@@ -40,7 +40,7 @@ std::vector<std::string> sorted_spans(const Segment& segment) {
 }  // namespace
 
 TEST_CASE("segments of earlier versions open, answer, and become one of today by a merge") {
-    for (const uint32_t old_version : {1U, 2U, 3U, 4U}) {
+    for (const uint32_t old_version : {1U, 2U, 3U, 4U, 5U}) {
         CAPTURE(old_version);
         const auto old = opened(golden_segment(old_version));
         CHECK(old->info().spans == 600);
@@ -53,7 +53,7 @@ TEST_CASE("segments of earlier versions open, answer, and become one of today by
         REQUIRE(merge_segments(inputs, {}, file, {}));
         uint32_t version = 0;
         std::memcpy(&version, file.bytes.data() + file.bytes.size() - 20, 4);
-        CHECK(version == 5);
+        CHECK(version == 6);
         const auto merged = opened(file.bytes);
         REQUIRE(merged->verify());
         CHECK(sorted_spans(*merged) == sorted_spans(*old));

@@ -11,6 +11,7 @@
 #include "base/io.h"
 #include "store/column.h"
 #include "store/column_patterns.h"
+#include "store/delays.h"
 #include "store/segment.h"
 #include "store/segment_followers.h"
 #include "store/segment_layout.h"
@@ -117,6 +118,7 @@ class SegmentWriter {
     using FragmentFinder = std::function<uint32_t(const TraceId&)>;
     void find_fragments_by(FragmentFinder find) { find_fragment_ = std::move(find); }
     void add_fragment(const TraceFragment& fragment, uint64_t threshold = 0);
+    DelaysBuilder& delays() { return delays_; }
     void add_arrival(uint64_t min_ns, uint64_t max_ns);
     Result<SegmentInfo> finish();
 
@@ -184,6 +186,7 @@ class SegmentWriter {
         Ref followers;
         Ref models;
         Ref thresholds;
+        Ref delays;
         Ref rollup;
     };
     std::string footer(const Tables& tables) const;
@@ -209,6 +212,7 @@ class SegmentWriter {
     std::vector<Group> groups_;
     std::vector<TraceFragment> fragments_;
     std::vector<uint64_t> thresholds_;  // of the first fragments; those of the others are 0
+    DelaysBuilder delays_;
     PlacesBuilder places_;
     FollowerTable followers_;
     std::vector<uint32_t> family_of_scope_;

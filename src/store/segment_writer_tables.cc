@@ -201,6 +201,8 @@ std::string SegmentWriter::footer(const Tables& tables) const {
     writer.varint(tables.models.bytes);
     writer.varint(tables.thresholds.offset);
     writer.varint(tables.thresholds.bytes);
+    writer.varint(tables.delays.offset);
+    writer.varint(tables.delays.bytes);
     writer.varint(tables.rollup.offset);
     writer.varint(tables.rollup.bytes);
     return out;
@@ -261,6 +263,11 @@ Result<SegmentInfo> SegmentWriter::finish() {
         TRY_ASSIGN(tables.models, put_block(models));
     }
     TRY_ASSIGN(tables.thresholds, put_thresholds());
+    const std::string delays =
+        delays_.block(info_.arrival_ns_min / kNsPerSecond, options_.zstd_level);
+    if (!delays.empty()) {
+        TRY_ASSIGN(tables.delays, put_block(delays));
+    }
     if (operations_ != nullptr) {
         const std::string bytes =
             options_.rollup({operations_->operations, operations_->operation, operations_->start_ns,

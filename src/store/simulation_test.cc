@@ -43,9 +43,10 @@ uint64_t threshold_of(uint64_t trace) {
 
 // What may be asked of the store, kept as plainly as possible.
 struct Model {
-    std::set<uint64_t> acknowledged;   // spans that must be there
-    std::set<uint64_t> sent;           // of which nothing but these may be there
-    std::set<uint64_t> deleted;        // traces that must not be there
+    std::set<uint64_t> acknowledged;                // spans that must be there
+    std::set<uint64_t> sent;                        // of which nothing but these may be there
+    std::map<uint64_t, std::set<uint64_t>> sent_s;  // in which seconds each of these was
+    std::set<uint64_t> deleted;                     // traces that must not be there
     std::set<uint64_t> maybe_deleted;  // traces whose deletion failed half-way, perhaps
     std::set<uint64_t> dropped;        // traces seen to have been dropped
     bool has_rotted = false;
@@ -128,8 +129,10 @@ class Life {
         give(last_first_, last_count_);
     }
     void give(uint64_t first, uint64_t count) {
-        for (uint64_t n = first; n < first + count; ++n)
+        for (uint64_t n = first; n < first + count; ++n) {
             model_.sent.insert(n);
+            model_.sent_s[n].insert(f_.clock.wall_ns() / kNsPerSecond);
+        }
         std::optional<Result<void>> said;
         f_.store->accept(test_batch(first, count, f_.clock.wall_ns()),
                          [&](Result<void> result) { said = std::move(result); });
@@ -337,7 +340,43 @@ class Life {
         note_dropped();
         check_decisions();
         check_thresholds();
+        check_arrivals();
         check_counts();
+    }
+
+    // All spans of these tests are late by years, so that of each it is known when it came.
+    void check_arrivals() {
+        for (const auto& segment : f_.store->snapshot("default")) {
+            const auto delays = segment->delays();
+            if (!delays) return wrong(delays.error().message);
+            const auto numbers = numbers_by_row(*segment);
+            if (!numbers) return wrong(numbers.error().message);
+            for (uint32_t row = 0; row < numbers->size(); ++row) {
+                uint64_t arrival_s = *delays == nullptr ? 0 : (*delays)->arrival_s(row);
+                if (arrival_s == 0) arrival_s = segment->info().arrival_ns_min / kNsPerSecond;
+                const auto sent = model_.sent_s.find((*numbers)[row]);
+                if (sent != model_.sent_s.end() && !sent->second.contains(arrival_s))
+                    wrong(fmt::format("span {} did not come in second {}", (*numbers)[row],
+                                      arrival_s));
+            }
+        }
+    }
+    static Result<Numbers> numbers_by_row(const Segment& segment) {
+        Numbers numbers;
+        const auto columns = segment.columns();
+        const auto column = std::find_if(columns.begin(), columns.end(), [](const ColumnKey& key) {
+            return key.table == Table::kSpans && key.intrinsic == Intrinsic::kSpanId;
+        });
+        const auto index = static_cast<uint32_t>(column - columns.begin());
+        for (uint32_t group = 0; group < segment.row_groups().size(); ++group) {
+            TRY_ASSIGN(const auto block, segment.read(index, group));
+            const size_t first = numbers.size();
+            numbers.resize(first + block->fixed.size() / 8);
+            std::memcpy(numbers.data() + first, block->fixed.data(), block->fixed.size());
+        }
+        for (uint64_t& number : numbers)
+            --number;
+        return numbers;
     }
 
     // Every span that was acknowledged counts in one place, whatever became of it: only resends in

@@ -94,6 +94,12 @@ class SeenIds {
     std::vector<uint64_t> words_;
 };
 
+// What came in time came before what is known to have come later.
+bool came_before(const Arrived& a, const Arrived& b) {
+    if (a.came_in_time != b.came_in_time) return a.came_in_time;
+    return a.arrival_ns_min < b.arrival_ns_min;
+}
+
 // The spans of one trace from all segments, equal ones once.
 class Assembly {
   public:
@@ -107,8 +113,7 @@ class Assembly {
     Result<void> add_fragment(SegmentReader& reader, const TraceFragment& fragment) {
         SpanWriter writer(reader);
         std::vector<uint32_t> origins(reader.segment().scope_count(), UINT32_MAX);
-        const SegmentInfo& info = reader.segment().info();
-        parts_.push_back({info.arrival_ns_min, info.arrival_ns_max, 0});
+        begin_part(reader.segment());
         first_spans_.push_back(spans_.size());
         const uint32_t end = fragment.first_row + fragment.rows;
         for (uint32_t row = fragment.first_row; row < end;) {
@@ -201,7 +206,7 @@ class Assembly {
             span.origin = origins[scope];
             span.piece = static_cast<uint32_t>(pieces_.size() - 1);
             span.offset = static_cast<uint32_t>(piece.size());
-            span.part = static_cast<uint32_t>(parts_.size() - 1);
+            span.part = part_of(row + group.rows().first_row, std::max(span.start_ns, span.end_ns));
             if (auto written = writer.write_row(row, id_, piece); !written) {
                 piece.resize(span.offset);
                 return written;
@@ -218,11 +223,41 @@ class Assembly {
         return {};
     }
 
-    // Drops the span again where an equal one is here already.
+    // What the segment knows of when its rows came.
+    void begin_part(const Segment& segment) {
+        const SegmentInfo& info = segment.info();
+        // Damage to the delays hides no spans.
+        const auto delays = segment.delays();
+        delays_ = delays ? *delays : nullptr;
+        const bool is_complete = delays.has_value() && (delays_ == nullptr || delays_->is_complete);
+        common_part_ = static_cast<uint32_t>(parts_.size());
+        parts_.push_back({info.arrival_ns_min, info.arrival_ns_max, 0, is_complete});
+        first_arrival_s_ = info.arrival_ns_min / kNsPerSecond;
+        part_of_second_.clear();
+    }
+    uint32_t part_of(uint32_t row, uint64_t end_ns) {
+        uint64_t arrival_s = delays_ == nullptr ? 0 : delays_->arrival_s(row);
+        const bool is_in_time = parts_[common_part_].came_in_time;
+        if (arrival_s == 0 && is_in_time && is_delayed(first_arrival_s_, end_ns))
+            arrival_s = first_arrival_s_;
+        if (arrival_s == 0) return common_part_;
+        const auto [at, is_new] =
+            part_of_second_.emplace(arrival_s, static_cast<uint32_t>(parts_.size()));
+        if (is_new) {
+            const uint64_t arrival_ns = arrival_s * kNsPerSecond;
+            parts_.push_back({arrival_ns, arrival_ns + kNsPerSecond - 1, 0});
+        }
+        return at->second;
+    }
+
+    // Drops the span again where an equal one is here already; it came when the first of them did.
     void keep(const Span& span, std::string& piece) {
-        if (seen_.see(span.span_id) && has_equal(span)) {
-            piece.resize(span.offset);
-            return;
+        if (seen_.see(span.span_id)) {
+            if (Span* const equal = find_equal(span)) {
+                if (came_before(parts_[span.part], parts_[equal->part])) equal->part = span.part;
+                piece.resize(span.offset);
+                return;
+            }
         }
         bytes_ += span.size;
         uint64_t& end_ns = parts_[span.part].end_ns_max;
@@ -230,24 +265,33 @@ class Assembly {
         spans_.push_back(span);
     }
 
-    // Equal spans start alike, and those of one part are in order.
-    bool has_equal(const Span& span) const {
-        for (size_t part = 0; part < parts_.size(); ++part) {
-            const auto end = spans_.begin() + static_cast<ptrdiff_t>(end_of(part));
+    // Equal spans start alike, and those of one segment are in order.
+    Span* find_equal(const Span& span) {
+        for (size_t segment = 0; segment < first_spans_.size(); ++segment) {
+            const auto end = spans_.begin() + static_cast<ptrdiff_t>(end_of(segment));
             auto at = std::lower_bound(
-                spans_.begin() + static_cast<ptrdiff_t>(first_spans_[part]), end, span.start_ns,
+                spans_.begin() + static_cast<ptrdiff_t>(first_spans_[segment]), end, span.start_ns,
                 [](const Span& other, uint64_t start_ns) { return other.start_ns < start_ns; });
             for (; at != end && at->start_ns == span.start_ns; ++at) {
                 if (at->span_id == span.span_id && at->origin == span.origin &&
                     bytes_of(*at) == bytes_of(span))
-                    return true;
+                    return &*at;
             }
         }
-        return false;
+        return nullptr;
     }
 
-    size_t end_of(size_t part) const {
-        return part + 1 < first_spans_.size() ? first_spans_[part + 1] : spans_.size();
+    size_t end_of(size_t segment) const {
+        return segment + 1 < first_spans_.size() ? first_spans_[segment + 1] : spans_.size();
+    }
+
+    Lateness lateness() const {
+        std::vector<uint64_t> ends_in_time;
+        for (const Span& span : spans_) {
+            if (parts_[span.part].came_in_time)
+                ends_in_time.push_back(std::max(span.start_ns, span.end_ns));
+        }
+        return Lateness(parts_, std::move(ends_in_time));
     }
 
     // By start, then id, then as they came.
@@ -306,7 +350,7 @@ class Assembly {
         BlobWriter out(bytes_max);
         Batch batch;
         batch.spans.reserve(spans_.size());
-        const Lateness lateness(parts_);
+        const Lateness lateness = this->lateness();
         for (const auto& scopes : resources)
             write_resource(scopes, spans_of, lateness, out, batch, trace.late_ns);
         trace.traces_data = out.finish();
@@ -360,7 +404,12 @@ class Assembly {
     size_t bytes_ = 0;                 // of those that are kept
     std::vector<Span> spans_;
     std::vector<Arrived> parts_;
-    std::vector<size_t> first_spans_;  // of each part
+    std::vector<size_t> first_spans_;  // of each segment
+    // Of the segment at hand: its delays, the part of its other rows, those of the delayed ones.
+    std::shared_ptr<const Delays> delays_;
+    uint64_t first_arrival_s_ = 0;
+    uint32_t common_part_ = 0;
+    std::map<uint64_t, uint32_t> part_of_second_;
     SeenIds seen_;
     std::map<Origin, uint32_t> numbers_;
     std::vector<const Origin*> origins_;

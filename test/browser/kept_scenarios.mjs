@@ -79,6 +79,11 @@ export const kept_scenarios = {
     const recent = '[aria-label="Recent searches"] .link';
     await tab.waitForSelector(recent);
     assert.deepEqual(await tab.$$eval(recent, (all) => all.map((one) => one.textContent)), ['{ duration > 1s }', '{ status = error }']);
+    await search(tab, `{ ${Array.from({ length: 12 }, (_, i) => `.a.long.attribute.number.${i} != "a value of it"`).join(' && ')} }`);
+    await tab.setViewportSize({ width: 320, height: 700 });
+    await tab.goto(`${url}/search`);
+    await tab.waitForSelector(recent);
+    await check_no_overflow(tab, 'a long recent search');
     await tab.click('[aria-label="Recent searches"] >> text=Clear');
     await tab.waitForSelector('[aria-label="Recent searches"]', { state: 'detached' });
   },

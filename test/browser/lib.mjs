@@ -65,13 +65,23 @@ export const kColours = { type: 'rule', values: ['color-contrast', 'link-in-text
 
 /** WCAG 2.2 A and AA rules of axe-core, without a violation. */
 export async function check_accessibility(page, what, rules = kAll) {
-  await page.evaluate(axe_source);
+  if (!(await page.evaluate(() => 'axe' in window))) await page.evaluate(axe_source);
   const found = await page.evaluate((runOnly) => window.axe.run(document, { runOnly, resultTypes: ['violations'] }), rules);
   const lines = found.violations.map((v) => `${v.id}: ${v.help}: ${v.nodes.slice(0, 3).map((n) => `${n.target.join(' ')} ${n.failureSummary?.split('\n')[1]?.trim() ?? ''}`).join(' | ')}`);
   assert.deepEqual(lines, [], `accessibility of ${what}`);
 }
 
+let are_shots_wanted = false;
+export function want_shots() {
+  are_shots_wanted = true;
+}
+
+/** For people to look at, where they are asked for. */
 export async function shot(page, name) {
+  if (are_shots_wanted) await save_shot(page, name);
+}
+
+export async function save_shot(page, name) {
   await page.screenshot({ path: join(shots, `${name}.png`) });
 }
 

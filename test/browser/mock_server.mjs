@@ -16,6 +16,9 @@ const dist = join(dirname(fileURLToPath(import.meta.url)), '../../web/dist');
 const policy = "default-src 'self'; img-src 'self' data:; object-src 'none'; base-uri 'none'; frame-ancestors 'none'; form-action 'self'";
 const types = { '.html': 'text/html; charset=utf-8', '.js': 'text/javascript', '.css': 'text/css', '.svg': 'image/svg+xml' };
 
+/** Files as they are sent, by path. */
+const packed = new Map();
+
 export class MockServer {
   constructor(clock_ms = null) {
     this.clock_ms = clock_ms;
@@ -94,13 +97,14 @@ export class MockServer {
 
   async file(path, response) {
     const wanted = path.startsWith('/assets/') || path === '/favicon.svg' ? path : '/index.html';
-    const bytes = await readFile(join(dist, normalize(wanted))).catch(() => null);
+    if (!packed.has(wanted)) packed.set(wanted, readFile(join(dist, normalize(wanted))).then((bytes) => gzipSync(bytes), () => null));
+    const bytes = await packed.get(wanted);
     if (!bytes) return void response.writeHead(404).end();
     response.writeHead(200, {
       'content-type': types[extname(wanted)] ?? 'application/octet-stream', 'content-security-policy': policy, 'x-content-type-options': 'nosniff',
       'content-encoding': 'gzip', 'cache-control': wanted.startsWith('/assets/') ? 'public, max-age=31536000, immutable' : 'no-cache',
     });
-    response.end(gzipSync(bytes));
+    response.end(bytes);
   }
 
   json(response, value, status = 200) {

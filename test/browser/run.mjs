@@ -2,6 +2,7 @@
 //   node test/browser/run.mjs                          against the mock server
 //   node test/browser/run.mjs --server PATH|URL        also against a server: a binary to start, or the address of an empty running one
 //   --renew makes the pictures of test/browser/pictures anew.
+//   --shots leaves screenshots of every step in build/screenshots; of what fails there is one anyway.
 //   --only TEXT runs the scenarios whose name contains the text; --skip-mock leaves the mock server's out.
 //   --slow FACTOR gives pages that much less of the processor, --times N runs each scenario so often: finds what leans on speed.
 //   --patience FACTOR makes every limit of time that much longer: for a machine that has other work.
@@ -13,7 +14,7 @@ import { analysis_scenarios } from './analysis_scenarios.mjs';
 import { at_once_scenarios } from './at_once_scenarios.mjs';
 import { keep_scenarios } from './keep_scenarios.mjs';
 import { kept_scenarios } from './kept_scenarios.mjs';
-import { Browser, root, shot, shots } from './lib.mjs';
+import { Browser, root, save_shot, shots, want_shots } from './lib.mjs';
 import { mock_scenarios } from './mock_scenarios.mjs';
 import { MockServer } from './mock_server.mjs';
 import { RealServer } from './real_server.mjs';
@@ -23,9 +24,12 @@ import { story_scenarios } from './story_scenarios.mjs';
 import { server_scenarios } from './server_scenarios.mjs';
 import { task_scenarios, task_table } from './task_scenarios.mjs';
 import { view_scenarios } from './view_scenarios.mjs';
+import { way_scenarios } from './way_scenarios.mjs';
 
 const kScenarioTimeoutMs = 120_000;
 const kBeside = 2;
+/** Pictures mostly wait until nothing happens any more. */
+const kPicturesBeside = 3;
 
 function options(args) {
   const out = { server: '', only: '', mock: true, renew: false, slow: 1, times: 1, patience: 1 };
@@ -33,12 +37,13 @@ function options(args) {
     if (args[i] === '--server' || args[i] === '--binary') out.server = args[++i] ?? '';
     else if (args[i] === '--only') out.only = args[++i] ?? '';
     else if (args[i] === '--skip-mock') out.mock = false;
+    else if (args[i] === '--shots') want_shots();
     else if (args[i] === '--renew') out.renew = true;
     else if (args[i] === '--slow') out.slow = Number(args[++i]);
     else if (args[i] === '--patience') out.patience = Number(args[++i]);
     else if (args[i] === '--times') out.times = Number(args[++i]);
     else {
-      console.error(`unknown argument ${args[i]}: use --server PATH|URL, --only TEXT, --skip-mock, --renew, --slow FACTOR, --times N, --patience FACTOR`);
+      console.error(`unknown argument ${args[i]}: use --server PATH|URL, --only TEXT, --skip-mock, --shots, --renew, --slow FACTOR, --times N, --patience FACTOR`);
       process.exit(2);
     }
   }
@@ -82,7 +87,7 @@ async function run_one(name, scenario, make) {
     console.log(`FAIL  ${name}\n      ${(error.stack ?? String(error)).split('\n').slice(0, 14).join('\n      ')}`);
     for (const page of pages) {
       if (page.problems.length) console.log(`      ${page.problems.slice(0, 5).join('\n      ')}`);
-      await shot(page, `failed-${name.replace(/\W+/g, '-').slice(0, 60)}`).catch(() => undefined);
+      await save_shot(page, `failed-${name.replace(/\W+/g, '-').slice(0, 60)}`).catch(() => undefined);
       await page.context().close().catch(() => undefined);
     }
   }
@@ -110,7 +115,7 @@ const browser = new Browser(chosen.slow, chosen.patience);
 await browser.start();
 try {
   if (chosen.mock) {
-    await run({ ...mock_scenarios, ...view_scenarios, ...analysis_scenarios, ...page_scenarios, ...kept_scenarios, ...keep_scenarios, ...story_scenarios, ...at_once_scenarios }, chosen.only, async () => {
+    await run({ ...mock_scenarios, ...view_scenarios, ...analysis_scenarios, ...page_scenarios, ...kept_scenarios, ...keep_scenarios, ...story_scenarios, ...way_scenarios, ...at_once_scenarios }, chosen.only, async () => {
       const mock = new MockServer();
       const url = await mock.start();
       return { browser, mock, url, done: () => mock.stop() };
@@ -120,7 +125,7 @@ try {
     const still = new MockServer(kPictureClockMs);
     const url = await still.start();
     try {
-      await run(picture_scenarios(chosen.renew), chosen.only, async () => ({ browser, url }), kBeside);
+      await run(picture_scenarios(chosen.renew), chosen.only, async () => ({ browser, url }), kPicturesBeside);
     } finally {
       await still.stop();
     }

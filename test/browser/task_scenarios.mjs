@@ -3,6 +3,7 @@
 
 import assert from 'node:assert/strict';
 import { browse_trace, random_of, shop_trace, TraceFixture } from './fixtures.mjs';
+import { Keys, Pointer } from './hands.mjs';
 import { shot, wait_selected } from './lib.mjs';
 import { otlp_of } from './real_server.mjs';
 
@@ -51,48 +52,6 @@ export function story(now_ms) {
   out.push({ fixture: new TraceFixture(failing_id, now_ms - 6 * minute, shop_trace(random, 0, { fail: true, user: '4815' })), more: payment });
   out.push({ fixture: new TraceFixture(slow_id, now_ms - 4 * minute, slow_payment(shop_trace(random, 0, { user: '77' }), 8)), more: payment });
   return out;
-}
-
-/** A pointer that counts: a click, a drag and a text typed are one interaction each. */
-class Pointer {
-  constructor(tab) {
-    this.tab = tab;
-    this.count = 0;
-  }
-  async click(selector) {
-    this.count++;
-    await this.tab.click(selector);
-  }
-  async type(text) {
-    this.count++;
-    await this.tab.keyboard.type(text);
-  }
-  async drag(selector, [x0, y0], [x1, y1]) {
-    this.count++;
-    const box = await (await this.tab.waitForSelector(selector)).boundingBox();
-    await this.tab.mouse.move(box.x + box.width * x0, box.y + box.height * y0);
-    await this.tab.mouse.down();
-    await this.tab.mouse.move(box.x + box.width * x1, box.y + box.height * y1, { steps: 4 });
-    await this.tab.mouse.up();
-  }
-}
-
-/** Keys that count: each press is one interaction, a text typed one. */
-class Keys {
-  constructor(tab) {
-    this.tab = tab;
-    this.count = 0;
-  }
-  async press(...keys) {
-    for (const key of keys) {
-      this.count++;
-      await this.tab.keyboard.press(key);
-    }
-  }
-  async type(text) {
-    this.count++;
-    await this.tab.keyboard.type(text);
-  }
 }
 
 const results = [];

@@ -145,6 +145,36 @@ export const view_scenarios = {
     await tab.waitForFunction((n) => Number(document.querySelector('.wf-scroll').getAttribute('aria-rowcount')) === n, all);
   },
 
+  'views: folds, what the graph opened and how the table is sorted survive a reload': async ({ page, url }) => {
+    const tab = await page();
+    await open_trace(tab, url + trace_path('shop'));
+    const rows = () => tab.$eval('.wf-scroll', (e) => Number(e.getAttribute('aria-rowcount')));
+    const all = await rows();
+    await tab.keyboard.press('j');
+    await tab.keyboard.press('h');
+    await tab.waitForFunction(() => location.search.includes('open='));
+    const folded = await rows();
+    assert.ok(folded < all);
+    await tab.reload();
+    await tab.waitForSelector('.wf-row.selected');
+    assert.equal(await rows(), folded);
+    await tab.click('.toolbar >> text=Unfold all');
+    await tab.waitForFunction(() => new URLSearchParams(location.search).get('open') === 'n');
+    await tab.keyboard.press('3');
+    await tab.click('.graph .node:has-text("payment")');
+    await tab.waitForFunction(() => new URLSearchParams(location.search).get('into') === 'payment');
+    await tab.reload();
+    await tab.waitForSelector('.graph .node >> text=Charge');
+    await tab.keyboard.press('4');
+    await tab.click('.sort >> text=Spans');
+    await tab.waitForFunction(() => new URLSearchParams(location.search).get('sort') === '-count');
+    await tab.reload();
+    await tab.waitForSelector('th[aria-sort=descending] >> text=Spans');
+    await tab.keyboard.press('1');
+    await tab.waitForSelector('.wf-row.selected');
+    assert.equal(await rows(), 25);
+  },
+
   'export: files by other systems\' formats, and a picture of the rows': async ({ page, url }) => {
     const tab = await page();
     await open_trace(tab, url + trace_path('shop'));

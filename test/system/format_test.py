@@ -115,6 +115,44 @@ def test_parents_scopes_and_names_of_many_spans_come_back():
             assert (one["parent"], service, one["name"]) == sent[one["span_id"]]
 
 
+def test_when_spans_came_that_came_late_is_what_the_document_says():
+    with Server() as server:
+        now, sent = time.time_ns(), {}
+        for round_number in range(3):
+            trace_id, root = ids(RNG)
+            late = RNG.randbytes(8)
+            spans = [span(trace_id, root, start_ns=time.time_ns() - 2 * 10**9, duration_ns=10**9), span(trace_id, late, parent=root, start_ns=now - 100 * 10**9, duration_ns=10**9)]
+            before = time.time_ns() // 10**9
+            assert server.send(request(spans))[0] == 200
+            sent[root], sent[late] = None, range(before, time.time_ns() // 10**9 + 1)
+            time.sleep(1.1)
+        assert server.terminate() == 0
+        [path] = glob.glob(server.data + "/recent/default/*.seg")
+        check_delays(segment_reader.read(path), sent)
+
+
+def check_delays(segment, sent):
+    """`sent`: of the id of each span None where it came in time, else the seconds in which it may have come."""
+    assert segment.delays_complete
+    first = segment.arrival_min // 10**9
+    for row, one in enumerate(segment.read_spans()):
+        came = sent[one["span_id"]]
+        arrival = segment.delays.get(row, None if came is None else first)
+        assert arrival is None if came is None else arrival in came, (row, arrival, came)
+    assert len(segment.delays) >= 2, segment.delays
+
+
+def test_files_of_both_forms_are_kept_for_readers_to_come():
+    """600 spans each: all an hour old and of one second; half of them 3 s after the others."""
+    golden = os.path.join(ROOT, "test", "golden")
+    old = segment_reader.read(os.path.join(golden, "segment-v5.seg"))
+    assert (old.version, old.spans, old.delays, old.delays_complete) == (5, 600, {}, False)
+    late = segment_reader.read(os.path.join(golden, "late.seg"))
+    assert (late.version, late.spans, late.delays_complete) == (6, 600, True)
+    seconds = {second - late.arrival_min // 10**9 for second in late.delays.values()}
+    assert 280 <= len(late.delays) <= 300 and seconds <= {2, 3, 4}, (len(late.delays), seconds)
+
+
 def test_what_rules_kept_and_what_they_noted_agree():
     """An hour of 600 spans that aged by {"name": "half", "rate": 0.5}: its segment in kept/ and its decisions."""
     golden = os.path.join(ROOT, "test", "golden")

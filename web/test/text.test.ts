@@ -3,7 +3,8 @@ import { test } from 'node:test';
 import { assign_slots, contrast, kDarkPalette, kLightPalette } from '../src/model/colors.ts';
 import { bytes, count_short, duration, exact_time, percent, rate } from '../src/model/format.ts';
 import { lex } from '../src/model/lexer.ts';
-import { kEmptyForm, parse_duration, type QueryForm, read_form, write_form } from '../src/model/query_form.ts';
+import { condition, kEmptyForm, parse_duration, type QueryForm, read_form, shown_condition, write_form } from '../src/model/query_form.ts';
+import { all_of, conditions_of } from '../src/model/narrow_query.ts';
 import { ticks } from '../src/model/ticks.ts';
 import { kDefaultRange, resolve_range, resolve_time, step_for } from '../src/model/time_range.ts';
 import { attribute, quote, read_search, read_trace, trace_id_in, write_search, write_trace } from '../src/model/url.ts';
@@ -23,7 +24,7 @@ test('every search state survives its URL', () => {
   }
 });
 
-const plain = { span: '', window: null, find: '', view: 'waterfall', reduce: 'all', gaps: true, merged: false, by: 'operation', clocks: false } as const;
+const plain = { span: '', window: null, find: '', view: 'waterfall', reduce: 'all', gaps: true, merged: false, by: 'operation', sort: '-self', folds: '', into: [] as string[], clocks: false } as const;
 
 test('every trace state survives its URL, and unknown parameters are kept', () => {
   for (const find of odd) {
@@ -40,11 +41,6 @@ test('defaults are left out of the URL, malformed values are ignored', () => {
   assert.equal(write_search({ q: '', from: 'now-1h', to: 'now', view: 'heat', box: null, table: false, columns: '', sort: '' }).toString(), '');
   assert.equal(write_trace(plain).toString(), '');
   assert.deepEqual(read_trace(new URLSearchParams('span=xyz&t=9-1')), plain);
-});
-
-test('old Jaeger links become TraceQL', () => {
-  const params = new URLSearchParams({ service: 'pay "x"', operation: 'GET /', tags: '{"http.status_code":"500"}' });
-  assert.equal(read_search(params).q, '{ resource.service.name = "pay \\"x\\"" && name = "GET /" && .http.status_code = "500" }');
 });
 
 test('a trace id is found in what people paste', () => {
@@ -79,13 +75,16 @@ test('tokens of a usual query have their kinds', () => {
 });
 
 test('the form writes TraceQL and reads it back', () => {
-  const tags = [[], [{ key: 'user.id', value: '4815' }], [{ key: 'a b', value: 'x"y\\' }, { key: 'flag', value: 'true' }]];
+  const lists = [
+    [], [condition('user.id', '=', '4815')], [condition('a b', '=', 'x"y\\'), condition('flag', '!=', 'true')],
+    [condition('span.http.route', '=~', '/api/.*'), condition('http.response.status_code', '>=', '500'), condition('rootName', '=', 'GET /'), condition('duration', '<', '2 s'), '.a != nil', '(.a = 1 || .b = "x && y")'],
+  ];
   for (const service of ['', 'pay', 'o"dd']) {
     for (const operation of ['', 'GET /x']) {
       for (const [min, max] of [['', ''], ['500ms', '2s'], ['1.5s', '']]) {
         for (const errors of [true, false]) {
-          for (const list of tags) {
-            const form: QueryForm = { service, operation, min, max, errors, tags: list };
+          for (const conditions of lists) {
+            const form: QueryForm = { service, operation, min, max, errors, conditions };
             assert.deepEqual(read_form(write_form(form)), form, write_form(form));
           }
         }
@@ -96,8 +95,24 @@ test('the form writes TraceQL and reads it back', () => {
 });
 
 test('a query that says more than the form is left alone', () => {
-  for (const q of ['{ a', '{ .a = 1 } | count() > 2', '{ .a > 1 }', '{ status != error }', '{ .a = "x" || .b = "y" }', '{ .a = "x" } >> { }']) {
+  for (const q of ['{ a', '{ .a = 1 } | count() > 2', '{ .a = "x" || .b = "y" }', '{ .a = "x" } >> { }']) {
     assert.equal(read_form(q), null, q);
+  }
+});
+
+test('conditions are written as they are meant, and shown once', () => {
+  const cases: [Parameters<typeof condition>, string, string][] = [
+    [['user.id', '=', '4815'], '(.user.id = 4815 || .user.id = "4815")', '.user.id = 4815'],
+    [['resource.k8s.pod', '!=', '7'], '(resource.k8s.pod != 7 && resource.k8s.pod != "7")', 'resource.k8s.pod != 7'],
+    [['a b', '=~', '5'], '."a b" =~ "5"', '."a b" =~ "5"'],
+    [['http.response.body.size', '>', '1000'], '.http.response.body.size > 1000', '.http.response.body.size > 1000'],
+    [['kind', '=', 'server'], 'kind = server', 'kind = server'],
+    [['event:name', '=', 'exception'], 'event:name = "exception"', 'event:name = "exception"'],
+    [['traceDuration', '>', '1.5'], 'traceDuration > 1.5ms', 'traceDuration > 1.5ms'],
+  ];
+  for (const [given, text, shown] of cases) {
+    assert.equal(condition(...given), text);
+    assert.equal(shown_condition(text), shown);
   }
 });
 
@@ -159,4 +174,11 @@ test('nine languages and the Collector have a snippet with the endpoint of this 
     const code = snippet.steps.map((s) => s.code).join('\n');
     assert.ok(code.includes(id === 'collector' ? '10.0.0.7:4317' : 'http://10.0.0.7:4318'), id);
   }
+});
+
+test('a query of one pair of braces is its conditions', () => {
+  assert.deepEqual(conditions_of('{ .a = "x && y" && (.b = 1 || .b = "1") && duration > 2s }'), ['.a = "x && y"', '(.b = 1 || .b = "1")', 'duration > 2s']);
+  for (const q of ['', '{ }', '{ .a = 1 || .b = 2 }', '{ .a = 1 } >> { .b = 2 }', '{ .a = 1 && }']) assert.deepEqual(conditions_of(q), [], q);
+  assert.equal(all_of(conditions_of('{.a=1&&.b=2}')), '{ .a=1 && .b=2 }');
+  assert.equal(all_of([]), '{ }');
 });

@@ -160,8 +160,8 @@ test('the graph: one node per service, or per operation where opened, and the ca
 
 test('the state of a trace goes into the URL and comes back', () => {
   for (const view of kTraceViews) {
-    const state = { span: '00f067aa0ba902b7', window: [5, 900] as [number, number], find: 'a b', view, reduce: 'errors' as const, gaps: false, merged: true, by: 'http.route', clocks: true };
-    assert.deepEqual(read_trace(write_trace(state)), state);
+    const state = { span: '00f067aa0ba902b7', window: [5, 900] as [number, number], find: 'a b', view, reduce: 'errors' as const, gaps: false, merged: true, by: 'http.route', sort: 'name', folds: 'nAg', into: ['cart, old', 'payment'], clocks: true };
+    assert.deepEqual(read_trace(new URLSearchParams(write_trace(state).toString())), state);
   }
   assert.equal(write_trace(read_trace(new URLSearchParams())).toString(), '');
   assert.equal(read_trace(new URLSearchParams('v=nonsense&reduce=')).view, 'waterfall');

@@ -1,17 +1,23 @@
-import { lex, type Token } from './lexer.ts';
+import { all_of, conditions_of, equals, inside_braces, is_intrinsic } from './narrow_query.ts';
 import { attribute, quote } from './url.ts';
 
-/** What the form beside the query line holds. It writes TraceQL, and reads back the TraceQL that it could have written. */
+/** What the form beside the query line holds. It writes TraceQL, and reads back every query of one pair of braces whose conditions all have to hold. */
 export interface QueryForm {
   service: string;
   operation: string;
   min: string;
   max: string;
   errors: boolean;
-  tags: { key: string; value: string }[];
+  /** What else has to hold, each in TraceQL. */
+  conditions: string[];
 }
 
-export const kEmptyForm: QueryForm = { service: '', operation: '', min: '', max: '', errors: false, tags: [] };
+export const kEmptyForm: QueryForm = { service: '', operation: '', min: '', max: '', errors: false, conditions: [] };
+
+export const kOperators = ['=', '!=', '=~', '!~', '>', '>=', '<', '<='] as const;
+export type Operator = (typeof kOperators)[number];
+
+const kDuration = /^\d+(?:\.\d+)?(?:ns|us|µs|ms|s|m|h)$/;
 
 /** '500', '500 ms' and '1.5s' become a TraceQL duration; null when it is not one. A bare number means milliseconds. */
 export function parse_duration(text: string): string | null {
@@ -19,16 +25,21 @@ export function parse_duration(text: string): string | null {
   return match ? `${match[1]}${match[2] ?? 'ms'}` : null;
 }
 
-function literal(value: string): string {
-  if (/^-?\d+(\.\d+)?$/.test(value) || value === 'true' || value === 'false') return value;
-  return quote(value);
+/** One condition in TraceQL, of an attribute of any scope unless the key names one, or of what every span has (`kind`, `duration`, `rootName`, `event:name`). */
+export function condition(key: string, operator: Operator, value: string): string {
+  const scoped = /^(span|resource|event|link|instrumentation)?\.(.+)$/s.exec(key);
+  const label = scoped || is_intrinsic(key) ? key : `.${key}`;
+  if (/duration$/i.test(label) && !label.includes('.')) return `${label} ${operator} ${parse_duration(value) ?? quote(value)}`;
+  if (operator === '=' || operator === '!=') return equals(label, value, operator === '!=');
+  const name = scoped ? attribute(`${scoped[1] ?? ''}.`, scoped[2]) : is_intrinsic(key) ? key : attribute('.', key);
+  const is_plain = (operator !== '=~' && operator !== '!~') && (/^-?\d+(\.\d+)?$/.test(value) || kDuration.test(value));
+  return `${name} ${operator} ${is_plain ? value : quote(value)}`;
 }
 
-/** Numbers may be stored as numbers or as text, so both are asked for. */
-function condition(key: string, value: string): string {
-  const name = attribute('.', key);
-  const plain = literal(value);
-  return plain.startsWith('"') ? `${name} = ${plain}` : `(${name} = ${plain} || ${name} = ${quote(value)})`;
+/** A condition as the form shows it: numbers that may be stored as text stand there once. */
+export function shown_condition(text: string): string {
+  const either = /^\((.+?) (!?=) (\S+) (?:\|\||&&) \1 \2 "\3"\)$/.exec(text);
+  return either ? `${either[1]} ${either[2]} ${either[3]}` : text;
 }
 
 export function write_form(form: QueryForm): string {
@@ -40,87 +51,42 @@ export function write_form(form: QueryForm): string {
   if (min) parts.push(`duration >= ${min}`);
   if (max) parts.push(`duration <= ${max}`);
   if (form.errors) parts.push('status = error');
-  for (const tag of form.tags) if (tag.key.trim()) parts.push(condition(tag.key.trim(), tag.value.trim()));
-  return parts.length ? `{ ${parts.join(' && ')} }` : '';
+  parts.push(...form.conditions);
+  return parts.length > 0 ? all_of(parts) : '';
 }
 
-class Reader {
-  private at = 0;
-  private readonly tokens: Token[];
-  private readonly text: string;
-  constructor(text: string) {
-    this.text = text;
-    this.tokens = lex(text);
-  }
-  next(): string {
-    const token = this.tokens[this.at++];
-    return token ? this.text.slice(token.from, token.to) : '';
-  }
-  peek(): string {
-    const token = this.tokens[this.at];
-    return token ? this.text.slice(token.from, token.to) : '';
-  }
-}
-
-function unquote(text: string): string | null {
-  if (text.startsWith('`')) return text.length > 1 && text.endsWith('`') ? text.slice(1, -1) : null;
-  if (!text.startsWith('"')) return /^-?[\d.]+$/.test(text) || text === 'true' || text === 'false' ? text : null;
-  if (text.length < 2 || !text.endsWith('"')) return null;
+/** A text literal's text; null for anything else. */
+function text_of(literal: string): string | null {
+  if (!/^"(?:\\.|[^"\\])*"$/s.test(literal)) return null;
   const escapes: Record<string, string> = { n: '\n', t: '\t', r: '\r' };
-  return text.slice(1, -1).replace(/\\(.)/g, (_, c: string) => escapes[c] ?? c);
+  return literal.slice(1, -1).replace(/\\(.)/g, (_, c: string) => escapes[c] ?? c);
 }
 
-/** The form of a query, or null when the query says more than the form can. */
+/** The form of a query, or null when the query says more than conditions that all have to hold. */
 export function read_form(text: string): QueryForm | null {
-  const form: QueryForm = { ...kEmptyForm, tags: [] };
+  const form: QueryForm = { ...kEmptyForm, conditions: [] };
   if (!text.trim()) return form;
-  const reader = new Reader(text);
-  if (reader.next() !== '{') return null;
-  if (reader.peek() === '}') reader.next();
-  else {
-    for (;;) {
-      if (!read_condition(reader, form)) return null;
-      const separator = reader.next();
-      if (separator === '}') break;
-      if (separator !== '&&') return null;
-    }
-  }
-  return reader.peek() === '' ? form : null;
+  const conditions = conditions_of(text);
+  if (conditions.length === 0) return inside_braces(text) === '' ? form : null;
+  for (const one of conditions) if (!take_field(one, form)) form.conditions.push(one);
+  return form;
 }
 
-function read_condition(reader: Reader, form: QueryForm): boolean {
-  if (reader.peek() === '(') return read_either(reader, form);
-  const left = reader.next();
-  const operator = reader.next();
-  const right = reader.next();
-  if (left === 'status') return operator === '=' && right === 'error' && (form.errors = true);
+/** Whether the condition is one of the fields of the form, and now is in it. */
+function take_field(one: string, form: QueryForm): boolean {
+  const match = /^([\w.:]+)\s*(>=|<=|=)\s*(.+)$/s.exec(one);
+  if (!match) return false;
+  const [, left, operator, right] = match;
+  if (left === 'status' && operator === '=' && right === 'error' && !form.errors) return (form.errors = true);
   if (left === 'duration' || left === 'span:duration') {
-    if (parse_duration(right) !== right) return false;
-    if (operator === '>=' && !form.min) form.min = right;
-    else if (operator === '<=' && !form.max) form.max = right;
-    else return false;
+    const side = operator === '>=' ? 'min' : operator === '<=' ? 'max' : null;
+    if (!side || form[side] || parse_duration(right) !== right) return false;
+    form[side] = right;
     return true;
   }
-  const value = unquote(right);
-  if (operator !== '=' || value === null) return false;
-  if (left === 'resource.service.name' && !form.service) form.service = value;
-  else if ((left === 'name' || left === 'span:name') && !form.operation) form.operation = value;
-  else if (left.startsWith('.') && right.startsWith('"')) form.tags.push({ key: tag_key(left), value });
-  else return false;
+  const value = text_of(right);
+  const field = left === 'resource.service.name' ? 'service' : left === 'name' || left === 'span:name' ? 'operation' : null;
+  if (operator !== '=' || !value || !field || form[field]) return false;
+  form[field] = value;
   return true;
-}
-
-/** `(.k = 1 || .k = "1")`, as the form writes numbers. */
-function read_either(reader: Reader, form: QueryForm): boolean {
-  const words = Array.from({ length: 9 }, () => reader.next());
-  const [, key, eq1, plain, or, key2, eq2, quoted, close] = words;
-  if (eq1 !== '=' || eq2 !== '=' || or !== '||' || close !== ')' || key !== key2 || !key.startsWith('.')) return false;
-  if (unquote(quoted) !== plain || plain.startsWith('"')) return false;
-  form.tags.push({ key: tag_key(key), value: plain });
-  return true;
-}
-
-function tag_key(left: string): string {
-  const key = left.slice(1);
-  return key.startsWith('"') ? (unquote(key) ?? key) : key;
 }

@@ -42,6 +42,10 @@ export function resolve_range(range: TimeRange, now_ns: bigint): { from: bigint;
   return { from: from < 0n ? 0n : from, to };
 }
 
+export function is_relative(range: TimeRange): boolean {
+  return range.from.startsWith('now') || range.to.startsWith('now');
+}
+
 export function range_label(range: TimeRange, show: (ms: number) => string): string {
   const preset = kPresets.find((p) => p.range.from === range.from && p.range.to === range.to);
   if (preset) return preset.label;

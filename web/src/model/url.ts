@@ -33,15 +33,20 @@ export interface TraceState {
   gaps: boolean;
   /** Whether the flame joins what has the same operations above it. */
   merged: boolean;
-  /** What the table groups by. */
+  /** What the table groups by, and the column it is sorted by (with - before it: the largest first). */
   by: string;
+  sort: string;
+  /** Which rows are folded (folds.ts); '': as at first. */
+  folds: string;
+  /** Services that the graph shows the operations of. */
+  into: string[];
   /** Whether times are shown with the clocks of the processes set right. */
   clocks: boolean;
 }
 
 export function read_search(params: URLSearchParams): SearchState {
   return {
-    q: params.get('q') ?? legacy_query(params) ?? '',
+    q: params.get('q') ?? '',
     from: params.get('from') ?? 'now-1h',
     to: params.get('to') ?? 'now',
     view: one_of(kSearchViews, params.get('v'), 'heat'),
@@ -59,7 +64,6 @@ function set(params: URLSearchParams, key: string, value: string, fallback: stri
 
 export function write_search(state: SearchState, before = new URLSearchParams()): URLSearchParams {
   const params = new URLSearchParams(before);
-  for (const key of ['service', 'operation', 'tags', 'minDuration', 'maxDuration', 'lookback']) params.delete(key);
   set(params, 'q', state.q, '');
   set(params, 'from', state.from, 'now-1h');
   set(params, 'to', state.to, 'now');
@@ -71,22 +75,6 @@ export function write_search(state: SearchState, before = new URLSearchParams())
   return params;
 }
 
-/** Old Jaeger links: /search?service=&operation=&tags={"k":"v"}. */
-function legacy_query(params: URLSearchParams): string | null {
-  const service = params.get('service');
-  if (!service) return null;
-  const parts = [`resource.service.name = ${quote(service)}`];
-  const operation = params.get('operation');
-  if (operation && operation !== 'all') parts.push(`name = ${quote(operation)}`);
-  try {
-    const tags = JSON.parse(params.get('tags') ?? '{}') as Record<string, unknown>;
-    for (const [key, value] of Object.entries(tags)) parts.push(`${attribute('.', key)} = ${quote(String(value))}`);
-  } catch {
-    // A malformed tags parameter is dropped: the rest of the link still means something.
-  }
-  return `{ ${parts.join(' && ')} }`;
-}
-
 export function read_trace(params: URLSearchParams): TraceState {
   const span = (params.get('span') ?? '').toLowerCase();
   const match = /^(-?\d{1,18})-(-?\d{1,18})$/.exec(params.get('t') ?? '');
@@ -94,19 +82,21 @@ export function read_trace(params: URLSearchParams): TraceState {
   return {
     span: /^[0-9a-f]{16}$/.test(span) ? span : '',
     window,
-    find: params.get('find') ?? params.get('uiFind') ?? '',
+    find: params.get('find') ?? '',
     view: one_of(kTraceViews, params.get('v'), 'waterfall'),
     reduce: one_of(kReductions, params.get('reduce'), 'all'),
     gaps: params.get('gaps') !== '0',
     merged: params.get('flame') === 'merged',
     by: params.get('by') ?? 'operation',
+    sort: params.get('sort') ?? '-self',
+    folds: params.get('open') ?? '',
+    into: (params.get('into') ?? '').split(',').filter(Boolean).map(decode),
     clocks: params.get('clocks') === 'corrected',
   };
 }
 
 export function write_trace(state: TraceState, before = new URLSearchParams()): URLSearchParams {
   const params = new URLSearchParams(before);
-  params.delete('uiFind');
   set(params, 'span', state.span, '');
   set(params, 't', state.window ? `${Math.round(state.window[0])}-${Math.round(state.window[1])}` : '', '');
   set(params, 'find', state.find, '');
@@ -115,8 +105,19 @@ export function write_trace(state: TraceState, before = new URLSearchParams()): 
   set(params, 'gaps', state.gaps ? '1' : '0', '1');
   set(params, 'flame', state.merged ? 'merged' : '', '');
   set(params, 'by', state.by, 'operation');
+  set(params, 'sort', state.sort, '-self');
+  set(params, 'open', state.folds, '');
+  set(params, 'into', state.into.map(encodeURIComponent).join(','), '');
   set(params, 'clocks', state.clocks ? 'corrected' : '', '');
   return params;
+}
+
+function decode(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
 }
 
 function one_of<T extends string>(known: readonly T[], value: string | null, fallback: T): T {

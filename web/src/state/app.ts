@@ -2,7 +2,7 @@ import { computed, effect, signal } from '@preact/signals';
 import { as_api_error, type ApiError, fetch_boot } from '../api/client.ts';
 import type { Boot } from '../api/types.ts';
 import { write_times_in_utc } from '../model/format.ts';
-import { kDefaultRange, type TimeRange } from '../model/time_range.ts';
+import { kDefaultRange, resolve_range, type TimeRange } from '../model/time_range.ts';
 import { place, replace } from './router.ts';
 import { with_query } from '../model/url.ts';
 
@@ -48,6 +48,17 @@ export function set_range(next: TimeRange): void {
   if (next.to === kDefaultRange.to) params.delete('to');
   else params.set('to', next.to);
   replace(with_query(place.value.path, params));
+}
+
+/** The address of what is shown, for others. `is_fixed`: relative times become what they are now, so that it shows the same later. */
+export function link_here(is_fixed: boolean): string {
+  const { path, params } = place.peek();
+  if (!is_fixed) return location.origin + with_query(path, params);
+  const { from, to } = resolve_range(range.peek(), now_ns());
+  const fixed = new URLSearchParams(params);
+  fixed.set('from', String(from));
+  fixed.set('to', String(to));
+  return location.origin + with_query(path, fixed);
 }
 
 /** A link to a page that keeps the time range. */

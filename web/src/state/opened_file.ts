@@ -25,10 +25,17 @@ export async function open_file(file: File): Promise<void> {
 }
 
 export function start_file_drop(): void {
+  const { dataset } = document.documentElement;
   window.addEventListener('dragover', (event) => {
-    if (event.dataTransfer?.types.includes('Files')) event.preventDefault();
+    if (!event.dataTransfer?.types.includes('Files')) return;
+    event.preventDefault();
+    dataset.drop = 'here';
+  });
+  window.addEventListener('dragleave', (event) => {
+    if (event.relatedTarget === null) delete dataset.drop;
   });
   window.addEventListener('drop', (event) => {
+    delete dataset.drop;
     const file = event.dataTransfer?.files[0];
     if (!file) return;
     event.preventDefault();

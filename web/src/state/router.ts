@@ -1,4 +1,5 @@
 import { computed, signal } from '@preact/signals';
+import { from_jaeger } from '../model/jaeger_link.ts';
 import { with_query } from '../model/url.ts';
 
 export interface Place {
@@ -6,7 +7,10 @@ export interface Place {
   params: URLSearchParams;
 }
 
+/** An address of Jaeger's UI becomes the one that shows the same here. */
 function here(): Place {
+  const link = from_jaeger(location.pathname, new URLSearchParams(location.search));
+  if (link !== null) history.replaceState(history.state, '', link);
   return { path: location.pathname, params: new URLSearchParams(location.search) };
 }
 

@@ -32,6 +32,7 @@ export const in_word = (where: Shown): string => `in ${where}`;
 export const pinned_traces = 'Pinned traces';
 export const and_more_in_ctrl_k = (list: Shown): string => `and ${list} more, in Ctrl+K`;
 export const receiving = 'Receiving';
+export const spans_per_s = 'spans/s';
 export const spans_stored = 'spans stored';
 export const on_disk = 'on disk';
 export const memory = 'memory';

@@ -2,12 +2,14 @@ import { useSignal } from '@preact/signals';
 import { useEffect } from 'preact/hooks';
 import { fetch_values } from '../api/client.ts';
 import { duration } from '../model/format.ts';
+import { is_relative } from '../model/time_range.ts';
 import { quote, trace_id_in } from '../model/url.ts';
 import { can_analyse } from '../state/analysis.ts';
-import { boot, type Command, contrast, high_contrast, next_theme, open_dialog, page_commands, page_link, utc } from '../state/app.ts';
+import { boot, type Command, contrast, high_contrast, link_here, next_theme, open_dialog, page_commands, page_link, range, utc } from '../state/app.ts';
 import { recent, saved } from '../state/kept.ts';
 import { load_pins, pins } from '../state/pins.ts';
-import { go } from '../state/router.ts';
+import { go, place } from '../state/router.ts';
+import { copy_text } from './copy.tsx';
 import { Dialog } from './dialog.tsx';
 import * as texts from '../texts/texts.ts';
 
@@ -58,6 +60,8 @@ function commands(text: string, operations: readonly Command[]): { list: Command
     { label: texts.frame.traces_with_errors, note: texts.frame.search_note, run: () => go(page_link('/search', { q: '{ status = error }' })) },
     { label: texts.frame.slow_traces_over_one_second, note: texts.frame.search_note, run: () => go(page_link('/search', { q: '{ duration > 1s }' })) },
     { label: texts.frame.send_data, note: texts.frame.page, run: () => go('/welcome') },
+    { label: texts.frame.copy_a_link_to_this_page, note: texts.frame.share, run: () => void copy_text(link_here(false), texts.frame.link_to_this_page) },
+    ...(is_relative(range.value) && !place.value.path.startsWith('/trace/') ? [{ label: texts.frame.copy_a_link_with_this_very_time, note: texts.frame.share, run: () => void copy_text(link_here(true), texts.frame.link_to_this_page) }] : []),
     { label: texts.frame.light_or_dark, note: texts.frame.theme, run: next_theme },
     { label: high_contrast.value ? texts.frame.normal_contrast : texts.frame.high_contrast, note: texts.frame.theme, run: () => (contrast.value = high_contrast.value ? 'normal' : 'high') },
     { label: utc.value ? texts.frame.times_of_this_computer : texts.frame.times_in_utc, note: texts.frame.theme, run: () => (utc.value = !utc.value) },

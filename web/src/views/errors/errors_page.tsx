@@ -46,7 +46,7 @@ export function ErrorsPage() {
       {found && found.groups.length > 0 && (
         <section class={`card${answer.loading ? ' stale' : ''}`} aria-label={texts.errors.errors}>
           <div class="table-scroll">
-            <table class="sums">
+            <table class="sums groups-of-errors">
               <thead><tr><th scope="col">{texts.errors.error}</th><th scope="col" class="text">{texts.errors.service_and_operation}</th><th scope="col">{texts.errors.count}</th><th scope="col">{texts.errors.over_time}</th><th scope="col">{texts.errors.first}</th><th scope="col">{texts.errors.last}</th></tr></thead>
               <tbody>
                 {found.groups.map((group) => (

@@ -62,10 +62,11 @@ function Choose() {
     <main class="page" id="main" tabIndex={-1}>
       <h1>{texts.file.open_a_trace_file}</h1>
       {open_error.value && <p class="failure" role="alert">{open_error.value}</p>}
-      <p>
-        {texts.file.drop_a_file_anywhere_on_this}
-      </p>
-      <p><FileButton /></p>
+      <div class="drop-zone">
+        <p class="lead">{texts.file.drop_a_file_anywhere_on_this}</p>
+        <FileButton />
+        <p class="muted">{texts.file.what_can_be_opened}</p>
+      </div>
     </main>
   );
 }

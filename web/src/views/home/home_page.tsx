@@ -11,6 +11,7 @@ import { quote } from '../../model/url.ts';
 import { can_analyse } from '../../state/analysis.ts';
 import { now_ns, page_link, range } from '../../state/app.ts';
 import { load_pins, type Pin, pins } from '../../state/pins.ts';
+import { here_with, place, replace } from '../../state/router.ts';
 import { Failure, Loading, Service } from '../../widgets/bits.tsx';
 import { Sparkline } from '../../widgets/sparkline.tsx';
 import * as texts from '../../texts/texts.ts';
@@ -21,11 +22,20 @@ const kNewestErrors = 8;
 
 type SortKey = 'change' | 'name' | 'rate' | 'errors' | 'p50' | 'p95';
 
+const kColumns: { key: SortKey; label: string; numeric: boolean }[] = [
+  { key: 'name', label: texts.home.service, numeric: false },
+  { key: 'rate', label: texts.home.req_s, numeric: true },
+  { key: 'errors', label: texts.home.errors, numeric: true },
+  { key: 'p50', label: 'p50', numeric: true },
+  { key: 'p95', label: 'p95', numeric: true },
+  { key: 'change', label: texts.home.change, numeric: true },
+];
+
 /** Kept between visits, so that coming back shows the last known state at once. */
 const answer = signal<ServicesAnswer | null>(null);
 const health = signal<Health | null>(null);
 const newest_errors = signal<TraceSummary[] | null>(null);
-const sort = signal<SortKey>('change');
+const sort = computed<SortKey>(() => kColumns.find((column) => column.key === place.value.params.get('sort'))?.key ?? 'change');
 /** The same services at the same time of the day before; null where nothing is known of it. */
 const yesterday = signal<Map<string, ServiceSeries> | null>(null);
 
@@ -151,20 +161,11 @@ function NoServices() {
   );
 }
 
-const kColumns: { key: SortKey; label: string; numeric: boolean }[] = [
-  { key: 'name', label: texts.home.service, numeric: false },
-  { key: 'rate', label: texts.home.req_s, numeric: true },
-  { key: 'errors', label: texts.home.errors, numeric: true },
-  { key: 'p50', label: 'p50', numeric: true },
-  { key: 'p95', label: 'p95', numeric: true },
-  { key: 'change', label: texts.home.change, numeric: true },
-];
-
 function Services(props: { services: ServiceSeries[] }) {
   const names = props.services.map((s) => s.name);
   const slots = assign_slots(names);
   const toggle = (key: SortKey): void => {
-    sort.value = sort.value === key ? 'change' : key;
+    replace(here_with('sort', key === 'change' || sort.value === key ? null : key));
   };
   return (
     <section class="card services" aria-label={texts.home.services_label}>
@@ -340,7 +341,7 @@ function HealthLine() {
     <footer class="health" aria-label={texts.home.ingest_and_storage}>
       <span class={`health-state ${state.state === 'ok' ? 'ok' : 'bad'}`}>{state.state === 'ok' ? texts.home.receiving : `${state.state}: ${state.reason}`}</span>
       <span>
-        <strong>{rate(state.spans_per_s)}</strong> spans/s
+        <strong>{rate(state.spans_per_s)}</strong> {texts.home.spans_per_s}
       </span>
       <span>
         <strong>{count_short(Number(state.spans))}</strong> {texts.home.spans_stored}

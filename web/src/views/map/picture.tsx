@@ -11,6 +11,8 @@ const kHeight = 46;
 const kNameMax = 20;
 const kNodesMax = 120;
 const kFailing = 0.01;
+/** To where lines are straight. */
+const kLabelShift = 14;
 
 type Link = (node: MapNode) => string;
 
@@ -42,21 +44,30 @@ export function Picture(props: { edges: MapEdge[]; nodes: Map<string, MapNode>; 
           <marker id="arrow" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="9" markerHeight="9" markerUnits="userSpaceOnUse" orient="auto"><path d="M0 0L8 4L0 8z" class="arrow" /></marker>
           <clipPath id="node-inside"><rect width={kWidth - 6} height={kHeight} /></clipPath>
         </defs>
-        {now.edges.map((edge, i) => {
-          const { line, x, y } = now.layout.edges[i];
-          const failing = edge.errors / edge.count >= kFailing;
-          const said = `${texts.map.s(rate(edge.count / seconds))}${failing ? ` ✕ ${percent(edge.errors, edge.count)}` : ''}`;
-          return (
-            <g key={`${edge.from} ${edge.to}`} class={`edge${failing ? ' failed' : ''}${edge.is_queue ? ' queue' : ''}`} aria-hidden="true">
-              <path d={line} style={{ 'stroke-width': String(1 + 2.5 * Math.sqrt(edge.count / most)) }} marker-end="url(#arrow)" />
-              <text x={x} y={y - 5} text-anchor="middle">{said}</text>
-              {edge.wait_p95 !== null && <text x={x} y={y + 13} text-anchor="middle">{texts.map.waits(duration(edge.wait_p95))}</text>}
-            </g>
-          );
-        })}
+        {now.edges.map((edge, i) => (
+          <g key={`${edge.from} ${edge.to}`} class={`edge${is_failing(edge) ? ' failed' : ''}${edge.is_queue ? ' queue' : ''}`} aria-hidden="true">
+            <path d={now.layout.edges[i].line} style={{ 'stroke-width': String(1 + 2.5 * Math.sqrt(edge.count / most)) }} marker-end="url(#arrow)" />
+          </g>
+        ))}
+        {now.edges.map((edge, i) => <Label key={`${edge.from} ${edge.to}`} edge={edge} at={now.layout.edges[i]} seconds={seconds} />)}
         {now.ids.map((id, i) => <Box key={id} node={nodes.get(id)!} at={now.layout.nodes[i]} chosen={id === props.focus} to={props.link(nodes.get(id)!)} />)}
       </svg>
     </div>
+  );
+}
+
+const is_failing = (edge: MapEdge): boolean => edge.errors / edge.count >= kFailing;
+
+/** After all lines, so that none is drawn through it: rate and errors above the line, below it how long calls take, or messages wait. */
+function Label(props: { edge: MapEdge; at: { x: number; y: number }; seconds: number }) {
+  const { edge } = props;
+  const at = { x: props.at.x + kLabelShift, y: props.at.y };
+  const below = edge.wait_p95 !== null ? texts.map.waits(duration(edge.wait_p95)) : Number.isFinite(edge.p95) ? `p95 ${duration(edge.p95)}` : '';
+  return (
+    <g class={`edge-label${is_failing(edge) ? ' failed' : ''}`} aria-hidden="true">
+      <text x={at.x} y={at.y - 5} text-anchor="middle">{texts.map.s(rate(edge.count / props.seconds))}{is_failing(edge) ? ` ✕ ${percent(edge.errors, edge.count)}` : ''}</text>
+      {below && <text class="below" x={at.x} y={at.y + 13} text-anchor="middle">{below}</text>}
+    </g>
   );
 }
 

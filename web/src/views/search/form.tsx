@@ -2,7 +2,7 @@ import { useSignal } from '@preact/signals';
 import type { TargetedEvent } from 'preact';
 import { useEffect } from 'preact/hooks';
 import { fetch_operations } from '../../api/client.ts';
-import { kEmptyForm, parse_duration, type QueryForm, read_form, write_form } from '../../model/query_form.ts';
+import { condition, kEmptyForm, kOperators, type Operator, parse_duration, type QueryForm, read_form, shown_condition, write_form } from '../../model/query_form.ts';
 import { boot } from '../../state/app.ts';
 import { Icon, kIcons } from '../../widgets/bits.tsx';
 import * as texts from '../../texts/texts.ts';
@@ -12,8 +12,8 @@ export function Builder(props: { q: string; change: (q: string) => void; run: (q
   const form = read_form(props.q);
   const operations = useSignal<string[]>([]);
   const service = form?.service ?? '';
-  // A tag without a key is not in the query yet, so it is kept here.
-  const draft = useSignal({ key: '', value: '' });
+  // A condition without a key is not in the query yet, so it is kept here.
+  const draft = useSignal<{ key: string; operator: Operator; value: string }>({ key: '', operator: '=', value: '' });
 
   useEffect(() => {
     operations.value = [];
@@ -42,9 +42,10 @@ export function Builder(props: { q: string; change: (q: string) => void; run: (q
     props.run(next ?? props.q);
   };
   const add_draft = (): string | null => {
-    if (!draft.value.key.trim()) return null;
-    const q = write_form({ ...form, tags: [...form.tags, draft.value] });
-    draft.value = { key: '', value: '' };
+    const { key, operator, value } = draft.value;
+    if (!key.trim()) return null;
+    const q = write_form({ ...form, conditions: [...form.conditions, condition(key.trim(), operator, value.trim())] });
+    draft.value = { key: '', operator: '=', value: '' };
     props.change(q);
     return q;
   };
@@ -77,24 +78,29 @@ export function Builder(props: { q: string; change: (q: string) => void; run: (q
         <span>{texts.search.with_errors}</span>
       </label>
       <fieldset class="tags">
-        <legend>{texts.search.tags}</legend>
-        {form.tags.map((tag, i) => (
+        <legend>{texts.search.conditions}</legend>
+        {form.conditions.map((one, i) => (
           <span class="tag" key={i}>
-            <span class="mono">
-              {tag.key} = {tag.value}
-            </span>
-            <button type="button" class="quiet" aria-label={texts.search.remove(tag.key)} onClick={() => set({ tags: form.tags.filter((_, at) => at !== i) })}>
+            <code title={one}>{shown_condition(one)}</code>
+            <button type="button" class="quiet" aria-label={texts.search.remove(shown_condition(one))} onClick={() => set({ conditions: form.conditions.filter((_, at) => at !== i) })}>
               <Icon d={kIcons.close} size={12} />
             </button>
           </span>
         ))}
         <input
-          type="text" class="tag-key" aria-label={texts.search.tag_name} placeholder="user.id" value={draft.value.key}
+          type="text" class="tag-key" aria-label={texts.search.attribute} placeholder="user.id" value={draft.value.key}
           onInput={(e) => (draft.value = { ...draft.value, key: e.currentTarget.value })}
         />
-        <span aria-hidden="true">=</span>
+        <select
+          class="tag-operator" aria-label={texts.search.is_compared_how} value={draft.value.operator}
+          onChange={(e) => (draft.value = { ...draft.value, operator: e.currentTarget.value as Operator })}
+        >
+          {kOperators.map((operator) => (
+            <option key={operator} value={operator}>{texts.search.operators[operator]}</option>
+          ))}
+        </select>
         <input
-          type="text" class="tag-value" aria-label={texts.search.tag_value} placeholder="4815" value={draft.value.value}
+          type="text" class="tag-value" aria-label={texts.search.value} placeholder="4815" value={draft.value.value}
           onInput={(e) => (draft.value = { ...draft.value, value: e.currentTarget.value })}
         />
         <button type="button" onClick={add_draft} disabled={!draft.value.key.trim()}>

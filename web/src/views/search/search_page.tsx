@@ -4,10 +4,9 @@ import type { TraceSummary } from '../../api/types.ts';
 import { assign_slots } from '../../model/colors.ts';
 import { ago, clock, count, count_short, day_and_clock, duration } from '../../model/format.ts';
 import { has_hint, is_sorted_by_server, kListOrders, read_sort, sort_results } from '../../model/result_table.ts';
-import { kPresets, range_label, resolve_time } from '../../model/time_range.ts';
 import type { Box } from '../../model/heat.ts';
 import { kSearchViews, read_search, type SearchState, type SearchView, with_query, write_search } from '../../model/url.ts';
-import { announce, boot, load_stored, now_ns, range, set_range, store } from '../../state/app.ts';
+import { announce, boot, load_stored, now_ns, range, store } from '../../state/app.ts';
 import { push_keys } from '../../state/keys.ts';
 import { remember_search } from '../../state/kept.ts';
 import { cancel_search, more_results, results, run_search, search_error, search_key, searching } from '../../state/results.ts';
@@ -17,6 +16,7 @@ import { Failure, Loading, Service } from '../../widgets/bits.tsx';
 import { Analysis, Facets } from './analysis.tsx';
 import { Builder } from './form.tsx';
 import { KeptSearches, SaveSearch } from './kept.tsx';
+import { Nothing } from './nothing.tsx';
 import { QueryLine } from './query_line.tsx';
 import { ResultTable } from './result_table.tsx';
 import { Scatter } from './scatter.tsx';
@@ -143,7 +143,7 @@ function Outcome(props: Shown & { retry: () => void }) {
   if (error && !query_wrong) return <Failure error={error} retry={props.retry} />;
   if (query_wrong && !found?.traces.length) return <p class="muted">{texts.search.correct_the_query_to_see_results}</p>;
   if (!found || (searching.value && found.traces.length === 0)) return searching.value ? <Loading what={texts.search.searching} cancel={cancel_search} /> : null;
-  if (found.traces.length === 0) return <Nothing />;
+  if (found.traces.length === 0) return <Nothing key={found.key} q={found.q} run={props.run} />;
   const analysed = can_analyse() && props.state.view === 'heat';
   const { sort } = props.state;
   const traces = is_sorted_by_server(found.q, sort) ? found.traces : sort_results(found.traces, read_sort(sort));
@@ -318,29 +318,6 @@ function More(props: { limit: number }) {
         {searching.value ? texts.search.loading : texts.search.show_more}
       </button>
     </p>
-  );
-}
-
-function Nothing() {
-  const { from } = range.value;
-  const now = now_ns();
-  const reach = resolve_time(from, now) ?? now;
-  const wider = kPresets.find((p) => (resolve_time(p.range.from, now) ?? now) < reach);
-  return (
-    <div class="empty">
-      <h2>{texts.search.no_traces_match}</h2>
-      <p class="muted">{texts.search.time_range(range_label(range.value, day_and_clock).toLowerCase())}</p>
-      {wider && (
-        <button type="button" onClick={() => set_range(wider.range)}>
-          {texts.search.look_at_the(wider.label.toLowerCase())}
-        </button>
-      )}
-      {results.value?.q.trim() ? (
-        <p>
-          {texts.search.text_is_compared_exactly_upper_and} <code>=~</code> {texts.search.takes_a_regular_expression}
-        </p>
-      ) : null}
-    </div>
   );
 }
 

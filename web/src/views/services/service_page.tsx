@@ -52,13 +52,15 @@ export function ServicePage(props: { name: string }) {
       {found?.whole && (
         <div class={answer.loading ? 'stale' : ''}>
           <p class="service-facts">
-            <strong>{rate(found.whole.count / found.seconds)}</strong> {texts.service.spans_s} <strong class={found.whole.errors ? 'error-text' : ''}>{percent(found.whole.errors, found.whole.count)}</strong> {texts.service.errors_p50}{' '}
-            <strong>{duration(found.whole.p50)}</strong> · p95 <strong>{duration(found.whole.p95)}</strong>
+            <span><strong>{rate(found.whole.count / found.seconds)}</strong> {texts.service.spans_s}</span>
+            <span class={found.whole.errors ? 'error-text' : ''}><strong>{percent(found.whole.errors, found.whole.count)}</strong> {texts.service.errors_share}</span>
+            <span>p50 <strong>{duration(found.whole.p50)}</strong></span>
+            <span>p95 <strong>{duration(found.whole.p95)}</strong></span>
             <Sparkline values={found.whole.line} tone="plain" width={240} />
           </p>
           <Sampled on={found.sampled} />
-          <Versions service={name} versions={found.versions} />
           <Latency answer={found.latency} versions={found.versions} search={(more) => `{ ${entry_condition(name)}${more} }`} />
+          <Versions service={name} versions={found.versions} />
           <Operations service={name} operations={found.operations} seconds={found.seconds} />
           <div class="two-columns">
             <Neighbours title={texts.service.called_by} name="parent.resource.service.name" edges={found.callers} seconds={found.seconds} />

@@ -2,7 +2,7 @@ import { useSignal } from '@preact/signals';
 import { useEffect } from 'preact/hooks';
 import { fetch_settings } from '../../api/client.ts';
 import type { SettingsAnswer } from '../../api/types.ts';
-import { ago, bytes, count, day_and_clock, percent } from '../../model/format.ts';
+import { ago, bytes, count, day_and_clock, duration, percent } from '../../model/format.ts';
 import { problem_of } from '../../model/links_out.ts';
 import { use_answer } from '../../state/answer.ts';
 import { contrast, type Contrast, letter_keys, now_ns, theme, type Theme, utc } from '../../state/app.ts';
@@ -66,6 +66,12 @@ function Appearance() {
   );
 }
 
+/** `336h` as people say it; other forms as they are. */
+function in_days(text: string): string {
+  const hours = /^(\d+)h$/.exec(text);
+  return hours ? duration(Number(hours[1]) * 3.6e12) : text;
+}
+
 function Storage(props: { answer: SettingsAnswer }) {
   const { storage, settings } = props.answer;
   const value = (key: string): string => settings.find((one) => one.key === key)?.value ?? '';
@@ -98,7 +104,7 @@ function Storage(props: { answer: SettingsAnswer }) {
         <div>
           <dt>{texts.settings.spans_are_kept}</dt>
           <dd>
-            {kept_for && kept_for !== '0' ? texts.settings.for_word(kept_for) : texts.settings.without_a_limit_of_time}
+            {kept_for && kept_for !== '0' ? texts.settings.for_word(in_days(kept_for)) : texts.settings.without_a_limit_of_time}
             {kept_bytes && kept_bytes !== '0' ? texts.settings.at_most(kept_bytes) : ''}
             {limit ? texts.settings.until_the_disk_is_full_then(Math.round(limit * 100)) : ''}
           </dd>

@@ -1,6 +1,6 @@
 import { count, duration } from '../../model/format.ts';
 import { TimeScale } from '../../model/gaps.ts';
-import { dark } from '../../state/app.ts';
+import { announce, dark } from '../../state/app.ts';
 import { bar_of } from './bars.ts';
 import { read_paint, slot_color } from './paint.ts';
 import type { ViewState } from './view_state.ts';
@@ -28,12 +28,23 @@ export function exports_of(view: ViewState): ExportItem[] {
   ];
 }
 
-function save(blob: Blob, name: string): void {
+/** Makes the file, and says so where it cannot be made. */
+export async function take_along(item: ExportItem): Promise<void> {
+  if ('href' in item) return download(item.href, item.file);
+  await item.make().catch((error: Error) => announce(texts.trace.the_file_could_not_be_made(error.message)));
+}
+
+function download(href: string, name: string): void {
   const link = document.createElement('a');
-  link.href = URL.createObjectURL(blob);
+  link.href = href;
   link.download = name;
   link.click();
-  setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
+}
+
+function save(blob: Blob, name: string): void {
+  const href = URL.createObjectURL(blob);
+  download(href, name);
+  setTimeout(() => URL.revokeObjectURL(href), 10_000);
 }
 
 const escape = (text: string): string =>

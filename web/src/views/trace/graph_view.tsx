@@ -15,9 +15,8 @@ const kNodesMax = 150;
 /** Who calls whom inside the trace. Services open into their operations; the table below has the same edges in words. */
 export function GraphView(props: { view: ViewState }) {
   const { view } = props;
-  const opened = useSignal<ReadonlySet<number>>(new Set());
   const drawn = useSignal<{ graph: TraceGraph; layout: Layout } | null>(null);
-  const graph = useMemo(() => fold_graph(view.trace, opened.value), [view, opened.value]);
+  const graph = useMemo(() => fold_graph(view.trace, view.opened.value), [view, view.opened.value]);
   const too_many = graph.nodes.length > kNodesMax;
 
   useEffect(() => {
@@ -32,15 +31,10 @@ export function GraphView(props: { view: ViewState }) {
     };
   }, [graph]);
 
-  const toggle = (service: number): void => {
-    const next = new Set(opened.value);
-    if (!next.delete(service)) next.add(service);
-    opened.value = next;
-  };
   return (
     <div class="graph-view" tabIndex={0} role="region" aria-label={texts.trace.graph_of_the_trace}>
       {too_many && <p class="view-note">{texts.trace.nodes_are_too_many_to_draw(count(graph.nodes.length))}</p>}
-      {drawn.value && !too_many && <Picture graph={drawn.value.graph} layout={drawn.value.layout} view={view} toggle={toggle} />}
+      {drawn.value && !too_many && <Picture graph={drawn.value.graph} layout={drawn.value.layout} view={view} toggle={(service) => view.toggle_service(service)} />}
       <Edges graph={graph} view={view} />
     </div>
   );
@@ -60,6 +54,9 @@ function Picture(props: { graph: TraceGraph; layout: Layout; view: ViewState; to
       {graph.edges.map((edge, i) => (
         <Line key={`${edge.from} ${edge.to}`} edge={edge} path={layout.edges[i]} weight={edge.calls / most} />
       ))}
+      {graph.edges.map((edge, i) => (
+        <Label key={`${edge.from} ${edge.to}`} edge={edge} path={layout.edges[i]} />
+      ))}
       {graph.nodes.map((node, i) => (
         <Box key={node.key} node={node} at={layout.nodes[i]} view={view} open={node.name !== ''} toggle={() => props.toggle(node.service)} />
       ))}
@@ -72,6 +69,15 @@ function Line(props: { edge: GraphEdge; path: Layout['edges'][number]; weight: n
   return (
     <g class={edge.errors ? 'edge failed' : 'edge'} aria-hidden="true">
       <path d={path.line} style={{ 'stroke-width': String(1 + 2.5 * props.weight) }} marker-end="url(#arrow)" />
+    </g>
+  );
+}
+
+/** After all lines, so that none is drawn through it. */
+function Label(props: { edge: GraphEdge; path: Layout['edges'][number] }) {
+  const { edge, path } = props;
+  return (
+    <g class={edge.errors ? 'edge-label failed' : 'edge-label'} aria-hidden="true">
       <text x={path.x} y={path.y - 5} text-anchor="middle">
         {edge.calls > 1 ? `×${count(edge.calls)} ` : ''}{duration(edge.total / edge.calls)}{edge.errors ? ` ✕${count(edge.errors)}` : ''}
       </text>

@@ -10,6 +10,7 @@ import { neighbour, results } from '../../state/results.ts';
 import { go, here_with, replace } from '../../state/router.ts';
 import { Icon, kIcons, Service } from '../../widgets/bits.tsx';
 import { Copy } from '../../widgets/copy.tsx';
+import { exports_of, take_along } from './export.ts';
 import { KeptFact, turn_why } from './kept.tsx';
 import type { ViewState } from './view_state.ts';
 import * as texts from '../../texts/texts.ts';
@@ -129,6 +130,8 @@ function Actions(props: { view: ViewState }) {
       { label: texts.trace.compare_with_another_trace, note: texts.trace.this_trace, run: () => go(compare) },
       { label: pinned ? texts.trace.let_go_of_the_pin : texts.trace.pin, note: texts.trace.this_trace, run: toggle },
       { label: texts.trace.why_kept, note: texts.trace.this_trace, run: turn_why },
+      ...(view.clocks.length > 0 ? [{ label: view.is_corrected ? texts.trace.show_times_as_sent : texts.trace.correct_the_clocks, note: texts.trace.this_trace, run: () => turn_clocks(view) }] : []),
+      ...exports_of(view).map((item) => ({ label: texts.trace.export_as(item.name), note: texts.trace.this_trace, run: () => void take_along(item) })),
       { label: texts.trace.write_a_note, note: texts.trace.this_trace, run: () => (view.writing_note.value = true) },
     ];
     return () => {
@@ -164,6 +167,11 @@ function about_of(view: ViewState): PinnedTrace {
 const kSkewRule = 'clock-skew';
 const kLateRule = 'late';
 
+function turn_clocks(view: ViewState): void {
+  replace(here_with('clocks', view.is_corrected ? null : 'corrected'));
+  announce(view.is_corrected ? texts.trace.times_as_they_were_sent : texts.trace.clocks_corrected);
+}
+
 /** Clocks that are off: said, with how far, and set right only when that is asked for. */
 function Clocks(props: { view: ViewState; rows: number[] }) {
   const { clocks, is_corrected } = props.view;
@@ -172,10 +180,6 @@ function Clocks(props: { view: ViewState; rows: number[] }) {
     const who = one.place && one.place !== one.service ? texts.trace.service_on(one.service, one.place) : one.service;
     return (is_corrected ? texts.trace.moved_by : texts.trace.off_by)(who, duration(one.ns), texts.counts.spans(one.spans));
   }).join(', ');
-  const change = (): void => {
-    replace(here_with('clocks', is_corrected ? null : 'corrected'));
-    announce(is_corrected ? texts.trace.times_as_they_were_sent : texts.trace.clocks_corrected);
-  };
   return (
     <li class="clocks">
       <Icon d={kIcons.warn} size={14} />
@@ -189,7 +193,7 @@ function Clocks(props: { view: ViewState; rows: number[] }) {
           {texts.trace.show}
         </button>
       )}
-      <button type="button" class="link" aria-pressed={is_corrected} onClick={change}>
+      <button type="button" class="link" aria-pressed={is_corrected} onClick={() => turn_clocks(props.view)}>
         {is_corrected ? texts.trace.show_times_as_sent : texts.trace.correct_the_clocks}
       </button>
     </li>

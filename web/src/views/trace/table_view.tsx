@@ -25,12 +25,17 @@ const kColumns: [Column, string, string][] = [
   ['usual', texts.trace.usual_p50_p95, texts.trace.of_this_operation_in_the_day],
 ];
 
+function read_sort(text: string): [Column, 1 | -1] {
+  const column = kColumns.find(([name]) => name === text.replace(/^-/, ''))?.[0];
+  return column ? [column, text.startsWith('-') ? -1 : 1] : ['self', -1];
+}
+
 /** The spans of the trace added up per operation, or by anything else. Follows the search: what does not match is left out. */
 export function TableView(props: { view: ViewState }) {
   const { view } = props;
   const { trace } = view;
   const by = view.group_by.value;
-  const sort = useSignal<[Column, 1 | -1]>(['self', -1]);
+  const sort = read_sort(view.table_sort.value);
   const all = useSignal(false);
   const labels = useSignal<{ key: string; values: string[] } | null>(null);
   const problem = useSignal('');
@@ -57,7 +62,7 @@ export function TableView(props: { view: ViewState }) {
   const usual = by === 'operation' ? view.usual.value : null;
   const usual_of = (group: Group): UsualDurations | null => usual?.of(group.service_name, group.name, trace.kind_of(group.longest)) ?? null;
   const columns = usual ? kColumns : kColumns.filter(([column]) => column !== 'usual');
-  const sorted = useMemo(() => order(groups, sort.value, usual_of), [groups, sort.value, usual]);
+  const sorted = useMemo(() => order(groups, sort, usual_of), [groups, view.table_sort.value, usual]);
   const critical = groups.reduce((sum, group) => sum + group.critical, 0);
   const shown = all.value ? sorted : sorted.slice(0, kShownFirst);
   return (
@@ -69,9 +74,10 @@ export function TableView(props: { view: ViewState }) {
         <thead>
           <tr>
             {columns.map(([column, title, hint]) => (
-              <th key={column} scope="col" aria-sort={sort.value[0] === column ? (sort.value[1] === 1 ? 'ascending' : 'descending') : undefined}>
+              <th key={column} scope="col" aria-sort={sort[0] === column ? (sort[1] === 1 ? 'ascending' : 'descending') : undefined}>
                 <button type="button" class="sort" title={hint} onClick={() => {
-                  sort.value = [column, sort.value[0] === column ? (sort.value[1] === 1 ? -1 : 1) : column === 'name' ? 1 : -1];
+                  const is_ascending = sort[0] === column ? sort[1] === -1 : column === 'name';
+                  view.set_table_sort(`${is_ascending ? '' : '-'}${column}`);
                 }}>
                   {column === 'name' ? (kGroupings.find(([name]) => name === by)?.[1] ?? by) : title}
                 </button>

@@ -2,9 +2,9 @@ import { useSignal } from '@preact/signals';
 import { count, duration } from '../../model/format.ts';
 import { kReductions, type Reduce } from '../../model/reduce.ts';
 import { kTraceViews } from '../../model/url.ts';
-import { announce } from '../../state/app.ts';
+import { narrow } from '../../state/app.ts';
 import { Icon, kIcons } from '../../widgets/bits.tsx';
-import { exports_of } from './export.ts';
+import { exports_of, take_along } from './export.ts';
 import type { Zoomable } from './keys.ts';
 import type { ViewState } from './view_state.ts';
 import * as texts from '../../texts/texts.ts';
@@ -139,7 +139,7 @@ function Folding(props: { view: ViewState }) {
           ))}
         </select>
       </label>
-      {!all_open && <span class="muted small fold-count">{texts.trace.of_rows(count(rows), count(view.trace.n))}</span>}
+      {!all_open && narrow.value && <span class="muted small fold-count">{texts.trace.of_rows(count(rows), count(view.trace.n))}</span>}
     </div>
   );
 }
@@ -170,7 +170,7 @@ function Export(props: { view: ViewState }) {
               ) : (
                 <button type="button" class="link" onClick={() => {
                   close();
-                  item.make().catch((error: Error) => announce(texts.trace.the_file_could_not_be_made(error.message)));
+                  void take_along(item);
                 }}>
                   {item.name}
                 </button>

@@ -3,6 +3,7 @@ import { fetch_baseline, fetch_rows, find_rows } from '../../api/client.ts';
 import type { SpanRow } from '../../api/types.ts';
 import { type ClockShift, correct_clocks } from '../../model/skew.ts';
 import type { Skeleton } from '../../model/slt1.ts';
+import { read_folds, write_folds } from '../../model/folds.ts';
 import { collapse_below, first_folds, position_of, reveal, Trace, visible_rows } from '../../model/trace.ts';
 import { Usual } from '../../model/usual.ts';
 import { idle_gaps } from '../../model/gaps.ts';
@@ -68,6 +69,10 @@ export class ViewState {
   readonly short_gaps = signal(true);
   readonly merged = signal(false);
   readonly group_by = signal('operation');
+  /** The column that the table is sorted by; with - before it: the largest first. */
+  readonly table_sort = signal('-self');
+  /** Services that the graph shows the operations of. */
+  readonly opened = signal<ReadonlySet<number>>(new Set());
   readonly gaps = computed(() => idle_gaps(this.trace));
   readonly kept = computed(() => kept_rows(this.trace, this.reduce.value, this.match_mask.value));
   readonly rows = computed(() => {
@@ -87,6 +92,7 @@ export class ViewState {
     for (const row of this.matches.value) mask[row] = 1;
     return mask;
   });
+  private readonly folds = computed(() => write_folds(this.trace, this.collapsed.value));
   readonly full = computed(() => {
     const [from, to] = this.window.value;
     return to - from >= this.trace.duration * 0.9999;
@@ -114,13 +120,15 @@ export class ViewState {
     const high = low + trace.duration;
     this.window.value = state.window ? [Math.max(low, state.window[0]), Math.min(high, state.window[1])] : [low, high];
     if (this.window.value[0] >= this.window.value[1]) this.window.value = [low, high];
-    const folds = first_folds(trace);
+    const folds = (state.folds && read_folds(trace, state.folds)) || first_folds(trace);
     this.find.value = state.find;
     this.view.value = state.view;
     this.reduce.value = state.reduce;
     this.short_gaps.value = state.gaps;
     this.merged.value = state.merged;
     this.group_by.value = state.by;
+    this.table_sort.value = state.sort;
+    this.opened.value = new Set(state.into.map((name) => trace.header.services.indexOf(name)).filter((service) => service >= 0));
     const row = trace.header.sel >= 0 && trace.header.sel < trace.n ? trace.header.sel : 0;
     reveal(trace, folds, row);
     this.collapsed.value = folds;
@@ -245,6 +253,7 @@ export class ViewState {
       this.collapsed.value = collapsed;
       if (row !== this.selected.value) this.select(row);
     });
+    this.write_url();
   }
 
   collapse_to(depth: number): void {
@@ -311,6 +320,19 @@ export class ViewState {
 
   set_group_by(by: string): void {
     this.group_by.value = by;
+    this.write_url();
+  }
+
+  set_table_sort(sort: string): void {
+    this.table_sort.value = sort;
+    this.write_url();
+  }
+
+  /** Shows the operations of a service in the graph, or the service as one again. */
+  toggle_service(service: number): void {
+    const next = new Set(this.opened.value);
+    if (!next.delete(service)) next.add(service);
+    this.opened.value = next;
     this.write_url();
   }
 
@@ -384,7 +406,7 @@ export class ViewState {
     const { clocks } = read_trace(place.value.params);
     const params = write_trace({
       span: this.span_id, window, find: this.find.value, view: this.view.value, reduce: this.reduce.value, gaps: this.short_gaps.value,
-      merged: this.merged.value, by: this.group_by.value, clocks,
+      merged: this.merged.value, by: this.group_by.value, sort: this.table_sort.value, folds: this.folds.value, into: [...this.opened.value].map((service) => this.trace.header.services[service]), clocks,
     }, place.value.params);
     return with_query(`/trace/${this.id}`, params);
   }

@@ -34,6 +34,7 @@ export class Waterfall {
   readonly scroller: HTMLElement;
   private readonly axis: HTMLElement;
   private readonly spacer: HTMLElement;
+  private readonly row_note: HTMLElement;
   private readonly layer: HTMLElement;
   private readonly canvas: HTMLCanvasElement;
   private readonly context: CanvasRenderingContext2D;
@@ -75,7 +76,9 @@ export class Waterfall {
     this.trace = trace;
     this.events = events;
     const head = make('div', 'wf-head', host);
-    make('div', 'wf-head-name', head).textContent = texts.trace.service_and_operation;
+    const name_head = make('div', 'wf-head-name', head);
+    make('span', '', name_head).textContent = texts.trace.service_and_operation;
+    this.row_note = make('span', 'wf-row-note', name_head);
     this.axis = make('div', 'wf-axis', head);
     this.axis.title = texts.trace.drag_to_choose_a_time_window;
     this.brush = make('div', 'wf-brush', this.axis);
@@ -134,6 +137,7 @@ export class Waterfall {
     this.rows = rows;
     this.collapsed = collapsed;
     this.scroller.setAttribute('aria-rowcount', String(rows.length));
+    this.row_note.textContent = rows.length < this.trace.n ? texts.trace.of_rows(count(rows.length), count(this.trace.n)) : '';
     this.spacer.style.height = `${Math.min(kMaxSpacer, rows.length * this.row_height)}px`;
     this.restamp();
   }
