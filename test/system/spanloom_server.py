@@ -25,6 +25,7 @@ class Server:
         self.owns_data = data is None
         self.data = data or tempfile.mkdtemp(prefix="spanloom-test-")
         self.config, self.args = config, list(args)
+        self.environment = {}  # beside this process's own
         self.process, self.ports = None, {}
         self.log_path = self.data + ".log"
 
@@ -38,7 +39,8 @@ class Server:
                 f.write(self.config)
             command += ["--config", path]
         self.log = open(self.log_path, "ab")
-        self.process = subprocess.Popen(command + self.args, stdout=subprocess.PIPE, stderr=self.log, stdin=subprocess.DEVNULL)
+        self.process = subprocess.Popen(command + self.args, stdout=subprocess.PIPE, stderr=self.log, stdin=subprocess.DEVNULL,
+                                        env={**os.environ, **self.environment})
         self.ports = {}
         deadline = time.time() + START_TIMEOUT_S
         while time.time() < deadline:
