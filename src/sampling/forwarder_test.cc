@@ -497,7 +497,7 @@ TEST_CASE("what was there before the target is not for it") {
 
 TEST_CASE("a target that is down costs no memory, and gets everything when it is back") {
     ForwardFixture f;
-    f.limits.entries_per_read = 16;
+    f.limits.entries_per_read = 128;
     f.start();
     f.target.answer = [](const Batch&) { return failed(ErrorCode::kUnavailable, true); };
     for (uint64_t trace = 0; trace < 20'000; trace += 50) {

@@ -70,6 +70,7 @@ bool stays_by_chance(uint64_t trace, double share) {
 
 // Of 100 traces: those with an error, those that hold more than one span below the front, the rest.
 void send_hundred(KeeperFixture& f, uint64_t first = 0) {
+    std::vector<TestSpan> all;
     for (uint64_t trace = first; trace < first + 100; ++trace) {
         std::vector<TestSpan> spans = {f.one(trace, "front")};
         if (trace % 10 == 1) {
@@ -81,8 +82,9 @@ void send_hundred(KeeperFixture& f, uint64_t first = 0) {
                 spans.back().parent = number - 1;
             }
         }
-        f.send(spans);
+        all.insert(all.end(), spans.begin(), spans.end());
     }
+    f.send(all);
     f.flush();
 }
 

@@ -1,4 +1,5 @@
 """A spanloom server under test, and small OTLP requests to send it. Only the standard library."""
+import concurrent.futures
 import http.client
 import json
 import os
@@ -192,20 +193,24 @@ def ids(rng):
 
 # ---- a very small test runner
 
-def run_tests(module, skipped=0):
-    """Runs every test_* function of a module; the last line is 'N passed, N failed', and ', N skipped' where some were."""
-    passed = failed = 0
+def run_tests(module, skipped=0, at_once=1):
+    """Runs every test_* function of a module; the last line is 'N passed, N failed', and ', N skipped' where some were.
+    Tests that mostly wait may run several at once."""
     wanted = sys.argv[1:]
-    for name, test in sorted(vars(module).items()):
-        if not name.startswith("test_") or (wanted and name not in wanted):
-            continue
+
+    def run(name, test):
         try:
             test()
-            passed += 1
             print(f"ok   {name[5:].replace('_', ' ')}", flush=True)
+            return True
         except Exception:  # noqa: BLE001 - whatever a test throws is its failure
-            failed += 1
             print(f"FAIL {name[5:].replace('_', ' ')}\n{traceback.format_exc()}", flush=True)
+            return False
+
+    tests = [one for one in sorted(vars(module).items()) if one[0].startswith("test_") and (not wanted or one[0] in wanted)]
+    with concurrent.futures.ThreadPoolExecutor(at_once) as pool:
+        done = list(pool.map(lambda one: run(*one), tests))
+    passed, failed = sum(done), len(done) - sum(done)
     print(f"{passed} passed, {failed} failed" + (f", {skipped} skipped" if skipped else ""))
     sys.exit(1 if failed else 0)
 
