@@ -513,7 +513,7 @@ def main():
     parser.add_argument("--connections", type=int, default=4)
     parser.add_argument("--rate", type=int, default=20_000, help="spans a second (forward)")
     parser.add_argument("--wait", type=int, default=10, help="seconds before a trace is decided about (forward)")
-    parser.add_argument("--collector", help="a Collector with tail_sampling to compare with (bench/tail_sampling)")
+    parser.add_argument("--collector", help="a Collector with tail_sampling to compare with (test/collector)")
     options = parser.parse_args()
     if options.name == "large":
         options.data = options.data or os.path.join(CACHE, "large")

@@ -22,6 +22,7 @@ Result<http::Response> list_targets(Call& call) {
         json.field("retries", state.retries).field("dead_letter_traces", state.dead_traces);
         json.field("lost_traces", state.lost_traces).field("journal_bytes", state.journal_bytes);
         json.field("dead_letter_bytes", state.dead_letter_bytes);
+        json.field("history_bytes", state.history_bytes);
         json.field("problem", state.problem).end_object();
     }
     json.end_array().end_object();

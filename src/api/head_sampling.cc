@@ -145,7 +145,7 @@ http::Response strategies_reply(const HeadSampler& sampler, const sampling::Head
     JsonWriter json(out);
     json.begin_object().field("source", in_force.source).field("version", in_force.version);
     write_time(json, "changed", in_force.changed_ns);
-    json.key("strategies").raw(sampling::print_head_strategies(in_force.strategies));
+    json.key("strategies").raw(sampling::print_head_strategies(in_force.value));
     json.key("services").begin_array();
     for (const sampling::HeadClient& client : sampler.clients())
         write_client(json, client);

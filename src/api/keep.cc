@@ -7,6 +7,7 @@
 #include "api/change_request.h"
 #include "api/jaeger.h"
 #include "otlp/tracestate.h"
+#include "sampling/forwarder.h"
 #include "sampling/preview.h"
 #include "sampling/why.h"
 
@@ -36,7 +37,7 @@ http::Response rules_reply(const sampling::RulesInForce& in_force) {
     } else {
         json.quoted(in_force.changed_ns);
     }
-    json.key("rules").raw(sampling::print_keep_rules(in_force.rules)).end_object();
+    json.key("rules").raw(sampling::print_keep_rules(in_force.value)).end_object();
     http::Response response = json_reply(std::move(out));
     response.headers.add("etag", "\"" + std::to_string(in_force.version) + "\"");
     return response;
@@ -121,7 +122,7 @@ void write_days(JsonWriter& json, const Call& call, const sampling::Preview& pre
 // The rules that are asked about: those of the body; without any those in force.
 Result<sampling::KeepRules> asked_rules(const JsonBody& body, const Keeper& keeper) {
     simdjson::dom::element rules;
-    if (body.object()["rules"].get(rules) != simdjson::SUCCESS) return keeper.rules()->rules;
+    if (body.object()["rules"].get(rules) != simdjson::SUCCESS) return keeper.rules()->value;
     return sampling::parse_keep_rules(simdjson::minify(rules));
 }
 
@@ -209,11 +210,39 @@ void write_decision(JsonWriter& json, const sampling::WhyAnswer::Noted& noted) {
     json.end_object();
 }
 
+void write_forwarding(JsonWriter& json, const sampling::Forwarding& one, uint64_t now_ns) {
+    const auto time = [&json](const char* name, uint64_t ns) {
+        json.key(name);
+        if (ns == 0) {
+            json.null();
+        } else {
+            json.quoted(ns);
+        }
+    };
+    json.begin_object().field("target", one.target);
+    json.field("state", sampling::state_name(one)).field("text", one.text(now_ns)).key("rule");
+    if (one.entry.rule.empty()) {
+        json.null();
+    } else {
+        json.string(one.entry.rule);
+    }
+    json.key("one_in").number(otlp::adjusted_count(one.entry.threshold).value);
+    json.field("late", one.entry.is_late).field("spans", one.entry.spans);
+    time("decided", one.entry.decided_ns);
+    time("ended", one.entry.ended_ns);
+    time("known_since", one.known_since_ns);
+    json.field("problem", one.problem).end_object();
+}
+
 Result<http::Response> why(Call& call) {
     TRY_ASSIGN(Keeper* const keeper, keeper_of(call));
     TRY_ASSIGN(const TraceId id, parse_trace_id(call.captures[0]));
     TRY_ASSIGN(const sampling::WhyAnswer answer,
                sampling::explain_trace(call.context.options.store, *keeper, kTenant, id));
+    std::vector<sampling::Forwarding> forwarded;
+    if (const auto* const forwarder = call.context.options.forwarder) {
+        TRY_ASSIGN(forwarded, forwarder->explain(id));
+    }
     std::string out;
     JsonWriter json(out);
     json.begin_object().field("trace_id", id.hex());
@@ -223,6 +252,9 @@ Result<http::Response> why(Call& call) {
     json.field("stored_spans", answer.stored_spans).key("decisions").begin_array();
     for (const auto& noted : answer.decisions)
         write_decision(json, noted);
+    json.end_array().key("forwarded").begin_array();
+    for (const auto& one : forwarded)
+        write_forwarding(json, one, call.now_ns());
     json.end_array().key("known_since");
     if (answer.known_since_ns == 0) {
         json.null();

@@ -156,6 +156,32 @@ TEST_CASE("a preview, what came of it, and why, agree") {
     CHECK(series.has(std::to_string(20 + 2 * (kept - 20))));
 }
 
+TEST_CASE("a forged threshold counts as a million at most, and is told") {
+    KeepServer k;
+    const auto count = [&](const char* hints) {
+        return k.server.get(
+            "/api/metrics/query?q=%7B%7D%7Ccount_over_time()" + std::string(hints) +
+            "&start=1&end=" + std::to_string(k.f.clock.wall_ns() / 1'000'000'000 + 60));
+    };
+    k.send(0, 5);
+    Reply reply = count("");
+    CHECK(reply.headers.get("x-spanloom-note").empty());
+    sampling::TestSpan forged;
+    forged.trace_id = test_trace(77);
+    forged.number = 1;
+    forged.start_ns = k.f.clock.wall_ns();
+    forged.trace_state = "ot=th:ffffffffffffff";
+    REQUIRE(k.f.send(sampling::batch_of({forged}, k.f.clock.wall_ns())).has_value());
+    REQUIRE(k.f.store->flush().has_value());
+    reply = count("");
+    CHECK(reply.has("1000005"));
+    CHECK(reply.headers.get("x-spanloom-note").find("stand for 1000000 or more") !=
+          std::string::npos);
+    reply = count("with(weighted=false)");
+    CHECK(reply.has(":6"));
+    CHECK(reply.headers.get("x-spanloom-note").empty());
+}
+
 TEST_CASE("rates and errors of services count all there ever was, whatever the rules kept") {
     KeepServer k;
     const uint64_t from = k.f.clock.wall_ns();

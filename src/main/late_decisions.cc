@@ -33,6 +33,11 @@ Result<void> why(const WhyOptions& options) {
     simdjson::dom::parser parser;
     TRY_ASSIGN(const element answer, parse_answer(parser, reply.body));
     fmt::print("{}\n", text_of(answer, "text"));
+    simdjson::dom::array forwarded;
+    if (answer["forwarded"].get(forwarded) == simdjson::SUCCESS) {
+        for (const element one : forwarded)
+            fmt::print("  forwarded to {}\n", text_of(one, "text"));
+    }
     simdjson::dom::array decisions;
     if (answer["decisions"].get(decisions)) return {};
     for (const element decision : decisions) {

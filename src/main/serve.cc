@@ -317,7 +317,8 @@ Result<void> Program::start_remote_write(const http::Handler& queries) {
 // Before anything arrives.
 Result<void> Program::start_forwarding() {
     TRY_ASSIGN(auto targets, forward_of(config_));
-    if (targets.empty()) return {};
+    sampling::ForwardTarget::Limits limits;
+    limits.history_ns = config_.decisions_ns;
     TRY_ASSIGN(forwarder_,
                sampling::Forwarder::start(std::move(targets),
                                           {.store = *store_,
@@ -327,7 +328,7 @@ Result<void> Program::start_forwarding() {
                                            .metrics = metrics_,
                                            .background = sampling::Forwarder::Background::kThreads,
                                            .make_sender = nullptr},
-                                          {}));
+                                          limits));
     return {};
 }
 

@@ -16,6 +16,7 @@ constexpr uint64_t kNsPerS = 1'000'000'000;
 constexpr uint64_t kHourNs = 3'600 * kNsPerS;
 // Segments are sealed, and clocks go, about so far out of order.
 constexpr uint64_t kDisorderNs = 300 * kNsPerS;
+constexpr size_t kUnwrittenMax = 65'536;
 
 }  // namespace
 
@@ -75,9 +76,14 @@ Result<void> ForwardTarget::find_decided(StoredTraces& stored) {
         if (at != stored.end()) at->second.is_decided = true;
         return at != stored.end();
     };
+    // That ended, and are not in the history yet.
+    boost::unordered_flat_map<uint64_t, ForwardEntry> unwritten;
     ForwardJournal::Visitor visitor;
     visitor.dropped = [&](uint64_t hash) { note(hash, {}); };
     visitor.entry = [&](const ForwardEntry& entry) {
+        const bool has_ended = entry.number < journal_->sent_end();
+        if (has_ended && entry.number >= history_->end() && unwritten.size() < kUnwrittenMax)
+            unwritten[entry.number] = entry;
         const uint64_t hash = journal_->hash_of(entry.id);
         if (!note(hash, {true, entry.threshold})) return;
         chosen[hash].entry = entry;
@@ -85,8 +91,12 @@ Result<void> ForwardTarget::find_decided(StoredTraces& stored) {
         if (entry.number >= journal_->sent_end() && unread_.size() < kUnreadMax)
             unread_.insert(hash);
     };
-    visitor.sent = [&](uint64_t first, std::span<const uint32_t> rows) {
+    visitor.sent = [&](uint64_t first, std::span<const uint32_t> rows, const ForwardEnd& end) {
         for (size_t i = 0; i < rows.size(); ++i) {
+            if (const auto ended = unwritten.find(first + i); ended != unwritten.end()) {
+                history_->add(first + i, ended_entry(ended->second, rows[i], end));
+                unwritten.erase(ended);
+            }
             const auto at = numbered.find(first + i);
             if (at == numbered.end()) continue;
             Chosen& one = chosen[at->second.hash];
@@ -150,6 +160,7 @@ void ForwardTarget::hold(const std::shared_ptr<const Segment>& segment, uint32_t
     HeldTraces::Held held;
     held.since_ds = since_ds;
     held.arrival_s = static_cast<uint32_t>(segment->info().arrival_ns_min / kNsPerS);
+    const std::lock_guard lock(held_mutex_);
     for (uint32_t index = 0; index < fragments->size(); ++index) {
         const TraceFragment& fragment = (*fragments)[index];
         if (!wants(fragment)) continue;
@@ -162,13 +173,17 @@ void ForwardTarget::hold(const std::shared_ptr<const Segment>& segment, uint32_t
 }
 
 void ForwardTarget::arrive(const std::shared_ptr<const Segment>& segment) {
+    const uint64_t arrival_ns = segment->info().arrival_ns_max;
+    // Reading passes over segments that seem to be older than the trace.
+    const bool is_behind = arrival_ns + kArrivalSlackNs < newest_arrival_ns_;
+    newest_arrival_ns_ = std::max(newest_arrival_ns_, arrival_ns);
     // The next tick, so that nothing is decided about before its time.
     hold(segment, now_ds() + 1, [&](const TraceFragment& fragment) {
         if (held_.has(fragment.trace_id)) return true;
         const uint64_t hash = journal_->hash_of(fragment.trace_id);
         const auto fate = decided_.find(hash);
         if (!fate) return true;
-        if (fate->is_chosen && !unread_.contains(hash)) {
+        if (fate->is_chosen && (is_behind || !unread_.contains(hash))) {
             const auto noted = note_late(*segment, fragment, fate->threshold);
             if (!noted) note_damage(noted.error());
         }
@@ -181,6 +196,7 @@ Result<void> ForwardTarget::note_late(const Segment& segment, const TraceFragmen
     ForwardEntry entry;
     entry.threshold = threshold;
     entry.id = fragment.trace_id;
+    entry.arrived_ns = segment.info().arrival_ns_min;
     const auto columns = segment.columns();
     for (uint32_t column = 0; column < columns.size(); ++column) {
         const bool is_id = columns[column].table == store::Table::kSpans &&

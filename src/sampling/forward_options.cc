@@ -20,7 +20,7 @@ constexpr size_t kNameBytesMax = 64;
 constexpr size_t kHeadersMax = 32;
 constexpr uint64_t kWaitMsMax = 24ULL * 3'600'000;
 constexpr const char* kSettings =
-    "name, endpoint, protocol, headers, tls, gzip, wait, keep, dead_letters";
+    "name, endpoint, protocol, headers, tls, gzip, wait, keep, dead_letters, history";
 
 Result<bool> read_flag(element value) {
     bool flag = false;
@@ -90,6 +90,9 @@ Result<void> read_setting(std::string_view key, element value, ForwardOptions& t
     } else if (key == "dead_letters") {
         TRY_ASSIGN(const std::string_view text, read_text(value));
         TRY_ASSIGN(target.dead_letter_bytes_max, parse_bytes(text));
+    } else if (key == "history") {
+        TRY_ASSIGN(const std::string_view text, read_text(value));
+        TRY_ASSIGN(target.history_bytes_max, parse_bytes(text));
     } else {
         return wrong("there is no such setting; a target has {}", kSettings);
     }
@@ -202,7 +205,8 @@ std::string print_forward_list(const std::vector<ForwardOptions>& targets) {
         if (target.gzip) json.field("gzip", true);
         json.field("wait", format_duration_ns(static_cast<int64_t>(target.wait_ms) * 1'000'000));
         json.key("keep").raw(print_keep_list(target.rules.keep));
-        json.field("dead_letters", std::to_string(target.dead_letter_bytes_max)).end_object();
+        json.field("dead_letters", std::to_string(target.dead_letter_bytes_max));
+        json.field("history", std::to_string(target.history_bytes_max)).end_object();
     }
     json.end_array();
     return out;

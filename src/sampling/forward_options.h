@@ -23,6 +23,7 @@ struct ForwardOptions {
     uint64_t wait_ms = 30'000;  // after the first span of a trace
     KeepRules rules;            // what it gets; by default everything
     uint64_t dead_letter_bytes_max = 64U << 20;
+    uint64_t history_bytes_max = 64U << 20;
 };
 
 constexpr size_t kForwardTargetsMax = 16;

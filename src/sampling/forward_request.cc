@@ -97,7 +97,11 @@ class Reading {
         const Segment& segment = *segments_[number];
         const ForwardEntry& wanted = entries_[entry];
         const uint64_t newest_ns = segment.info().arrival_ns_max;
-        if (newest_ns < wanted.at_ns && wanted.at_ns - newest_ns > limits_.held_ns_max) return 0;
+        const uint64_t oldest_ns =
+            wanted.arrived_ns != 0
+                ? wanted.arrived_ns - std::min(wanted.arrived_ns, kArrivalSlackNs)
+                : wanted.at_ns - std::min(wanted.at_ns, limits_.held_ns_max);
+        if (newest_ns < oldest_ns) return 0;
         const auto found = segment.find(wanted.id);
         if (!found) {
             note(found.error());

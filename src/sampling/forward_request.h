@@ -18,6 +18,7 @@ struct ForwardRequest {
     uint64_t spans = 0;
     uint64_t traces = 0;  // of the entries, those that have a span in some request
     uint64_t gone = 0;    // and those that are not stored any more
+    ForwardFate fate = ForwardFate::kTaken;  // once it is known
 };
 
 struct ForwardReading {
@@ -26,10 +27,14 @@ struct ForwardReading {
     std::string damage;              // why something was left out
 };
 
+// Clocks go so far back that nobody looks after it.
+constexpr uint64_t kArrivalSlackNs = 2'000'000'000;
+
 struct ForwardReadLimits {
     size_t rows_max = 16'384;         // about, of all requests
     size_t request_bytes = 1U << 20;  // about, of each
-    // Between the arrival of a trace's first span and the decision about it, and much to spare.
+    // Between the arrival of a trace's first span and the decision about it, where an entry does
+    // not say when that was, and much to spare.
     uint64_t held_ns_max = UINT64_MAX;
 };
 

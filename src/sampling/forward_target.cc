@@ -83,8 +83,17 @@ Result<std::unique_ptr<ForwardTarget>> ForwardTarget::open(ForwardOptions option
     ForwardJournal::Limits journal;
     journal.bytes_max = limits.journal_bytes_max;
     journal.remembered_ns = 2 * kHourNs + target->options_.wait_ms * kNsPerMs;
+    std::vector<std::string> rules;
+    for (const KeepRule& rule : target->options_.rules.keep)
+        rules.push_back(rule.name);
     TRY_ASSIGN(target->journal_,
-               ForwardJournal::open(target->parts_.io, directory, target->parts_.random, journal));
+               ForwardJournal::open(target->parts_.io, directory, target->parts_.random,
+                                    std::move(rules), journal));
+    ForwardHistory::Limits history;
+    history.bytes_max = target->options_.history_bytes_max;
+    history.remembered_ns = limits.history_ns;
+    TRY_ASSIGN(target->history_, ForwardHistory::open(target->parts_.io, directory,
+                                                      target->journal_->seed(), history));
     TRY_ASSIGN(target->dead_letters_, DeadLetters::open(target->parts_.io, directory,
                                                         target->options_.dead_letter_bytes_max));
     target->register_gauges();
@@ -113,6 +122,8 @@ void ForwardTarget::register_gauges() {
         &Gauges::journal_bytes);
     add("forward_dead_letter_bytes", "Bytes of the files of refused requests.",
         &Gauges::dead_letter_bytes);
+    add("forward_history_bytes", "Bytes of the files that say what was sent earlier.",
+        &Gauges::history_bytes);
     parts_.metrics.gauge(
         "forward_lag_seconds", "How long the oldest chosen trace waits to be taken.",
         [gauges = gauges_, &clock = parts_.clock] {
@@ -130,6 +141,7 @@ void ForwardTarget::update_gauges() {
     gauges_->unsent = journal_->unsent();
     gauges_->journal_bytes = journal_->bytes();
     gauges_->dead_letter_bytes = dead_letters_->bytes();
+    gauges_->history_bytes = history_->bytes();
     const ForwardEntry* oldest = nullptr;
     for (const ForwardRequest& request : requests_) {
         if (oldest == nullptr && !request.entries.empty()) oldest = &request.entries.front();
@@ -158,9 +170,15 @@ ForwardState ForwardTarget::state() const {
     state.lost_traces = counters_.lost_traces.value();
     state.journal_bytes = gauges_->journal_bytes;
     state.dead_letter_bytes = gauges_->dead_letter_bytes;
+    state.history_bytes = gauges_->history_bytes;
     const std::lock_guard lock(problem_mutex_);
     state.problem = problem_;
     return state;
+}
+
+bool ForwardTarget::holds(const TraceId& id) const {
+    const std::lock_guard lock(held_mutex_);
+    return held_.has(id);
 }
 
 // ------------------------------------------------------------------------------------- deciding
@@ -215,12 +233,17 @@ Result<bool> ForwardTarget::decide(store::Segments segments) {
         }
         ForwardEntry& entry = decisions.entries.emplace_back();
         entry.id = due[i].id;
+        entry.rule = verdicts[i].rule;
+        entry.arrived_ns = due[i].held.arrival_s * kNsPerS;
         entry.threshold = verdicts[i].threshold;
     }
     const std::optional<uint32_t> oldest = held_.oldest_arrival_s(until.value_or(0));
     decisions.held_from_ns = oldest ? *oldest * kNsPerS : decisions.at_ns;
     TRY(journal_->write(std::move(decisions)));
-    held_.remove(due);
+    {
+        const std::lock_guard lock(held_mutex_);
+        held_.remove(due);
+    }
     for (const ForwardEntry& entry : late_)
         counters_.late_spans.add(entry.spans.size());
     late_.clear();
@@ -283,7 +306,7 @@ Result<bool> ForwardTarget::send(store::Segments segments) {
             continue;
         }
         if (requests_.front().spans == 0) {
-            TRY(finish_request());
+            TRY(finish_request(requests_.front().fate));
             continue;
         }
         sender_->begin(requests_.front().bytes);
@@ -291,12 +314,13 @@ Result<bool> ForwardTarget::send(store::Segments segments) {
     }
 }
 
-Result<void> ForwardTarget::finish_request() {
+Result<void> ForwardTarget::finish_request(ForwardFate fate) {
     ForwardRequest& request = requests_.front();
     // It is not sent again where this cannot be written now.
     request.spans = 0;
-    if (!request.entries.empty())
-        TRY(journal_->write_sent(request.entries.front().number, request.rows));
+    request.fate = fate;
+    if (request.entries.empty()) begun_fate_ = std::max(begun_fate_, fate);
+    TRY(note_ends(request));
     if (request.gone > 0) {
         counters_.lost_traces.add(request.gone);
         log::warning(
@@ -307,6 +331,51 @@ Result<void> ForwardTarget::finish_request() {
     requests_.pop_front();
     attempts_ = 0;
     return {};
+}
+
+// Of an entry that began in requests before, the worst of them counts.
+Result<void> ForwardTarget::note_ends(ForwardRequest& request) {
+    if (request.entries.empty()) return {};
+    const uint64_t now_ns = parts_.clock.wall_ns();
+    if (begun_fate_ > request.fate) {
+        TRY(note_end(std::span(request.entries).first(1), std::span(request.rows).first(1),
+                     {now_ns, begun_fate_}));
+        request.entries.erase(request.entries.begin());
+        request.rows.erase(request.rows.begin());
+    }
+    begun_fate_ = ForwardFate::kTaken;
+    return note_end(request.entries, request.rows, {now_ns, request.fate});
+}
+
+Result<void> ForwardTarget::note_end(std::span<const ForwardEntry> entries,
+                                     std::span<const uint32_t> rows, const ForwardEnd& end) {
+    if (entries.empty()) return {};
+    TRY(journal_->write_sent(entries.front().number, rows, end));
+    for (size_t i = 0; i < entries.size(); ++i)
+        history_->add(entries[i].number, ended_entry(entries[i], rows[i], end));
+    // What is not there yet is in the journal.
+    if (const auto flushed = history_->is_full() ? flush_history() : Result<void>(); !flushed)
+        log::error("forward '{}': {}", options_.name, flushed.error().message);
+    return {};
+}
+
+EndedEntry ForwardTarget::ended_entry(const ForwardEntry& entry, uint32_t rows,
+                                      ForwardEnd end) const {
+    EndedEntry ended;
+    ended.hash = journal_->hash_of(entry.id);
+    ended.rule = journal_->rule_name(entry.rule);
+    ended.threshold = entry.threshold;
+    ended.is_late = !entry.spans.empty();
+    ended.spans = rows;
+    ended.decided_ns = entry.at_ns;
+    ended.ended_ns = end.at_ns;
+    const bool is_gone = rows == 0 && end.fate == ForwardFate::kTaken;
+    ended.fate = is_gone ? ForwardFate::kGone : end.fate;
+    return ended;
+}
+
+Result<void> ForwardTarget::flush_history() {
+    return history_->flush(parts_.clock.wall_ns());
 }
 
 Result<void> ForwardTarget::take_result(const send::Attempt& attempt, store::Segments segments) {
@@ -327,7 +396,7 @@ Result<void> ForwardTarget::take_result(const send::Attempt& attempt, store::Seg
         if (rejected > 0)
             log::warning("forward '{}': {} of {} spans were rejected: {}", options_.name, rejected,
                          request.spans, attempt.reply->message);
-        return finish_request();
+        return finish_request(rejected > 0 ? ForwardFate::kPartlyTaken : ForwardFate::kTaken);
     }
     if (attempt.error.code == ErrorCode::kCancelled) {
         resume_ns_ = UINT64_MAX;  // the process ends
@@ -378,14 +447,19 @@ Result<void> ForwardTarget::refused(const Error& error, store::Segments segments
                : !is_kept ? ", and lost: " + is_kept.error().message
                           : ", and lost: there is no room for more dead letters",
                error.message);
-    return finish_request();
+    return finish_request(has_room ? ForwardFate::kDeadLetter : ForwardFate::kRefused);
 }
 
 Result<void> ForwardTarget::prune() {
     const uint64_t now_ns = parts_.clock.monotonic_ns();
     if (now_ns < next_prune_ns_) return {};
     next_prune_ns_ = now_ns + kPruneEveryNs;
-    TRY_ASSIGN(const uint64_t lost, journal_->prune());
+    const auto given_up = [&](const ForwardEntry& entry) {
+        const auto spans = static_cast<uint32_t>(entry.spans.size());
+        history_->add_given_up(
+            ended_entry(entry, spans, {parts_.clock.wall_ns(), ForwardFate::kGivenUp}));
+    };
+    TRY_ASSIGN(const uint64_t lost, journal_->prune(given_up, [&] { return flush_history(); }));
     counters_.lost_traces.add(lost);
     if (lost > 0)
         log::error("forward '{}': {} chosen traces are given up: too many wait for the target",

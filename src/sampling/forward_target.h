@@ -16,6 +16,7 @@
 #include "base/metrics.h"
 #include "base/random.h"
 #include "sampling/dead_letters.h"
+#include "sampling/forward_history.h"
 #include "sampling/forward_journal.h"
 #include "sampling/forward_options.h"
 #include "sampling/forward_request.h"
@@ -51,12 +52,13 @@ struct ForwardState {
     uint64_t lost_traces = 0;
     uint64_t journal_bytes = 0;
     uint64_t dead_letter_bytes = 0;
+    uint64_t history_bytes = 0;
     std::string problem;  // why the last attempt failed; "": it did not
 };
 
 // What one target gets: traces are held, decided about and read from the store here, and what
 // became of each is durable, so that a restart goes on where it was. The spans are the store's; in
-// memory is a number of bytes for each trace that is held. One thread, but for state().
+// memory is a number of bytes for each trace that is held. One thread, but for state() and holds().
 class ForwardTarget {
   public:
     struct Parts {
@@ -72,6 +74,7 @@ class ForwardTarget {
         size_t held_max = 500'000;     // traces; beyond it the oldest are decided about early
         size_t decided_max = 500'000;  // traces that late spans are told by
         uint64_t journal_bytes_max = 1ULL << 30;
+        uint64_t history_ns = ForwardHistory::Limits().remembered_ns;  // 0: for ever
         size_t entries_per_read = 2'048;
         send::RetryPolicy retry{1'000, 60'000, 1.6, 0.2, 600'000};
     };
@@ -90,6 +93,8 @@ class ForwardTarget {
     Result<bool> work(store::Segments segments);
 
     ForwardState state() const;
+    // Whether a trace is held: nothing is decided about it yet.
+    bool holds(const TraceId& id) const;
 
   private:
     struct Counters {
@@ -115,6 +120,7 @@ class ForwardTarget {
         std::atomic<uint64_t> oldest_ns = 0;  // wall; 0: none waits
         std::atomic<uint64_t> journal_bytes = 0;
         std::atomic<uint64_t> dead_letter_bytes = 0;
+        std::atomic<uint64_t> history_bytes = 0;
     };
 
     ForwardTarget(ForwardOptions options, Parts parts, Limits limits);
@@ -152,7 +158,12 @@ class ForwardTarget {
     ForwardReadLimits read_limits() const;
     Result<void> take_result(const send::Attempt& attempt, store::Segments segments);
     Result<void> refused(const Error& error, store::Segments segments);
-    Result<void> finish_request();
+    Result<void> finish_request(ForwardFate fate);
+    Result<void> note_ends(ForwardRequest& request);
+    Result<void> note_end(std::span<const ForwardEntry> entries, std::span<const uint32_t> rows,
+                          const ForwardEnd& end);
+    EndedEntry ended_entry(const ForwardEntry& entry, uint32_t rows, ForwardEnd end) const;
+    Result<void> flush_history();
     void take_reading(ForwardReading reading, bool is_first);
     Result<void> prune();
 
@@ -162,22 +173,27 @@ class ForwardTarget {
     Counters counters_;
     std::shared_ptr<Gauges> gauges_ = std::make_shared<Gauges>();
     std::unique_ptr<ForwardJournal> journal_;
+    std::unique_ptr<ForwardHistory> history_;
     std::unique_ptr<DeadLetters> dead_letters_;
     std::unique_ptr<ForwardSender> sender_;
     const uint64_t started_ns_;  // monotonic
 
+    mutable std::mutex held_mutex_;  // over each change of what is held
     HeldTraces held_;
     DecidedTraces decided_;
     // Of those decided, chosen ones that were not read yet: what comes late goes with the rest.
     boost::unordered_flat_set<uint64_t> unread_;
     std::vector<ForwardEntry> late_;  // not written down yet
-    uint64_t last_decided_ns_ = 0;    // monotonic
+    uint64_t newest_arrival_ns_ = 0;
+    uint64_t last_decided_ns_ = 0;  // monotonic
     uint64_t next_prune_ns_ = 0;
 
     std::deque<ForwardRequest> requests_;
     std::vector<ForwardEntry> left_;  // read from the journal, but not from the store
     bool is_sending_ = false;
     uint32_t attempts_ = 0;  // of the first request
+    // How the worst of the requests ended that hold the beginning of the next entry.
+    ForwardFate begun_fate_ = ForwardFate::kTaken;
     uint32_t refused_in_row_ = 0;
     uint64_t resume_ns_ = 0;  // monotonic: not before that
 

@@ -50,6 +50,7 @@ Result<std::unique_ptr<Forwarder>> Forwarder::start(std::vector<ForwardOptions> 
         const Error& error = target ? errors.front() : target.error();
         return fail(error.code, "forward '{}': {}", name, error.message);
     }
+    if (forwarder->targets_.empty()) return forwarder;
     own.store.watch_arrivals([self = forwarder.get()](const auto& tenant, const auto& segment) {
         self->take(tenant, segment);
     });
@@ -67,7 +68,7 @@ Result<std::unique_ptr<Forwarder>> Forwarder::start(std::vector<ForwardOptions> 
 }
 
 Forwarder::~Forwarder() {
-    parts_.store.watch_arrivals(nullptr);
+    if (!targets_.empty()) parts_.store.watch_arrivals(nullptr);
     {
         const std::lock_guard lock(mutex_);
         stops_ = true;
@@ -158,6 +159,30 @@ std::vector<ForwardState> Forwarder::states() const {
     for (const auto& target : targets_)
         states.push_back(target->state());
     return states;
+}
+
+Result<std::vector<Forwarding>> Forwarder::explain(const TraceId& id) const {
+    std::vector<Forwarding> all;
+    TRY_ASSIGN(std::vector<std::string> names, parts_.io.list("forward"));
+    for (const auto& target : targets_) {
+        const ForwardState state = target->state();
+        std::erase(names, state.name);
+        // Asked first: what is decided about meanwhile is in the journal by then.
+        const bool is_held = target->holds(id);
+        TRY_ASSIGN(std::vector<Forwarding> found, find_forwarded(parts_.io, state.name, id));
+        for (Forwarding& one : found) {
+            const bool is_new = one.state == Forwarding::State::kUnknown;
+            if (is_held && is_new) one.state = Forwarding::State::kHeld;
+            if (one.state == Forwarding::State::kWaiting) one.problem = state.problem;
+            all.push_back(std::move(one));
+        }
+    }
+    for (const std::string& name : names) {
+        TRY_ASSIGN(std::vector<Forwarding> found, find_forwarded(parts_.io, name, id));
+        for (Forwarding& one : found)
+            if (one.state >= Forwarding::State::kWaiting) all.push_back(std::move(one));
+    }
+    return all;
 }
 
 }  // namespace spanloom::sampling

@@ -13,6 +13,7 @@
 #include "base/random.h"
 #include "sampling/forward_options.h"
 #include "sampling/forward_target.h"
+#include "sampling/forwarding.h"
 #include "store/store.h"
 
 namespace spanloom::sampling {
@@ -45,6 +46,9 @@ class Forwarder {
     // Takes in what arrived, decides and sends what can be. False: there was nothing to do.
     bool step();
     std::vector<ForwardState> states() const;
+    // What each target was to get of a trace, and what became of it; also of targets that there
+    // are no more, where it got something. Any thread.
+    Result<std::vector<Forwarding>> explain(const TraceId& id) const;
 
   private:
     explicit Forwarder(Parts parts);

@@ -6,6 +6,7 @@
 #include <set>
 
 #include <doctest/doctest.h>
+#include <fmt/format.h>
 
 #include "otlp/tracestate.h"
 #include "sampling/test_traces.h"
@@ -154,7 +155,19 @@ struct ForwardFixture : store::StoreFixture {
         return target.spans.at({test_trace(trace), test_span(number)});
     }
     ForwardState state() const { return forwarder->states().front(); }
+    // Of each target and each part of a trace: "b sent errors 3".
+    std::vector<std::string> why(uint64_t trace) const {
+        const auto found = forwarder->explain(test_trace(trace));
+        REQUIRE_MESSAGE(found.has_value(), (found ? "" : found.error().message));
+        std::vector<std::string> lines;
+        for (const Forwarding& one : *found)
+            lines.push_back(fmt::format("{} {} {} {}{}", one.target, state_name(one),
+                                        one.entry.rule.empty() ? "-" : one.entry.rule,
+                                        one.entry.spans, one.entry.is_late ? " late" : ""));
+        return lines;
+    }
 };
+using Lines = std::vector<std::string>;
 
 }  // namespace
 
@@ -312,6 +325,35 @@ TEST_CASE("rules may look at whole traces, and compare them") {
         CHECK(f.times(trace) == (trace >= 28 ? 1 : 0));
 }
 
+TEST_CASE("only traces that a rule over wholes may find are read to be judged") {
+    ForwardFixture f;
+    f.start(R"([{"endpoint": "b:4317", "wait": "5s", "keep": [
+        {"name": "errors", "match": "{ status = error }"},
+        {"name": "below", "match": "{ name = \"front\" } >> { name = \"db\" }"},
+        {"name": "many", "match": "{ name = \"item\" } | count() > 3"},
+        {"name": "apart", "match": "{ name = \"front\" } !>> { name = \"cache\" }"}]}])");
+    const auto named = [&](uint64_t trace, uint64_t number, const char* name) {
+        TestSpan span = f.one(trace, number);
+        span.name = name;
+        return span;
+    };
+    f.send({named(1, 1, "front"), named(2, 1, "front"), named(3, 1, "item"), named(4, 1, "db"),
+            named(5, 1, "front"), f.one(6, 1, true), f.one(7), named(8, 1, "item")});
+    f.clock.advance(kSecond);
+    f.send({named(1, 2, "db"), named(2, 2, "call"), named(3, 2, "item"), named(3, 3, "item"),
+            named(3, 4, "item"), named(4, 2, "front"), named(5, 2, "call"), named(5, 3, "db")});
+    f.pass(10);
+    const std::map<uint64_t, std::string> rule_of = {
+        {1, "below"}, {3, "many"}, {5, "below"}, {6, "errors"}};
+    for (uint64_t trace = 1; trace <= 8; ++trace) {
+        CAPTURE(trace);
+        const auto rule = rule_of.find(trace);
+        CHECK(f.times(trace) == (rule == rule_of.end() ? 0 : 1));
+        if (rule != rule_of.end())
+            CHECK(f.why(trace).front().starts_with("b-4317 sent " + rule->second));
+    }
+}
+
 TEST_CASE("how long a trace took is known without reading it") {
     ForwardFixture f;
     f.start(R"([{"endpoint": "b:4317", "wait": "5s", "keep": [
@@ -455,14 +497,15 @@ TEST_CASE("what was there before the target is not for it") {
 
 TEST_CASE("a target that is down costs no memory, and gets everything when it is back") {
     ForwardFixture f;
-    f.limits.entries_per_read = 16;
+    f.limits.entries_per_read = 128;
     f.start();
     f.target.answer = [](const Batch&) { return failed(ErrorCode::kUnavailable, true); };
-    for (uint64_t trace = 0; trace < 20'000; ++trace) {
+    for (uint64_t trace = 0; trace < 20'000; trace += 50) {
         if (trace % 100 == 0) f.pass(1);
-        REQUIRE(
-            f.StoreFixture::send(batch_of({f.one(trace, 1, true)}, f.clock.wall_ns())).has_value());
-        if (trace % 50 == 0) REQUIRE(f.store->seal().has_value());
+        std::vector<TestSpan> spans;
+        for (uint64_t i = 0; i < 50; ++i)
+            spans.push_back(f.one(trace + i, 1, true));
+        f.send(spans);
     }
     REQUIRE(f.store->flush().has_value());
     f.pass(15);
@@ -523,6 +566,39 @@ TEST_CASE("traces that were held when the process ended are decided about after 
     CHECK(f.times(1, 6) == 1);
     CHECK(f.times(1, 1) == 1);
     CHECK(f.times(2, 6) == 0);
+}
+
+TEST_CASE("what was held when the process ended is sent however long that was ago") {
+    ForwardFixture f;
+    f.start();
+    f.send_trace(1, true);
+    f.send_trace(2, false);
+    REQUIRE(f.store->flush().has_value());
+    f.kill();
+    f.clock.advance(7 * kHour);
+    f.restart();
+    f.pass(15);
+    CHECK(f.times(1, 1) == 1);
+    CHECK(f.times(1, 3) == 1);
+    CHECK(f.times(2) == 0);
+    CHECK(f.state().lost_traces == 0);
+}
+
+TEST_CASE("spans that come by a clock that went back are sent with their trace") {
+    ForwardFixture f;
+    f.start();
+    f.target.hangs = true;
+    f.send_trace(1, true);
+    f.pass(12);
+    f.send_trace(2, true);
+    f.pass(12);  // decided, and waits
+    f.clock.set_wall(f.clock.wall_ns() - 100 * kSecond);
+    f.send({f.one(2, 9)});
+    f.pass(3);
+    f.target.hangs = false;
+    f.pass(3);
+    CHECK(f.times(2, 9) >= 1);
+    CHECK(f.times(2, 1) == 1);
 }
 
 TEST_CASE("late spans that were not written down when the process ended are sent after it") {
@@ -587,6 +663,119 @@ TEST_CASE("what was taken is not sent again because that cannot be written down"
     CHECK(f.state().traces_sent == 1);
 }
 
+TEST_CASE("what became of a trace at a target is known, and for long") {
+    ForwardFixture f;
+    f.options.retention_ms = 6 * kHour / 1'000'000;
+    f.start();
+    CHECK(f.why(1) == Lines{"b unknown - 0"});
+    f.send_trace(1, true);
+    f.send_trace(2, false);
+    TestSpan slow = f.one(3);
+    slow.duration_ns = 3 * kSecond;
+    f.send({slow});
+    f.step();
+    CHECK(f.why(1) == Lines{"b held - 0"});
+    f.target.answer = [](const Batch&) { return failed(ErrorCode::kUnavailable, true); };
+    f.pass(12);
+    CHECK(f.why(1) == Lines{"b waiting errors 0"});
+    CHECK(f.why(2) == Lines{"b not_chosen - 0"});
+    const auto waits = f.forwarder->explain(test_trace(1));
+    CHECK(waits->front().text(f.clock.wall_ns()).ends_with(" by rule 'errors': no"));
+    f.target.answer = [](const Batch&) { return taken(); };
+    f.pass(10);
+    const uint64_t sent_ns = f.clock.wall_ns();
+    f.send({f.one(1, 5)});
+    f.pass(2);
+    f.send({f.one(1, 6)});
+    f.pass(2);
+    const auto check = [&] {
+        CHECK(f.why(1) == Lines{"b sent errors 3", "b sent - 2 late"});
+        CHECK(f.why(3) == Lines{"b sent slow 1"});
+        CHECK(f.why(7) == Lines{"b unknown - 0"});
+    };
+    check();
+    f.kill();
+    f.restart();
+    check();
+    // The journal forgets it, and the store, too.
+    for (int hour = 0; hour < 12; ++hour) {
+        f.send_trace(100 + static_cast<uint64_t>(hour), true);
+        f.pass(40);
+        f.clock.advance(kHour);
+        REQUIRE(f.store->settle().has_value());
+        f.pass(40);
+        if (hour % 4 == 2) f.restart();
+    }
+    for (const auto& segment : f.store->snapshot("default"))
+        CHECK(!*segment->find(test_trace(1)));
+    check();
+    CHECK(f.why(2) == Lines{"b unknown - 0"});
+    CHECK(f.state().history_bytes > 0);
+    CHECK(f.state().history_bytes < 1'000);
+    const auto past = f.forwarder->explain(test_trace(1));
+    CHECK(past->front().entry.ended_ns <= sent_ns);
+    CHECK(past->front().entry.ended_ns + 15 * kSecond > sent_ns);
+    CHECK(past->front().text(sent_ns + 3 * kHour) == "'b': sent 3 h ago by rule 'errors'; 3 spans");
+    // Also of a target that there is no more.
+    f.forwarder.reset();
+    f.start(R"([{"name": "c", "endpoint": "c:4317"}])");
+    CHECK(f.why(1) == Lines{"c unknown - 0", "b sent errors 3", "b sent - 2 late"});
+}
+
+TEST_CASE("how it ended is known of what was refused, lost and given up") {
+    ForwardFixture f;
+    f.options.retention_ms = 3 * kHour / 1'000'000;
+    f.start(R"([{"name": "b", "endpoint": "b:4317", "wait": "1s", "dead_letters": "400",
+                 "keep": [{"name": "few", "rate": 0.999999}]}])");
+    f.target.answer = [](const Batch&) { return failed(ErrorCode::kInvalidArgument, false); };
+    f.send_trace(1, true);
+    f.pass(3);
+    f.send_trace(2, true);
+    f.pass(3);
+    CHECK(f.why(1) == Lines{"b dead_letter few 3"});
+    CHECK(f.why(2) == Lines{"b refused few 3"});
+    f.target.answer = [](const Batch&) { return taken(1); };
+    f.send_trace(3, true);
+    f.pass(3);
+    CHECK(f.why(3) == Lines{"b partly_sent few 3"});
+    f.target.answer = [](const Batch&) { return failed(ErrorCode::kUnavailable, true, 600'000); };
+    f.send_trace(4, true);  // is read now
+    f.pass(3);
+    f.send_trace(5, true);
+    f.pass(3);
+    REQUIRE(f.store->flush().has_value());
+    f.clock.advance(6 * kHour);
+    REQUIRE(f.store->settle().has_value());
+    f.target.answer = [](const Batch&) { return taken(); };
+    f.pass(700);
+    CHECK(f.why(4) == Lines{"b sent few 3"});
+    CHECK(f.why(5) == Lines{"b gone few 0"});
+}
+
+TEST_CASE("of a large trace whose first part is refused that is known") {
+    ForwardFixture f;
+    f.start(kAll);
+    bool is_first = true;
+    f.target.answer = [&](const Batch&) {
+        return std::exchange(is_first, false) ? failed(ErrorCode::kInvalidArgument, false)
+                                              : taken();
+    };
+    std::vector<TestSpan> spans;
+    for (uint64_t number = 1; number <= 12'000; ++number) {
+        spans.push_back(f.one(1, number));
+        spans.back().name = std::string(100, 'x');
+    }
+    f.send(spans);
+    f.send_trace(2, false);
+    f.pass(12);
+    CHECK(f.target.attempts == 2);
+    CHECK(f.why(1) == Lines{"b dead_letter all 12000"});
+    CHECK(f.why(2) == Lines{"b sent all 3"});
+    f.restart();
+    CHECK(f.why(1) == Lines{"b dead_letter all 12000"});
+    CHECK(f.why(2) == Lines{"b sent all 3"});
+}
+
 // Whatever is lost of what was not synced.
 TEST_CASE("with the power gone at any moment every chosen trace is sent, and no other") {
     uint64_t duplicates = 0;
@@ -621,6 +810,9 @@ TEST_CASE("with the power gone at any moment every chosen trace is sent, and no 
         f.pass(20);
         for (const uint64_t one : acknowledged) {
             CAPTURE(one);
+            if (one % 10 < 2)
+                CHECK(f.why(one).front() ==
+                      (one % 3 == 0 ? "b sent errors 2" : "b not_chosen - 0"));
             for (const uint64_t number : {1, 2}) {
                 if (one % 3 == 0) {
                     CHECK(f.times(one, number) >= 1);
@@ -704,9 +896,11 @@ TEST_CASE("a journal beyond its limit gives up the oldest and says how many") {
     f.limits.journal_bytes_max = 200'000;
     f.start(R"([{"name": "b", "endpoint": "b:4317", "wait": "0s"}])");
     f.target.answer = [](const Batch&) { return failed(ErrorCode::kUnavailable, true, 600'000); };
-    for (uint64_t trace = 0; trace < 30'000; ++trace) {
-        REQUIRE(f.StoreFixture::send(batch_of({f.one(trace)}, f.clock.wall_ns())).has_value());
-        if (trace % 300 != 0) continue;
+    for (uint64_t trace = 0; trace < 30'000; trace += 300) {
+        std::vector<TestSpan> spans;
+        for (uint64_t i = 0; i < 300; ++i)
+            spans.push_back(f.one(trace + i));
+        f.send(spans);
         REQUIRE(f.store->flush().has_value());
         f.pass(10);
     }
@@ -714,6 +908,11 @@ TEST_CASE("a journal beyond its limit gives up the oldest and says how many") {
     f.pass(40);
     CHECK(f.state().journal_bytes < 900'000);
     CHECK(f.state().lost_traces > 0);
+    uint64_t given_up = 0;
+    for (uint64_t trace = 0; trace < 30'000; trace += 500)
+        given_up += f.why(trace) == Lines{"b given_up all 0"};
+    CHECK(given_up * 500 > f.state().lost_traces / 2);
+    CHECK(given_up * 500 < f.state().lost_traces * 2);
     f.target.answer = [](const Batch&) { return taken(); };
     f.pass(1'000);
     CHECK(f.state().unsent_traces == 0);

@@ -76,7 +76,6 @@ HeadSampler::HeadSampler(store::Documents& documents, const Clock& clock, Metric
                          std::optional<HeadStrategies> configured, Counting count)
     : documents_(documents),
       clock_(clock),
-      configured_(std::move(configured)),
       count_(std::move(count)),
       answers_(metrics.counter("head_sampling_answers_total",
                                "Clients told how to sample where traces begin.")),
@@ -86,6 +85,9 @@ HeadSampler::HeadSampler(store::Documents& documents, const Clock& clock, Metric
                                 "Times that shares could not be adjusted or written down.")),
       overflows_(metrics.counter("head_sampling_overflow_total",
                                  "Services and operations beyond what is kept of them.")),
+      setting_(SettingDocument(documents, clock, kHeadSamplingKind, kStrategiesName,
+                               "head sampling strategies"),
+               {parse_head_strategies, print_head_strategies}, std::move(configured), {}),
       adjusted_ns_(clock.monotonic_ns()) {}
 
 Result<std::unique_ptr<HeadSampler>> HeadSampler::start(store::Documents& documents,
@@ -95,70 +97,9 @@ Result<std::unique_ptr<HeadSampler>> HeadSampler::start(store::Documents& docume
                                                         Counting count) {
     std::unique_ptr<HeadSampler> sampler(
         new HeadSampler(documents, clock, metrics, std::move(configured), std::move(count)));
-    TRY(sampler->load());
+    TRY(sampler->setting_.load());
+    sampler->load_shares();
     return sampler;
-}
-
-std::shared_ptr<const HeadInForce> HeadSampler::configured() const {
-    auto in_force = std::make_shared<HeadInForce>();
-    if (configured_) in_force->strategies = *configured_;
-    in_force->source = configured_ ? "file" : "default";
-    return in_force;
-}
-
-Result<void> HeadSampler::load() {
-    const Result<store::Document> stored =
-        documents_.get(kTenant, kHeadSamplingKind, kStrategiesName);
-    if (!stored && stored.error().code != ErrorCode::kNotFound)
-        return fail(stored.error().code, "the head sampling strategies cannot be read: {}",
-                    stored.error().message);
-    in_force_ = configured();
-    if (stored) {
-        Result<HeadStrategies> parsed = parse_head_strategies(stored->body);
-        if (!parsed)
-            return fail(parsed.error().code,
-                        "the head sampling strategies that were set (version {}) are not "
-                        "understood: {}; remove documents/{}/{}/{}.doc to go back to those of the "
-                        "configuration",
-                        stored->version, parsed.error().message, kTenant, kHeadSamplingKind,
-                        kStrategiesName);
-        in_force_ = std::make_shared<const HeadInForce>(
-            HeadInForce{std::move(*parsed), "api", stored->version, stored->changed_ns});
-    }
-    load_shares();
-    return {};
-}
-
-// ------------------------------------------------------------------------------------- strategies
-
-std::shared_ptr<const HeadInForce> HeadSampler::strategies() const {
-    std::lock_guard lock(mutex_);
-    return in_force_;
-}
-
-void HeadSampler::use(std::shared_ptr<const HeadInForce> in_force) {
-    std::lock_guard lock(mutex_);
-    in_force_ = std::move(in_force);
-}
-
-Result<std::shared_ptr<const HeadInForce>> HeadSampler::replace(std::string_view json,
-                                                                uint64_t expected) {
-    TRY_ASSIGN(HeadStrategies parsed, parse_head_strategies(json));
-    std::lock_guard change(change_mutex_);
-    const std::string body = print_head_strategies(parsed);
-    TRY_ASSIGN(const store::Document stored,
-               documents_.put(kTenant, kHeadSamplingKind,
-                              {kStrategiesName, 0, clock_.wall_ns(), body}, expected));
-    use(std::make_shared<const HeadInForce>(
-        HeadInForce{std::move(parsed), "api", stored.version, stored.changed_ns}));
-    return strategies();
-}
-
-Result<std::shared_ptr<const HeadInForce>> HeadSampler::reset(uint64_t expected) {
-    std::lock_guard change(change_mutex_);
-    TRY(documents_.remove(kTenant, kHeadSamplingKind, kStrategiesName, expected));
-    use(configured());
-    return strategies();
 }
 
 // ---------------------------------------------------------------------------------------- clients
@@ -188,8 +129,9 @@ HeadSampler::Client& HeadSampler::asked(std::string_view service) {
 
 HeadAnswer HeadSampler::answer(std::string_view service) {
     answers_.add();
+    const auto in_force = this->strategies();
+    const HeadStrategies& strategies = in_force->value;
     std::lock_guard lock(mutex_);
-    const HeadStrategies& strategies = in_force_->strategies;
     const HeadService& own = strategies.of(service);
     // No service has such a name; it is answered and not remembered.
     if (service.size() > kHeadNameBytesMax) return answer_of(strategies, own, {});
@@ -197,9 +139,10 @@ HeadAnswer HeadSampler::answer(std::string_view service) {
 }
 
 std::vector<HeadClient> HeadSampler::clients() const {
+    const auto in_force = this->strategies();
+    const HeadStrategies& strategies = in_force->value;
     std::lock_guard lock(mutex_);
     std::vector<HeadClient> all;
-    const HeadStrategies& strategies = in_force_->strategies;
     for (const auto& [name, client] : clients_) {
         const HeadService& own = strategies.of(name);
         HeadClient& shown = all.emplace_back();
@@ -218,7 +161,7 @@ std::vector<HeadClient> HeadSampler::clients() const {
 // Half of the interval is left for clients to fetch what was said last; what started in the third
 // after that has arrived when the rest is over.
 void HeadSampler::tick() {
-    const uint64_t every_ns = strategies()->strategies.adaptation.every_ms * kNsPerMs;
+    const uint64_t every_ns = strategies()->value.adaptation.every_ms * kNsPerMs;
     const uint64_t now_ns = clock_.monotonic_ns();
     if (now_ns < adjusted_ns_ + every_ns) return;
     adjusted_ns_ = now_ns;
@@ -245,6 +188,8 @@ bool HeadSampler::adjust(const std::vector<RootCount>& counts, double seconds, u
     std::map<std::string_view, std::vector<const RootCount*>> of_service;
     for (const RootCount& count : counts)
         of_service[count.service].push_back(&count);
+    const auto in_force = this->strategies();
+    const HeadStrategies& strategies = in_force->value;
     std::lock_guard lock(mutex_);
     bool has_changed = false;
     size_t bytes = learned_bytes_;
@@ -257,7 +202,6 @@ bool HeadSampler::adjust(const std::vector<RootCount>& counts, double seconds, u
     };
     learned_bytes_ = 0;
     for (auto& [service, client] : clients_) {
-        const HeadStrategies& strategies = in_force_->strategies;
         const bool is_asked = client.asked_ns + kAskedForNs >= now_ns;
         if (is_asked && adapts(strategies, strategies.of(service)))
             has_changed |= adapt_shares(strategies, service, of_service[service], seconds, now_ns,

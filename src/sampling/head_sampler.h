@@ -15,6 +15,7 @@
 #include "base/metrics.h"
 #include "sampling/head_shares.h"
 #include "sampling/head_strategies.h"
+#include "sampling/setting.h"
 #include "store/store.h"
 
 namespace spanloom::sampling {
@@ -32,12 +33,7 @@ struct HeadAnswer {
 };
 
 // The strategies in force, and where they come from.
-struct HeadInForce {
-    HeadStrategies strategies;
-    std::string source;       // "default", "file" (the configuration), "api"
-    uint64_t version = 0;     // of "api": counts up with each change; else 0
-    uint64_t changed_ns = 0;  // of "api"
-};
+using HeadInForce = InForce<HeadStrategies>;
 
 // A service that asked how to sample.
 struct HeadClient {
@@ -68,12 +64,16 @@ class HeadSampler {
     HeadAnswer answer(std::string_view service);
     std::vector<HeadClient> clients() const;  // by name
 
-    std::shared_ptr<const HeadInForce> strategies() const;
+    std::shared_ptr<const HeadInForce> strategies() const { return setting_.get(); }
     // Takes others into force, durably, where `expected` is the version in force; kAlreadyExists
     // where it is another by now.
-    Result<std::shared_ptr<const HeadInForce>> replace(std::string_view json, uint64_t expected);
+    Result<std::shared_ptr<const HeadInForce>> replace(std::string_view json, uint64_t expected) {
+        return setting_.replace(json, expected);
+    }
     // Back to those of the configuration.
-    Result<std::shared_ptr<const HeadInForce>> reset(uint64_t expected);
+    Result<std::shared_ptr<const HeadInForce>> reset(uint64_t expected) {
+        return setting_.reset(expected);
+    }
 
     // Adjusts the shares where it is time to. To be called every second or so, by one thread.
     void tick();
@@ -87,28 +87,23 @@ class HeadSampler {
 
     HeadSampler(store::Documents& documents, const Clock& clock, MetricsRegistry& metrics,
                 std::optional<HeadStrategies> configured, Counting count);
-    Result<void> load();
     void load_shares();
     void save_shares(const std::string& body);
     std::string shares_body() const;
-    std::shared_ptr<const HeadInForce> configured() const;
-    void use(std::shared_ptr<const HeadInForce> in_force);
     Client& asked(std::string_view service);
     bool adjust(const std::vector<RootCount>& counts, double seconds, uint64_t now_ns);
 
     store::Documents& documents_;
     const Clock& clock_;
-    const std::optional<HeadStrategies> configured_;
     const Counting count_;
     Counter& answers_;
     Counter& adjustments_;
     Counter& failures_;
     Counter& overflows_;
 
-    std::mutex change_mutex_;   // one change at a time
+    Setting<HeadStrategies> setting_;
     uint64_t adjusted_ns_ = 0;  // monotonic; of the thread that ticks
     mutable std::mutex mutex_;
-    std::shared_ptr<const HeadInForce> in_force_;
     Clients clients_;
     size_t learned_bytes_ = 0;
 };

@@ -172,7 +172,7 @@ TEST_CASE("strategies that cannot be are refused with their place") {
           "service_strategies: [0]: operation_strategies: [0]: param: must be a number of traces a "
           "second, above 0");
     CHECK(error_of(R"({"adaptive": {"every": "1s"}})") ==
-          "adaptive: every: must be a duration from 10s to 1h");
+          "adaptive: every: must be a duration from 5s to 1h");
     CHECK(error_of(R"({"adaptive": {"min": 0.5, "max": 0.1}})") == "adaptive: min is above max");
     // As YAML hands numbers over.
     CHECK(parsed(R"({"default_strategy": {"type": "adaptive", "param": "1.5"}})")
@@ -269,6 +269,11 @@ TEST_CASE("what was learned and what was set survive a restart") {
     REQUIRE(f.sampler->reset(1).has_value());
     CHECK(f.sampler->strategies()->source == "file");
     CHECK(f.sampler->answer("shop").param == 0.5);
+    f.start(parsed(kJaegersFile));
+    CHECK(f.sampler->strategies()->source == "file");
+    const auto again = f.sampler->replace(kAdaptive, 0);
+    REQUIRE(again.has_value());
+    CHECK((*again)->version > 1);
 }
 
 TEST_CASE("a service that does not ask keeps its shares, and so does one whose counts fail") {

@@ -19,7 +19,7 @@ using simdjson::dom::object;
 using Kind = HeadStrategy::Kind;
 
 constexpr uint64_t kNsPerMs = 1'000'000;
-constexpr uint64_t kEveryMsMin = 10'000;
+constexpr uint64_t kEveryMsMin = 5'000;
 constexpr uint64_t kEveryMsMax = 3'600'000;
 constexpr double kShareMin = 0.000001;  // below it counts of what is kept mean nothing
 constexpr double kPerSecondMax = 1e9;
@@ -173,7 +173,7 @@ Result<uint64_t> read_every_ms(element value) {
     std::string_view text;
     const Result<int64_t> ns = value.get(text) ? Result<int64_t>(-1) : parse_duration_ns(text);
     const uint64_t ms = ns && *ns > 0 ? static_cast<uint64_t>(*ns) / kNsPerMs : 0;
-    if (ms < kEveryMsMin || ms > kEveryMsMax) return wrong("must be a duration from 10s to 1h");
+    if (ms < kEveryMsMin || ms > kEveryMsMax) return wrong("must be a duration from 5s to 1h");
     return ms;
 }
 

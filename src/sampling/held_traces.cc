@@ -1,6 +1,7 @@
 #include "sampling/held_traces.h"
 
 #include <algorithm>
+#include <numeric>
 #include <utility>
 
 #include "otlp/tracestate.h"
@@ -20,11 +21,12 @@ HeldTraces::HeldTraces(const KeepRules& rules) : rules_(rules) {
     for (const KeepRule& rule : rules.keep) {
         const bool compares = rule.slowest || rule.rate_kind != KeepRule::Rate::kShare;
         compares_traces_ |= compares;
-        needs_survey_ |= rule.slowest.has_value() || !rule.by.empty();
+        needs_keys_ |= rule.slowest.has_value() || !rule.by.empty();
         durations_.push_back(rule.query == nullptr ? std::nullopt : duration_test(*rule.query));
         if (rule.query == nullptr || durations_.back()) continue;
         const traceql::TraceMatch match(*rule.query, {}, kMatchBytesMax, nullptr);
-        needs_survey_ |= !match.is_by_fragment();
+        const size_t number = durations_.size() - 1;
+        if (!match.is_by_fragment()) rules_of_wholes_ |= uint64_t{1} << number;
     }
 }
 
@@ -155,46 +157,79 @@ void HeldTraces::remove(const std::vector<Due>& decided) {
     }
 }
 
+// What is known of traces without reading them: where a rule looks at wholes, whether it may match.
+SurveyedTraces HeldTraces::known_of(const std::vector<Due>& due) const {
+    SurveyedTraces traces;
+    traces.keys_of_rule.assign(rules_.keep.size(), SurveyedTraces::kNoKeys);
+    traces.matches.resize(rules_.keep.size());
+    for (const Due& one : due) {
+        traces.ids.push_back(one.id);
+        const auto said = randomness_.find(one.id);
+        traces.randomness.push_back(said == randomness_.end() ? otlp::randomness_of(one.id)
+                                                              : said->second);
+    }
+    for (size_t rule = 0; rule < rules_.keep.size(); ++rule) {
+        if (rules_.keep[rule].query == nullptr) continue;
+        const std::optional<DurationTest>& duration = durations_[rule];
+        for (const Due& one : due)
+            traces.matches[rule].push_back(duration ? duration->matches(one.held)
+                                                    : one.held.rules >> rule & 1);
+    }
+    return traces;
+}
+
+// Of these, by number; UINT32_MAX where a trace is not stored any more.
+Result<SurveyedTraces> HeldTraces::survey(const std::vector<Due>& due,
+                                          const std::vector<uint32_t>& numbers,
+                                          store::Segments segments,
+                                          std::vector<uint32_t>& place_of) const {
+    boost::unordered_flat_map<TraceId, uint32_t, std::hash<TraceId>> wanted;
+    for (const uint32_t number : numbers)
+        wanted.emplace(due[number].id, number);
+    SurveyLimits limits;
+    limits.wants = [&](const TraceId& id) { return wanted.contains(id); };
+    TRY_ASSIGN(SurveyedTraces traces, survey_traces(segments, {}, rules_, limits));
+    for (uint32_t trace = 0; trace < traces.size(); ++trace)
+        place_of[wanted.at(traces.ids[trace])] = trace;
+    return traces;
+}
+
 Result<std::vector<Verdict>> HeldTraces::judge_due(const std::vector<Due>& due,
                                                    store::Segments segments, double seconds) const {
-    SurveyedTraces traces;
-    std::vector<uint32_t> numbers;
-    std::vector<uint32_t> place_of(due.size(), UINT32_MAX);  // in `numbers`
-    if (needs_survey_ && !due.empty()) {
-        boost::unordered_flat_map<TraceId, uint32_t, std::hash<TraceId>> wanted;
-        for (uint32_t i = 0; i < due.size(); ++i)
-            wanted.emplace(due[i].id, i);
-        SurveyLimits limits;
-        limits.wants = [&](const TraceId& id) { return wanted.contains(id); };
-        TRY_ASSIGN(traces, survey_traces(segments, {}, rules_, limits));
+    std::vector<uint32_t> place_of(due.size(), UINT32_MAX);
+    std::vector<uint32_t> to_survey;
+    for (uint32_t i = 0; i < due.size(); ++i)
+        if (needs_keys_ || (due[i].held.rules & rules_of_wholes_) != 0) to_survey.push_back(i);
+    SurveyedTraces surveyed;
+    if (!to_survey.empty()) {
+        TRY_ASSIGN(surveyed, survey(due, to_survey, segments, place_of));
+    }
+    std::vector<Verdict> verdicts(due.size());
+    if (needs_keys_) {
+        std::vector<uint32_t> numbers(surveyed.size());
+        std::iota(numbers.begin(), numbers.end(), 0U);
+        const std::vector<Verdict> judged = judge(rules_, surveyed, numbers, seconds);
         // What is not stored any more is not chosen.
-        for (uint32_t trace = 0; trace < traces.size(); ++trace) {
-            place_of[wanted.at(traces.ids[trace])] = trace;
-            numbers.push_back(trace);
-        }
-    } else {
-        traces.keys_of_rule.assign(rules_.keep.size(), SurveyedTraces::kNoKeys);
-        traces.matches.resize(rules_.keep.size());
-        for (uint32_t i = 0; i < due.size(); ++i) {
-            traces.ids.push_back(due[i].id);
-            const auto said = randomness_.find(due[i].id);
-            traces.randomness.push_back(said == randomness_.end() ? otlp::randomness_of(due[i].id)
-                                                                  : said->second);
-            numbers.push_back(i);
-            place_of[i] = i;
-        }
-        for (size_t rule = 0; rule < rules_.keep.size(); ++rule) {
-            if (rules_.keep[rule].query == nullptr) continue;
-            const std::optional<DurationTest>& duration = durations_[rule];
-            for (const Due& one : due)
-                traces.matches[rule].push_back(duration ? duration->matches(one.held)
-                                                        : one.held.rules >> rule & 1);
-        }
+        for (size_t i = 0; i < due.size(); ++i)
+            if (place_of[i] != UINT32_MAX) verdicts[i] = judged[place_of[i]];
+        return verdicts;
+    }
+    SurveyedTraces traces = known_of(due);
+    for (size_t rule = 0; rule < rules_.keep.size(); ++rule) {
+        if ((rules_of_wholes_ >> rule & 1) == 0) continue;
+        for (const uint32_t i : to_survey)
+            traces.matches[rule][i] =
+                place_of[i] == UINT32_MAX ? 0 : surveyed.matches[rule][place_of[i]];
+    }
+    std::vector<uint32_t> numbers;
+    for (uint32_t i = 0; i < due.size(); ++i) {
+        const bool is_gone =
+            (due[i].held.rules & rules_of_wholes_) != 0 && place_of[i] == UINT32_MAX;
+        if (!is_gone) numbers.push_back(i);
     }
     const std::vector<Verdict> judged = judge(rules_, traces, numbers, seconds);
-    std::vector<Verdict> verdicts(due.size());
-    for (size_t i = 0; i < due.size(); ++i)
-        if (place_of[i] != UINT32_MAX) verdicts[i] = judged[place_of[i]];
+    for (size_t i = 0; i < numbers.size(); ++i)
+        verdicts[numbers[i]] = judged[i];
     return verdicts;
 }
 

@@ -52,8 +52,6 @@ class HeldTraces {
     uint32_t time_of_oldest(size_t count) const;
     void remove(const std::vector<Due>& decided);
 
-    // Whether rules look at more than single spans, so that traces must be read to be judged.
-    bool needs_survey() const { return needs_survey_; }
     // Whether rules compare traces with each other, so that it matters how many are judged at once.
     bool compares_traces() const { return compares_traces_; }
     // What the rules say of these traces, which came within so many seconds. `segments` hold them.
@@ -71,10 +69,15 @@ class HeldTraces {
 
     static std::optional<DurationTest> duration_test(const traceql::Query& query);
     Result<void> note_randomness(const store::Segment& segment);
+    SurveyedTraces known_of(const std::vector<Due>& due) const;
+    Result<SurveyedTraces> survey(const std::vector<Due>& due, const std::vector<uint32_t>& numbers,
+                                  store::Segments segments, std::vector<uint32_t>& place_of) const;
 
     const KeepRules& rules_;
     std::vector<std::optional<DurationTest>> durations_;  // by rule
-    bool needs_survey_ = false;
+    bool needs_keys_ = false;                             // of all traces, or their order
+    // By number, those that look at more than single spans: a trace that they may find is read.
+    uint64_t rules_of_wholes_ = 0;
     bool compares_traces_ = false;
     boost::unordered_flat_map<TraceId, Held, std::hash<TraceId>> traces_;
     // What senders said themselves.

@@ -47,7 +47,7 @@ DecisionFacts facts_of(const store::AgeingQuestion& question, const RulesInForce
     facts.at_ns = now_ns;
     facts.source = in_force.source;
     facts.version = in_force.version;
-    facts.rules_json = print_keep_rules(in_force.rules);
+    facts.rules_json = print_keep_rules(in_force.value);
     return facts;
 }
 
@@ -67,7 +67,7 @@ class Deciding {
         DecisionFacts::Rule rule;
         const bool has_rule = verdict.rule != Verdict::kNoRule;
         if (has_rule) {
-            const KeepRule& chosen = in_force_.rules.keep[verdict.rule];
+            const KeepRule& chosen = in_force_.value.keep[verdict.rule];
             rule = {chosen.name, chosen.for_ms};
         }
         add(trace, outcome, has_rule ? &rule : nullptr);
@@ -119,10 +119,11 @@ Keeper::Keeper(store::Store& store, const Clock& clock, Random& random, MetricsR
                std::optional<KeepRules> configured)
     : store_(store),
       clock_(clock),
-      configured_(std::move(configured)),
       fresh_hash_key_(random.next()),
       late_traces_(metrics.counter("store_aged_late_traces_total",
-                                   "Traces of which spans came after their fate was decided")) {}
+                                   "Traces of which spans came after their fate was decided")),
+      setting_(SettingDocument(store.documents(), clock, kRulesKind, kRulesName, "keep rules"),
+               {parse_keep_rules, print_keep_rules}, std::move(configured), default_keep_rules()) {}
 
 Result<std::shared_ptr<Keeper>> Keeper::start(store::Store& store, const Clock& clock,
                                               Random& random, MetricsRegistry& metrics,
@@ -133,13 +134,6 @@ Result<std::shared_ptr<Keeper>> Keeper::start(store::Store& store, const Clock& 
     return keeper;
 }
 
-std::shared_ptr<const RulesInForce> Keeper::configured() const {
-    auto rules = std::make_shared<RulesInForce>();
-    rules->rules = configured_ ? *configured_ : default_keep_rules();
-    rules->source = configured_ ? "file" : "default";
-    return rules;
-}
-
 Result<void> Keeper::load() {
     const Result<std::vector<Pin>> pins = this->pins();
     if (!pins) return tl::unexpected(pins.error());
@@ -147,31 +141,16 @@ Result<void> Keeper::load() {
     for (const Pin& pin : *pins)
         pinned->insert(pin.id);
     pinned_ = std::move(pinned);
-    const Result<store::Document> stored = store_.documents().get(kTenant, kRulesKind, kRulesName);
-    if (!stored && stored.error().code != ErrorCode::kNotFound)
-        return fail(stored.error().code, "the keep rules cannot be read: {}",
-                    stored.error().message);
-    auto rules = configured();
-    if (stored) {
-        // Not by others than were asked for: what they would drop is gone.
-        Result<KeepRules> parsed = parse_keep_rules(stored->body);
-        if (!parsed)
-            return fail(parsed.error().code,
-                        "the keep rules that were set (version {}) are not understood: {}; remove "
-                        "documents/{}/{}/{}.doc to go back to those of the configuration",
-                        stored->version, parsed.error().message, kTenant, kRulesKind, kRulesName);
-        rules = std::make_shared<const RulesInForce>(
-            RulesInForce{std::move(*parsed), "api", stored->version, stored->changed_ns});
-    }
-    use(std::move(rules));
+    TRY(setting_.load());
+    age_by(rules()->value);
     return {};
 }
 
-void Keeper::use(std::shared_ptr<const RulesInForce> rules) {
+void Keeper::age_by(const KeepRules& rules) {
     store::Ageing ageing;
-    ageing.recent_for_ms = rules->rules.recent_for_ms;
-    ageing.recent_bytes_max = rules->rules.recent_bytes_max;
-    for (const KeepRule& rule : rules->rules.keep) {
+    ageing.recent_for_ms = rules.recent_for_ms;
+    ageing.recent_bytes_max = rules.recent_bytes_max;
+    for (const KeepRule& rule : rules.keep) {
         if (rule.bytes_max != 0) ageing.rule_bytes_max[rule.name] = rule.bytes_max;
     }
     ageing.verdict = [self = shared_from_this()](const store::AgeingQuestion& question) {
@@ -180,36 +159,22 @@ void Keeper::use(std::shared_ptr<const RulesInForce> rules) {
     ageing.thin = [self = shared_from_this()](const store::AgeingQuestion& question) {
         return self->thin(question);
     };
-    {
-        std::lock_guard lock(mutex_);
-        rules_ = std::move(rules);
-    }
     store_.set_ageing(std::move(ageing));
-}
-
-std::shared_ptr<const RulesInForce> Keeper::rules() const {
-    std::lock_guard lock(mutex_);
-    return rules_;
 }
 
 Result<std::shared_ptr<const RulesInForce>> Keeper::replace(std::string_view json,
                                                             uint64_t expected) {
-    TRY_ASSIGN(KeepRules parsed, parse_keep_rules(json));
     std::lock_guard change(change_mutex_);
-    const std::string body = print_keep_rules(parsed);
-    TRY_ASSIGN(const store::Document stored,
-               store_.documents().put(kTenant, kRulesKind, {kRulesName, 0, clock_.wall_ns(), body},
-                                      expected));
-    use(std::make_shared<const RulesInForce>(
-        RulesInForce{std::move(parsed), "api", stored.version, stored.changed_ns}));
-    return rules();
+    TRY_ASSIGN(auto rules, setting_.replace(json, expected));
+    age_by(rules->value);
+    return rules;
 }
 
 Result<std::shared_ptr<const RulesInForce>> Keeper::reset(uint64_t expected) {
     std::lock_guard change(change_mutex_);
-    TRY(store_.documents().remove(kTenant, kRulesKind, kRulesName, expected));
-    use(configured());
-    return rules();
+    TRY_ASSIGN(auto rules, setting_.reset(expected));
+    age_by(rules->value);
+    return rules;
 }
 
 // ----------------------------------------------------------------------------------------- pins
@@ -324,7 +289,7 @@ Result<store::AgeingAnswer> Keeper::decide(const store::AgeingQuestion& question
     SurveyLimits limits;
     limits.stop = question.stop;
     TRY_ASSIGN(const SurveyedTraces traces,
-               survey_traces(question.partition, question.others, in_force->rules, limits));
+               survey_traces(question.partition, question.others, in_force->value, limits));
     if (traces.ids != question.traces)
         return fail(ErrorCode::kInternal, "the traces that age are not those that were surveyed");
     const EarlierDecisions earlier = find_earlier(question);
@@ -334,7 +299,7 @@ Result<store::AgeingAnswer> Keeper::decide(const store::AgeingQuestion& question
             undecided.push_back(trace);
     }
     const std::vector<Verdict> verdicts =
-        judge(in_force->rules, traces, undecided, static_cast<double>(kHourSeconds));
+        judge(in_force->value, traces, undecided, static_cast<double>(kHourSeconds));
     Deciding deciding(*in_force, traces,
                       facts_of(question, *in_force, earlier.hash_key, clock_.wall_ns()));
     for (size_t i = 0; i < undecided.size(); ++i)

@@ -13,6 +13,7 @@
 #include "base/random.h"
 #include "sampling/decision_log.h"
 #include "sampling/keep_rules.h"
+#include "sampling/setting.h"
 #include "sampling/trace_survey.h"
 #include "store/store.h"
 
@@ -23,12 +24,7 @@ constexpr std::string_view kRulesKind = "keep_rules";
 constexpr std::string_view kPinsKind = "pinned_traces";
 
 // The rules by which the store ages, and where they come from.
-struct RulesInForce {
-    KeepRules rules;
-    std::string source;       // "default", "file" (the configuration), "api"
-    uint64_t version = 0;     // of "api": counts up with each change; else 0
-    uint64_t changed_ns = 0;  // of "api"
-};
+using RulesInForce = InForce<KeepRules>;
 
 // A trace that stays for ever.
 struct Pin {
@@ -51,7 +47,7 @@ class Keeper : public std::enable_shared_from_this<Keeper> {
     Keeper(const Keeper&) = delete;
     Keeper& operator=(const Keeper&) = delete;
 
-    std::shared_ptr<const RulesInForce> rules() const;
+    std::shared_ptr<const RulesInForce> rules() const { return setting_.get(); }
     // Takes other rules into force, durably, where `expected` is the version in force;
     // kAlreadyExists where it is another by now.
     Result<std::shared_ptr<const RulesInForce>> replace(std::string_view json, uint64_t expected);
@@ -87,20 +83,18 @@ class Keeper : public std::enable_shared_from_this<Keeper> {
            std::optional<KeepRules> configured);
 
     Result<void> load();
-    std::shared_ptr<const RulesInForce> configured() const;
-    void use(std::shared_ptr<const RulesInForce> rules);
+    void age_by(const KeepRules& rules);
     std::shared_ptr<const Pinned> pinned() const;
     EarlierDecisions find_earlier(const store::AgeingQuestion& question) const;
 
     store::Store& store_;
     const Clock& clock_;
-    const std::optional<KeepRules> configured_;
     const uint64_t fresh_hash_key_;
     Counter& late_traces_;
 
     std::mutex change_mutex_;  // one change at a time
+    Setting<KeepRules> setting_;
     mutable std::mutex mutex_;
-    std::shared_ptr<const RulesInForce> rules_;
     std::shared_ptr<const Pinned> pinned_ = std::make_shared<const Pinned>();
 };
 

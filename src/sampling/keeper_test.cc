@@ -70,6 +70,7 @@ bool stays_by_chance(uint64_t trace, double share) {
 
 // Of 100 traces: those with an error, those that hold more than one span below the front, the rest.
 void send_hundred(KeeperFixture& f, uint64_t first = 0) {
+    std::vector<TestSpan> all;
     for (uint64_t trace = first; trace < first + 100; ++trace) {
         std::vector<TestSpan> spans = {f.one(trace, "front")};
         if (trace % 10 == 1) {
@@ -81,8 +82,9 @@ void send_hundred(KeeperFixture& f, uint64_t first = 0) {
                 spans.back().parent = number - 1;
             }
         }
-        f.send(spans);
+        all.insert(all.end(), spans.begin(), spans.end());
     }
+    f.send(all);
     f.flush();
 }
 
@@ -308,6 +310,21 @@ TEST_CASE("rules are replaced by who knows their version, at once and for good")
     CHECK(f.keeper->reset(9).error().code == ErrorCode::kAlreadyExists);
     REQUIRE(f.keeper->reset(1).has_value());
     CHECK(f.keeper->rules()->source == "file");
+    CHECK(f.keeper->rules()->version == 0);
+    CHECK(f.keeper->reset(1).error().code == ErrorCode::kNotFound);
+    CHECK(f.keeper->reset(0).error().code == ErrorCode::kNotFound);
+    // Decisions name versions: none is given twice.
+    f.keeper.reset();
+    f.kill();
+    f.store.reset();
+    f.start();
+    CHECK(f.keeper->rules()->source == "file");
+    CHECK(f.keeper->replace(other, 1).error().code == ErrorCode::kNotFound);
+    CHECK(f.keeper->replace(other, 2).error().code == ErrorCode::kNotFound);
+    const auto again = f.keeper->replace(other, 0);
+    REQUIRE(again.has_value());
+    CHECK((*again)->version > 1);
+    CHECK(f.keeper->replace(other, 0).error().code == ErrorCode::kAlreadyExists);
 }
 
 TEST_CASE("pinned traces stay, wherever they lie and whatever rules say") {

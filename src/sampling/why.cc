@@ -8,19 +8,10 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "otlp/tracestate.h"
+#include "sampling/ago.h"
 
 namespace spanloom::sampling {
 namespace {
-
-// How long ago, as people say it.
-std::string ago(uint64_t at_ns, uint64_t now_ns) {
-    constexpr std::pair<uint64_t, const char*> kUnits[] = {{86'400, "d"}, {3600, "h"}, {60, "min"}};
-    const uint64_t seconds = now_ns > at_ns ? (now_ns - at_ns) / 1'000'000'000 : 0;
-    for (const auto& [size, unit] : kUnits) {
-        if (seconds >= size) return fmt::format("{} {} ago", seconds / size, unit);
-    }
-    return fmt::format("{} s ago", seconds);
-}
 
 // To the two digits that are known for sure.
 int64_t rounded(uint64_t value) {
@@ -146,7 +137,7 @@ std::string WhyAnswer::text(const TraceId& id, uint64_t now_ns) const {
     const Decision& decision = noted.decision;
     std::string text =
         fmt::format("{} was {} {}", id.hex(), is_kept(decision.outcome.fate) ? "kept" : "dropped",
-                    ago(noted.at_ns, now_ns));
+                    format_ago(noted.at_ns, now_ns));
     text += noted.rule.empty() ? ", no rule matched" : fmt::format(" by rule '{}'", noted.rule);
     const uint64_t threshold = decision.outcome.threshold;
     if (threshold >= otlp::kThresholdEnd) {
@@ -161,7 +152,7 @@ std::string WhyAnswer::text(const TraceId& id, uint64_t now_ns) const {
     if (is_thinned)
         text +=
             fmt::format("; dropped {} for want of room, when 1 in {:.4g} stayed",
-                        ago(decisions.front().at_ns, now_ns),
+                        format_ago(decisions.front().at_ns, now_ns),
                         otlp::adjusted_count(decisions.front().decision.outcome.threshold).value);
     const size_t late = decisions.size() - 1 - (is_thinned ? 1 : 0);
     if (late > 0) text += fmt::format("; spans came late, {} time{}", late, late == 1 ? "" : "s");

@@ -1,5 +1,7 @@
 #include <algorithm>
+#include <bit>
 #include <numeric>
+#include <utility>
 
 #include "store/segment_bytes.h"
 #include "store/segment_file.h"
@@ -231,24 +233,41 @@ Result<std::shared_ptr<const OrderRows>> FileSegment::order_rows(Table table,
                                                                  uint32_t group) const {
     const auto make = [&]() -> Result<OrderRows> {
         TRY_ASSIGN(const auto codes, order_codes(table, group));
-        std::vector<uint64_t> entries(codes->size());  // order, then row
-        for (size_t row = 0; row < entries.size(); ++row)
-            entries[row] = uint64_t{(*codes)[row]} << 32 | row;
-        std::sort(entries.begin(), entries.end());
+        TRY_ASSIGN(const auto known, orders(table));
+        std::vector<uint32_t> next(known->texts->texts.size(), 0);  // place of an order's next row
+        for (const uint32_t order : *codes)
+            ++next[order];
         OrderRows made;
-        made.rows.reserve(entries.size());
-        for (const uint64_t entry : entries) {
-            const auto order = static_cast<uint32_t>(entry >> 32);
-            if (made.orders.empty() || made.orders.back() != order) {
-                made.orders.push_back(order);
-                made.first.push_back(static_cast<uint32_t>(made.rows.size()));
-            }
-            made.rows.push_back(static_cast<uint32_t>(entry));
+        uint32_t place = 0;
+        for (uint32_t order = 0; order < next.size(); ++order) {
+            const uint32_t rows = std::exchange(next[order], place);
+            if (rows == 0) continue;
+            made.orders.push_back(order);
+            made.first.push_back(place);
+            place += rows;
         }
-        made.first.push_back(static_cast<uint32_t>(made.rows.size()));
+        made.first.push_back(place);
+        made.rows.resize(place);
+        for (uint32_t row = 0; row < codes->size(); ++row)
+            made.rows[next[(*codes)[row]]++] = row;
         return made;
     };
     return cached<OrderRows>(Piece::kOrderRows, uint64_t{order_column(table)} << 32 | group, make);
+}
+
+// Different rows below `all`, in their order: by bits, as they are many of few.
+static void sort_rows(std::vector<uint32_t>& rows, size_t all) {
+    thread_local std::vector<uint64_t> words;
+    words.assign((all + 63) / 64, 0);
+    for (const uint32_t row : rows)
+        words[row / 64] |= uint64_t{1} << (row % 64);
+    uint32_t* to = rows.data();
+    for (size_t word = 0; word < words.size(); ++word) {
+        for (uint64_t bits = words[word]; bits != 0; bits &= bits - 1)
+            *to++ =
+                static_cast<uint32_t>(word * 64) + static_cast<uint32_t>(std::countr_zero(bits));
+    }
+    rows.resize(static_cast<size_t>(to - rows.data()));
 }
 
 // Of a column that few orders name, without a look at each row; `all`: how many there are.
@@ -272,7 +291,11 @@ Result<void> FileSegment::find_few_rows(uint32_t column, uint32_t group,
         most = std::max(most, times);
         ++found;
     }
-    if (found > 1) std::sort(out.rows.begin(), out.rows.end());
+    if (found > 1 && most == 1) {
+        sort_rows(out.rows, all);
+    } else if (found > 1) {
+        std::sort(out.rows.begin(), out.rows.end());
+    }
     out.dense = most == 1 && out.rows.size() == all;
     return {};
 }

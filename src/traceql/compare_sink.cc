@@ -177,7 +177,7 @@ Result<std::vector<double>> CompareSink::weights_of(SegmentReader& reader, Group
                                                     const RowBitmap& rows) {
     TRY_ASSIGN(std::vector<double> weights, store::row_weights(reader, group));
     rows.for_each([&](uint32_t row) {
-        if (!weights.empty() && weights[row] != 1) is_sampled_ = true;
+        if (!weights.empty()) weight_max_ = std::max(weight_max_, weights[row]);
     });
     if (!is_weighted_) weights.clear();
     return weights;
@@ -512,7 +512,7 @@ bool CompareSink::add(StoredRows& trace, Conditions&, const std::vector<uint32_t
         if (!grid_.holds(start_ns)) continue;
         if (!table_.charge(sizeof(Row) * 2)) return false;
         const double weight = trace.weight(row);
-        if (weight != 1) is_sampled_ = true;
+        weight_max_ = std::max(weight_max_, weight);
         const bool is_selected = start_ns >= start_ns_ && start_ns < end_ns_ &&
                                  std::binary_search(selected.begin(), selected.end(), row);
         rows_[{&trace.segment_of(row), trace.group_of(row)}].push_back(
@@ -546,7 +546,7 @@ Result<void> CompareSink::end() {
 }
 
 void CompareSink::add(const CompareSink& other) {
-    is_sampled_ = is_sampled_ || other.is_sampled_;
+    weight_max_ = std::max(weight_max_, other.weight_max_);
     table_.add(other.table_);
 }
 

@@ -34,7 +34,7 @@ class CompareSink final : public SpanSink {
 
     SpanSink& sink() { return *this; }
     bool is_full() const { return table_.is_full(); }
-    bool is_sampled() const { return is_sampled_; }
+    double weight_max() const { return weight_max_; }
     std::vector<Series> finish(const Sharing& share) const { return table_.finish(scale_, share); }
 
   private:
@@ -92,7 +92,7 @@ class CompareSink final : public SpanSink {
     double scale_;
     uint64_t start_ns_ = 0;  // where the selection is limited in time
     uint64_t end_ns_ = UINT64_MAX;
-    bool is_sampled_ = false;
+    double weight_max_ = 1;
     CompareTable table_;
     std::map<Place, std::vector<Row>> rows_;  // of whole traces
     // Of the segment being counted.

@@ -7,6 +7,7 @@
 #include <tuple>
 #include <utility>
 
+#include "otlp/tracestate.h"
 #include "store/scan_segments.h"
 #include "store/trace_stream.h"
 #include "traceql/compare_sink.h"
@@ -35,16 +36,16 @@ class SeriesCounter {
     SpanSink& sink() { return sink_; }
     void add(SeriesCounter&& other) {
         set_.add(std::move(other.set_));
-        is_sampled_ = is_sampled_ || other.is_sampled();
+        weight_max_ = std::max(weight_max_, other.weight_max());
     }
     bool is_full() const { return set_.is_full(); }
-    bool is_sampled() const { return is_sampled_ || sink_.is_sampled(); }
+    double weight_max() const { return std::max(weight_max_, sink_.weight_max()); }
     std::vector<Series> finish(const Sharing& share) const { return set_.finish(share); }
 
   private:
     SeriesSet set_;
     SeriesSink sink_;
-    bool is_sampled_ = false;
+    double weight_max_ = 1;
 };
 
 // One query in the course of being answered.
@@ -152,10 +153,19 @@ class MetricsQuery {
             return fail(ErrorCode::kCancelled, "the query was cancelled");
         if (is_late_) note_partial("the query took too long; what was counted so far is shown");
         if (total->is_full()) note_partial(kFull);
-        answer_.is_sampled = answer_.is_sampled || total->is_sampled();
+        note_weights(total->weight_max());
         return total->finish([&](size_t count, const std::function<void(size_t)>& work) {
             store::share_out(scope_of({}), count, work);
         });
+    }
+
+    void note_weights(double most) {
+        answer_.is_sampled = answer_.is_sampled || most > 1;
+        if (most >= otlp::kAdjustedCountMax && answer_.weighted)
+            answer_.notes.push_back(fmt::format(
+                "some spans say that they stand for {:.0f} or more (ot=th of their senders): each "
+                "counts as that many",
+                otlp::kAdjustedCountMax));
     }
 
     // The hint sample: true leaves it to us, a number is a share. Whole traces are never sampled.

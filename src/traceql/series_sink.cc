@@ -55,7 +55,7 @@ bool SeriesSink::add(StoredRows& trace, Conditions& conditions, const std::vecto
         const uint64_t time = trace.start_ns(row);
         if (!grid_.holds(time)) continue;
         const double weight = trace.weight(row);
-        if (weight != 1) is_sampled_ = true;
+        weight_max_ = std::max(weight_max_, weight);
         double value = 0;
         if (needs_value) {
             const Value measured = conditions.value(metric_.arguments[0], row);
@@ -223,7 +223,7 @@ Result<void> SeriesSink::read_weights(SegmentReader& reader, GroupReader& group)
     TRY_ASSIGN(const std::vector<double> weights, store::row_weights(reader, group));
     if (weights.empty()) return {};
     for (const uint32_t row : rows_) {
-        if (weights[row] != 1) is_sampled_ = true;
+        weight_max_ = std::max(weight_max_, weights[row]);
         weights_.push_back(is_weighted_ ? weights[row] : 1);
     }
     return {};

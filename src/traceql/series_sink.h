@@ -27,8 +27,8 @@ class SeriesSink final : public SpanSink {
                      const store::RowBitmap& rows, const store::RowBitmap* selected) override;
     bool add(StoredRows& trace, Conditions& conditions, const std::vector<uint32_t>& rows,
              const std::vector<uint32_t>& selected) override;
-    // Whether a span stood for more than one.
-    bool is_sampled() const { return is_sampled_; }
+    // How many the span stood for that stood for most.
+    double weight_max() const { return weight_max_; }
 
   private:
     struct Columns;  // of the segment
@@ -51,7 +51,7 @@ class SeriesSink final : public SpanSink {
     bool is_weighted_;
     uint32_t exemplars_;
     SeriesSet& set_;
-    bool is_sampled_ = false;
+    double weight_max_ = 1;
     std::unique_ptr<Columns> columns_;
     ValueNumbers numbers_;
     std::vector<uint32_t> series_of_number_;                   // by() of one field

@@ -194,11 +194,13 @@ export const keep_scenarios = {
 
   'keep: why a trace was kept, on its page': async ({ page, mock, url }) => {
     mock.keep.decide(named_id('shop'), true, { rule: 'errors', rule_text: { name: 'errors', match: '{ status = error }', rate: 1 }, rules_source: 'default', rules_version: 0, threshold: '00000000000000', one_in: 1, error: true });
+    mock.keep.known.get(named_id('shop')).forwarded = [{ target: 'vendor', state: 'sent', rule: 'errors', one_in: 1, late: false, spans: 23, decided: mock.keep.ns(7_200_000), ended: mock.keep.ns(7_200_000), known_since: null, problem: '' }];
     const tab = await page();
     await open_trace(tab, url + trace_path('shop'));
     await tab.click('.trace-facts >> text=kept by errors');
     await tab.waitForSelector('.why-told >> text=Kept 3 h ago by the rule “errors”.');
     assert.match(tab.url(), /why=1/);
+    await tab.waitForSelector('#why-panel dd >> text=Sent 2 h ago. Chosen by the rule “errors”. 23 spans.');
     await check_accessibility(tab, 'why a trace was kept');
     await shot(tab, 'trace-why-light');
     await tab.reload();

@@ -48,7 +48,7 @@ export class KeepMock {
       at: this.ns(3 * 3_600_000), fate: kept ? 'kept' : 'dropped', rule: 'rest', rule_text: kRest, rules_source: 'api', rules_version: 4, threshold: 'fd70a3d70a3d70', one_in: 100, spans: 23, error: false, bytes: 5600,
       duration_ns: '410000000', ...more,
     };
-    this.known.set(id, { state: kept ? 'kept' : 'dropped', pinned: false, ambiguous: false, stored_spans: kept ? 23 : 0, decisions: [decision], known_since: this.ns(30 * 86_400_000) });
+    this.known.set(id, { state: kept ? 'kept' : 'dropped', pinned: false, ambiguous: false, stored_spans: kept ? 23 : 0, decisions: [decision], forwarded: [], known_since: this.ns(30 * 86_400_000) });
   }
 
   async answer(request, path, response, server) {
@@ -70,7 +70,7 @@ export class KeepMock {
     const pinned = this.pins.some((pin) => pin.trace_id === id);
     if (this.known.has(id)) return { ...this.known.get(id), pinned };
     const stored = server.trace(id)?.spans.length ?? 0;
-    return { state: stored ? 'recent' : 'unknown', pinned, ambiguous: false, stored_spans: stored, decisions: [], known_since: this.ns(30 * 86_400_000) };
+    return { state: stored ? 'recent' : 'unknown', pinned, ambiguous: false, stored_spans: stored, decisions: [], forwarded: [], known_since: this.ns(30 * 86_400_000) };
   }
 
   wrong(rules) {

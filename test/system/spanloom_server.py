@@ -1,4 +1,5 @@
 """A spanloom server under test, and small OTLP requests to send it. Only the standard library."""
+import concurrent.futures
 import http.client
 import json
 import os
@@ -25,6 +26,7 @@ class Server:
         self.owns_data = data is None
         self.data = data or tempfile.mkdtemp(prefix="spanloom-test-")
         self.config, self.args = config, list(args)
+        self.environment = {}  # beside this process's own
         self.process, self.ports = None, {}
         self.log_path = self.data + ".log"
 
@@ -38,7 +40,8 @@ class Server:
                 f.write(self.config)
             command += ["--config", path]
         self.log = open(self.log_path, "ab")
-        self.process = subprocess.Popen(command + self.args, stdout=subprocess.PIPE, stderr=self.log, stdin=subprocess.DEVNULL)
+        self.process = subprocess.Popen(command + self.args, stdout=subprocess.PIPE, stderr=self.log, stdin=subprocess.DEVNULL,
+                                        env={**os.environ, **self.environment})
         self.ports = {}
         deadline = time.time() + START_TIMEOUT_S
         while time.time() < deadline:
@@ -190,20 +193,24 @@ def ids(rng):
 
 # ---- a very small test runner
 
-def run_tests(module, skipped=0):
-    """Runs every test_* function of a module; the last line is 'N passed, N failed', and ', N skipped' where some were."""
-    passed = failed = 0
+def run_tests(module, skipped=0, at_once=1):
+    """Runs every test_* function of a module; the last line is 'N passed, N failed', and ', N skipped' where some were.
+    Tests that mostly wait may run several at once."""
     wanted = sys.argv[1:]
-    for name, test in sorted(vars(module).items()):
-        if not name.startswith("test_") or (wanted and name not in wanted):
-            continue
+
+    def run(name, test):
         try:
             test()
-            passed += 1
             print(f"ok   {name[5:].replace('_', ' ')}", flush=True)
+            return True
         except Exception:  # noqa: BLE001 - whatever a test throws is its failure
-            failed += 1
             print(f"FAIL {name[5:].replace('_', ' ')}\n{traceback.format_exc()}", flush=True)
+            return False
+
+    tests = [one for one in sorted(vars(module).items()) if one[0].startswith("test_") and (not wanted or one[0] in wanted)]
+    with concurrent.futures.ThreadPoolExecutor(at_once) as pool:
+        done = list(pool.map(lambda one: run(*one), tests))
+    passed, failed = sum(done), len(done) - sum(done)
     print(f"{passed} passed, {failed} failed" + (f", {skipped} skipped" if skipped else ""))
     sys.exit(1 if failed else 0)
 

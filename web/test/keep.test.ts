@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { Decision, WhyAnswer } from '../src/api/keep.ts';
-import { is_gone, one_in_text, told } from '../src/model/decision.ts';
+import type { Decision, Forwarded, WhyAnswer } from '../src/api/keep.ts';
+import { is_gone, one_in_text, sent_on, told } from '../src/model/decision.ts';
 import { broken_at, empty_rule, form_of, type KeepRules, moved, place_in, problem_of, rules_of, size_text, text_of } from '../src/model/keep_rules.ts';
 
 const kRules: KeepRules = {
@@ -104,7 +104,7 @@ const kNow = 1_800_000_000_000;
 const decided = (more: Partial<Decision> = {}): Decision => ({
   at: `${kNow - 3 * kHour}000000`, fate: 'dropped', rule: 'rest', rule_text: null, rules_source: 'api', rules_version: 4, threshold: 'fd70a3d70a3d70', one_in: 100, spans: 23, error: false, bytes: 5600, duration_ns: '410000000', ...more,
 });
-const answer = (more: Partial<WhyAnswer> = {}): WhyAnswer => ({ trace_id: 'ab'.repeat(16), state: 'dropped', pinned: false, ambiguous: false, stored_spans: 0, decisions: [decided()], known_since: `${kNow}000000`, ...more });
+const answer = (more: Partial<WhyAnswer> = {}): WhyAnswer => ({ trace_id: 'ab'.repeat(16), state: 'dropped', pinned: false, ambiguous: false, stored_spans: 0, decisions: [decided()], forwarded: [], known_since: `${kNow}000000`, ...more });
 
 test('what became of a trace is told in a sentence', () => {
   assert.deepEqual(told(answer(), kNow), ['Dropped 3 h ago by the rule “rest”, which kept 1 in 100.']);
@@ -130,6 +130,25 @@ test('what was not decided says what is known', () => {
   assert.match(told(answer({ state: 'unknown', decisions: [], known_since: null }), kNow)[0], /no trace was dropped yet/);
   assert.equal(is_gone(answer({ state: 'unknown', decisions: [] })), false);
   assert.equal(is_gone(answer({ state: 'recent', stored_spans: 3, decisions: [] })), false);
+});
+
+const forwarded = (more: Partial<Forwarded> = {}): Forwarded => ({
+  target: 'vendor', state: 'sent', rule: 'errors', one_in: 1, late: false, spans: 23, decided: `${kNow - 120_000}000000`, ended: `${kNow - 60_000}000000`, known_since: `${kNow - 86_400_000}000000`, problem: '', ...more,
+});
+
+test('what a target of forwarding got is told in sentences', () => {
+  const said = (more: Partial<Forwarded>): string => sent_on(forwarded(more), kNow);
+  assert.equal(said({}), 'Sent 1 min ago. Chosen by the rule “errors”. 23 spans.');
+  assert.equal(said({ one_in: 10, spans: 1 }), 'Sent 1 min ago. Chosen by the rule “errors”, which kept 1 in 10. One span.');
+  assert.equal(said({ rule: null, late: true, spans: 2 }), 'Sent 1 min ago. 2 spans that came late.');
+  assert.equal(said({ state: 'waiting', ended: null, problem: 'connection refused' }), 'Waits to be sent, chosen 2 min ago (connection refused). Chosen by the rule “errors”. 23 spans.');
+  assert.match(said({ state: 'dead_letter' }), /^Refused for good 1 min ago; it is in the dead letters\./);
+  assert.match(said({ state: 'given_up' }), /^Given up 1 min ago/);
+  assert.match(said({ state: 'gone', spans: 0 }), /^Not stored any more when it was to be sent, 1 min ago\. Chosen by the rule “errors”\.$/);
+  assert.match(said({ state: 'not_chosen' }), /did not choose it, 2 min ago\.$/);
+  assert.match(said({ state: 'held' }), /waits for more of the trace/);
+  assert.match(said({ state: 'unknown' }), /^Not sent since 20/);
+  assert.equal(said({ state: 'unknown', known_since: null }), 'Nothing was sent yet.');
 });
 
 test('weights are written as exactly as they are needed', () => {

@@ -52,6 +52,22 @@ export interface Decision {
   duration_ns: string;
 }
 
+/** What a target of forwarding was to get of a trace, and what became of it. */
+export interface Forwarded {
+  target: string;
+  state: 'unknown' | 'held' | 'not_chosen' | 'waiting' | 'sent' | 'partly_sent' | 'dead_letter' | 'refused' | 'gone' | 'given_up';
+  rule: string | null;
+  one_in: number;
+  /** Of spans that came after the others were sent. */
+  late: boolean;
+  spans: number;
+  decided: string | null;
+  ended: string | null;
+  known_since: string | null;
+  /** Why it waits. */
+  problem: string;
+}
+
 export interface WhyAnswer {
   trace_id: string;
   state: 'unknown' | 'recent' | 'kept' | 'dropped';
@@ -60,6 +76,7 @@ export interface WhyAnswer {
   stored_spans: number;
   /** Newest first. The last is about the trace, others about spans that came late. */
   decisions: Decision[];
+  forwarded: Forwarded[];
   known_since: string | null;
 }
 

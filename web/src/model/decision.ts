@@ -1,4 +1,4 @@
-import type { Decision, WhyAnswer } from '../api/keep.ts';
+import type { Decision, Forwarded, WhyAnswer } from '../api/keep.ts';
 import { ago, day_and_clock } from './format.ts';
 import * as texts from '../texts/texts.ts';
 
@@ -28,6 +28,19 @@ export function told(answer: WhyAnswer, now_ms: number): string[] {
   if (answer.decisions.length > 1) said.push(texts.sampling.came_late(texts.counts.times(answer.decisions.length - 1)));
   if (answer.ambiguous) said.push(texts.sampling.is_ambiguous);
   return said;
+}
+
+/** What a target got of a trace, in one sentence. */
+export function sent_on(forwarded: Forwarded, now_ms: number): string {
+  const { state, rule, one_in, decided, ended, known_since } = forwarded;
+  const since = (ns: string | null): string => (ns === null ? '' : ago(now_ms - to_ms(ns)));
+  if (state === 'unknown') return known_since === null ? texts.sampling.sent_nothing_yet : texts.sampling.sent_not_since(day_and_clock(to_ms(known_since)));
+  if (state === 'held') return texts.sampling.sent_not_decided;
+  if (state === 'not_chosen') return texts.sampling.sent_not_chosen(since(decided));
+  const said = [state === 'waiting' ? texts.sampling.sent_waits(since(decided), forwarded.problem) : texts.sampling.sent_ends[state](since(ended))];
+  if (rule !== null) said.push(texts.sampling.sent_chosen(rule, one_in > 1 ? texts.sampling.which_keeps_one_in(one_in_text(one_in)) : ''));
+  if (forwarded.spans) said.push((forwarded.late ? texts.sampling.sent_late_spans : texts.sampling.sent_spans)(forwarded.spans));
+  return said.join(' ');
 }
 
 function sentence(decision: Decision, now_ms: number): string {

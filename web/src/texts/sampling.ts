@@ -137,6 +137,25 @@ export const is_gone_since = 'It is gone since, by retention.';
 export const is_pinned = 'It is pinned: it stays for ever.';
 export const is_ambiguous = 'Decisions are noted by a hash of the id, and another trace has the same: either may be meant.';
 export const came_late = (times: Shown): string => `Spans came late, ${times}; they follow what was decided.`;
+
+// ---- sent on ----
+export const sent_on = 'Sent on';
+export const sent_nothing_yet = 'Nothing was sent yet.';
+export const sent_not_since = (since: string): string => `Not sent since ${since}.`;
+export const sent_not_decided = 'Not decided yet: it waits for more of the trace.';
+export const sent_not_chosen = (when: string): string => `Not sent: the target’s rules did not choose it, ${when}.`;
+export const sent_waits = (when: string, problem: string): string => `Waits to be sent, chosen ${when}${problem ? ` (${problem})` : ''}.`;
+export const sent_ends = {
+  sent: (when: string): string => `Sent ${when}.`,
+  partly_sent: (when: string): string => `Sent ${when} in a request of which some spans were rejected.`,
+  dead_letter: (when: string): string => `Refused for good ${when}; it is in the dead letters.`,
+  refused: (when: string): string => `Refused for good ${when}; there was no room in the dead letters.`,
+  gone: (when: string): string => `Not stored any more when it was to be sent, ${when}.`,
+  given_up: (when: string): string => `Given up ${when}: too many waited.`,
+};
+export const sent_chosen = (rule: Shown, one_in: string): string => `Chosen by the rule “${rule}”${one_in}.`;
+export const sent_spans = (spans: number): string => (spans === 1 ? 'One span.' : `${spans} spans.`);
+export const sent_late_spans = (spans: number): string => (spans === 1 ? 'One span that came late.' : `${spans} spans that came late.`);
 export const when = 'When';
 export const decided_by = 'Rule';
 export const rules_word = 'Rules';

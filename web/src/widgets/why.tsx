@@ -1,5 +1,5 @@
-import type { Decision, WhyAnswer } from '../api/keep.ts';
-import { decision_of, is_kept, one_in_text, told } from '../model/decision.ts';
+import type { Decision, Forwarded, WhyAnswer } from '../api/keep.ts';
+import { decision_of, is_kept, one_in_text, sent_on, told } from '../model/decision.ts';
 import { bytes, count, day_and_clock, duration } from '../model/format.ts';
 import { rule_line } from '../model/keep_rules.ts';
 import { now_ns } from '../state/app.ts';
@@ -18,9 +18,15 @@ export function Why(props: { answer: WhyAnswer }) {
       <dl class="pairs">
         {decision && <Facts decision={decision} />}
         <div><dt>{texts.sampling.stored_now}</dt><dd>{count(answer.stored_spans)}</dd></div>
+        {answer.forwarded.length > 0 && <div class="wide"><dt>{texts.sampling.sent_on}</dt><dd><SentOn forwarded={answer.forwarded} /></dd></div>}
       </dl>
     </div>
   );
+}
+
+function SentOn(props: { forwarded: Forwarded[] }) {
+  const now_ms = Number(now_ns() / 1000000n);
+  return <ul class="plain">{props.forwarded.map((one, number) => <li key={number}><code class="wrap">{one.target}</code> {sent_on(one, now_ms)}</li>)}</ul>;
 }
 
 function Facts(props: { decision: Decision }) {
