@@ -1,6 +1,7 @@
-#include "insight/edge_minutes.h"
+#include "insight/service_edges.h"
 
 #include <algorithm>
+#include <array>
 #include <map>
 #include <tuple>
 #include <unordered_map>
@@ -16,31 +17,37 @@ struct Member {
     SpanId parent;
     std::string service;
     std::string peer;  // by its attributes
-    bool is_database = false;
+    store::CallProtocol protocol = store::CallProtocol::kUnknown;
     otlp::SpanKind kind = otlp::SpanKind::kUnspecified;
     uint64_t start_ns = 0;
     uint64_t duration_ns = 0;
     double weight = 1;
     bool is_error = false;
     bool is_in_range = false;
+    std::vector<store::LinkedSpan> links;
 };
+
+std::string_view protocol_name(store::CallProtocol protocol) {
+    constexpr std::array<std::string_view, 5> kNames = {"", "http", "rpc", "messaging", "database"};
+    return kNames[static_cast<size_t>(protocol) % kNames.size()];
+}
 
 bool receives(otlp::SpanKind kind) {
     return kind == otlp::SpanKind::kServer || kind == otlp::SpanKind::kConsumer;
 }
 
-void count(MinuteTable::Operation& operation, uint32_t minute, uint64_t duration_ns,
-           bool is_error) {
-    MinuteTable::Minute& cell = operation.minutes[minute];
+void count(StepTable::Step& cell, uint64_t duration_ns, bool is_error, double weight) {
     ++cell.spans;
     cell.errors += is_error ? 1 : 0;
+    cell.weighted += weight;
     cell.durations.add(DurationHistogram::bucket_of(duration_ns), 1);
 }
 
 // Collects one trace after the other and counts its edges.
 class EdgeCounter {
   public:
-    explicit EdgeCounter(const DependencyLimits& limits) : limits_(limits) {}
+    EdgeCounter(const DependencyLimits& limits, uint32_t step_s)
+        : limits_(limits), step_s_(step_s) {}
 
     bool add(const store::SpanEdge& edge) {
         if (edge.trace_id != trace_id_) {
@@ -59,8 +66,9 @@ class EdgeCounter {
             return true;
         }
         members_.push_back({edge.span_id, edge.parent_span_id, std::string(edge.service),
-                            std::string(edge.peer), edge.is_database, edge.kind, edge.start_ns,
-                            edge.duration_ns, edge.weight, edge.error, edge.in_range});
+                            std::string(edge.peer), edge.protocol, edge.kind, edge.start_ns,
+                            edge.duration_ns, edge.weight, edge.error, edge.in_range,
+                            {edge.links.begin(), edge.links.end()}});
         return true;
     }
 
@@ -117,16 +125,31 @@ class EdgeCounter {
     }
 
     void count_called(const Member& member, uint32_t parent) {
-        if (parent != kNone) {
-            const Member& caller = members_[parent];
-            if (caller.service == member.service) return;
+        if (parent != kNone && members_[parent].service != member.service) {
             const bool is_queue = member.kind == otlp::SpanKind::kConsumer;
-            count_edge({caller.service, member.service, is_queue ? "messaging_system" : ""}, member,
-                       caller);
-        } else if (member.kind == otlp::SpanKind::kServer && member.parent.is_zero()) {
-            const std::string user = member.peer.empty() ? std::string(kUser) : member.peer;
-            count_edge({user, member.service, "virtual_node"}, member, member);
+            return count_edge(member, members_[parent], is_queue ? "messaging_system" : "");
         }
+        if (count_messages(member) || parent != kNone) return;
+        if (member.kind != otlp::SpanKind::kServer || !member.parent.is_zero()) return;
+        Member user = member;
+        user.service = member.peer.empty() ? std::string(kUser) : member.peer;
+        count_edge(member, user, "virtual_node");
+    }
+
+    // What a consumer takes in one go was sent in traces of their own: each link is a message.
+    bool count_messages(const Member& member) {
+        bool has_any = false;
+        for (const store::LinkedSpan& link : member.links) {
+            if (link.kind != otlp::SpanKind::kProducer) continue;
+            Member producer;
+            producer.service = link.service;
+            producer.kind = link.kind;
+            producer.start_ns = link.start_ns;
+            producer.duration_ns = link.duration_ns;
+            count_edge(member, producer, "messaging_system");
+            has_any = true;
+        }
+        return has_any;
     }
 
     // What it called sent no spans: its client's time is all there is.
@@ -134,34 +157,46 @@ class EdgeCounter {
         if (member.kind != otlp::SpanKind::kClient && member.kind != otlp::SpanKind::kProducer)
             return;
         std::string type;
-        if (!member.peer.empty()) type = member.is_database ? "database" : "virtual_node";
-        count_edge({member.service, member.peer, type}, member, member);
+        const bool is_database = member.protocol == store::CallProtocol::kDatabase;
+        if (!member.peer.empty()) type = is_database ? "database" : "virtual_node";
+        Member peer = member;
+        peer.service = member.peer;
+        count_edge(peer, member, std::move(type));
     }
 
-    using Key = std::tuple<std::string, std::string, std::string>;  // client, server, type
+    // Client, server, type, protocol.
+    using Key = std::tuple<std::string, std::string, std::string, std::string_view>;
 
-    void count_edge(const Key& key, const Member& server, const Member& client) {
+    void count_edge(const Member& server, const Member& client, std::string type) {
+        const auto protocol = client.protocol != store::CallProtocol::kUnknown ? client.protocol
+                                                                               : server.protocol;
+        const Key key(client.service, server.service, std::move(type), protocol_name(protocol));
         auto at = edges_.find(key);
         if (at == edges_.end()) {
             if (edges_.size() >= limits_.edges_max) {
                 return note("more than " + std::to_string(limits_.edges_max) +
                             " pairs of services; what is over is left out");
             }
-            const auto& [from, to, type] = key;
-            at = edges_.emplace(key, ServiceEdge{from, to, type, {}, {}, {}, 0, 0}).first;
+            at = edges_.emplace(key, ServiceEdge()).first;
+            ServiceEdge& edge = at->second;
+            std::tie(edge.client, edge.server, edge.connection_type, edge.protocol) = key;
         }
-        const auto minute = static_cast<uint32_t>(server.start_ns / kRollupMinuteNs);
+        const auto step = static_cast<uint32_t>(server.start_ns / (step_s_ * kRollupSecondNs));
         const bool is_error = server.is_error || client.is_error;
         at->second.weighted += server.weight;
         at->second.weighted_errors += is_error ? server.weight : 0;
-        count(at->second.as_server, minute, server.duration_ns, is_error);
-        count(at->second.as_client, minute, client.duration_ns, is_error);
+        const auto count_on = [&](StepTable::Operation& side, uint64_t duration_ns) {
+            count(side.steps[step_s_][step], duration_ns, is_error, server.weight);
+        };
+        count_on(at->second.as_server, server.duration_ns);
+        count_on(at->second.as_client, client.duration_ns);
         if (server.kind != otlp::SpanKind::kConsumer) return;
         const uint64_t waited_ns = server.start_ns - std::min(client.start_ns, server.start_ns);
-        count(at->second.in_queue, minute, waited_ns, is_error);
+        count_on(at->second.in_queue, waited_ns);
     }
 
     const DependencyLimits limits_;
+    const uint32_t step_s_;
     TraceId trace_id_;
     std::vector<Member> members_;
     uint64_t spans_ = 0;
@@ -172,8 +207,9 @@ class EdgeCounter {
 }  // namespace
 
 Result<ServiceEdges> find_service_edges(store::Segments segments, store::TimeRange range,
-                                        const DependencyLimits& limits, store::Segments others) {
-    EdgeCounter counter(limits);
+                                        const DependencyLimits& limits, store::Segments others,
+                                        uint32_t step_s) {
+    EdgeCounter counter(limits, step_s);
     TRY(store::for_each_edge(
         segments, range, [&](const store::SpanEdge& edge) { return counter.add(edge); },
         store::EdgePeers::kRead, others));
