@@ -102,7 +102,7 @@ def read_series(b):
     for _ in range(names.varint()):
         service, kind = names.varint(), names.u8()
         operations.append((services[service], names.text().decode(), kind & 7, kind >> 3))
-    found, cells, first_step, totals = {}, [], 0, {}
+    cells, first_step, totals = [], 0, {}
     for operation in operations:
         count, lowest, width = n.number("cells"), n.number("lowest"), n.number("width")
         first_step += n.signed("first step")
@@ -152,6 +152,12 @@ def read_series(b):
         cell[3] = cell[1] * ratio
     if b.rest():
         raise ValueError("there is more behind a section")
+    return both_statuses(cells)
+
+
+def both_statuses(cells):
+    """Failed spans and others of an operation and step as one."""
+    found = {}
     for (service, name, kind, is_error), (step, spans, errors, weight, buckets) in cells:
         if is_error and errors != spans:
             raise ValueError("an operation of failed spans has others")
@@ -169,18 +175,20 @@ def read_section(data):
     version = b.u8()
     if version == 3:
         return read_series(b)
-    if version != 2:
+    if version not in (2, 4):
         raise ValueError("a section of another version")
     services = [b.text().decode() for _ in range(b.varint())]
     operations = []
     for _ in range(b.varint()):
         service, kind = b.varint(), b.u8()
-        operations.append((services[service], b.text().decode(), kind))
+        operations.append((services[service], b.text().decode(), kind & 7, kind >> 3))
     count = b.varint()
-    steps, minutes, errors, sizes, firsts = (integers_of(b.text(), count) for _ in range(5))
+    steps, minutes = integers_of(b.text(), count), integers_of(b.text(), count)
+    errors = integers_of(b.text(), count) if version == 2 else None
+    sizes, firsts = integers_of(b.text(), count), integers_of(b.text(), count)
     bits = [min(size.bit_length(), 9) for size in sizes]
     gaps = read_modelled(b, [s for s, size in zip(bits, sizes) for _ in range(size - 1)])
-    before, contexts, at = iter(gaps), [], 0
+    before, contexts = iter(gaps), []
     for s, size in zip(bits, sizes):
         own = [next(before) for _ in range(size - 1)]
         for i in range(size):
@@ -193,15 +201,16 @@ def read_section(data):
         weights[number] = struct.unpack("<d", b.take(8))[0]
     if b.rest():
         raise ValueError("there is more behind a section")
-    found, operation, minute = {}, 0, 0
+    cells, operation, minute = [], 0, 0
     for i in range(count):
         operation, minute, bucket, buckets = operation + steps[i], minute + minutes[i], firsts[i], {}
         for j in range(sizes[i]):
             bucket += next(gap) + 1 if j else 0
             buckets[bucket] = next(counts) + 1
         spans = sum(buckets.values())
-        found.setdefault(operations[operation], {})[minute] = (spans, errors[i], weights.get(i, float(spans)), buckets)
-    return found
+        failed = errors[i] if errors is not None else spans * operations[operation][3]
+        cells.append((operations[operation], (minute, spans, failed, weights.get(i, float(spans)), buckets)))
+    return both_statuses(cells)
 
 
 class Counts:

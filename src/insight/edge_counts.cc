@@ -64,24 +64,33 @@ void add_edges(const std::vector<ServiceEdge>& edges, RollupSum& sum) {
     }
 }
 
-Result<std::string> count_spans(store::Segments counted, store::Segments others) {
-    // Short steps of very many operations would take more memory than spans.
-    uint64_t cells = 0;
-    std::vector<RollupSection> sections;
-    for (const auto& segment : counted) {
-        TRY_ASSIGN(sections.emplace_back(), section_of(*segment, kShortStepS));
-        cells += sections.back().cells.size();
-    }
-    const uint32_t step_s = cells <= kSectionCellsMax ? kShortStepS : kMinuteStepS;
+// The operations of all of these segments, as an encoded section.
+Result<std::string> count_operations(store::Segments counted, uint32_t step_s) {
+    if (counted.size() == 1) return rollup_of(*counted.front(), step_s);
     RollupSum operations(step_s);
-    for (const RollupSection& section : sections)
+    for (const auto& segment : counted) {
+        TRY_ASSIGN(const std::string bytes, rollup_of(*segment, step_s));
+        TRY_ASSIGN(const RollupSection section, decode_rollup(bytes, step_s));
         operations.add(section);
+    }
+    return encode_counted(operations.finish());
+}
+
+Result<std::string> count_spans(store::Segments counted, store::Segments others) {
+    uint32_t step_s = kShortStepS;
+    TRY_ASSIGN(std::string operations, count_operations(counted, step_s));
+    // Short steps of very many operations would take more memory than is wanted later.
+    TRY_ASSIGN(const uint64_t cells, count_cells(operations));
+    if (cells > kSectionCellsMax) {
+        step_s = kMinuteStepS;
+        TRY_ASSIGN(operations, count_operations(counted, step_s));
+    }
     TRY_ASSIGN(const ServiceEdges found,
                find_service_edges(counted, {}, kWholeHour, others, step_s));
     RollupSum edges(step_s);
     add_edges(found.edges, edges);
     add_edges(found.unpaired, edges);
-    return encode_span_counts({operations.finish(), edges.finish()});
+    return join_span_counts(step_s, operations, encode_counted(edges.finish()));
 }
 
 // Durations of what is put together for good are known by the day, in quarters of powers of two.

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <functional>
 #include <map>
 #include <tuple>
 #include <unordered_map>
@@ -74,8 +75,10 @@ class EdgeCounter {
 
     ServiceEdges finish() {
         finish_trace();
-        for (auto& [key, edge] : edges_)
-            (edge.server.empty() ? found_.unpaired : found_.edges).push_back(std::move(edge));
+        for (auto& [key, counted] : edges_) {
+            const bool is_unpaired = counted.edge.server.empty();
+            (is_unpaired ? found_.unpaired : found_.edges).push_back(std::move(counted.edge));
+        }
         return std::move(found_);
     }
 
@@ -127,13 +130,16 @@ class EdgeCounter {
     void count_called(const Member& member, uint32_t parent) {
         if (parent != kNone && members_[parent].service != member.service) {
             const bool is_queue = member.kind == otlp::SpanKind::kConsumer;
-            return count_edge(member, members_[parent], is_queue ? "messaging_system" : "");
+            const Member& caller = members_[parent];
+            return count_edge({caller.service, member.service,
+                               is_queue ? "messaging_system" : "", protocol_of(caller, member)},
+                              member, caller);
         }
         if (count_messages(member) || parent != kNone) return;
         if (member.kind != otlp::SpanKind::kServer || !member.parent.is_zero()) return;
-        Member user = member;
-        user.service = member.peer.empty() ? std::string(kUser) : member.peer;
-        count_edge(member, user, "virtual_node");
+        const std::string_view user = member.peer.empty() ? kUser : member.peer;
+        count_edge({user, member.service, "virtual_node", protocol_of(member, member)}, member,
+                   member);
     }
 
     // What a consumer takes in one go was sent in traces of their own: each link is a message.
@@ -142,11 +148,11 @@ class EdgeCounter {
         for (const store::LinkedSpan& link : member.links) {
             if (link.kind != otlp::SpanKind::kProducer) continue;
             Member producer;
-            producer.service = link.service;
-            producer.kind = link.kind;
             producer.start_ns = link.start_ns;
             producer.duration_ns = link.duration_ns;
-            count_edge(member, producer, "messaging_system");
+            count_edge({link.service, member.service, "messaging_system",
+                        protocol_of(member, member)},
+                       member, producer);
             has_any = true;
         }
         return has_any;
@@ -156,51 +162,66 @@ class EdgeCounter {
     void count_unanswered(const Member& member) {
         if (member.kind != otlp::SpanKind::kClient && member.kind != otlp::SpanKind::kProducer)
             return;
-        std::string type;
+        std::string_view type;
         const bool is_database = member.protocol == store::CallProtocol::kDatabase;
         if (!member.peer.empty()) type = is_database ? "database" : "virtual_node";
-        Member peer = member;
-        peer.service = member.peer;
-        count_edge(peer, member, std::move(type));
+        count_edge({member.service, member.peer, type, protocol_of(member, member)}, member,
+                   member);
+    }
+
+    static std::string_view protocol_of(const Member& client, const Member& server) {
+        const bool is_said = client.protocol != store::CallProtocol::kUnknown;
+        return protocol_name(is_said ? client.protocol : server.protocol);
     }
 
     // Client, server, type, protocol.
-    using Key = std::tuple<std::string, std::string, std::string, std::string_view>;
+    using Key = std::tuple<std::string, std::string, std::string, std::string>;
+    using KeyView =
+        std::tuple<std::string_view, std::string_view, std::string_view, std::string_view>;
 
-    void count_edge(const Member& server, const Member& client, std::string type) {
-        const auto protocol = client.protocol != store::CallProtocol::kUnknown ? client.protocol
-                                                                               : server.protocol;
-        const Key key(client.service, server.service, std::move(type), protocol_name(protocol));
+    void count_edge(const KeyView& key, const Member& server, const Member& client) {
         auto at = edges_.find(key);
         if (at == edges_.end()) {
             if (edges_.size() >= limits_.edges_max) {
                 return note("more than " + std::to_string(limits_.edges_max) +
                             " pairs of services; what is over is left out");
             }
-            at = edges_.emplace(key, ServiceEdge()).first;
-            ServiceEdge& edge = at->second;
+            at = edges_.emplace(Key(key), CountedEdge()).first;
+            ServiceEdge& edge = at->second.edge;
             std::tie(edge.client, edge.server, edge.connection_type, edge.protocol) = key;
         }
+        CountedEdge& counted = at->second;
+        ServiceEdge& edge = counted.edge;
         const auto step = static_cast<uint32_t>(server.start_ns / (step_s_ * kRollupSecondNs));
+        if (counted.as_server == nullptr || counted.step != step) {
+            counted.step = step;
+            counted.as_server = &edge.as_server.steps[step_s_][step];
+            counted.as_client = &edge.as_client.steps[step_s_][step];
+        }
         const bool is_error = server.is_error || client.is_error;
-        at->second.weighted += server.weight;
-        at->second.weighted_errors += is_error ? server.weight : 0;
-        const auto count_on = [&](StepTable::Operation& side, uint64_t duration_ns) {
-            count(side.steps[step_s_][step], duration_ns, is_error, server.weight);
-        };
-        count_on(at->second.as_server, server.duration_ns);
-        count_on(at->second.as_client, client.duration_ns);
+        edge.weighted += server.weight;
+        edge.weighted_errors += is_error ? server.weight : 0;
+        count(*counted.as_server, server.duration_ns, is_error, server.weight);
+        count(*counted.as_client, client.duration_ns, is_error, server.weight);
         if (server.kind != otlp::SpanKind::kConsumer) return;
         const uint64_t waited_ns = server.start_ns - std::min(client.start_ns, server.start_ns);
-        count_on(at->second.in_queue, waited_ns);
+        count(edge.in_queue.steps[step_s_][step], waited_ns, is_error, server.weight);
     }
+
+    // With the step that was counted in last: the next call is likely to lie in it.
+    struct CountedEdge {
+        ServiceEdge edge;
+        uint32_t step = 0;
+        StepTable::Step* as_server = nullptr;
+        StepTable::Step* as_client = nullptr;
+    };
 
     const DependencyLimits limits_;
     const uint32_t step_s_;
     TraceId trace_id_;
     std::vector<Member> members_;
     uint64_t spans_ = 0;
-    std::map<Key, ServiceEdge> edges_;
+    std::map<Key, CountedEdge, std::less<>> edges_;
     ServiceEdges found_;
 };
 

@@ -35,16 +35,14 @@ store::RollupFunction make_operation_rollup() {
     return [](const store::RollupRows& rows) { return encode_rollup(rows); };
 }
 
-Result<RollupSection> section_of(const store::Segment& segment, uint32_t step_s) {
+Result<std::string> rollup_of(const store::Segment& segment, uint32_t step_s) {
     if (step_s == kMinuteStepS) {
         TRY_ASSIGN(const Blob bytes, segment.rollup());
-        return decode_rollup(bytes.view());
+        return std::string(bytes.view());
     }
-    TRY_ASSIGN(const std::string bytes,
-               store::count_rows(segment, [step_s](const store::RollupRows& rows) {
-                   return encode_rollup(rows, step_s);
-               }));
-    return decode_rollup(bytes, step_s);
+    return store::count_rows(segment, [step_s](const store::RollupRows& rows) {
+        return encode_rollup(rows, step_s);
+    });
 }
 
 // ---- cache
@@ -85,7 +83,8 @@ Result<std::shared_ptr<const RollupSection>> RollupCache::section(
     const std::shared_ptr<const store::Segment>& segment, uint32_t step_s) {
     std::shared_ptr<const SpanCounts> found = find(segment, step_s);
     if (found == nullptr) {
-        TRY_ASSIGN(RollupSection section, section_of(*segment, step_s));
+        TRY_ASSIGN(const std::string bytes, rollup_of(*segment, step_s));
+        TRY_ASSIGN(RollupSection section, decode_rollup(bytes, step_s));
         found = std::make_shared<const SpanCounts>(SpanCounts{std::move(section), {}});
         insert(segment, step_s, found);
     }

@@ -23,8 +23,8 @@ namespace spanloom {
 // Counts rows by minute, service, operation and kind: what segments are built and merged with.
 store::RollupFunction make_operation_rollup();
 
-// Counts of a segment: as it keeps them where the step is a minute, else from its spans.
-Result<RollupSection> section_of(const store::Segment& segment, uint32_t step_s);
+// Counts of a segment, as bytes: as it keeps them where the step is a minute, else of its spans.
+Result<std::string> rollup_of(const store::Segment& segment, uint32_t step_s);
 
 // Rate, errors and durations of one service or operation in a step, or over all of them.
 struct OperationCounts {

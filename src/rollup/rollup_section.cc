@@ -20,7 +20,8 @@ namespace {
 using store::ByteReader;
 using store::ByteWriter;
 
-constexpr uint8_t kVersion = 4;  // 3 is kSeriesVersion
+constexpr uint8_t kVersion = 4;       // 3 is kSeriesVersion
+constexpr uint8_t kMixedVersion = 2;  // where failed spans are among the others
 constexpr uint8_t kVersionMin = 1;
 constexpr uint8_t kHasErrors = 1;  // flags of version 1
 constexpr uint8_t kHasWeight = 2;
@@ -196,10 +197,13 @@ void write_weights(const CellWeights& weights, ByteWriter& out) {
     }
 }
 
-void write_cells(const CellColumns& cells, ByteWriter& out, std::string& bytes) {
+// `errors`: none where operations say it.
+void write_cells(const CellColumns& cells, std::span<const int64_t> errors, ByteWriter& out,
+                 std::string& bytes) {
     out.varint(cells.sizes.size());
     write_numbers(cells.operations, out);
     write_numbers(cells.steps, out);
+    if (!errors.empty()) write_numbers(errors, out);
     write_numbers(cells.sizes, out);
     write_numbers(cells.first_buckets, out);
     CellContexts contexts;
@@ -375,9 +379,54 @@ std::string encode_rollup(const store::RollupRows& rows, uint32_t step_s) {
     ByteWriter out(bytes);
     out.u8(kVersion);
     operations.write(out);
-    write_cells(cells, out, bytes);
+    write_cells(cells, {}, out, bytes);
     write_weights(weights, out);
     return bytes;
+}
+
+std::string encode_section(const RollupSection& section) {
+    std::string bytes;
+    if (section.cells.empty()) return bytes;
+    CellColumns cells;
+    CellWeights weights;
+    std::vector<int64_t> errors;
+    bool is_by_status = true;
+    RollupCell before;
+    for (const RollupCell& cell : section.cells) {
+        if (cell.weighted != static_cast<double>(cell.count))
+            weights.emplace_back(cells.sizes.size(), cell.weighted);
+        cells.operations.push_back(int64_t{cell.operation} - before.operation);
+        cells.steps.push_back(int64_t{cell.step} - before.step);
+        cells.sizes.push_back(cell.buckets);
+        errors.push_back(static_cast<int64_t>(cell.errors));
+        is_by_status = is_by_status &&
+                       cell.errors == (section.operations[cell.operation].is_error ? cell.count : 0);
+        for (uint32_t i = 0; i < cell.buckets; ++i) {
+            const auto& [bucket, count] = section.buckets[cell.first_bucket + i];
+            if (i == 0)
+                cells.first_buckets.push_back(bucket);
+            else
+                cells.gaps.push_back(bucket - section.buckets[cell.first_bucket + i - 1].first - 1);
+            cells.counts.push_back(int64_t{count} - 1);
+        }
+        before = cell;
+    }
+    ByteWriter out(bytes);
+    out.u8(is_by_status ? kVersion : kMixedVersion);
+    write_operations(section.services, section.operations, out);
+    write_cells(cells, is_by_status ? std::span<const int64_t>() : errors, out, bytes);
+    write_weights(weights, out);
+    return bytes;
+}
+
+Result<uint64_t> count_cells(std::string_view bytes) {
+    if (bytes.empty()) return 0;
+    ByteReader in(bytes);
+    RollupSection section;
+    const bool is_known = in.u8() == kVersion;
+    if (!is_known || !read_operations(in, section))
+        return fail(ErrorCode::kDataLoss, "rollup: the section is damaged");
+    return in.varint();
 }
 
 Result<RollupSection> decode_rollup(std::string_view bytes, uint32_t step_s) {

@@ -89,6 +89,11 @@ struct RollupSection {
 
 // Empty where there are no rows.
 std::string encode_rollup(const store::RollupRows& rows, uint32_t step_s = kMinuteStepS);
+// The same of what is counted already. Where operations are not by status, as those of edges, how
+// many failed is written cell by cell.
+std::string encode_section(const RollupSection& section);
+// How many cells encode_rollup() has written.
+Result<uint64_t> count_cells(std::string_view bytes);
 // kDataLoss for bytes that are not a whole section, kUnsupported for a newer version. How long its
 // steps are is known to who keeps the bytes.
 Result<RollupSection> decode_rollup(std::string_view bytes, uint32_t step_s = kMinuteStepS);

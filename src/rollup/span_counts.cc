@@ -15,14 +15,24 @@ constexpr uint8_t kVersionMin = 1;
 
 }  // namespace
 
+// Short steps do not stay for long, and are many: they are written as segments have theirs.
+std::string encode_counted(const RollupSection& section) {
+    return section.step_s == kShortStepS ? encode_section(section) : encode_series(section);
+}
+
 std::string encode_span_counts(const SpanCounts& counts) {
+    return join_span_counts(std::max(counts.operations.step_s, counts.edges.step_s),
+                            encode_counted(counts.operations), encode_counted(counts.edges));
+}
+
+std::string join_span_counts(uint32_t step_s, std::string_view operations, std::string_view edges) {
     std::string bytes;
-    if (counts.operations.cells.empty() && counts.edges.cells.empty()) return bytes;
+    if (operations.empty() && edges.empty()) return bytes;
     store::ByteWriter out(bytes);
     out.u8(kVersion);
-    out.varint(std::max(counts.operations.step_s, counts.edges.step_s));
-    out.text(encode_series(counts.operations));
-    out.text(encode_series(counts.edges));
+    out.varint(step_s);
+    out.text(operations);
+    out.text(edges);
     return bytes;
 }
 

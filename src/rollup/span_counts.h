@@ -28,6 +28,10 @@ struct SpanCounts {
 
 // Both have steps of one length. Empty where nothing is counted.
 std::string encode_span_counts(const SpanCounts& counts);
+// Of sections that are bytes already.
+std::string join_span_counts(uint32_t step_s, std::string_view operations, std::string_view edges);
+// One section, as such counts of its steps have it.
+std::string encode_counted(const RollupSection& section);
 Result<SpanCounts> decode_span_counts(std::string_view bytes);
 
 // Adds sections up. One thread.

@@ -57,6 +57,12 @@ RollupSection again(const RollupSection& section) {
     return std::move(*decoded);
 }
 
+RollupSection again_as_cells(const RollupSection& section) {
+    auto decoded = decode_rollup(encode_section(section), section.step_s);
+    REQUIRE(decoded.has_value());
+    return std::move(*decoded);
+}
+
 RollupSection sum_of(const std::vector<const RollupSection*>& sections, uint32_t step_s,
                      DurationDetail detail = {}) {
     RollupSum sum(step_s, detail);
@@ -80,6 +86,7 @@ TEST_CASE("sums of parts are those of all rows, in steps of any length, and come
         for (const uint32_t step_s : {kShortStepS, kMinuteStepS, kHourStepS}) {
             const RollupSection whole = rows.section(step_s);
             CHECK((shown(again(whole)) == shown(whole)));
+            CHECK((encode_section(whole) == encode_rollup(rows.view(), step_s)));
             const RollupSection a = half.section(kShortStepS);
             const RollupSection b = rest.section(kShortStepS);
             CHECK((shown(sum_of({&a, &b}, step_s)) == shown(whole)));
@@ -144,6 +151,19 @@ TEST_CASE("durations that are known of several steps together are shared out, an
             CHECK(difference == 0);
         CHECK((shown(again(sum_of({&read}, kHourStepS, {2, 24}))) == shown(read)));
     }
+}
+
+TEST_CASE("operations that are not by status keep how many failed, in either form") {
+    RollupSum sum(kShortStepS);
+    DurationHistogram durations;
+    durations.add(3, 2);
+    durations.add(90, 5);
+    sum.add("cart", "mail", otlp::SpanKind::kServer, kMinute, 3, 9, durations);
+    sum.add("cart", "mail", otlp::SpanKind::kServer, 2 * kMinute, 0, 7, durations);
+    const RollupSection section = sum.finish();
+    CHECK((shown(again(section)) == shown(section)));
+    CHECK((shown(again_as_cells(section)) == shown(section)));
+    CHECK(again_as_cells(section).cells[0].errors == 3);
 }
 
 TEST_CASE("what comes hour by hour alike takes few bits") {
