@@ -1,6 +1,7 @@
-// How many bytes counts take that are kept for good, by their age, of a load that is made up: services
-// with as many operations each, whose spans come by the hour of the day and take times spread as
-// they are in life; each service calls two others. Nothing is stored; hours are drawn at random.
+// How many bytes counts take that are kept for good, by their age, of a load that is made up:
+// services with as many operations each, whose spans come by the hour of the day and take times
+// spread as they are in life; each service calls two others. Nothing is stored; hours are drawn at
+// random.
 //   counts_bench [services] [operations] [spans a second]
 #include <algorithm>
 #include <chrono>
@@ -68,8 +69,8 @@ Load make_load(int services, int operations, double spans_per_s) {
             name += '\0';
             name += ":rpc";
             for (const auto kind : {otlp::SpanKind::kServer, otlp::SpanKind::kClient})
-                load.edges.push_back({service, name, kind, calls / 6, 20 + 6 * uniform(random),
-                                      1, 0.005});
+                load.edges.push_back(
+                    {service, name, kind, calls / 6, 20 + 6 * uniform(random), 1, 0.005});
         }
     }
     for (auto* rows : {&load.operations, &load.edges}) {
@@ -113,7 +114,8 @@ class Hours {
         part.buckets.clear();
         const uint64_t steps = 3600 / part.step_s;
         // Twice as much at two in the afternoon as at night, a third less on two days of seven.
-        const double day = 1 + 0.35 * std::sin((static_cast<double>(number % 24) - 8) / 24 * 6.2832);
+        const double day =
+            1 + 0.35 * std::sin((static_cast<double>(number % 24) - 8) / 24 * 6.2832);
         const double week = number / 24 % 7 < 5 ? 1 : 0.65;
         const double expected = row.spans_per_s * share * day * week * part.step_s;
         for (uint64_t step = 0; step < steps; ++step) {
@@ -125,14 +127,13 @@ class Hours {
             uint32_t bucket = bucket_at(from);
             for (double begin = from; begin < to && bucket < DurationHistogram::kBuckets;
                  ++bucket) {
-                const double end = std::log2(
-                    static_cast<double>(DurationHistogram::lower_bound_of(bucket + 1)));
-                const double p = below((end - row.middle) / row.width) -
-                                 below((begin - row.middle) / row.width);
+                const double end =
+                    std::log2(static_cast<double>(DurationHistogram::lower_bound_of(bucket + 1)));
+                const double p =
+                    below((end - row.middle) / row.width) - below((begin - row.middle) / row.width);
                 begin = end;
                 if (expected * p < 1e-6) continue;
-                const uint64_t spans =
-                    std::poisson_distribution<uint64_t>(expected * p)(random_);
+                const uint64_t spans = std::poisson_distribution<uint64_t>(expected * p)(random_);
                 if (spans == 0) continue;
                 part.buckets.emplace_back(static_cast<uint16_t>(bucket),
                                           static_cast<uint32_t>(spans));
@@ -193,7 +194,7 @@ int main(int argc, char** argv) {
         "\"hour_by_10s_bytes\": %zu, \"hour_by_minute_bytes\": %zu, \"day_by_hour_bytes\": %zu, "
         "\"month_bytes\": %zu, \"year_bytes\": %.0f, \"minutes_s\": %.3f, \"month_s\": %.3f}\n",
         services, load.operations.size(), load.edges.size() / 2, spans_per_s, shortest.size(),
-        minutes.size(), days[3].size(), month.size(),
-        static_cast<double>(month.size()) * 365 / 31, minutes_s, month_s);
+        minutes.size(), days[3].size(), month.size(), static_cast<double>(month.size()) * 365 / 31,
+        minutes_s, month_s);
     return 0;
 }

@@ -178,9 +178,9 @@ class Prometheus {
         TRY_ASSIGN(const http::Query query, read_query(call));
         std::set<std::string> names;
         if (query.all("match[]").empty()) {
-            names = {"__name__", "client",       "connection_type", "le",        "protocol",
-                     "server",   "service_name", "service",         "span_kind", "span_name",
-                     "status_code"};
+            names = {"__name__",  "client",    "connection_type", "le",
+                     "protocol",  "server",    "service_name",    "service",
+                     "span_kind", "span_name", "status_code"};
         } else {
             TRY(each_matching(call, query, [&](const PromLabels& labels) {
                 for (const auto& [name, value] : labels)

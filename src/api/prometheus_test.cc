@@ -221,13 +221,15 @@ TEST_CASE("exemplars are in a scrape as OpenMetrics, at the bucket that counts t
     CHECK(reply.has("# TYPE traces_spanmetrics_calls counter\n"));
     CHECK(reply.has("traces_spanmetrics_calls_total{"));
     // Two seconds: above 1.024, within 2.048.
-    CHECK(reply.has("traces_spanmetrics_latency_bucket{le=\"2.048\",service=\"front\","
-                    "span_kind=\"SPAN_KIND_SERVER\",span_name=\"GET /\",status_code="
-                    "\"STATUS_CODE_ERROR\"} 1 # {trace_id=\"00000000000000000000000000000abc\","));
+    CHECK(
+        reply.has("traces_spanmetrics_latency_bucket{le=\"2.048\",service=\"front\","
+                  "span_kind=\"SPAN_KIND_SERVER\",span_name=\"GET /\",status_code="
+                  "\"STATUS_CODE_ERROR\"} 1 # {trace_id=\"00000000000000000000000000000abc\","));
     CHECK(reply.has("\"} 2 1763819000.000\n"));
-    CHECK(reply.has("traces_spanmetrics_latency_bucket{le=\"4.096\",service=\"front\","
-                    "span_kind=\"SPAN_KIND_SERVER\",span_name=\"GET /\",status_code="
-                    "\"STATUS_CODE_ERROR\"} 1\n"));
+    CHECK(
+        reply.has("traces_spanmetrics_latency_bucket{le=\"4.096\",service=\"front\","
+                  "span_kind=\"SPAN_KIND_SERVER\",span_name=\"GET /\",status_code="
+                  "\"STATUS_CODE_ERROR\"} 1\n"));
     // Buckets of one series ascend, and its sum and count follow.
     const size_t first = reply.body.find("traces_spanmetrics_latency_bucket{le=\"0.0005\"");
     const size_t last = reply.body.find("traces_spanmetrics_latency_bucket{le=\"+Inf\"", first);
@@ -245,20 +247,19 @@ TEST_CASE("exemplars of failed spans alone, of every selector, with the labels o
         return server.get("/api/v1/query_exemplars?start=1763818000&end=1763820000&query=" +
                           encoded(text));
     };
-    const Reply failed = ask(
-        "sum(rate(traces_spanmetrics_latency_bucket{status_code=\"STATUS_CODE_ERROR\"}[5m]))");
+    const Reply failed =
+        ask("sum(rate(traces_spanmetrics_latency_bucket{status_code=\"STATUS_CODE_ERROR\"}[5m]))");
     CHECK(failed.has(R"("seriesLabels":{"__name__":"traces_spanmetrics_latency_bucket",)"
                      R"("le":"2.048","service":"front","span_kind":"SPAN_KIND_SERVER",)"
                      R"("span_name":"GET /","status_code":"STATUS_CODE_ERROR"})"));
     CHECK(!failed.has("SELECT"));
-    const Reply both = ask(
-        "rate(traces_span_metrics_calls_total{service_name=\"db\"}[5m]) + "
-        "rate(traces_spanmetrics_calls_total{span_name=~\"GET /l.*\"}[5m])");
+    const Reply both =
+        ask("rate(traces_span_metrics_calls_total{service_name=\"db\"}[5m]) + "
+            "rate(traces_spanmetrics_calls_total{span_name=~\"GET /l.*\"}[5m])");
     CHECK(both.has(R"("service_name":"db")"));
     CHECK(both.has(R"("span_name":"GET /later")"));
     CHECK(!both.has(R"("span_name":"GET /")"));
-    CHECK(ask("traces_service_graph_request_total").body ==
-          R"({"status":"success","data":[]})");
+    CHECK(ask("traces_service_graph_request_total").body == R"({"status":"success","data":[]})");
 }
 
 TEST_CASE("a question says how spans are counted, and may ask for what they stand for") {

@@ -148,8 +148,7 @@ Result<PromResult> combine(const PromNode& node, PromResult left, PromResult rig
     if (is_set) {
         if (left.is_scalar || right.is_scalar)
             return fail(ErrorCode::kInvalidArgument,
-                        "set operator \"{}\" not allowed in binary scalar expression",
-                        node.name);
+                        "set operator \"{}\" not allowed in binary scalar expression", node.name);
         return set_operation(node, std::move(left), std::move(right), times);
     }
     if (left.is_scalar && right.is_scalar) {

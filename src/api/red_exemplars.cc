@@ -147,8 +147,7 @@ Result<void> write_exemplars(const Call& call, const PromNode& selector, store::
                 json.field("trace_id", one.trace_id.hex()).field("span_id", one.span_id.hex());
                 json.end_object();
                 const double unit = family.is_ms ? 1e6 : 1e9;
-                json.field("value",
-                           fmt::format("{}", static_cast<double>(one.duration_ns) / unit));
+                json.field("value", fmt::format("{}", static_cast<double>(one.duration_ns) / unit));
                 json.key("timestamp")
                     .raw(fmt::format("{:.3f}", static_cast<double>(one.start_ns) / 1e9));
                 json.end_object();

@@ -21,7 +21,8 @@ struct RedExemplar {
     uint64_t duration_ns = 0;
 };
 
-// Spans of traces that are stored, for each operation, status and bucket the newest few. One thread.
+// Spans of traces that are stored, for each operation, status and bucket the newest few. One
+// thread.
 class RedExemplars {
   public:
     // Spans that are looked at, the newest first.

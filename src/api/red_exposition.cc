@@ -126,8 +126,8 @@ class RedCounters {
         RedExemplars exemplars;
         if (format == Format::kOpenMetrics) {
             const store::TimeRange lately{now_ns - std::min(now_ns, kExemplarsNs), now_ns};
-            TRY_ASSIGN(exemplars, RedExemplars::find(call, lately,
-                                                     store::Predicate::everything(), 1));
+            TRY_ASSIGN(exemplars,
+                       RedExemplars::find(call, lately, store::Predicate::everything(), 1));
         }
         const std::vector<RedFamily>& families = red_families();
         std::string out;

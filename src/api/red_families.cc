@@ -64,8 +64,7 @@ struct CountedSpans {
 };
 
 CountedSpans failed_of(const WindowCounts& counts, Value value) {
-    CountedSpans part{counts.errors, counts.errors, counts.errors_duration_s,
-                      counts.error_buckets};
+    CountedSpans part{counts.errors, counts.errors, counts.errors_duration_s, counts.error_buckets};
     if (!is_of_durations(value)) return part;
     // Long ago durations were not counted by status.
     part.spans = 0;
@@ -386,8 +385,9 @@ const std::vector<RedFamily>& red_families() {
     return table;
 }
 
-Result<std::shared_ptr<const insight::ServiceEdges>> ServiceEdgeCache::find(
-    const Call& call, store::TimeRange range, uint32_t step_s) {
+Result<std::shared_ptr<const insight::ServiceEdges>> ServiceEdgeCache::find(const Call& call,
+                                                                            store::TimeRange range,
+                                                                            uint32_t step_s) {
     const store::CountedParts parts = call.counted();
     uint64_t version = 0;
     const auto note = [&](const void* part, uint64_t number) {
@@ -405,12 +405,12 @@ Result<std::shared_ptr<const insight::ServiceEdges>> ServiceEdgeCache::find(
         const std::lock_guard lock(mutex_);
         for (const Entry& entry : entries_) {
             if (entry.version == version && entry.step_s == step_s &&
-                entry.range.start_ns == range.start_ns &&
-                entry.range.end_ns == range.end_ns)
+                entry.range.start_ns == range.start_ns && entry.range.end_ns == range.end_ns)
                 return entry.edges;
         }
     }
-    TRY_ASSIGN(auto found, insight::find_all_service_edges(parts, range, call.context.rollups, step_s));
+    TRY_ASSIGN(auto found,
+               insight::find_all_service_edges(parts, range, call.context.rollups, step_s));
     auto edges = std::make_shared<const insight::ServiceEdges>(std::move(found));
     const std::lock_guard lock(mutex_);
     entries_.insert(entries_.begin(), {version, range, step_s, edges});

@@ -98,8 +98,7 @@ constexpr DurationDetail kMonthDurations{2, 24};
 
 Result<std::string> put_together(std::span<const std::string_view> bodies,
                                  store::CountsDetail detail) {
-    const uint32_t step_s =
-        detail == store::CountsDetail::kMinutes ? kMinuteStepS : kHourStepS;
+    const uint32_t step_s = detail == store::CountsDetail::kMinutes ? kMinuteStepS : kHourStepS;
     const DurationDetail durations =
         detail == store::CountsDetail::kMonth ? kMonthDurations : DurationDetail();
     RollupSum operations(step_s, durations);
@@ -167,8 +166,7 @@ Result<ServiceEdges> find_all_service_edges(const store::CountedParts& parts,
             at = edges.emplace(std::move(key), std::move(edge)).first;
         }
         ServiceEdge& edge = at->second;
-        StepTable::Operation& called =
-            operation.kind == kInQueue ? edge.in_queue : edge.as_server;
+        StepTable::Operation& called = operation.kind == kInQueue ? edge.in_queue : edge.as_server;
         StepTable::Operation& side = operation.kind == kAsClient ? edge.as_client : called;
         const uint32_t length_s = std::max(section.step_s, step_s);
         side.steps[length_s][cell.step / (length_s / section.step_s)].add(section, cell);

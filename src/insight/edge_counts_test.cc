@@ -230,10 +230,9 @@ TEST_CASE("files of counts are written as they were, and read by others") {
     const SegmentInfo& info = segments[0]->info();
     const auto check = [&](const char* name, CountsDetail detail, std::string_view counts) {
         const bool is_of_hour = detail <= CountsDetail::kMinutes;
-        const std::string bytes =
-            encode_counts({1, "default", is_of_hour ? uint64_t{10} : 0, detail, info.start_ns_min,
-                           info.end_ns_max, 0},
-                          counts);
+        const std::string bytes = encode_counts({1, "default", is_of_hour ? uint64_t{10} : 0,
+                                                 detail, info.start_ns_min, info.end_ns_max, 0},
+                                                counts);
         if (std::getenv("SPANLOOM_GOLDEN_UPDATE") != nullptr)
             std::ofstream(std::string(SPANLOOM_GOLDEN) + "/" + name, std::ios::binary) << bytes;
         CHECK(read_golden(name) == bytes);
@@ -334,6 +333,29 @@ TEST_CASE("ten seconds are told apart, of spans and of what is counted of them")
         CHECK(steps.size() == 9);
         CHECK(steps.rbegin()->second.errors == 1);
     }
+}
+
+TEST_CASE("a window has spans as they were received, or as many as they stand for") {
+    DurationHistogram durations;
+    durations.add(100, 4);
+    RollupSum sum(kMinuteStepS);
+    sum.add("cart", "op", otlp::SpanKind::kServer, 600 * kMinute, 1, 32, durations);
+    Files files;
+    files.add(encode_span_counts({sum.finish(), {}}));
+    RollupCache cache;
+    StepTable table({600 * kMinute, 601 * kMinute});
+    table.add(files.parts, cache);
+    REQUIRE(table.operations().size() == 1);
+    const auto window = [&](SpanWeights weights) {
+        return table.operations()[0]->window(600 * kMinute, 601 * kMinute, 700 * kMinute, true,
+                                             weights);
+    };
+    CHECK(window(SpanWeights::kRaw).spans == 4);
+    CHECK(window(SpanWeights::kRaw).errors == 1);
+    CHECK(window(SpanWeights::kAdjusted).spans == doctest::Approx(32));
+    CHECK(window(SpanWeights::kAdjusted).errors == doctest::Approx(8));
+    CHECK(window(SpanWeights::kAdjusted).buckets ==
+          std::vector<std::pair<uint32_t, double>>{{100, 32}});
 }
 
 TEST_CASE("counts that are damaged are an error") {

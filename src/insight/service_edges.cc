@@ -66,9 +66,17 @@ class EdgeCounter {
                  " spans; what is over is left out");
             return true;
         }
-        members_.push_back({edge.span_id, edge.parent_span_id, std::string(edge.service),
-                            std::string(edge.peer), edge.protocol, edge.kind, edge.start_ns,
-                            edge.duration_ns, edge.weight, edge.error, edge.in_range,
+        members_.push_back({edge.span_id,
+                            edge.parent_span_id,
+                            std::string(edge.service),
+                            std::string(edge.peer),
+                            edge.protocol,
+                            edge.kind,
+                            edge.start_ns,
+                            edge.duration_ns,
+                            edge.weight,
+                            edge.error,
+                            edge.in_range,
                             {edge.links.begin(), edge.links.end()}});
         return true;
     }
@@ -131,8 +139,8 @@ class EdgeCounter {
         if (parent != kNone && members_[parent].service != member.service) {
             const bool is_queue = member.kind == otlp::SpanKind::kConsumer;
             const Member& caller = members_[parent];
-            return count_edge({caller.service, member.service,
-                               is_queue ? "messaging_system" : "", protocol_of(caller, member)},
+            return count_edge({caller.service, member.service, is_queue ? "messaging_system" : "",
+                               protocol_of(caller, member)},
                               member, caller);
         }
         if (count_messages(member) || parent != kNone) return;
@@ -150,9 +158,9 @@ class EdgeCounter {
             Member producer;
             producer.start_ns = link.start_ns;
             producer.duration_ns = link.duration_ns;
-            count_edge({link.service, member.service, "messaging_system",
-                        protocol_of(member, member)},
-                       member, producer);
+            count_edge(
+                {link.service, member.service, "messaging_system", protocol_of(member, member)},
+                member, producer);
             has_any = true;
         }
         return has_any;

@@ -89,8 +89,7 @@ std::string edges_of(std::vector<std::shared_ptr<const store::Segment>> segments
                         edge.connection_type.empty() ? "-" : edge.connection_type, spans, errors);
     }
     for (const insight::ServiceEdge& edge : found->unpaired)
-        out += fmt::format("{} unpaired {}\n", edge.client,
-                           edge.as_client.spans());
+        out += fmt::format("{} unpaired {}\n", edge.client, edge.as_client.spans());
     return out;
 }
 

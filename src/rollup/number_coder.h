@@ -50,7 +50,7 @@ class NumberEncoder {
     std::string bytes_;
     uint64_t low_ = 0;
     uint32_t range_ = UINT32_MAX;
-    uint8_t held_ = 0;       // a byte that a carry may still change
+    uint8_t held_ = 0;        // a byte that a carry may still change
     uint64_t held_more_ = 0;  // bytes of 255 behind it
     bool has_held_ = false;
 };

@@ -40,9 +40,8 @@ Result<std::string> rollup_of(const store::Segment& segment, uint32_t step_s) {
         TRY_ASSIGN(const Blob bytes, segment.rollup());
         return std::string(bytes.view());
     }
-    return store::count_rows(segment, [step_s](const store::RollupRows& rows) {
-        return encode_rollup(rows, step_s);
-    });
+    return store::count_rows(
+        segment, [step_s](const store::RollupRows& rows) { return encode_rollup(rows, step_s); });
 }
 
 // ---- cache

@@ -32,8 +32,8 @@ constexpr uint64_t cells_max(size_t bytes) {
     return 65'536 + uint64_t{bytes} * 256;
 }
 
-// A row as one number that sorts as cells and their buckets do: operation (22 bits), error (1), step
-// (31), bucket (10).
+// A row as one number that sorts as cells and their buckets do: operation (22 bits), error (1),
+// step (31), bucket (10).
 constexpr uint32_t kBucketBits = 10;
 constexpr uint32_t kStepBits = 31;
 static_assert(DurationHistogram::kBuckets <= 1U << kBucketBits);
@@ -399,8 +399,9 @@ std::string encode_section(const RollupSection& section) {
         cells.steps.push_back(int64_t{cell.step} - before.step);
         cells.sizes.push_back(cell.buckets);
         errors.push_back(static_cast<int64_t>(cell.errors));
-        is_by_status = is_by_status &&
-                       cell.errors == (section.operations[cell.operation].is_error ? cell.count : 0);
+        is_by_status =
+            is_by_status &&
+            cell.errors == (section.operations[cell.operation].is_error ? cell.count : 0);
         for (uint32_t i = 0; i < cell.buckets; ++i) {
             const auto& [bucket, count] = section.buckets[cell.first_bucket + i];
             if (i == 0)

@@ -30,8 +30,8 @@ constexpr bool is_rollup_step(uint64_t step_s) {
 struct DurationDetail {
     static constexpr uint8_t kMergedBitsMax = 4;
     static constexpr uint8_t kStepsMax = 24;
-    // How many of the lowest bits of buckets say nothing: 2^n neighbours are one, known by the one in
-    // the middle.
+    // How many of the lowest bits of buckets say nothing: 2^n neighbours are one, known by the one
+    // in the middle.
     uint8_t merged_bits = 0;
     // Of so many steps together (those of one step / steps); each has its share of them.
     uint8_t steps = 1;

@@ -36,15 +36,14 @@ void add_to_share(uint64_t& share, uint64_t count) {
     share = share - (share >> kFading) + (count << 4);
 }
 
-// How many spans a cell is likely to have: those of the cell before, and as much more or less as the
-// operations before had at these steps.
+// How many spans a cell is likely to have: those of the cell before, and as much more or less as
+// the operations before had at these steps.
 class StepTotals {
   public:
     double expected_spans(const RollupCell& before, uint32_t step) const {
         const auto then = spans_.find(before.step);
         const auto now = spans_.find(step);
-        if (then == spans_.end() || now == spans_.end())
-            return static_cast<double>(before.count);
+        if (then == spans_.end() || now == spans_.end()) return static_cast<double>(before.count);
         return expected(before.count, now->second, then->second);
     }
     void add(uint32_t step, uint64_t spans) { added_.emplace_back(step, spans); }
@@ -321,8 +320,8 @@ class SeriesReader {
             uint64_t taken = 0;
             for (auto& [bucket, count] : counts_) {
                 passed += count;
-                const auto until = static_cast<uint64_t>(
-                    (Wide{passed} * cell.count * 2 + left) / (Wide{left} * 2));
+                const auto until = static_cast<uint64_t>((Wide{passed} * cell.count * 2 + left) /
+                                                         (Wide{left} * 2));
                 const uint64_t own = until - taken;
                 taken = until;
                 count -= own;
@@ -341,8 +340,7 @@ class SeriesReader {
               uint64_t limit, uint64_t& value) {
         const auto near = static_cast<int64_t>(expectation + 0.5);
         const int64_t found =
-            near +
-            unzigzag(in_.number(contexts[SeriesContexts::class_of(expectation)]));
+            near + unzigzag(in_.number(contexts[SeriesContexts::class_of(expectation)]));
         if (!in_.ok() || found < 0 || static_cast<uint64_t>(found) > limit) return false;
         value = static_cast<uint64_t>(found);
         return true;

@@ -103,8 +103,8 @@ void RollupSum::add(const RollupSection& section) {
         if (operation == nullptr || from.operation != number) {
             number = from.operation;
             const RollupOperation& one = section.operations[number];
-            operation = &operations_[Key(section.services[one.service], one.name, one.kind,
-                                         one.is_error)];
+            operation =
+                &operations_[Key(section.services[one.service], one.name, one.kind, one.is_error)];
         }
         Cell more{0, from.errors, from.weighted, {}};
         for (uint32_t i = 0; i < from.buckets; ++i) {

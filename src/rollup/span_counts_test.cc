@@ -202,7 +202,8 @@ TEST_CASE("weights of senders that sample alike take nothing more, and sums of t
     CHECK(again(odd).cells[8].weighted == 80);
 }
 
-TEST_CASE("damaged series are an error or numbers within their bounds, whatever is hit or missing") {
+TEST_CASE(
+    "damaged series are an error or numbers within their bounds, whatever is hit or missing") {
     const std::string bytes = encode_series(random_rows(9, 300).section());
     for (size_t size = 1; size < bytes.size(); ++size)
         CHECK_FALSE(decode_rollup(std::string_view(bytes).substr(0, size)).has_value());

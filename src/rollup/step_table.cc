@@ -81,7 +81,7 @@ double WindowCounts::quantile_s(double q) const {
 }
 
 WindowCounts StepTable::Operation::window(uint64_t from_ns, uint64_t to_ns, uint64_t now_ns,
-                                        bool with_durations, SpanWeights weights) const {
+                                          bool with_durations, SpanWeights weights) const {
     WindowCounts sum;
     std::map<uint32_t, double> buckets;
     std::map<uint32_t, double> error_buckets;

@@ -7,9 +7,9 @@ namespace spanloom::store {
 
 PeerReader::PeerReader(SegmentReader& reader) {
     constexpr std::array<std::string_view, kKeys> kNames = {
-        "peer.service", "server.address", "network.peer.address", "network.peer.port",
-        "db.namespace", "db.name",        "db.system.name",       "db.system",
-        "http.request.method", "http.method", "rpc.system.name", "rpc.system"};
+        "peer.service",        "server.address", "network.peer.address", "network.peer.port",
+        "db.namespace",        "db.name",        "db.system.name",       "db.system",
+        "http.request.method", "http.method",    "rpc.system.name",      "rpc.system"};
     fields_.reserve(kKeys);
     for (const std::string_view name : kNames)
         fields_.emplace_back(reader, Field{Scope::kSpan, Intrinsic::kNone, std::string(name)});

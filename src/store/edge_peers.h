@@ -9,7 +9,8 @@
 namespace spanloom::store {
 
 // Finds in the attributes of one segment's spans what is at the other side of them, and how it is
-// called: OpenTelemetry's keys, old and new, the most telling first. One thread; lives as long as its query.
+// called: OpenTelemetry's keys, old and new, the most telling first. One thread; lives as long as
+// its query.
 class PeerReader {
   public:
     explicit PeerReader(SegmentReader& reader);

@@ -88,9 +88,9 @@ class Counting {
         const std::string service = row.scope < services_.size() ? services_[row.scope] : "";
         const auto number = static_cast<uint32_t>(operations_.size());
         return operations_
-            .try_emplace(Key(service, names.text_of(row.name),
-                             static_cast<otlp::SpanKind>(row.kind)),
-                         number)
+            .try_emplace(
+                Key(service, names.text_of(row.name), static_cast<otlp::SpanKind>(row.kind)),
+                number)
             .first->second;
     }
 

@@ -108,7 +108,8 @@ Result<CountsFile> StoreEngine::write_counts(CountsFile file, std::string_view c
     return file;
 }
 
-// In what detail a file is to be: its month goes together once no hour of it is in recent/ any more.
+// In what detail a file is to be: its month goes together once no hour of it is in recent/ any
+// more.
 CountsDetail StoreEngine::detail_of(const CountsFile& file, uint64_t now_ns) const {
     if (file.detail == CountsDetail::kMonth) return file.detail;
     const uint64_t hour = file.hour;

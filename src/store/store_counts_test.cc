@@ -145,7 +145,8 @@ TEST_CASE("the hours of a day become one file when they are old, and go at last"
     CHECK(files_on_disk(f) == 0);
 }
 
-TEST_CASE("counts get less detailed with age, each hour by itself, and a month is one file at last") {
+TEST_CASE(
+    "counts get less detailed with age, each hour by itself, and a month is one file at last") {
     CountingFixture f;
     f.options.counts_short_ms = 24 * 3'600'000;
     f.options.counts_minutes_ms = 10 * 24 * 3'600'000ULL;
@@ -296,7 +297,8 @@ TEST_CASE("an hour that cannot be counted stays") {
 }
 
 TEST_CASE("damaged bytes of counts are an error, whatever they are") {
-    const std::string bytes = encode_counts({7, "shop", 480'000, CountsDetail::kMonth, 5, 9, 0}, "the counts");
+    const std::string bytes =
+        encode_counts({7, "shop", 480'000, CountsDetail::kMonth, 5, 9, 0}, "the counts");
     const Result<CountsReading> whole = decode_counts(bytes);
     REQUIRE(whole.has_value());
     CHECK(whole->counts == "the counts");
