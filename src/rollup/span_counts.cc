@@ -140,7 +140,7 @@ void RollupSum::join_rarest() {
     size_t cells = 0;
     for (; kept < std::min<size_t>(order.size(), kSectionOperationsMax); ++kept) {
         cells += order[kept]->second.cells.size();
-        if (cells > kSectionCellsMax) break;
+        if (cells > cells_max_) break;
     }
     std::map<std::pair<otlp::SpanKind, bool>, Operation> others;
     for (size_t i = kept; i < order.size(); ++i) {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <map>
 #include <string>
@@ -38,8 +39,9 @@ Result<SpanCounts> decode_span_counts(std::string_view bytes);
 class RollupSum {
   public:
     // Steps of the sum; not shorter than those that are added.
-    explicit RollupSum(uint32_t step_s, DurationDetail detail = {})
-        : step_s_(step_s), detail_(detail) {}
+    explicit RollupSum(uint32_t step_s, DurationDetail detail = {},
+                       size_t cells_max = kSectionCellsMax)
+        : step_s_(step_s), detail_(detail), cells_max_(cells_max) {}
 
     void add(const RollupSection& section);
     // Of one side of edges, whose failed calls are not told apart.
@@ -47,7 +49,7 @@ class RollupSum {
              uint64_t begin_ns, uint64_t errors, double weighted,
              const DurationHistogram& durations);
     // Of operations the most frequent kSectionOperationsMax are told apart, and fewer where there
-    // would be more than kSectionCellsMax cells.
+    // would be more cells than `cells_max`.
     RollupSection finish();
 
   private:
@@ -76,6 +78,7 @@ class RollupSum {
 
     const uint32_t step_s_;
     const DurationDetail detail_;
+    const size_t cells_max_;
     std::map<Key, Operation> operations_;
 };
 
