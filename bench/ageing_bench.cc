@@ -127,18 +127,22 @@ int main(int argc, char** argv) {
         counts.push_back(must(file->read()));
     }
     const std::vector<std::string_view> hours(counts.begin(), counts.end());
-    const std::string day = must(options.counting.as_day(hours));
+    const auto size_as = [&](store::CountsDetail detail) {
+        return must(options.counting.put_together(hours, detail)).size();
+    };
     std::printf(
         "{\"spans\": %llu, \"preview_s\": %.2f, \"preview_cpu_s_per_million\": %.3f, "
         "\"previewed_traces\": %llu, \"ageing_s\": %.2f, \"ageing_cpu_s_per_million\": %.3f, "
         "\"kept_share\": %.3f, \"bytes_per_span_kept\": %.1f, \"decision_bytes\": %llu, "
-        "\"counts_bytes\": %llu, \"counts_as_day_bytes\": %zu}\n",
+        "\"counts_bytes\": %llu, \"counts_by_minute_bytes\": %zu, "
+        "\"counts_by_hour_bytes\": %zu, \"counts_of_month_bytes\": %zu}\n",
         static_cast<unsigned long long>(before.spans), preview.seconds, preview.cpu_s / millions,
         static_cast<unsigned long long>(previewed), ageing.seconds, ageing.cpu_s / millions,
         static_cast<double>(after.spans) / static_cast<double>(before.spans),
         static_cast<double>(after.disk_bytes) /
             static_cast<double>(std::max<uint64_t>(after.spans, 1)),
         static_cast<unsigned long long>(decision_bytes),
-        static_cast<unsigned long long>(counts_bytes), day.size());
+        static_cast<unsigned long long>(counts_bytes), size_as(store::CountsDetail::kMinutes),
+        size_as(store::CountsDetail::kHours), size_as(store::CountsDetail::kMonth));
     return 0;
 }

@@ -486,8 +486,27 @@ def ageing(options):
     figures = json.loads(done.stdout)
     table([("preview", f"{figures['preview_s']} s, {figures['preview_cpu_s_per_million']} CPU-s per million spans"),
            ("ageing", f"{figures['ageing_s']} s, {figures['ageing_cpu_s_per_million']} CPU-s per million spans, {figures['kept_share']:.1%} of spans kept"),
-           ("decisions and counts", f"{figures['decision_bytes']:,} and {figures['counts_bytes']:,} bytes; the counts as those of one day {figures['counts_as_day_bytes']:,}")])
+           ("decisions and counts", f"{figures['decision_bytes']:,} and {figures['counts_bytes']:,} bytes; the counts by the minute "
+            f"{figures['counts_by_minute_bytes']:,}, by the hour as one day {figures['counts_by_hour_bytes']:,}, as of a month {figures['counts_of_month_bytes']:,}")])
     print(json.dumps(figures))
+
+
+COUNTED_LOADS = ((20, 10, 1000), (10, 10, 100))  # services, operations of each, spans a second
+
+
+def counts():
+    """What counts take that are kept for years: of loads that are made up, nothing is stored."""
+    program = os.path.join(ROOT, "build", "release", "bench", "counts_bench")
+    result, rows = [], []
+    for load in COUNTED_LOADS:
+        done = subprocess.run([program, *map(str, load)], capture_output=True, text=True, check=True)
+        figures = json.loads(done.stdout)
+        result.append(figures)
+        rows.append((f"{load[0]} services with {load[1]} operations, {load[2]:,} spans/s",
+                     f"an hour by 10 s {figures['hour_by_10s_bytes']:,} bytes, by the minute {figures['hour_by_minute_bytes']:,}; a day by the hour "
+                     f"{figures['day_by_hour_bytes']:,}; a month {figures['month_bytes']:,}, a year {figures['year_bytes']:,}"))
+    table(rows)
+    print(json.dumps({"loads": result}))
 
 
 def segment():
@@ -505,7 +524,7 @@ def segment():
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("name", choices=["ingest", "query", "large", "copies", "forward", "segment", "store", "ageing"])
+    parser.add_argument("name", choices=["ingest", "query", "large", "copies", "forward", "segment", "store", "ageing", "counts"])
     parser.add_argument("--spans", type=int, default=None)
     parser.add_argument("--data", help="data directory that stays: loaded by the first run, used again by the next ones")
     parser.add_argument("--load-only", action="store_true")
@@ -530,6 +549,8 @@ def main():
         store(options)
     elif options.name == "ageing":
         ageing(options)
+    elif options.name == "counts":
+        counts()
     else:
         segment()
 

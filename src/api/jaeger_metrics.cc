@@ -10,7 +10,7 @@
 #include "api/jaeger.h"
 #include "api/jaeger_search.h"
 #include "base/text.h"
-#include "rollup/minute_table.h"
+#include "rollup/step_table.h"
 
 namespace spanloom::api {
 namespace {
@@ -79,12 +79,12 @@ void write_label(JsonWriter& json, std::string_view name, std::string_view value
 struct Group {
     std::string service;
     std::string operation;
-    std::vector<const MinuteTable::Operation*> members;
+    std::vector<const StepTable::Operation*> members;
 };
 
-std::vector<Group> group(const MinuteTable& table, const MetricsQuestion& question) {
+std::vector<Group> group(const StepTable& table, const MetricsQuestion& question) {
     std::map<std::pair<std::string, std::string>, Group> groups;
-    for (const MinuteTable::Operation* operation : table.operations()) {
+    for (const StepTable::Operation* operation : table.operations()) {
         if (!question.services.contains(operation->service) ||
             !question.kinds.contains(operation->kind))
             continue;
@@ -107,7 +107,7 @@ void write_points(JsonWriter& json, const Group& group, const MetricsQuestion& q
     for (uint64_t at_ms = start_ms; at_ms <= question.end_ms; at_ms += question.step_ms) {
         WindowCounts sum;
         const uint64_t from_ms = at_ms - std::min(at_ms, question.rate_per_ms);
-        for (const MinuteTable::Operation* operation : group.members)
+        for (const StepTable::Operation* operation : group.members)
             sum.add(operation->window(from_ms * kMs, at_ms * kMs, now_ns, family.with_durations));
         json.begin_object().key("gaugeValue").begin_object();
         json.field("doubleValue",
@@ -122,7 +122,7 @@ Result<http::Response> answer(const Call& call, const MetricsQuestion& question,
     const uint64_t back_ms = question.lookback_ms + question.rate_per_ms;
     const store::TimeRange range{(question.end_ms - std::min(question.end_ms, back_ms)) * kMs,
                                  question.end_ms * kMs};
-    MinuteTable table(range);
+    StepTable table(range);
     table.add(call.counted(), call.context.rollups);
     const char* prefix = question.by_operation ? "service_operation_" : "service_";
     std::string out;

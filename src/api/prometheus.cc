@@ -2,13 +2,13 @@
 
 #include <algorithm>
 #include <cmath>
-#include <optional>
+#include <functional>
 #include <set>
 
 #include <fmt/format.h>
 
-#include "api/jaeger_search.h"
 #include "api/promql_eval.h"
+#include "api/red_exemplars.h"
 #include "base/text.h"
 
 namespace spanloom::api {
@@ -17,7 +17,6 @@ namespace {
 constexpr size_t kTimesMax = 11'000;
 constexpr uint64_t kSecondNs = 1'000'000'000;
 constexpr size_t kSeriesMax = 20'000;
-constexpr uint32_t kExemplarsMax = 100;
 
 // Parameters of the address, and of a POST's form.
 Result<http::Query> read_query(const Call& call) {
@@ -78,6 +77,13 @@ http::Response success(std::string_view data) {
     return json_reply(std::move(out));
 }
 
+// An answer that says how its spans are counted.
+http::Response counted(std::string_view data, SpanWeights weights) {
+    http::Response response = success(data);
+    response.headers.add(std::string(kWeightsHeader), std::string(weights_name(weights)));
+    return response;
+}
+
 std::string matrix(const PromResult& result, const std::vector<uint64_t>& times) {
     std::string out;
     JsonWriter json(out);
@@ -127,8 +133,9 @@ class Prometheus {
         TRY_ASSIGN(const http::Query query, read_query(call));
         TRY_ASSIGN(const uint64_t time, time_parameter(query, "time", call.now_ns()));
         TRY_ASSIGN(const PromNode node, parse_promql(query.get("query")));
-        TRY_ASSIGN(const PromResult result, evaluate_promql(call, node, {time}, edges_));
-        return success(vector(result, time));
+        TRY_ASSIGN(const SpanWeights weights, asked_weights(query));
+        TRY_ASSIGN(const PromResult result, evaluate_promql(call, node, {time}, weights, edges_));
+        return counted(vector(result, time), weights);
     }
 
     Result<http::Response> range(Call& call) {
@@ -149,8 +156,9 @@ class Prometheus {
         std::vector<uint64_t> times;
         for (uint64_t time = start; time <= end; time += step)
             times.push_back(time);
-        TRY_ASSIGN(const PromResult result, evaluate_promql(call, node, times, edges_));
-        return success(matrix(result, times));
+        TRY_ASSIGN(const SpanWeights weights, asked_weights(query));
+        TRY_ASSIGN(const PromResult result, evaluate_promql(call, node, times, weights, edges_));
+        return counted(matrix(result, times), weights);
     }
 
     Result<http::Response> series(Call& call) {
@@ -170,8 +178,9 @@ class Prometheus {
         TRY_ASSIGN(const http::Query query, read_query(call));
         std::set<std::string> names;
         if (query.all("match[]").empty()) {
-            names = {"__name__",     "client",  "connection_type", "le",        "server",
-                     "service_name", "service", "span_kind",       "span_name", "status_code"};
+            names = {"__name__",  "client",    "connection_type", "le",
+                     "protocol",  "server",    "service_name",    "service",
+                     "span_kind", "span_name", "status_code"};
         } else {
             TRY(each_matching(call, query, [&](const PromLabels& labels) {
                 for (const auto& [name, value] : labels)
@@ -250,7 +259,8 @@ class Prometheus {
                 if (seen.insert(labels).second) visit(labels);
                 return {};
             };
-            TRY(each_red_series(call, node, {{start, std::max(end, start + 1)}}, edges_, emit));
+            TRY(each_red_series(call, node, {{start, std::max(end, start + 1)}}, SpanWeights::kRaw,
+                                edges_, emit));
         }
         return {};
     }
@@ -258,76 +268,28 @@ class Prometheus {
     ServiceEdgeCache edges_;
 };
 
-// The first selector of an expression.
-const PromNode* first_selector(const PromNode& node) {
-    if (node.kind == PromNode::Kind::kSelector) return &node;
-    for (const PromNode& argument : node.arguments) {
-        if (const PromNode* found = first_selector(argument)) return found;
-    }
-    return nullptr;
-}
-
-// The spans that a selector of operations counts, as far as its matchers are equalities; others are
-// looked at afterwards.
-store::Predicate spans_of(const PromNode& selector) {
-    std::vector<store::Predicate> all;
-    for (const PromMatcher& matcher : selector.matchers) {
-        if (matcher.op != PromMatcher::Op::kEqual) continue;
-        if (matcher.label == "service" || matcher.label == "service_name")
-            all.push_back(service_predicate(matcher.value));
-        if (matcher.label == "span_name")
-            all.push_back(store::Predicate::compare(
-                {store::Scope::kIntrinsic, store::Intrinsic::kName, ""}, store::Comparison::kEqual,
-                store::Value::of_string(matcher.value)));
-        if (matcher.label == "span_kind") {
-            if (const auto kind = parse_kind(matcher.value))
-                all.push_back(store::Predicate::compare(
-                    {store::Scope::kIntrinsic, store::Intrinsic::kKind, ""},
-                    store::Comparison::kEqual, store::Value::of_kind(*kind)));
-        }
-        if (matcher.label == "status_code" && matcher.value == "STATUS_CODE_ERROR")
-            all.push_back(store::Predicate::compare(
-                {store::Scope::kIntrinsic, store::Intrinsic::kStatus, ""},
-                store::Comparison::kEqual, store::Value::of_status(otlp::StatusCode::kError)));
-    }
-    return all.empty() ? store::Predicate::everything() : store::Predicate::all_of(std::move(all));
+// Every selector of an expression.
+void each_selector(const PromNode& node, const std::function<void(const PromNode&)>& visit) {
+    if (node.kind == PromNode::Kind::kSelector) visit(node);
+    for (const PromNode& argument : node.arguments)
+        each_selector(argument, visit);
 }
 
 Result<http::Response> Prometheus::exemplars(Call& call) {
     TRY_ASSIGN(const http::Query query, read_query(call));
     TRY_ASSIGN(const PromNode node, parse_promql(query.get("query")));
-    const PromNode* selector = first_selector(node);
-    if (selector == nullptr || !selector->name.starts_with("traces_span")) return success("[]");
-    store::SearchRequest request;
-    TRY_ASSIGN(request.range.start_ns,
-               time_parameter(query, "start", call.now_ns() - 3600 * kSecondNs));
-    TRY_ASSIGN(request.range.end_ns, time_parameter(query, "end", call.now_ns()));
-    request.where = spans_of(*selector);
-    request.limit = kExemplarsMax;
-    request.spans_per_trace = 1;
-    request.cancelled = call.request.cancelled;
-    request.deadline_monotonic_ns = call.deadline_ns;
-    TRY_ASSIGN(const auto answer, store::search(call.segments(), request));
+    store::TimeRange range;
+    TRY_ASSIGN(range.start_ns, time_parameter(query, "start", call.now_ns() - 3600 * kSecondNs));
+    TRY_ASSIGN(range.end_ns, time_parameter(query, "end", call.now_ns()));
     std::string out;
     JsonWriter json(out);
-    json.begin_array().begin_object().key("seriesLabels").begin_object();
-    json.field("__name__", selector->name);
-    for (const PromMatcher& matcher : selector->matchers) {
-        if (matcher.op == PromMatcher::Op::kEqual) json.field(matcher.label, matcher.value);
-    }
-    json.end_object().key("exemplars").begin_array();
-    for (const store::TraceSummary& trace : answer.traces) {
-        for (const store::MatchedSpan& span : trace.matched_spans) {
-            json.begin_object().key("labels").begin_object();
-            json.field("trace_id", trace.trace_id.hex()).field("span_id", span.span_id.hex());
-            json.end_object();
-            json.field("value", number_text(static_cast<double>(span.duration_ns) / 1e9));
-            json.key("timestamp")
-                .raw(fmt::format("{:.3f}", static_cast<double>(span.start_ns) / 1e9));
-            json.end_object();
-        }
-    }
-    json.end_array().end_object().end_array();
+    json.begin_array();
+    Result<void> written;
+    each_selector(node, [&](const PromNode& selector) {
+        if (written) written = write_exemplars(call, selector, range, json);
+    });
+    TRY(written);
+    json.end_array();
     return success(out);
 }
 

@@ -166,9 +166,12 @@ TEST_CASE("counts of operations as Prometheus scrapes them") {
           "span_name=\"SELECT\",status_code=\"STATUS_CODE_UNSET\"} 1\n",
           "# TYPE traces_spanmetrics_latency histogram\n",
           "traces_spanmetrics_latency_bucket{le=\"+Inf\",service=\"db\","
-          "span_kind=\"SPAN_KIND_CLIENT\",span_name=\"SELECT\"} 1\n",
+          "span_kind=\"SPAN_KIND_CLIENT\",span_name=\"SELECT\",status_code=\"STATUS_CODE_UNSET\"} "
+          "1\n",
           "traces_spanmetrics_latency_count{service=\"db\",span_kind=\"SPAN_KIND_CLIENT\","
-          "span_name=\"SELECT\"} 1\n",
+          "span_name=\"SELECT\",status_code=\"STATUS_CODE_UNSET\"} 1\n",
+          "traces_spanmetrics_latency_count{service=\"front\",span_kind=\"SPAN_KIND_SERVER\","
+          "span_name=\"GET /\",status_code=\"STATUS_CODE_ERROR\"} 1\n",
           "# TYPE traces_span_metrics_duration_milliseconds histogram\n",
           "traces_span_metrics_calls_total{service_name=\"front\",span_kind=\"SPAN_KIND_SERVER\","
           "span_name=\"GET /\",status_code=\"STATUS_CODE_ERROR\"} 1\n",
@@ -203,4 +206,90 @@ TEST_CASE("counts of operations as Prometheus scrapes them") {
     const Reply later = server.get("/metrics/red");
     CHECK(!later.has("traces_target_info"));
     CHECK(later.body == second.body.substr(0, second.body.find("# HELP traces_target_info")));
+}
+
+TEST_CASE("exemplars are in a scrape as OpenMetrics, at the bucket that counts them") {
+    TestServer server({kShopTrace});
+    const Reply plain = server.get("/metrics/red");
+    CHECK(!plain.has("trace_id"));
+    const Reply reply =
+        server.get("/metrics/red", {{"accept", "application/openmetrics-text;version=1.0.0"}});
+    CHECK(reply.headers.get("content-type") ==
+          "application/openmetrics-text; version=1.0.0; charset=utf-8");
+    CHECK(reply.headers.get("x-spanloom-counts") == "raw");
+    CHECK(reply.body.ends_with("# EOF\n"));
+    CHECK(reply.has("# TYPE traces_spanmetrics_calls counter\n"));
+    CHECK(reply.has("traces_spanmetrics_calls_total{"));
+    // Two seconds: above 1.024, within 2.048.
+    CHECK(
+        reply.has("traces_spanmetrics_latency_bucket{le=\"2.048\",service=\"front\","
+                  "span_kind=\"SPAN_KIND_SERVER\",span_name=\"GET /\",status_code="
+                  "\"STATUS_CODE_ERROR\"} 1 # {trace_id=\"00000000000000000000000000000abc\","));
+    CHECK(reply.has("\"} 2 1763819000.000\n"));
+    CHECK(
+        reply.has("traces_spanmetrics_latency_bucket{le=\"4.096\",service=\"front\","
+                  "span_kind=\"SPAN_KIND_SERVER\",span_name=\"GET /\",status_code="
+                  "\"STATUS_CODE_ERROR\"} 1\n"));
+    // Buckets of one series ascend, and its sum and count follow.
+    const size_t first = reply.body.find("traces_spanmetrics_latency_bucket{le=\"0.0005\"");
+    const size_t last = reply.body.find("traces_spanmetrics_latency_bucket{le=\"+Inf\"", first);
+    const size_t sum = reply.body.find("traces_spanmetrics_latency_sum", last);
+    const size_t next = reply.body.find("traces_spanmetrics_latency_bucket{le=\"0.0005\"", last);
+    REQUIRE(next != std::string::npos);
+    CHECK(first < last);
+    CHECK(last < sum);
+    CHECK(sum < next);
+}
+
+TEST_CASE("exemplars of failed spans alone, of every selector, with the labels of their series") {
+    TestServer server({kShopTrace, kLaterTrace});
+    const auto ask = [&](std::string_view text) {
+        return server.get("/api/v1/query_exemplars?start=1763818000&end=1763820000&query=" +
+                          encoded(text));
+    };
+    const Reply failed =
+        ask("sum(rate(traces_spanmetrics_latency_bucket{status_code=\"STATUS_CODE_ERROR\"}[5m]))");
+    CHECK(failed.has(R"("seriesLabels":{"__name__":"traces_spanmetrics_latency_bucket",)"
+                     R"("le":"2.048","service":"front","span_kind":"SPAN_KIND_SERVER",)"
+                     R"("span_name":"GET /","status_code":"STATUS_CODE_ERROR"})"));
+    CHECK(!failed.has("SELECT"));
+    const Reply both =
+        ask("rate(traces_span_metrics_calls_total{service_name=\"db\"}[5m]) + "
+            "rate(traces_spanmetrics_calls_total{span_name=~\"GET /l.*\"}[5m])");
+    CHECK(both.has(R"("service_name":"db")"));
+    CHECK(both.has(R"("span_name":"GET /later")"));
+    CHECK(!both.has(R"("span_name":"GET /")"));
+    CHECK(ask("traces_service_graph_request_total").body == R"({"status":"success","data":[]})");
+}
+
+TEST_CASE("a question says how spans are counted, and may ask for what they stand for") {
+    TestServer server({kShopTrace, kLaterTrace});
+    const std::string address = "/api/v1/query?time=1763819700&query=" +
+                                encoded("sum(increase(traces_spanmetrics_calls_total[1h]))");
+    const Reply raw = server.get(address);
+    CHECK(raw.headers.get("x-spanloom-counts") == "raw");
+    const Reply weighted = server.get(address + "&counts=weighted");
+    CHECK(weighted.headers.get("x-spanloom-counts") == "weighted");
+    // Nothing was sampled.
+    CHECK(weighted.body == raw.body);
+    CHECK(server.get(address + "&counts=some").status == 400);
+    const Reply scrape = server.get("/metrics/red?counts=weighted");
+    CHECK(scrape.headers.get("x-spanloom-counts") == "weighted");
+    CHECK(scrape.has("stands for where it was sampled (weighted)."));
+    CHECK(server.get("/metrics/red?counts=some").status == 400);
+}
+
+TEST_CASE("windows of seconds are counted by ten seconds where there are spans") {
+    TestServer server({kShopTrace});
+    // The trace begins at ...9000 s, which is 20 s into its minute.
+    const auto in_window = [&](std::string_view window, std::string_view time) {
+        return query(server,
+                     "sum(increase(traces_spanmetrics_calls_total{service=\"front\"}[" +
+                         std::string(window) + "]))",
+                     time)
+            .body;
+    };
+    CHECK(in_window("10s", "1763819010").find(R"("1"])") != std::string::npos);
+    CHECK(in_window("10s", "1763819000").find(R"("result":[])") != std::string::npos);
+    CHECK(in_window("20s", "1763819030").find(R"("result":[])") != std::string::npos);
 }

@@ -10,79 +10,22 @@
 
 #include <re2/re2.h>
 
+#include "api/promql_binary.h"
 #include "base/text.h"
 
 namespace spanloom::api {
 namespace {
 
-constexpr double kNone = std::numeric_limits<double>::quiet_NaN();
 // Points of series that are kept at one time: 8 bytes each.
 constexpr size_t kPointsMax = 4'000'000;
 
 using Sink = std::function<Result<void>(PromLabels, std::vector<double>)>;
 
-PromLabels without_name(PromLabels labels) {
-    std::erase_if(labels, [](const auto& label) { return label.first == "__name__"; });
-    return labels;
-}
-
-std::string_view find(const PromLabels& labels, std::string_view name) {
-    for (const auto& [key, value] : labels) {
-        if (key == name) return value;
-    }
-    return {};
-}
-
-bool contains(const std::vector<std::string>& names, std::string_view name) {
-    return std::find(names.begin(), names.end(), name) != names.end();
-}
-
-// What is left of the labels by grouping or matching.
-PromLabels keep(const PromLabels& labels, const std::vector<std::string>& names, bool is_without) {
-    PromLabels kept;
-    for (const auto& label : labels) {
-        const bool is_kept = is_without ? label.first != "__name__" && !contains(names, label.first)
-                                        : contains(names, label.first);
-        if (is_kept) kept.push_back(label);
-    }
-    return kept;
-}
-
-double arithmetic(std::string_view op, double a, double b) {
-    if (op == "+") return a + b;
-    if (op == "-") return a - b;
-    if (op == "*") return a * b;
-    if (op == "/") return a / b;
-    if (op == "%") return std::fmod(a, b);
-    return std::pow(a, b);
-}
-
-bool is_comparison(std::string_view op) {
-    return op == "==" || op == "!=" || op == "<" || op == ">" || op == "<=" || op == ">=";
-}
-
-bool compare(std::string_view op, double a, double b) {
-    if (op == "==") return a == b;
-    if (op == "!=") return a != b;
-    if (op == "<") return a < b;
-    if (op == ">") return a > b;
-    return op == "<=" ? a <= b : a >= b;
-}
-
-// A comparison keeps the left value where it holds, or says so as 0 and 1.
-double apply(const PromNode& node, double a, double b) {
-    if (std::isnan(a) || std::isnan(b)) return kNone;
-    if (!is_comparison(node.name)) return arithmetic(node.name, a, b);
-    const bool holds = compare(node.name, a, b);
-    if (node.returns_bool) return holds ? 1 : 0;
-    return holds ? a : kNone;
-}
-
 // Prometheus's rule: linear within the bucket that holds the rank.
 double histogram_quantile(double q, const std::map<double, double>& buckets) {
-    if (buckets.size() < 2 || !std::isinf(buckets.rbegin()->first)) return kNone;
+    if (buckets.size() < 2 || !std::isinf(buckets.rbegin()->first)) return kPromNone;
     const double total = buckets.rbegin()->second;
-    if (!(total > 0)) return kNone;
+    if (!(total > 0)) return kPromNone;
     if (q < 0) return -std::numeric_limits<double>::infinity();
     if (q > 1) return std::numeric_limits<double>::infinity();
     const double rank = q * total;
@@ -102,8 +45,9 @@ double histogram_quantile(double q, const std::map<double, double>& buckets) {
 
 class Evaluator {
   public:
-    Evaluator(const Call& call, const std::vector<uint64_t>& times, ServiceEdgeCache& edges)
-        : call_(call), times_(times), edges_(edges) {}
+    Evaluator(const Call& call, const std::vector<uint64_t>& times, SpanWeights weights,
+              ServiceEdgeCache& edges)
+        : call_(call), times_(times), weights_(weights), edges_(edges) {}
 
     Result<PromResult> evaluate(const PromNode& node) {
         switch (node.kind) {
@@ -122,8 +66,11 @@ class Evaluator {
                 }
                 return inner;
             }
-            case PromNode::Kind::kBinary:
-                return binary(node);
+            case PromNode::Kind::kBinary: {
+                TRY_ASSIGN(PromResult left, evaluate(node.arguments[0]));
+                TRY_ASSIGN(PromResult right, evaluate(node.arguments[1]));
+                return combine(node, std::move(left), std::move(right), times_.size());
+            }
             case PromNode::Kind::kAggregate:
                 return aggregate(node);
             case PromNode::Kind::kCall:
@@ -190,12 +137,12 @@ class Evaluator {
         std::vector<PromWindow> windows;
         for (const uint64_t time : times_)
             windows.push_back({0, shifted(time, node.offset_ns)});
-        return each_red_series(call_, node, windows, edges_,
+        return each_red_series(call_, node, windows, weights_, edges_,
                                [&](PromLabels labels, std::vector<double> values) -> Result<void> {
                                    bool has_any = false;
                                    for (double& value : values) {
                                        has_any = has_any || value > 0;
-                                       if (value == 0) value = kNone;
+                                       if (value == 0) value = kPromNone;
                                    }
                                    // A histogram's empty buckets and failures that never were are
                                    // there as zeros.
@@ -220,7 +167,7 @@ class Evaluator {
         const double divisor = node.name == "increase" ? 1 : static_cast<double>(window) / 1e9;
         PromNode plain = selector;
         plain.window_ns = 0;
-        return each_red_series(call_, plain, windows, edges_,
+        return each_red_series(call_, plain, windows, weights_, edges_,
                                [&](PromLabels labels, std::vector<double> values) -> Result<void> {
                                    for (double& value : values)
                                        value /= divisor;
@@ -269,7 +216,7 @@ class Evaluator {
             auto at = groups.find(key);
             if (at == groups.end()) {
                 TRY(count_points());
-                Group group{key, std::vector<double>(times_.size(), kNone),
+                Group group{key, std::vector<double>(times_.size(), kPromNone),
                             std::vector<uint32_t>(times_.size(), 0)};
                 at = groups.emplace(std::move(key), std::move(group)).first;
             }
@@ -314,7 +261,7 @@ class Evaluator {
 
     // For sorting by the last value, the wanted end first, those without a value last.
     static double order(const PromSeries& series, bool is_descending) {
-        const double last = series.values.empty() ? kNone : series.values.back();
+        const double last = series.values.empty() ? kPromNone : series.values.back();
         if (std::isnan(last)) return std::numeric_limits<double>::infinity();
         return is_descending ? -last : last;
     }
@@ -336,7 +283,7 @@ class Evaluator {
             if (i < size) {
                 shown.insert(there[i]);
             } else {
-                all[there[i]].values[time] = kNone;
+                all[there[i]].values[time] = kPromNone;
             }
         }
     }
@@ -400,7 +347,7 @@ class Evaluator {
         // For each time the counts by bound.
         std::map<PromLabels, std::vector<std::map<double, double>>> groups;
         const Sink add = [&](PromLabels labels, std::vector<double> values) -> Result<void> {
-            const std::string_view text = find(labels, "le");
+            const std::string_view text = label_of(labels, "le");
             const auto bound = text == "+Inf"
                                    ? std::optional(std::numeric_limits<double>::infinity())
                                    : parse_double(text);
@@ -448,7 +395,7 @@ class Evaluator {
         if (!regex.ok())
             return fail(ErrorCode::kInvalidArgument, "invalid regular expression in label_replace");
         for (PromSeries& series : result.series) {
-            const std::string source(find(series.labels, node.arguments[3].name));
+            const std::string source(label_of(series.labels, node.arguments[3].name));
             std::string replaced;
             if (!RE2::Extract(source, regex, rewrite, &replaced)) continue;
             std::erase_if(series.labels, [&](const auto& label) { return label.first == target; });
@@ -459,110 +406,9 @@ class Evaluator {
         return result;
     }
 
-    // ---- two sides
-
-    Result<PromResult> binary(const PromNode& node) {
-        TRY_ASSIGN(PromResult left, evaluate(node.arguments[0]));
-        TRY_ASSIGN(PromResult right, evaluate(node.arguments[1]));
-        const bool is_set = node.name == "and" || node.name == "or" || node.name == "unless";
-        if (is_set) {
-            if (left.is_scalar || right.is_scalar)
-                return fail(ErrorCode::kInvalidArgument,
-                            "set operator \"{}\" not allowed in binary scalar expression",
-                            node.name);
-            return set_operation(node, std::move(left), std::move(right));
-        }
-        if (left.is_scalar && right.is_scalar) {
-            if (is_comparison(node.name) && !node.returns_bool)
-                return fail(ErrorCode::kInvalidArgument,
-                            "comparisons between scalars must use BOOL modifier");
-            for (size_t i = 0; i < times_.size(); ++i)
-                left.scalar[i] = apply(node, left.scalar[i], right.scalar[i]);
-            return left;
-        }
-        if (left.is_scalar || right.is_scalar)
-            return with_scalar(node, std::move(left), std::move(right));
-        return matched(node, std::move(left), std::move(right));
-    }
-
-    Result<PromResult> with_scalar(const PromNode& node, PromResult left, PromResult right) {
-        const bool is_left = left.is_scalar;
-        const std::vector<double> scalar = is_left ? left.scalar : right.scalar;
-        PromResult result;
-        result.series = std::move(is_left ? right.series : left.series);
-        for (PromSeries& series : result.series) {
-            if (!is_comparison(node.name) || node.returns_bool)
-                series.labels = without_name(std::move(series.labels));
-            for (size_t i = 0; i < times_.size(); ++i) {
-                const double own = series.values[i];
-                const double value =
-                    is_left ? apply(node, scalar[i], own) : apply(node, own, scalar[i]);
-                // A comparison that holds keeps the series' value, on whichever side it stands.
-                const bool keeps = is_comparison(node.name) && !node.returns_bool;
-                series.values[i] = keeps && !std::isnan(value) ? own : value;
-            }
-        }
-        return result;
-    }
-
-    PromLabels match_key(const PromNode& node, const PromLabels& labels) const {
-        return node.has_labels ? keep(labels, node.labels, node.is_without) : without_name(labels);
-    }
-
-    Result<PromResult> matched(const PromNode& node, PromResult left, PromResult right) {
-        std::map<PromLabels, const PromSeries*> partners;
-        for (const PromSeries& series : right.series) {
-            if (!partners.emplace(match_key(node, series.labels), &series).second)
-                return fail(ErrorCode::kInvalidArgument,
-                            "found duplicate series for the match group on the right hand-side of "
-                            "the operation: many-to-many matching not allowed");
-        }
-        PromResult result;
-        std::set<PromLabels> seen;
-        for (PromSeries& series : left.series) {
-            const PromLabels key = match_key(node, series.labels);
-            const auto partner = partners.find(key);
-            if (partner == partners.end()) continue;
-            if (!seen.insert(key).second)
-                return fail(ErrorCode::kInvalidArgument,
-                            "multiple matches for labels: many-to-one matching must be explicit "
-                            "(group_left/group_right)");
-            for (size_t i = 0; i < times_.size(); ++i)
-                series.values[i] = apply(node, series.values[i], partner->second->values[i]);
-            if (!is_comparison(node.name) || node.returns_bool)
-                series.labels = node.has_labels ? key : without_name(std::move(series.labels));
-            result.series.push_back(std::move(series));
-        }
-        return result;
-    }
-
-    Result<PromResult> set_operation(const PromNode& node, PromResult left, PromResult right) {
-        std::map<PromLabels, std::vector<bool>> there;
-        const PromResult& other = node.name == "or" ? left : right;
-        for (const PromSeries& series : other.series) {
-            std::vector<bool>& times = there[match_key(node, series.labels)];
-            times.resize(times_.size(), false);
-            for (size_t i = 0; i < times_.size(); ++i) {
-                if (!std::isnan(series.values[i])) times[i] = true;
-            }
-        }
-        const bool wants_partner = node.name == "and";
-        PromResult& changed = node.name == "or" ? right : left;
-        for (PromSeries& series : changed.series) {
-            const auto partner = there.find(match_key(node, series.labels));
-            for (size_t i = 0; i < times_.size(); ++i) {
-                const bool has = partner != there.end() && partner->second[i];
-                if (has != wants_partner) series.values[i] = kNone;
-            }
-        }
-        if (node.name != "or") return left;
-        for (PromSeries& series : right.series)
-            left.series.push_back(std::move(series));
-        return left;
-    }
-
     const Call& call_;
     const std::vector<uint64_t>& times_;
+    const SpanWeights weights_;
     ServiceEdgeCache& edges_;
     size_t points_ = 0;
 };
@@ -570,8 +416,9 @@ class Evaluator {
 }  // namespace
 
 Result<PromResult> evaluate_promql(const Call& call, const PromNode& node,
-                                   const std::vector<uint64_t>& times_ns, ServiceEdgeCache& edges) {
-    TRY_ASSIGN(PromResult result, Evaluator(call, times_ns, edges).evaluate(node));
+                                   const std::vector<uint64_t>& times_ns, SpanWeights weights,
+                                   ServiceEdgeCache& edges) {
+    TRY_ASSIGN(PromResult result, Evaluator(call, times_ns, weights, edges).evaluate(node));
     std::erase_if(result.series, [](const PromSeries& series) {
         return std::all_of(series.values.begin(), series.values.end(),
                            [](double value) { return std::isnan(value); });

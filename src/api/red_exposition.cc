@@ -1,15 +1,18 @@
 #include "api/red_exposition.h"
 
 #include <algorithm>
+#include <array>
 #include <cctype>
 #include <map>
 #include <memory>
 #include <mutex>
 #include <set>
+#include <span>
 #include <string>
 
 #include <fmt/format.h>
 
+#include "api/red_exemplars.h"
 #include "api/red_families.h"
 #include "otlp/json.h"
 #include "store/trace_summary.h"
@@ -24,6 +27,7 @@ constexpr uint64_t kEdgeSettleNs = 2 * kRollupMinuteNs;
 constexpr uint64_t kEdgeWindowNs = 5 * kRollupMinuteNs;  // looked at in one go, at most
 constexpr size_t kSeriesMax = 50'000;                    // of one family
 constexpr size_t kTargetsMax = 5'000;
+constexpr uint64_t kExemplarsNs = 60 * kRollupMinuteNs;  // how old they may be
 
 bool is_of_edges(const RedFamily& family) {
     return family.source != RedFamily::Source::kOperations;
@@ -38,11 +42,12 @@ bool is_exposed(const RedFamily& family, std::string_view names) {
                                 family.family == "traces_span_metrics_duration_milliseconds");
 }
 
-std::string series_text(const PromLabels& labels, std::string_view name) {
+std::string series_text(const PromLabels& labels, std::string_view name,
+                        std::string_view leave_out = {}) {
     std::string out(name);
     char separator = '{';
     for (const auto& [label, value] : labels) {
-        if (label == "__name__" || value.empty()) continue;
+        if (label == "__name__" || label == leave_out || value.empty()) continue;
         out += separator;
         separator = ',';
         out += label;
@@ -54,9 +59,22 @@ std::string series_text(const PromLabels& labels, std::string_view name) {
     return out;
 }
 
-void append_head(std::string& out, std::string_view family, std::string_view help,
+// Prometheus's text format, or OpenMetrics, which has exemplars and names counters without _total.
+enum class Format : uint8_t { kText, kOpenMetrics };
+
+void append_head(std::string& out, Format format, std::string_view family, std::string_view help,
                  std::string_view type) {
+    constexpr std::string_view kTotal = "_total";
+    if (format == Format::kOpenMetrics && type == "counter" && family.ends_with(kTotal))
+        family.remove_suffix(kTotal.size());
     out += fmt::format("# HELP {} {}\n# TYPE {} {}\n", family, help, family, type);
+}
+
+void append_exemplar(std::string& out, const RedFamily& family, const RedExemplar& exemplar) {
+    out += fmt::format(" # {{trace_id=\"{}\",span_id=\"{}\"}} {} {:.3f}", exemplar.trace_id.hex(),
+                       exemplar.span_id.hex(),
+                       static_cast<double>(exemplar.duration_ns) / (family.is_ms ? 1e6 : 1e9),
+                       static_cast<double>(exemplar.start_ns) / 1e9);
 }
 
 // A label's name has letters, digits and "_" only.
@@ -92,86 +110,104 @@ PromLabels target_labels(const otlp::ResourceView& resource) {
 }
 
 // Counters that only grow, from an hour before the first scrape. What has settled is kept; of
-// operations the last hours are counted anew each time. Any thread.
-class RedExposition {
+// operations the last hours are counted anew each time. One thread at a time.
+class RedCounters {
   public:
-    Result<http::Response> render(Call& call) {
-        const std::string_view names = call.query.get("names");
-        if (!names.empty() && names != "tempo" && names != "otel")
-            return fail(ErrorCode::kInvalidArgument, "names is tempo or otel");
-        const std::lock_guard lock(mutex_);
+    // Every family but targets.
+    Result<std::string> render(Call& call, std::string_view names, SpanWeights weights,
+                               Format format) {
+        weights_ = weights;
         const uint64_t now_ns = call.now_ns();
         if (settled_ns_ == 0)
             settled_ns_ =
                 (now_ns - std::min(now_ns, kSettleNs)) / kRollupMinuteNs * kRollupMinuteNs;
         TRY(settle(call, now_ns));
         TRY(settle_edges(call, now_ns));
-        std::string out;
-        std::string_view last;
-        for (const RedFamily& family : red_families()) {
-            if (!is_exposed(family, names)) continue;
-            if (family.family != last) {
-                const bool is_histogram = family.family != family.name;
-                append_head(out, family.family, family.help,
-                            is_histogram ? "histogram" : "counter");
-                last = family.family;
-            }
-            for (auto& [series, counter] : counters_[family.name])
-                counter.shown = std::max(counter.shown, counter.base);
-            if (!is_of_edges(family))
-                TRY(each_series(call, family, {settled_ns_, now_ns},
-                                [](Counter& counter, double growth) {
-                                    counter.shown = std::max(counter.shown, counter.base + growth);
-                                }));
-            for (const auto& [series, counter] : counters_[family.name])
-                out += fmt::format("{} {}\n", series, counter.shown);
+        RedExemplars exemplars;
+        if (format == Format::kOpenMetrics) {
+            const store::TimeRange lately{now_ns - std::min(now_ns, kExemplarsNs), now_ns};
+            TRY_ASSIGN(exemplars,
+                       RedExemplars::find(call, lately, store::Predicate::everything(), 1));
         }
-        append_connections(out);
-        append_targets(call, out);
-        http::Response response = text_reply(std::move(out));
-        response.headers = {};
-        response.headers.add("content-type", "text/plain; version=0.0.4; charset=utf-8");
-        if (is_full_)
-            response.headers.add("x-spanloom-partial", "more series or spans than are counted");
-        return response;
+        const std::vector<RedFamily>& families = red_families();
+        std::string out;
+        for (size_t first = 0; first < families.size();) {
+            size_t end = first;
+            for (; end < families.size() && families[end].family == families[first].family; ++end) {
+                if (is_exposed(families[end], names)) TRY(count_lately(call, families[end]));
+            }
+            const std::span<const RedFamily> group(families.begin() + static_cast<ptrdiff_t>(first),
+                                                   end - first);
+            if (is_exposed(group.front(), names)) append_group(group, format, exemplars, out);
+            first = end;
+        }
+        append_connections(format, out);
+        return out;
     }
+
+    bool is_full() const { return is_full_; }
 
   private:
     struct Counter {
+        PromLabels labels;
+        std::string text;
         double base = 0;   // until settled_ns_
         double shown = 0;  // a counter never goes back: resends that are found late stay counted
     };
+    // By the labels but le, then by it: those of one histogram stand together.
+    using Counters = std::map<std::pair<std::string, size_t>, Counter>;
 
-    // The pairs there are, for joins.
-    void append_connections(std::string& out) const {
-        constexpr std::string_view kCounted = "traces_service_graph_request_total";
-        constexpr std::string_view kName = "traces_service_graph_connection_info";
-        const auto pairs = counters_.find(kCounted);
-        if (pairs == counters_.end() || pairs->second.empty()) return;
-        append_head(out, kName, "Pairs of services that were seen.", "gauge");
-        for (const auto& [series, counter] : pairs->second)
-            out += fmt::format("{}{} 1\n", kName, series.substr(kCounted.size()));
+    Result<void> count_lately(const Call& call, const RedFamily& family) {
+        for (auto& [key, counter] : counters_[family.name])
+            counter.shown = std::max(counter.shown, counter.base);
+        if (is_of_edges(family)) return {};
+        return each_series(call, family, {settled_ns_, call.now_ns()},
+                           [](Counter& counter, double growth) {
+                               counter.shown = std::max(counter.shown, counter.base + growth);
+                           });
     }
 
-    // What sent spans in the last hour.
-    void append_targets(const Call& call, std::string& out) {
-        constexpr std::string_view kName = "traces_target_info";
-        const uint64_t now_ns = call.now_ns();
-        const store::TimeRange hour{now_ns - std::min(now_ns, kSettleNs), now_ns};
-        std::set<std::string> targets;
-        for (const auto& segment : call.segments()) {
-            const store::SegmentInfo& info = segment->info();
-            if (!store::overlaps(info.start_ns_min, info.end_ns_max, hour)) continue;
-            for (uint32_t i = 0; i < segment->resource_count(); ++i) {
-                is_full_ = is_full_ || targets.size() >= kTargetsMax;
-                if (targets.size() >= kTargetsMax) break;
-                targets.insert(series_text(
-                    target_labels(otlp::ResourceView::parse(segment->resource_message(i))), kName));
+    // A counter, or buckets, sums and counts of a histogram, series by series.
+    void append_group(std::span<const RedFamily> group, Format format,
+                      const RedExemplars& exemplars, std::string& out) {
+        const bool is_histogram = group.size() > 1;
+        append_head(out, format, group.front().family,
+                    fmt::format("{} {}", group.front().help, counted_as()),
+                    is_histogram ? "histogram" : "counter");
+        const Counters& leading = counters_[group.front().name];
+        for (auto at = leading.begin(); at != leading.end(); ++at) {
+            const auto& [key, counter] = *at;
+            out += fmt::format("{} {}", counter.text, counter.shown);
+            if (format == Format::kOpenMetrics && is_histogram) {
+                const RedExemplar* exemplar = exemplars.newest(group.front(), counter.labels);
+                if (exemplar != nullptr) append_exemplar(out, group.front(), *exemplar);
+            }
+            out += '\n';
+            const auto next = std::next(at);
+            if (next != leading.end() && next->first.first == key.first) continue;
+            for (const RedFamily& other : group.subspan(1)) {
+                const Counters& own = counters_[other.name];
+                const auto found = own.find({key.first, 0});
+                if (found != own.end())
+                    out += fmt::format("{} {}\n", found->second.text, found->second.shown);
             }
         }
-        if (!targets.empty()) append_head(out, kName, "What sent spans in the last hour.", "gauge");
-        for (const std::string& target : targets)
-            out += target + " 1\n";
+    }
+
+    std::string_view counted_as() const {
+        return weights_ == SpanWeights::kRaw
+                   ? "As received (raw)."
+                   : "Each span as many as it stands for where it was sampled (weighted).";
+    }
+
+    // The pairs there are, for joins.
+    void append_connections(Format format, std::string& out) {
+        constexpr std::string_view kName = "traces_service_graph_connection_info";
+        const Counters& pairs = counters_["traces_service_graph_request_total"];
+        if (pairs.empty()) return;
+        append_head(out, format, kName, "Pairs of services that were seen.", "gauge");
+        for (const auto& [key, counter] : pairs)
+            out += series_text(counter.labels, kName) + " 1\n";
     }
 
     // Whole hours that are over are counted a last time.
@@ -215,27 +251,86 @@ class RedExposition {
         selector.kind = PromNode::Kind::kSelector;
         selector.name = family.name;
         return each_red_series(
-            call, selector, {window}, edges_,
+            call, selector, {window}, weights_, edges_,
             [&](const PromLabels& labels, const std::vector<double>& growth) -> Result<void> {
-                std::map<std::string, Counter>& counters = counters_[family.name];
-                const std::string series = series_text(labels, family.name);
-                auto known = counters.find(series);
+                Counters& counters = counters_[family.name];
+                std::pair<std::string, size_t> key{series_text(labels, {}, "le"), 0};
+                for (const auto& [name, value] : labels) {
+                    if (name == "le") key.second = bound_of_text(value, family.is_ms).value_or(0);
+                }
+                auto known = counters.find(key);
                 if (known == counters.end()) {
                     is_full_ = is_full_ || counters.size() >= kSeriesMax;
                     if (counters.size() >= kSeriesMax) return {};
-                    known = counters.emplace(series, Counter{}).first;
+                    Counter counter{labels, series_text(labels, family.name), 0, 0};
+                    known = counters.emplace(std::move(key), std::move(counter)).first;
                 }
                 visit(known->second, growth[0]);
                 return {};
             });
     }
 
-    std::mutex mutex_;
+    SpanWeights weights_ = SpanWeights::kRaw;
     uint64_t settled_ns_ = 0;
     uint64_t edges_settled_ns_ = 0;
-    std::map<std::string_view, std::map<std::string, Counter>> counters_;  // by family
+    std::map<std::string_view, Counters> counters_;  // by family
     bool is_full_ = false;
     ServiceEdgeCache edges_;
+};
+
+// Any thread.
+class RedExposition {
+  public:
+    Result<http::Response> render(Call& call) {
+        const std::string_view names = call.query.get("names");
+        if (!names.empty() && names != "tempo" && names != "otel")
+            return fail(ErrorCode::kInvalidArgument, "names is tempo or otel");
+        TRY_ASSIGN(const SpanWeights weights, asked_weights(call.query));
+        const Format format =
+            call.accepts("application/openmetrics-text") ? Format::kOpenMetrics : Format::kText;
+        const std::lock_guard lock(mutex_);
+        TRY_ASSIGN(std::string out, counters_[weights == SpanWeights::kRaw ? 0 : 1].render(
+                                        call, names, weights, format));
+        append_targets(call, format, out);
+        if (format == Format::kOpenMetrics) out += "# EOF\n";
+        http::Response response = text_reply(std::move(out));
+        response.headers = {};
+        response.headers.add("content-type",
+                             format == Format::kOpenMetrics
+                                 ? "application/openmetrics-text; version=1.0.0; charset=utf-8"
+                                 : "text/plain; version=0.0.4; charset=utf-8");
+        response.headers.add(std::string(kWeightsHeader), std::string(weights_name(weights)));
+        if (is_full_ || counters_[0].is_full() || counters_[1].is_full())
+            response.headers.add("x-spanloom-partial", "more series or spans than are counted");
+        return response;
+    }
+
+  private:
+    // What sent spans in the last hour.
+    void append_targets(const Call& call, Format format, std::string& out) {
+        constexpr std::string_view kName = "traces_target_info";
+        const uint64_t now_ns = call.now_ns();
+        const store::TimeRange hour{now_ns - std::min(now_ns, kSettleNs), now_ns};
+        std::set<std::string> targets;
+        for (const auto& segment : call.segments()) {
+            const store::SegmentInfo& info = segment->info();
+            if (!store::overlaps(info.start_ns_min, info.end_ns_max, hour)) continue;
+            for (uint32_t i = 0; i < segment->resource_count(); ++i) {
+                is_full_ = is_full_ || targets.size() >= kTargetsMax;
+                if (targets.size() >= kTargetsMax) break;
+                targets.insert(series_text(
+                    target_labels(otlp::ResourceView::parse(segment->resource_message(i))), kName));
+            }
+        }
+        if (!targets.empty())
+            append_head(out, format, kName, "What sent spans in the last hour.", "gauge");
+        for (const std::string& target : targets)
+            out += target + " 1\n";
+    }
+
+    std::mutex mutex_;
+    std::array<RedCounters, 2> counters_;  // raw, weighted
+    bool is_full_ = false;
 };
 
 }  // namespace

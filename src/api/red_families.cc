@@ -9,6 +9,7 @@
 
 #include "base/hash.h"
 #include "insight/edge_counts.h"
+#include "store/trace_summary.h"
 
 namespace spanloom::api {
 namespace {
@@ -16,25 +17,13 @@ namespace {
 using Source = RedFamily::Source;
 using Value = RedFamily::Value;
 
-constexpr size_t kBounds = 18;
 constexpr size_t kEdgeEntriesMax = 4;
+// What is counted by ten seconds, from spans that are looked at.
+constexpr uint64_t kShortRangeNs = 6 * 60 * kRollupMinuteNs;
+constexpr uint64_t kShortSpansMax = 4'000'000;
 
-// Upper bounds of the buckets that are shown: 0.5 ms, 1 ms, 2 ms, ... 65.536 s.
 uint64_t bound_ns(size_t index) {
     return uint64_t{500'000} << index;
-}
-
-std::string bound_text(size_t index, bool is_ms) {
-    if (index >= kBounds) return "+Inf";
-    const double ns = static_cast<double>(bound_ns(index));
-    return fmt::format("{}", is_ms ? ns / 1e6 : ns / 1e9);
-}
-
-std::string_view kind_label(otlp::SpanKind kind) {
-    constexpr std::array<std::string_view, 6> kNames = {
-        "SPAN_KIND_UNSPECIFIED", "SPAN_KIND_INTERNAL", "SPAN_KIND_SERVER",
-        "SPAN_KIND_CLIENT",      "SPAN_KIND_PRODUCER", "SPAN_KIND_CONSUMER"};
-    return kNames[static_cast<size_t>(kind) % kNames.size()];
 }
 
 std::string_view label(const PromLabels& labels, std::string_view name) {
@@ -44,104 +33,138 @@ std::string_view label(const PromLabels& labels, std::string_view name) {
     return {};
 }
 
-bool matches(const PromNode& selector, const PromLabels& labels, std::string_view leave_out = {}) {
-    return std::all_of(
-        selector.matchers.begin(), selector.matchers.end(), [&](const PromMatcher& matcher) {
-            return matcher.label == leave_out || matcher.accepts(label(labels, matcher.label));
-        });
-}
-
 PromLabels with(PromLabels labels, std::string name, std::string value) {
     labels.emplace_back(std::move(name), std::move(value));
     std::sort(labels.begin(), labels.end());
     return labels;
 }
 
-bool needs_durations(Value value) {
-    return value == Value::kBucket || value == Value::kSum;
+bool is_of_durations(Value value) {
+    return value == Value::kBucket || value == Value::kSum || value == Value::kCount;
 }
 
+using WindowBuckets = std::vector<std::pair<uint32_t, double>>;
+
 // The share of each bucket is where it lies against the bounds: its middle decides.
-void add_bounds(const WindowCounts& counts, std::array<double, kBounds + 1>& sums) {
+void add_bounds(const WindowBuckets& buckets, std::array<double, kRedBounds>& sums) {
     sums.fill(0);
-    for (const auto& [bucket, count] : counts.buckets) {
-        const uint64_t middle =
-            DurationHistogram::lower_bound_of(bucket) + DurationHistogram::width_of(bucket) / 2;
-        size_t index = 0;
-        while (index < kBounds && middle > bound_ns(index))
-            ++index;
-        sums[index] += count;
-    }
+    for (const auto& [bucket, count] : buckets)
+        sums[bound_of(DurationHistogram::lower_bound_of(bucket) +
+                      DurationHistogram::width_of(bucket) / 2)] += count;
     for (size_t i = 1; i < sums.size(); ++i)
         sums[i] += sums[i - 1];
+}
+
+// Spans of one status, or of all of them.
+struct CountedSpans {
+    double spans = 0;
+    double failed = 0;
+    double duration_s = 0;
+    WindowBuckets buckets;
+};
+
+CountedSpans failed_of(const WindowCounts& counts, Value value) {
+    CountedSpans part{counts.errors, counts.errors, counts.errors_duration_s, counts.error_buckets};
+    if (!is_of_durations(value)) return part;
+    // Long ago durations were not counted by status.
+    part.spans = 0;
+    for (const auto& [bucket, count] : counts.error_buckets)
+        part.spans += count;
+    return part;
+}
+
+CountedSpans others_of(const WindowCounts& counts, Value value) {
+    const CountedSpans failed = failed_of(counts, value);
+    CountedSpans part{counts.spans - failed.spans, 0, counts.duration_s - failed.duration_s, {}};
+    auto next = failed.buckets.begin();
+    for (const auto& [bucket, count] : counts.buckets) {
+        const bool is_there = next != failed.buckets.end() && next->first == bucket;
+        part.buckets.emplace_back(bucket, count - (is_there ? next->second : 0));
+        if (is_there) ++next;
+    }
+    return part;
 }
 
 // Emits the series of one operation or edge.
 class SeriesEmitter {
   public:
     SeriesEmitter(const RedFamily& family, const PromNode& selector,
-                  const std::vector<PromWindow>& windows, uint64_t now_ns, const EmitSeries& emit)
-        : family_(family), selector_(selector), windows_(windows), now_ns_(now_ns), emit_(emit) {}
+                  const std::vector<PromWindow>& windows, SpanWeights weights, uint64_t now_ns,
+                  const EmitSeries& emit)
+        : family_(family),
+          selector_(selector),
+          windows_(windows),
+          weights_(weights),
+          now_ns_(now_ns),
+          emit_(emit) {}
 
-    Result<void> emit(const MinuteTable::Operation& operation, const PromLabels& labels) {
-        if (family_.value == Value::kBucket) return buckets(operation, labels);
-        if (family_.value == Value::kCalls) return calls(operation, labels);
-        if (!matches(selector_, labels)) return {};
-        std::vector<double> growth;
-        growth.reserve(windows_.size());
+    Result<void> emit(const StepTable::Operation& operation, const PromLabels& labels) {
+        const bool has_status = family_.source == Source::kOperations;
+        if (!may_match(labels)) return {};
+        std::vector<WindowCounts> counts;
+        counts.reserve(windows_.size());
         for (const PromWindow& window : windows_)
-            growth.push_back(value_of(counts(operation, window)));
-        return emit_(labels, std::move(growth));
+            counts.push_back(operation.window(window.from_ns, window.to_ns, now_ns_,
+                                              is_of_durations(family_.value), weights_));
+        if (!has_status) {
+            std::vector<CountedSpans> parts;
+            for (WindowCounts& one : counts)
+                parts.push_back({one.spans, one.errors, one.duration_s, std::move(one.buckets)});
+            return emit_part(labels, parts);
+        }
+        const auto emit_status = [&](std::string_view status, const auto& part_of) -> Result<void> {
+            std::vector<CountedSpans> parts;
+            for (const WindowCounts& one : counts)
+                parts.push_back(part_of(one, family_.value));
+            return emit_part(with(labels, "status_code", std::string(status)), parts);
+        };
+        TRY(emit_status(kStatusUnset, others_of));
+        return operation.has_errors() ? emit_status(kStatusError, failed_of) : Result<void>();
     }
 
   private:
-    WindowCounts counts(const MinuteTable::Operation& operation, const PromWindow& window) const {
-        return operation.window(window.from_ns, window.to_ns, now_ns_,
-                                needs_durations(family_.value));
+    // Whatever status and bound will be.
+    bool may_match(const PromLabels& labels) const {
+        return std::all_of(selector_.matchers.begin(), selector_.matchers.end(),
+                           [&](const PromMatcher& matcher) {
+                               return matcher.label == "status_code" || matcher.label == "le" ||
+                                      matcher.accepts(label(labels, matcher.label));
+                           });
     }
-    double value_of(const WindowCounts& counts) const {
+
+    Result<void> emit_part(const PromLabels& labels, const std::vector<CountedSpans>& parts) {
+        if (family_.value == Value::kBucket) return emit_buckets(labels, parts);
+        if (!matches_labels(selector_, labels)) return {};
+        std::vector<double> growth;
+        growth.reserve(parts.size());
+        for (const CountedSpans& part : parts)
+            growth.push_back(value_of(part));
+        return emit_(labels, std::move(growth));
+    }
+
+    double value_of(const CountedSpans& part) const {
         switch (family_.value) {
             case Value::kFailed:
-                return counts.errors;
+                return part.failed;
             case Value::kSum:
-                return family_.is_ms ? counts.duration_s * 1000 : counts.duration_s;
+                return family_.is_ms ? part.duration_s * 1000 : part.duration_s;
             default:
-                return counts.spans;
+                return part.spans;
         }
     }
 
-    // Rollups know failed spans and the others; "ok" is not told from "unset".
-    Result<void> calls(const MinuteTable::Operation& operation, const PromLabels& labels) {
-        if (!matches(selector_, labels, "status_code")) return {};
-        std::vector<double> good;
-        std::vector<double> failed;
-        for (const PromWindow& window : windows_) {
-            const WindowCounts sum = counts(operation, window);
-            good.push_back(sum.spans - sum.errors);
-            failed.push_back(sum.errors);
-        }
-        TRY(emit_status(labels, "STATUS_CODE_UNSET", std::move(good)));
-        if (!operation.has_errors()) return {};
-        return emit_status(labels, "STATUS_CODE_ERROR", std::move(failed));
-    }
-    Result<void> emit_status(const PromLabels& labels, const char* status,
-                             std::vector<double> growth) {
-        PromLabels all = with(labels, "status_code", status);
-        return matches(selector_, all) ? emit_(std::move(all), std::move(growth)) : Result<void>();
-    }
-
-    Result<void> buckets(const MinuteTable::Operation& operation, const PromLabels& labels) {
-        if (!matches(selector_, labels, "le")) return {};
-        std::array<std::vector<double>, kBounds + 1> growth;
-        std::array<double, kBounds + 1> sums{};
-        for (const PromWindow& window : windows_) {
-            add_bounds(counts(operation, window), sums);
+    Result<void> emit_buckets(const PromLabels& labels, const std::vector<CountedSpans>& parts) {
+        if (!matches_labels(selector_, labels, "le")) return {};
+        std::array<std::vector<double>, kRedBounds> growth;
+        std::array<double, kRedBounds> sums{};
+        for (const CountedSpans& part : parts) {
+            add_bounds(part.buckets, sums);
             for (size_t i = 0; i < growth.size(); ++i)
                 growth[i].push_back(sums[i]);
         }
         for (size_t i = 0; i < growth.size(); ++i) {
             PromLabels all = with(labels, "le", bound_text(i, family_.is_ms));
-            if (matches(selector_, all)) TRY(emit_(std::move(all), std::move(growth[i])));
+            if (matches_labels(selector_, all)) TRY(emit_(std::move(all), std::move(growth[i])));
         }
         return {};
     }
@@ -149,6 +172,7 @@ class SeriesEmitter {
     const RedFamily& family_;
     const PromNode& selector_;
     const std::vector<PromWindow>& windows_;
+    const SpanWeights weights_;
     const uint64_t now_ns_;
     const EmitSeries& emit_;
 };
@@ -162,6 +186,27 @@ store::TimeRange range_of(const std::vector<PromWindow>& windows) {
     return range;
 }
 
+bool is_aligned(const std::vector<PromWindow>& windows, uint64_t now_ns) {
+    return std::all_of(windows.begin(), windows.end(), [&](const PromWindow& window) {
+        return window.from_ns % kRollupMinuteNs == 0 &&
+               (window.to_ns % kRollupMinuteNs == 0 || window.to_ns >= now_ns);
+    });
+}
+
+// How long steps are to be for these windows.
+uint32_t step_of(const std::vector<PromWindow>& windows, const store::CountedParts& parts,
+                 uint64_t now_ns) {
+    const store::TimeRange range = range_of(windows);
+    if (is_aligned(windows, now_ns) || range.end_ns - range.start_ns > kShortRangeNs)
+        return kMinuteStepS;
+    uint64_t spans = 0;
+    for (const auto& segment : parts.segments) {
+        const store::SegmentInfo& info = segment->info();
+        if (store::overlaps(info.start_ns_min, info.end_ns_max, range)) spans += info.spans;
+    }
+    return spans <= kShortSpansMax ? kShortStepS : kMinuteStepS;
+}
+
 Result<void> check_time(const Call& call) {
     if (call.request.cancelled.stop_requested())
         return fail(ErrorCode::kCancelled, "the client has gone");
@@ -171,43 +216,46 @@ Result<void> check_time(const Call& call) {
     return {};
 }
 
-const MinuteTable::Operation& side_of(const insight::ServiceEdge& edge, Source source) {
+const StepTable::Operation& side_of(const insight::ServiceEdge& edge, Source source) {
     if (source == Source::kServerEdges) return edge.as_server;
     return source == Source::kQueueEdges ? edge.in_queue : edge.as_client;
 }
 
 Result<void> each_edge_series(const Call& call, const RedFamily& family, const PromNode& selector,
-                              const std::vector<PromWindow>& windows, ServiceEdgeCache& cache,
-                              const EmitSeries& emit) {
-    TRY_ASSIGN(const auto edges, cache.find(call, range_of(windows)));
+                              const std::vector<PromWindow>& windows, SpanWeights weights,
+                              ServiceEdgeCache& cache, const EmitSeries& emit) {
+    const uint32_t step_s = step_of(windows, call.counted(), call.now_ns());
+    TRY_ASSIGN(const auto edges, cache.find(call, range_of(windows), step_s));
     if (edges->partial) return fail(ErrorCode::kResourceExhausted, "{}", edges->reason);
-    SeriesEmitter emitter(family, selector, windows, call.now_ns(), emit);
+    SeriesEmitter emitter(family, selector, windows, weights, call.now_ns(), emit);
     for (const insight::ServiceEdge& edge :
          family.source == Source::kUnpaired ? edges->unpaired : edges->edges) {
         TRY(check_time(call));
-        const MinuteTable::Operation& operation = side_of(edge, family.source);
+        const StepTable::Operation& operation = side_of(edge, family.source);
         if (operation.empty()) continue;
         TRY(emitter.emit(operation, {{"__name__", std::string(family.name)},
                                      {"client", edge.client},
                                      {"connection_type", edge.connection_type},
+                                     {"protocol", edge.protocol},
                                      {"server", edge.server}}));
     }
     return {};
 }
 
 Result<void> each_family_series(const Call& call, const RedFamily& family, const PromNode& selector,
-                                const std::vector<PromWindow>& windows, ServiceEdgeCache& edges,
-                                const EmitSeries& emit) {
+                                const std::vector<PromWindow>& windows, SpanWeights weights,
+                                ServiceEdgeCache& edges, const EmitSeries& emit) {
     if (family.source != Source::kOperations)
-        return each_edge_series(call, family, selector, windows, edges, emit);
-    MinuteTable table(range_of(windows));
-    table.add(call.counted(), call.context.rollups);
+        return each_edge_series(call, family, selector, windows, weights, edges, emit);
+    const store::CountedParts parts = call.counted();
+    StepTable table(range_of(windows), step_of(windows, parts, call.now_ns()));
+    table.add(parts, call.context.rollups);
     if (!table.reason().empty()) return fail(ErrorCode::kResourceExhausted, "{}", table.reason());
-    SeriesEmitter emitter(family, selector, windows, call.now_ns(), emit);
-    for (const MinuteTable::Operation* operation : table.operations()) {
+    SeriesEmitter emitter(family, selector, windows, weights, call.now_ns(), emit);
+    for (const StepTable::Operation* operation : table.operations()) {
         TRY(check_time(call));
         PromLabels labels = {{"__name__", std::string(family.name)},
-                             {family.is_otel ? "service_name" : "service", operation->service},
+                             {std::string(service_label(family)), operation->service},
                              {"span_kind", std::string(kind_label(operation->kind))},
                              {"span_name", operation->name}};
         TRY(emitter.emit(*operation, labels));
@@ -216,6 +264,60 @@ Result<void> each_family_series(const Call& call, const RedFamily& family, const
 }
 
 }  // namespace
+
+std::string_view kind_label(otlp::SpanKind kind) {
+    constexpr std::array<std::string_view, 6> kNames = {
+        "SPAN_KIND_UNSPECIFIED", "SPAN_KIND_INTERNAL", "SPAN_KIND_SERVER",
+        "SPAN_KIND_CLIENT",      "SPAN_KIND_PRODUCER", "SPAN_KIND_CONSUMER"};
+    return kNames[static_cast<size_t>(kind) % kNames.size()];
+}
+
+size_t bound_of(uint64_t duration_ns) {
+    size_t index = 0;
+    while (index + 1 < kRedBounds && duration_ns > bound_ns(index))
+        ++index;
+    return index;
+}
+
+std::string bound_text(size_t bound, bool is_ms) {
+    if (bound + 1 >= kRedBounds) return "+Inf";
+    const double ns = static_cast<double>(bound_ns(bound));
+    return fmt::format("{}", is_ms ? ns / 1e6 : ns / 1e9);
+}
+
+std::optional<size_t> bound_of_text(std::string_view text, bool is_ms) {
+    for (size_t bound = 0; bound < kRedBounds; ++bound) {
+        if (text == bound_text(bound, is_ms)) return bound;
+    }
+    return std::nullopt;
+}
+
+bool is_selected(const PromNode& selector, const RedFamily& family) {
+    if (!selector.name.empty() && selector.name != family.name) return false;
+    return std::all_of(selector.matchers.begin(), selector.matchers.end(),
+                       [&](const PromMatcher& matcher) {
+                           return matcher.label != "__name__" || matcher.accepts(family.name);
+                       });
+}
+
+bool matches_labels(const PromNode& selector, const PromLabels& labels,
+                    std::string_view leave_out) {
+    return std::all_of(
+        selector.matchers.begin(), selector.matchers.end(), [&](const PromMatcher& matcher) {
+            return matcher.label == leave_out || matcher.accepts(label(labels, matcher.label));
+        });
+}
+
+Result<SpanWeights> asked_weights(const http::Query& query) {
+    const std::string_view text = query.get("counts");
+    if (text.empty() || text == "raw") return SpanWeights::kRaw;
+    if (text == "weighted") return SpanWeights::kAdjusted;
+    return fail(ErrorCode::kInvalidArgument, "counts is raw or weighted");
+}
+
+std::string_view weights_name(SpanWeights weights) {
+    return weights == SpanWeights::kRaw ? "raw" : "weighted";
+}
 
 const std::vector<RedFamily>& red_families() {
     constexpr std::string_view kCallsHelp = "Spans received, counted before anything is dropped.";
@@ -283,8 +385,9 @@ const std::vector<RedFamily>& red_families() {
     return table;
 }
 
-Result<std::shared_ptr<const insight::ServiceEdges>> ServiceEdgeCache::find(
-    const Call& call, store::TimeRange range) {
+Result<std::shared_ptr<const insight::ServiceEdges>> ServiceEdgeCache::find(const Call& call,
+                                                                            store::TimeRange range,
+                                                                            uint32_t step_s) {
     const store::CountedParts parts = call.counted();
     uint64_t version = 0;
     const auto note = [&](const void* part, uint64_t number) {
@@ -301,29 +404,26 @@ Result<std::shared_ptr<const insight::ServiceEdges>> ServiceEdgeCache::find(
     {
         const std::lock_guard lock(mutex_);
         for (const Entry& entry : entries_) {
-            if (entry.version == version && entry.range.start_ns == range.start_ns &&
-                entry.range.end_ns == range.end_ns)
+            if (entry.version == version && entry.step_s == step_s &&
+                entry.range.start_ns == range.start_ns && entry.range.end_ns == range.end_ns)
                 return entry.edges;
         }
     }
-    TRY_ASSIGN(auto found, insight::find_all_service_edges(parts, range, call.context.rollups));
+    TRY_ASSIGN(auto found,
+               insight::find_all_service_edges(parts, range, call.context.rollups, step_s));
     auto edges = std::make_shared<const insight::ServiceEdges>(std::move(found));
     const std::lock_guard lock(mutex_);
-    entries_.insert(entries_.begin(), {version, range, edges});
+    entries_.insert(entries_.begin(), {version, range, step_s, edges});
     if (entries_.size() > kEdgeEntriesMax) entries_.pop_back();
     return edges;
 }
 
 Result<void> each_red_series(const Call& call, const PromNode& selector,
-                             const std::vector<PromWindow>& windows, ServiceEdgeCache& edges,
-                             const EmitSeries& emit) {
+                             const std::vector<PromWindow>& windows, SpanWeights weights,
+                             ServiceEdgeCache& edges, const EmitSeries& emit) {
     for (const RedFamily& family : red_families()) {
-        if (!selector.name.empty() && selector.name != family.name) continue;
-        const bool is_named = std::all_of(
-            selector.matchers.begin(), selector.matchers.end(), [&](const PromMatcher& matcher) {
-                return matcher.label != "__name__" || matcher.accepts(family.name);
-            });
-        if (is_named) TRY(each_family_series(call, family, selector, windows, edges, emit));
+        if (is_selected(selector, family))
+            TRY(each_family_series(call, family, selector, windows, weights, edges, emit));
     }
     return {};
 }

@@ -3,6 +3,7 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -10,8 +11,8 @@
 
 #include "api/call.h"
 #include "api/promql.h"
-#include "insight/edge_minutes.h"
-#include "rollup/minute_table.h"
+#include "insight/service_edges.h"
+#include "rollup/step_table.h"
 
 namespace spanloom::api {
 
@@ -38,17 +39,40 @@ struct RedFamily {
 };
 const std::vector<RedFamily>& red_families();
 
+// How families of operations name things. Failed spans are told from the others, "ok" is not told
+// from "unset".
+constexpr std::string_view kStatusUnset = "STATUS_CODE_UNSET";
+constexpr std::string_view kStatusError = "STATUS_CODE_ERROR";
+std::string_view kind_label(otlp::SpanKind kind);
+constexpr std::string_view service_label(const RedFamily& family) {
+    return family.is_otel ? "service_name" : "service";
+}
+
+// Upper bounds of the buckets that are shown: 0.5 ms, 1 ms, 2 ms, ... 65.536 s, none.
+constexpr size_t kRedBounds = 19;
+size_t bound_of(uint64_t duration_ns);
+std::string bound_text(size_t bound, bool is_ms);
+std::optional<size_t> bound_of_text(std::string_view text, bool is_ms);
+
+// The selector asks for this family by its name; for a series with these labels.
+bool is_selected(const PromNode& selector, const RedFamily& family);
+bool matches_labels(const PromNode& selector, const PromLabels& labels,
+                    std::string_view leave_out = {});
+
 // Pairs of services are found by looking at spans; dashboards ask several questions about one range
 // at once. Any thread.
 class ServiceEdgeCache {
   public:
+    // `step_s`: how long the shortest steps are to be.
     Result<std::shared_ptr<const insight::ServiceEdges>> find(const Call& call,
-                                                              store::TimeRange range);
+                                                              store::TimeRange range,
+                                                              uint32_t step_s);
 
   private:
     struct Entry {
         uint64_t version = 0;
         store::TimeRange range;
+        uint32_t step_s = 0;
         std::shared_ptr<const insight::ServiceEdges> edges;
     };
     std::mutex mutex_;
@@ -61,10 +85,17 @@ struct PromWindow {
     uint64_t to_ns = 0;
 };
 
-// Calls `emit` with each series that a selector chooses and its growth in every window.
+// How spans are counted for an answer, which says so in a header: as they were received, or each as
+// many as it stands for (?counts=weighted).
+Result<SpanWeights> asked_weights(const http::Query& query);
+std::string_view weights_name(SpanWeights weights);
+constexpr std::string_view kWeightsHeader = "x-spanloom-counts";
+
+// Calls `emit` with each series that a selector chooses and its growth in every window. Where
+// windows do not begin and end with minutes, and are of few spans, counts are by ten seconds.
 using EmitSeries = std::function<Result<void>(PromLabels labels, std::vector<double> growth)>;
 Result<void> each_red_series(const Call& call, const PromNode& selector,
-                             const std::vector<PromWindow>& windows, ServiceEdgeCache& edges,
-                             const EmitSeries& emit);
+                             const std::vector<PromWindow>& windows, SpanWeights weights,
+                             ServiceEdgeCache& edges, const EmitSeries& emit);
 
 }  // namespace spanloom::api

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <cctype>
+#include <cmath>
+#include <optional>
 
 #include <fmt/format.h>
 #include <simdjson.h>
@@ -92,10 +94,17 @@ Result<RemoteWriteTarget> read_target(element value) {
 
 // ---- the exposition
 
-// `name{a="b",c="d"} 1.5`, taken apart.
+// `name{a="b",c="d"} 1.5`, taken apart; perhaps with ` # {trace_id="e"} 0.4 1700000000.123`.
 struct Sample {
-    std::vector<std::pair<std::string, std::string>> labels;  // sorted
+    using Labels = std::vector<std::pair<std::string, std::string>>;
+    struct Exemplar {
+        Labels labels;
+        double value = 0;
+        int64_t time_ms = 0;
+    };
+    Labels labels;  // sorted
     double value = 0;
+    std::optional<Exemplar> exemplar;
 };
 
 // From behind the opening quote to behind the closing one.
@@ -115,11 +124,12 @@ bool read_label_value(std::string_view& rest, std::string& value) {
     return false;
 }
 
-bool read_labels(std::string_view& rest, Sample& sample) {
+// From behind the opening brace to behind the closing one.
+bool read_labels(std::string_view& rest, Sample::Labels& labels) {
     while (!rest.starts_with('}')) {
         const size_t equal = rest.find("=\"");
         if (equal == std::string_view::npos) return false;
-        auto& [name, value] = sample.labels.emplace_back();
+        auto& [name, value] = labels.emplace_back();
         name = rest.substr(0, equal);
         rest.remove_prefix(equal + 2);
         if (!read_label_value(rest, value)) return false;
@@ -127,6 +137,21 @@ bool read_labels(std::string_view& rest, Sample& sample) {
     }
     rest.remove_prefix(1);
     return true;
+}
+
+// What follows its opening brace.
+std::optional<Sample::Exemplar> read_exemplar(std::string_view rest) {
+    Sample::Exemplar exemplar;
+    if (!read_labels(rest, exemplar.labels)) return std::nullopt;
+    rest = trim(rest);
+    const size_t space = rest.find(' ');
+    if (space == std::string_view::npos) return std::nullopt;
+    const auto value = parse_double(rest.substr(0, space));
+    const auto seconds = parse_double(trim(rest.substr(space)));
+    if (!value || !seconds || !(std::abs(*seconds) < 1e12)) return std::nullopt;
+    exemplar.value = *value;
+    exemplar.time_ms = static_cast<int64_t>(std::llround(*seconds * 1000));
+    return exemplar;
 }
 
 bool read_sample(std::string_view line, Sample& sample) {
@@ -137,27 +162,40 @@ bool read_sample(std::string_view line, Sample& sample) {
     line.remove_prefix(name_end);
     if (line[0] == '{') {
         line.remove_prefix(1);
-        if (!read_labels(line, sample)) return false;
+        if (!read_labels(line, sample.labels)) return false;
     }
-    const auto value = parse_double(trim(line));
+    const size_t mark = line.find(" # {");
+    const auto value = parse_double(trim(line.substr(0, mark)));
     sample.value = value.value_or(0);
     std::sort(sample.labels.begin(), sample.labels.end());
+    if (mark != std::string_view::npos)
+        sample.exemplar = read_exemplar(line.substr(mark + std::string_view(" # {").size()));
     return value.has_value();
 }
 
 // TimeSeries of prometheus/prompb/types.proto.
 void write_sample(const Sample& sample, int64_t time_ms, otlp::WireWriter& out) {
+    const auto write_labels = [&](const Sample::Labels& labels) {
+        for (const auto& [name, value] : labels) {
+            const size_t label = out.begin(1);
+            out.bytes_field(1, name);
+            out.bytes_field(2, value);
+            out.end(label);
+        }
+    };
     const size_t series = out.begin(1);
-    for (const auto& [name, value] : sample.labels) {
-        const size_t label = out.begin(1);
-        out.bytes_field(1, name);
-        out.bytes_field(2, value);
-        out.end(label);
-    }
+    write_labels(sample.labels);
     const size_t one = out.begin(2);
     out.double_field(1, sample.value);
     out.varint_field(2, static_cast<uint64_t>(time_ms));
     out.end(one);
+    if (sample.exemplar) {
+        const size_t exemplar = out.begin(3);
+        write_labels(sample.exemplar->labels);
+        out.double_field(2, sample.exemplar->value);
+        out.varint_field(3, static_cast<uint64_t>(sample.exemplar->time_ms));
+        out.end(exemplar);
+    }
     out.end(series);
 }
 

@@ -31,8 +31,8 @@ Result<std::vector<RemoteWriteTarget>> parse_remote_write(std::string_view json)
 enum class HeaderValues : uint8_t { kShown, kHidden };  // they hold secrets
 std::string print_remote_write(const std::vector<RemoteWriteTarget>& targets, HeaderValues values);
 
-// Prometheus's text exposition as WriteRequest messages of at most about `bytes_max` each, all
-// samples with one time. What is no sample is left out.
+// Prometheus's or OpenMetrics' text as WriteRequest messages of at most about `bytes_max` each, all
+// samples with one time, exemplars with theirs. What is no sample is left out.
 std::vector<std::string> encode_write_requests(std::string_view exposition, int64_t time_ms,
                                                size_t bytes_max);
 

@@ -29,6 +29,21 @@ double double_of(uint64_t bits) {
     return value;
 }
 
+std::string exemplar_text(std::string_view exemplar) {
+    std::string out = "exemplar";
+    for (send::ProtoReader one(exemplar); one.next();) {
+        if (one.field() == 1) {
+            for (send::ProtoReader label(one.bytes()); label.next();)
+                out += (label.field() == 1 ? " " : "=") + std::string(label.bytes());
+        } else if (one.field() == 2) {
+            out += fmt::format(" {}", double_of(one.number()));
+        } else {
+            out += fmt::format(" @{}\n", one.number());
+        }
+    }
+    return out;
+}
+
 // A WriteRequest as text: "name=value ... @time value" a line.
 std::string text_of(std::string_view request) {
     std::string out;
@@ -38,6 +53,10 @@ std::string text_of(std::string_view request) {
             std::string parts[2];
             uint64_t time = 0;
             double value = 0;
+            if (series.field() == 3) {
+                out += exemplar_text(series.bytes());
+                continue;
+            }
             for (send::ProtoReader one(series.bytes()); one.next();) {
                 if (series.field() == 1) {
                     parts[one.field() - 1] = one.bytes();
@@ -115,6 +134,21 @@ std::string error_of(std::string_view json) {
 }
 
 }  // namespace
+
+TEST_CASE("exemplars go along with the samples that have them") {
+    const auto requests = encode_write_requests(
+        "# TYPE latency histogram\n"
+        "latency_bucket{le=\"2\"} 7 # {trace_id=\"ab\",span_id=\"c\"} 1.5 1700000000.25\n"
+        "latency_bucket{le=\"4\"} 7 # {broken\n"
+        "latency_count 7\n# EOF\n",
+        1000, 1 << 20);
+    REQUIRE(requests.size() == 1);
+    CHECK(text_of(requests[0]) ==
+          "__name__=latency_bucket le=2 @1000 7\n"
+          "exemplar trace_id=ab span_id=c 1.5 @1700000000250\n"
+          "__name__=latency_bucket le=4 @1000 7\n"
+          "__name__=latency_count @1000 7\n");
+}
 
 TEST_CASE("an exposition becomes requests, series by series") {
     const char* const exposition =

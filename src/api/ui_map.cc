@@ -14,10 +14,10 @@ struct Sums {
     DurationHistogram durations;
 };
 
-Sums sums_of(const MinuteTable::Operation& operation) {
+Sums sums_of(const StepTable::Operation& operation) {
     Sums sums;
-    for (const auto* parts : {&operation.minutes, &operation.hours}) {
-        for (const auto& [minute, counts] : *parts) {
+    for (const auto& [step_s, steps] : operation.steps) {
+        for (const auto& [number, counts] : steps) {
             sums.spans += counts.spans;
             sums.durations.add(counts.durations);
         }
@@ -25,10 +25,34 @@ Sums sums_of(const MinuteTable::Operation& operation) {
     return sums;
 }
 
+// Edges of one pair and type that differ in protocol, as one.
+std::vector<insight::ServiceEdge> by_pair(const std::vector<insight::ServiceEdge>& edges) {
+    std::vector<insight::ServiceEdge> pairs;
+    for (const insight::ServiceEdge& edge : edges) {
+        const bool is_same = !pairs.empty() && pairs.back().client == edge.client &&
+                             pairs.back().server == edge.server &&
+                             pairs.back().connection_type == edge.connection_type;
+        if (!is_same) {
+            pairs.push_back(edge);
+            continue;
+        }
+        insight::ServiceEdge& pair = pairs.back();
+        if (!pair.protocol.empty() && !edge.protocol.empty()) pair.protocol += ", ";
+        pair.protocol += edge.protocol;
+        pair.weighted += edge.weighted;
+        pair.weighted_errors += edge.weighted_errors;
+        pair.as_server.add(edge.as_server);
+        pair.as_client.add(edge.as_client);
+        pair.in_queue.add(edge.in_queue);
+    }
+    return pairs;
+}
+
 void write_edge(JsonWriter& json, const insight::ServiceEdge& edge) {
     const Sums server = sums_of(edge.as_server);
     json.begin_object().field("client", edge.client).field("server", edge.server);
-    json.field("type", edge.connection_type).field("count", edge.weighted);
+    json.field("type", edge.connection_type).field("protocol", edge.protocol);
+    json.field("count", edge.weighted);
     json.field("errors", edge.weighted_errors).field("spans", server.spans);
     json.field("p50_ns", server.durations.quantile_ns(0.5));
     json.field("p95_ns", server.durations.quantile_ns(0.95));
@@ -60,7 +84,7 @@ void write_node(JsonWriter& json, const OperationRollup& rollup, std::string_vie
 
 void write_edges(JsonWriter& json, const std::vector<insight::ServiceEdge>& edges) {
     json.begin_array();
-    for (const insight::ServiceEdge& edge : edges)
+    for (const insight::ServiceEdge& edge : by_pair(edges))
         write_edge(json, edge);
     json.end_array();
 }

@@ -17,8 +17,9 @@ namespace {
 constexpr DependencyLimits kWholeHour{.spans_max = UINT64_MAX};
 
 // An edge is an operation of SpanCounts::edges (docs/format/counts.md): the client is its service,
-// server and type are its name, the kind says whose durations they are.
+// server, type and protocol are its name, the kind says whose durations they are.
 constexpr char kSeparator = '\0';
+constexpr char kProtocolSeparator = ':';
 constexpr otlp::SpanKind kAsServer = otlp::SpanKind::kServer;
 constexpr otlp::SpanKind kAsClient = otlp::SpanKind::kClient;
 constexpr otlp::SpanKind kInQueue = otlp::SpanKind::kConsumer;
@@ -26,30 +27,36 @@ constexpr otlp::SpanKind kInQueue = otlp::SpanKind::kConsumer;
 struct EdgeName {
     std::string server;
     std::string connection_type;
+    std::string protocol;
 };
 
 std::string operation_name(const ServiceEdge& edge) {
-    return edge.server + kSeparator + edge.connection_type;
+    std::string name = edge.server + kSeparator + edge.connection_type;
+    if (!edge.protocol.empty()) name += kProtocolSeparator + edge.protocol;
+    return name;
 }
 
 EdgeName parse_operation_name(const std::string& name) {
     const size_t at = name.rfind(kSeparator);
-    if (at == std::string::npos) return {name, {}};
-    return {name.substr(0, at), name.substr(at + 1)};
+    if (at == std::string::npos) return {name, {}, {}};
+    std::string type = name.substr(at + 1);
+    std::string protocol;
+    if (const size_t colon = type.find(kProtocolSeparator); colon != std::string::npos) {
+        protocol = type.substr(colon + 1);
+        type.resize(colon);
+    }
+    return {name.substr(0, at), std::move(type), std::move(protocol)};
 }
 
 void add_edges(const std::vector<ServiceEdge>& edges, RollupSum& sum) {
     for (const ServiceEdge& edge : edges) {
         const std::string name = operation_name(edge);
-        uint64_t spans = 0;
-        for (const auto& [minute, cell] : edge.as_server.minutes)
-            spans += cell.spans;
-        // What one stands for on average; the whole is exact.
-        const double weight = spans == 0 ? 1 : edge.weighted / static_cast<double>(spans);
-        const auto add = [&](const MinuteTable::Operation& side, otlp::SpanKind kind) {
-            for (const auto& [minute, cell] : side.minutes)
-                sum.add(edge.client, name, kind, minute, cell.errors,
-                        weight * static_cast<double>(cell.spans), cell.durations);
+        const auto add = [&](const StepTable::Operation& side, otlp::SpanKind kind) {
+            for (const auto& [step_s, steps] : side.steps) {
+                for (const auto& [number, step] : steps)
+                    sum.add(edge.client, name, kind, number * uint64_t{step_s} * kRollupSecondNs,
+                            step.errors, step.weighted, step.durations);
+            }
         };
         add(edge.as_server, kAsServer);
         add(edge.as_client, kAsClient);
@@ -57,25 +64,47 @@ void add_edges(const std::vector<ServiceEdge>& edges, RollupSum& sum) {
     }
 }
 
-Result<std::string> count_spans(store::Segments counted, store::Segments others) {
-    RollupSum operations(1);
+// The operations of all of these segments, as an encoded section.
+Result<std::string> count_operations(store::Segments counted, uint32_t step_s) {
+    if (counted.size() == 1) return rollup_of(*counted.front(), step_s);
+    RollupSum operations(step_s);
     for (const auto& segment : counted) {
-        TRY_ASSIGN(const Blob bytes, segment->rollup());
-        TRY_ASSIGN(const RollupSection section, decode_rollup(bytes.view()));
+        TRY_ASSIGN(const std::string bytes, rollup_of(*segment, step_s));
+        TRY_ASSIGN(const RollupSection section, decode_rollup(bytes, step_s));
         operations.add(section);
     }
-    TRY_ASSIGN(const ServiceEdges found, find_service_edges(counted, {}, kWholeHour, others));
-    RollupSum edges(1);
-    add_edges(found.edges, edges);
-    add_edges(found.unpaired, edges);
-    return encode_span_counts({operations.finish(), edges.finish()});
+    return encode_counted(operations.finish());
 }
 
-Result<std::string> put_together(std::span<const std::string_view> hours) {
-    RollupSum operations(kRollupHourMinutes);
-    RollupSum edges(kRollupHourMinutes);
-    for (const std::string_view hour : hours) {
-        TRY_ASSIGN(const SpanCounts counts, decode_span_counts(hour));
+Result<std::string> count_spans(store::Segments counted, store::Segments others) {
+    uint32_t step_s = kShortStepS;
+    TRY_ASSIGN(std::string operations, count_operations(counted, step_s));
+    // Short steps of very many operations would take more memory than is wanted later.
+    TRY_ASSIGN(const uint64_t cells, count_cells(operations));
+    if (cells > kSectionCellsMax) {
+        step_s = kMinuteStepS;
+        TRY_ASSIGN(operations, count_operations(counted, step_s));
+    }
+    TRY_ASSIGN(const ServiceEdges found,
+               find_service_edges(counted, {}, kWholeHour, others, step_s));
+    RollupSum edges(step_s);
+    add_edges(found.edges, edges);
+    add_edges(found.unpaired, edges);
+    return join_span_counts(step_s, operations, encode_counted(edges.finish()));
+}
+
+// Durations of what is put together for good are known by the day, in quarters of powers of two.
+constexpr DurationDetail kMonthDurations{2, 24};
+
+Result<std::string> put_together(std::span<const std::string_view> bodies,
+                                 store::CountsDetail detail) {
+    const uint32_t step_s = detail == store::CountsDetail::kMinutes ? kMinuteStepS : kHourStepS;
+    const DurationDetail durations =
+        detail == store::CountsDetail::kMonth ? kMonthDurations : DurationDetail();
+    RollupSum operations(step_s, durations);
+    RollupSum edges(step_s, durations);
+    for (const std::string_view body : bodies) {
+        TRY_ASSIGN(const SpanCounts counts, decode_span_counts(body));
         operations.add(counts.operations);
         edges.add(counts.edges);
     }
@@ -97,10 +126,11 @@ Result<void> each_counted_edge(const store::CountedParts& parts, store::TimeRang
     return {};
 }
 
-using EdgeKey = std::tuple<std::string, std::string, std::string>;  // client, server, type
+// Client, server, type, protocol.
+using EdgeKey = std::tuple<std::string, std::string, std::string, std::string>;
 
 EdgeKey key_of(const ServiceEdge& edge) {
-    return {edge.client, edge.server, edge.connection_type};
+    return {edge.client, edge.server, edge.connection_type, edge.protocol};
 }
 
 void put(std::vector<ServiceEdge>&& edges, std::map<EdgeKey, ServiceEdge>& by_key) {
@@ -117,8 +147,10 @@ store::Counting make_span_counting() {
 }
 
 Result<ServiceEdges> find_all_service_edges(const store::CountedParts& parts,
-                                            store::TimeRange range, RollupCache& cache) {
-    TRY_ASSIGN(ServiceEdges found, find_service_edges(parts.segments, range, {}, parts.others));
+                                            store::TimeRange range, RollupCache& cache,
+                                            uint32_t step_s) {
+    TRY_ASSIGN(ServiceEdges found,
+               find_service_edges(parts.segments, range, {}, parts.others, step_s));
     std::map<EdgeKey, ServiceEdge> edges;
     put(std::move(found.edges), edges);
     put(std::move(found.unpaired), edges);
@@ -126,17 +158,18 @@ Result<ServiceEdges> find_all_service_edges(const store::CountedParts& parts,
         const RollupOperation& operation = section.operations[cell.operation];
         const EdgeName name = parse_operation_name(operation.name);
         const std::string& client = section.services[operation.service];
-        EdgeKey key{client, name.server, name.connection_type};
+        EdgeKey key{client, name.server, name.connection_type, name.protocol};
         auto at = edges.find(key);
         if (at == edges.end()) {
-            ServiceEdge edge{client, name.server, name.connection_type, {}, {}, {}, 0, 0};
+            ServiceEdge edge;
+            std::tie(edge.client, edge.server, edge.connection_type, edge.protocol) = key;
             at = edges.emplace(std::move(key), std::move(edge)).first;
         }
         ServiceEdge& edge = at->second;
-        MinuteTable::Operation& called =
-            operation.kind == kInQueue ? edge.in_queue : edge.as_server;
-        MinuteTable::Operation& side = operation.kind == kAsClient ? edge.as_client : called;
-        side.parts_of(section)[cell.minute].add(section, cell);
+        StepTable::Operation& called = operation.kind == kInQueue ? edge.in_queue : edge.as_server;
+        StepTable::Operation& side = operation.kind == kAsClient ? edge.as_client : called;
+        const uint32_t length_s = std::max(section.step_s, step_s);
+        side.steps[length_s][cell.step / (length_s / section.step_s)].add(section, cell);
         if (operation.kind != kAsServer) return;
         edge.weighted += cell.weighted;
         edge.weighted_errors += cell.weighted * static_cast<double>(cell.errors) /

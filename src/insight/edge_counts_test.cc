@@ -79,8 +79,8 @@ struct Files {
     uint64_t next = 1;
     CountedParts parts;
 
-    void add(const std::string& counts, bool is_day = false) {
-        CountsFile file{next++, "default", 0, is_day, 0, UINT64_MAX, 0};
+    void add(const std::string& counts) {
+        CountsFile file{next++, "default", 0, CountsDetail::kShort, 0, UINT64_MAX, 0};
         const std::string path = beside_path(kCounts, file.tenant, {file.hour, file.id});
         io.write_file(path, encode_counts(file, counts));
         parts.files.push_back(std::make_shared<const StoredCounts>(file, io));
@@ -170,11 +170,11 @@ TEST_CASE("hours of a day put together are the same numbers, by the hour") {
         bodies.push_back(*counts);
     }
     const std::vector<std::string_view> views(bodies.begin(), bodies.end());
-    const auto day = counting.as_day(views);
+    const auto day = counting.put_together(views, CountsDetail::kHours);
     REQUIRE(day.has_value());
     CHECK(day->size() < bodies[0].size());
     Files days;
-    days.add(*day, true);
+    days.add(*day);
     RollupCache cache;
     const auto by_minute = insight::find_all_service_edges(hours.parts, {}, cache);
     const auto by_hour = insight::find_all_service_edges(days.parts, {}, cache);
@@ -192,25 +192,34 @@ TEST_CASE("hours of a day put together are the same numbers, by the hour") {
         REQUIRE(operations[0].steps.size() == 3);
         CHECK(operations[0].steps[1].spans == 60);
         // Half an hour is half of what is in it.
-        MinuteTable table({25 * 60 * kMinute, 26 * 60 * kMinute});
+        StepTable table({25 * 60 * kMinute, 26 * 60 * kMinute});
         table.add(*parts, cache);
         double spans = 0;
-        for (const MinuteTable::Operation* one : table.operations())
+        for (const StepTable::Operation* one : table.operations())
             spans += one->window(25 * 60 * kMinute, (25 * 60 + 30) * kMinute, 0, false).spans;
         CHECK(spans == doctest::Approx(90));
     }
     // Put together once more, with an hour that came late.
     const std::string_view again[] = {*day, bodies[0]};
-    const auto more = counting.as_day(again);
+    const auto more = counting.put_together(again, CountsDetail::kHours);
     REQUIRE(more.has_value());
     const auto decoded = decode_span_counts(*more);
     REQUIRE(decoded.has_value());
-    CHECK(decoded->operations.step_minutes == 60);
+    CHECK(decoded->operations.step_s == kHourStepS);
     uint64_t spans = 0;
     for (const RollupCell& cell : decoded->operations.cells)
         spans += cell.count;
     CHECK(spans == 4 * 180);
 }
+
+namespace {
+
+std::string read_golden(const std::string& name) {
+    std::ifstream golden(std::string(SPANLOOM_GOLDEN) + "/" + name, std::ios::binary);
+    return {std::istreambuf_iterator<char>(golden), {}};
+}
+
+}  // namespace
 
 TEST_CASE("files of counts are written as they were, and read by others") {
     // SPANLOOM_GOLDEN_UPDATE=1 writes them anew; test/system/format_test.py reads them.
@@ -218,20 +227,135 @@ TEST_CASE("files of counts are written as they were, and read by others") {
     const std::vector<std::shared_ptr<const Segment>> segments = {segment_of(hour_of_calls(10))};
     const auto hour = counting.count(segments, {});
     REQUIRE(hour.has_value());
-    const std::string_view hours[] = {*hour};
-    const auto day = counting.as_day(hours);
-    REQUIRE(day.has_value());
-    const auto check = [&](const char* name, const CountsFile& file, std::string_view counts) {
-        const std::string path = std::string(SPANLOOM_GOLDEN) + "/" + name;
-        const std::string bytes = encode_counts(file, counts);
-        if (std::getenv("SPANLOOM_GOLDEN_UPDATE") != nullptr)
-            std::ofstream(path, std::ios::binary) << bytes;
-        std::ifstream golden(path, std::ios::binary);
-        CHECK(std::string(std::istreambuf_iterator<char>(golden), {}) == bytes);
-    };
     const SegmentInfo& info = segments[0]->info();
-    check("hour.cnt", {1, "default", 10, false, info.start_ns_min, info.end_ns_max, 0}, *hour);
-    check("day.cnt", {2, "default", 0, true, info.start_ns_min, info.end_ns_max, 0}, *day);
+    const auto check = [&](const char* name, CountsDetail detail, std::string_view counts) {
+        const bool is_of_hour = detail <= CountsDetail::kMinutes;
+        const std::string bytes = encode_counts({1, "default", is_of_hour ? uint64_t{10} : 0,
+                                                 detail, info.start_ns_min, info.end_ns_max, 0},
+                                                counts);
+        if (std::getenv("SPANLOOM_GOLDEN_UPDATE") != nullptr)
+            std::ofstream(std::string(SPANLOOM_GOLDEN) + "/" + name, std::ios::binary) << bytes;
+        CHECK(read_golden(name) == bytes);
+    };
+    check("hour.cnt", CountsDetail::kShort, *hour);
+    const std::string_view hours[] = {*hour};
+    const auto check_longer = [&](const char* name, CountsDetail detail) {
+        const auto counts = counting.put_together(hours, detail);
+        REQUIRE(counts.has_value());
+        check(name, detail, *counts);
+    };
+    check_longer("minutes.cnt", CountsDetail::kMinutes);
+    check_longer("day.cnt", CountsDetail::kHours);
+    check_longer("month.cnt", CountsDetail::kMonth);
+}
+
+TEST_CASE("files of version 1 say what they said") {
+    const Counting counting = insight::make_span_counting();
+    const std::vector<std::shared_ptr<const Segment>> segments = {segment_of(hour_of_calls(10))};
+    RollupCache cache;
+    CountedParts spans;
+    spans.segments = segments;
+    const auto edges = insight::find_all_service_edges(spans, {}, cache);
+    REQUIRE(edges.has_value());
+    for (const auto& [name, detail] : {std::pair("hour-v1.cnt", CountsDetail::kMinutes),
+                                       std::pair("day-v1.cnt", CountsDetail::kHours)}) {
+        CAPTURE(name);
+        const auto reading = decode_counts(read_golden(name));
+        REQUIRE(reading.has_value());
+        CHECK(reading->file.detail == detail);
+        Files files;
+        files.add(reading->counts);
+        const auto found = insight::find_all_service_edges(files.parts, {}, cache);
+        REQUIRE(found.has_value());
+        CHECK(shown(*found) == shown(*edges));
+        OperationRollup sums({600 * kMinute, 660 * kMinute}, 60 * kMinute);
+        sums.add(files.parts, cache);
+        CHECK(sums.services()[0].total.spans == 60);
+        // They go into what is put together now.
+        const std::string_view bodies[] = {reading->counts};
+        const auto month = counting.put_together(bodies, CountsDetail::kMonth);
+        REQUIRE(month.has_value());
+        const auto decoded = decode_span_counts(*month);
+        REQUIRE(decoded.has_value());
+        REQUIRE_FALSE(decoded->operations.cells.empty());
+        CHECK(decoded->operations.cells[0].step == 10);
+        CHECK(decoded->operations.cells[0].count == 60);
+    }
+}
+
+TEST_CASE("ten seconds are told apart, of spans and of what is counted of them") {
+    // One call in each ten seconds, so 6 a minute; of the second minute none in its first half.
+    std::vector<ModelSpan> spans;
+    for (uint64_t i = 0; i < 12; ++i) {
+        if (i >= 6 && i < 9) continue;
+        const uint64_t start = 600 * kMinute + i * 10 * kRollupSecondNs;
+        spans.push_back(call(i, 1, 0, start, "front", otlp::SpanKind::kServer));
+        spans.push_back(call(i, 2, 1, start + 1, "cart", otlp::SpanKind::kServer, i == 11));
+    }
+    const Counting counting = insight::make_span_counting();
+    const std::vector<std::shared_ptr<const Segment>> segments = {segment_of(spans)};
+    const auto counts = counting.count(segments, {});
+    REQUIRE(counts.has_value());
+    Files aged;
+    aged.add(*counts);
+    CountedParts fresh;
+    fresh.segments = segments;
+    RollupCache cache;
+    const uint64_t start = 600 * kMinute;
+    const uint64_t later = start + 100 * kMinute;
+    for (const CountedParts* parts : {&fresh, &aged.parts}) {
+        StepTable table({start, later}, kShortStepS);
+        table.add(*parts, cache);
+        const auto operations = table.operations();
+        REQUIRE(operations.size() == 2);
+        REQUIRE(operations[0]->service == "cart");
+        const auto spans_in = [&](uint64_t from_s, uint64_t to_s) {
+            return operations[0]
+                ->window(start + from_s * kRollupSecondNs, start + to_s * kRollupSecondNs, later,
+                         false)
+                .spans;
+        };
+        CHECK(spans_in(0, 10) == 1);
+        CHECK(spans_in(20, 50) == 3);
+        CHECK(spans_in(60, 90) == 0);
+        CHECK(spans_in(90, 120) == 3);
+        // By the minute these are spread evenly.
+        StepTable minutes({start, later});
+        minutes.add(*parts, cache);
+        CHECK(minutes.operations()[0]
+                  ->window(start + kMinute, start + kMinute + kMinute / 2, later, false)
+                  .spans == doctest::Approx(1.5));
+        const auto edges = insight::find_all_service_edges(*parts, {}, cache, kShortStepS);
+        REQUIRE(edges.has_value());
+        REQUIRE(edges->edges.size() == 2);
+        const auto& steps = edges->edges[0].as_server.steps.at(kShortStepS);
+        CHECK(edges->edges[0].server == "cart");
+        CHECK(steps.size() == 9);
+        CHECK(steps.rbegin()->second.errors == 1);
+    }
+}
+
+TEST_CASE("a window has spans as they were received, or as many as they stand for") {
+    DurationHistogram durations;
+    durations.add(100, 4);
+    RollupSum sum(kMinuteStepS);
+    sum.add("cart", "op", otlp::SpanKind::kServer, 600 * kMinute, 1, 32, durations);
+    Files files;
+    files.add(encode_span_counts({sum.finish(), {}}));
+    RollupCache cache;
+    StepTable table({600 * kMinute, 601 * kMinute});
+    table.add(files.parts, cache);
+    REQUIRE(table.operations().size() == 1);
+    const auto window = [&](SpanWeights weights) {
+        return table.operations()[0]->window(600 * kMinute, 601 * kMinute, 700 * kMinute, true,
+                                             weights);
+    };
+    CHECK(window(SpanWeights::kRaw).spans == 4);
+    CHECK(window(SpanWeights::kRaw).errors == 1);
+    CHECK(window(SpanWeights::kAdjusted).spans == doctest::Approx(32));
+    CHECK(window(SpanWeights::kAdjusted).errors == doctest::Approx(8));
+    CHECK(window(SpanWeights::kAdjusted).buckets ==
+          std::vector<std::pair<uint32_t, double>>{{100, 32}});
 }
 
 TEST_CASE("counts that are damaged are an error") {
@@ -241,6 +365,8 @@ TEST_CASE("counts that are damaged are an error") {
     for (size_t size = 1; size < counts->size(); ++size)
         CHECK_FALSE(decode_span_counts(std::string_view(*counts).substr(0, size)).has_value());
     CHECK(decode_span_counts("").has_value());
+    std::string more = *counts + "x";
+    CHECK_FALSE(decode_span_counts(more).has_value());
     CHECK(decode_span_counts("\x09whatever").error().code == ErrorCode::kUnsupported);
     CHECK(insight::make_span_counting().count({}, {})->empty());
 }

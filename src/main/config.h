@@ -61,7 +61,8 @@ struct Config {
 
     uint64_t retention_ns = 0;
     uint64_t decisions_ns = 30ULL * 24 * 3'600'000'000'000;
-    uint64_t counts_detail_ns = 14ULL * 24 * 3'600'000'000'000;
+    uint64_t counts_short_ns = 2ULL * 24 * 3'600'000'000'000;
+    uint64_t counts_minutes_ns = 14ULL * 24 * 3'600'000'000'000;
     uint64_t counts_ns = 0;
     uint64_t retention_bytes = 0;
     double disk_used_max = 0.8;

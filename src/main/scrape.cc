@@ -27,12 +27,13 @@ class WaitingResponder final : public http::Responder {
 }  // namespace
 
 Result<std::string> scrape(const http::Handler& handler, const std::string& path,
-                           std::stop_token cancelled) {
+                           std::string_view accept, std::stop_token cancelled) {
     auto responder = std::make_shared<WaitingResponder>();
     std::future<http::Response> answer = responder->answer();
     http::Request request;
     request.method = "GET";
     request.path = path;
+    request.headers.add("accept", std::string(accept));
     request.cancelled = std::move(cancelled);
     handler(std::move(request), std::move(responder));
     try {

@@ -96,7 +96,8 @@ store::StoreOptions store_options(const Config& config) {
     options.retention_ms = config.retention_ns / kNsPerMs;
     options.retention_bytes = config.retention_bytes;
     options.decisions_ms = config.decisions_ns / kNsPerMs;
-    options.counts_detail_ms = config.counts_detail_ns / kNsPerMs;
+    options.counts_short_ms = config.counts_short_ns / kNsPerMs;
+    options.counts_minutes_ms = config.counts_minutes_ns / kNsPerMs;
     options.counts_ms = config.counts_ns / kNsPerMs;
     options.disk_used_max = config.disk_used_max;
     options.disk_free_bytes_min = config.disk_free_bytes_min;
@@ -305,7 +306,8 @@ Result<void> Program::start_remote_write(const http::Handler& queries) {
         remote_writers_.push_back(std::make_unique<api::RemoteWriter>(
             std::move(target), std::move(sender),
             [queries, stop = remote_stop_.get_token()] {
-                return scrape(queries, "/metrics/red", stop);
+                // With exemplars.
+                return scrape(queries, "/metrics/red", "application/openmetrics-text", stop);
             },
             clock_, std::make_unique<SeededRandom>(random_seed()), metrics_));
         remote_writing_.push_back(std::make_unique<Periodic>(

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "store/segment_rollup.h"
 #include "store/trace_summary.h"
 
 namespace spanloom {
@@ -34,9 +35,19 @@ store::RollupFunction make_operation_rollup() {
     return [](const store::RollupRows& rows) { return encode_rollup(rows); };
 }
 
+Result<std::string> rollup_of(const store::Segment& segment, uint32_t step_s) {
+    if (step_s == kMinuteStepS) {
+        TRY_ASSIGN(const Blob bytes, segment.rollup());
+        return std::string(bytes.view());
+    }
+    return store::count_rows(
+        segment, [step_s](const store::RollupRows& rows) { return encode_rollup(rows, step_s); });
+}
+
 // ---- cache
 
-std::shared_ptr<const SpanCounts> RollupCache::find(const std::shared_ptr<const void>& owner) {
+std::shared_ptr<const SpanCounts> RollupCache::find(const std::shared_ptr<const void>& owner,
+                                                    uint32_t step_s) {
     const std::lock_guard lock(mutex_);
     for (auto at = entries_.begin(); at != entries_.end();) {
         const auto held = at->owner.lock();
@@ -45,7 +56,7 @@ std::shared_ptr<const SpanCounts> RollupCache::find(const std::shared_ptr<const 
             at = entries_.erase(at);
             continue;
         }
-        if (held == owner) {
+        if (held == owner && at->step_s == step_s) {
             entries_.splice(entries_.begin(), entries_, at);
             return entries_.front().counts;
         }
@@ -54,12 +65,12 @@ std::shared_ptr<const SpanCounts> RollupCache::find(const std::shared_ptr<const 
     return nullptr;
 }
 
-void RollupCache::insert(const std::shared_ptr<const void>& owner,
+void RollupCache::insert(const std::shared_ptr<const void>& owner, uint32_t step_s,
                          std::shared_ptr<const SpanCounts> counts) {
     const size_t size = counts->memory_bytes();
     if (size > bytes_max_) return;
     const std::lock_guard lock(mutex_);
-    entries_.push_front({owner, std::move(counts)});
+    entries_.push_front({owner, step_s, std::move(counts)});
     bytes_ += size;
     while (bytes_ > bytes_max_) {
         bytes_ -= entries_.back().counts->memory_bytes();
@@ -68,25 +79,25 @@ void RollupCache::insert(const std::shared_ptr<const void>& owner,
 }
 
 Result<std::shared_ptr<const RollupSection>> RollupCache::section(
-    const std::shared_ptr<const store::Segment>& segment) {
-    std::shared_ptr<const SpanCounts> found = find(segment);
+    const std::shared_ptr<const store::Segment>& segment, uint32_t step_s) {
+    std::shared_ptr<const SpanCounts> found = find(segment, step_s);
     if (found == nullptr) {
-        TRY_ASSIGN(const Blob bytes, segment->rollup());
-        TRY_ASSIGN(RollupSection decoded, decode_rollup(bytes.view()));
-        found = std::make_shared<const SpanCounts>(SpanCounts{std::move(decoded), {}});
-        insert(segment, found);
+        TRY_ASSIGN(const std::string bytes, rollup_of(*segment, step_s));
+        TRY_ASSIGN(RollupSection section, decode_rollup(bytes, step_s));
+        found = std::make_shared<const SpanCounts>(SpanCounts{std::move(section), {}});
+        insert(segment, step_s, found);
     }
     return std::shared_ptr<const RollupSection>(found, &found->operations);
 }
 
 Result<std::shared_ptr<const SpanCounts>> RollupCache::counts(
     const std::shared_ptr<const store::StoredCounts>& file) {
-    std::shared_ptr<const SpanCounts> found = find(file);
+    std::shared_ptr<const SpanCounts> found = find(file, 0);
     if (found != nullptr) return found;
     TRY_ASSIGN(const std::string bytes, file->read());
     TRY_ASSIGN(SpanCounts decoded, decode_span_counts(bytes));
     found = std::make_shared<const SpanCounts>(std::move(decoded));
-    insert(file, found);
+    insert(file, 0, found);
     return found;
 }
 
@@ -125,14 +136,14 @@ void OperationRollup::add(const RollupSection& section) {
     Sums* sums = nullptr;
     uint32_t operation = UINT32_MAX;
     for (const RollupCell& cell : section.cells) {
-        const uint64_t minute_ns = uint64_t{cell.minute} * kRollupMinuteNs;
+        const uint64_t begin_ns = section.begin_ns(cell);
         if (!section.overlaps(cell, {first_ns_, end_ns_})) continue;
         if (sums == nullptr || cell.operation != operation) {
             operation = cell.operation;
             sums = &sums_of(section, operation);
         }
         if (sums == other_) overflowed_ += cell.count;
-        const uint64_t in_range_ns = std::max(minute_ns, first_ns_);
+        const uint64_t in_range_ns = std::max(begin_ns, first_ns_);
         StepSum& sum = (*sums)[static_cast<uint32_t>((in_range_ns - first_ns_) / step_ns_)];
         sum.errors += cell.errors;
         sum.weighted += cell.weighted;

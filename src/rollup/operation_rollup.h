@@ -23,6 +23,9 @@ namespace spanloom {
 // Counts rows by minute, service, operation and kind: what segments are built and merged with.
 store::RollupFunction make_operation_rollup();
 
+// Counts of a segment, as bytes: as it keeps them where the step is a minute, else of its spans.
+Result<std::string> rollup_of(const store::Segment& segment, uint32_t step_s);
+
 // Rate, errors and durations of one service or operation in a step, or over all of them.
 struct OperationCounts {
     uint64_t spans = 0;
@@ -47,8 +50,9 @@ class RollupCache {
   public:
     explicit RollupCache(size_t bytes_max = 32U << 20) : bytes_max_(bytes_max) {}
 
+    // Steps of a minute are what the segment keeps; shorter ones are counted from its spans.
     Result<std::shared_ptr<const RollupSection>> section(
-        const std::shared_ptr<const store::Segment>& segment);
+        const std::shared_ptr<const store::Segment>& segment, uint32_t step_s = kMinuteStepS);
     Result<std::shared_ptr<const SpanCounts>> counts(
         const std::shared_ptr<const store::StoredCounts>& file);
     size_t bytes() const;
@@ -56,11 +60,14 @@ class RollupCache {
   private:
     struct Entry {
         std::weak_ptr<const void> owner;
+        uint32_t step_s = 0;  // of a segment's counts; 0: as the file has them
         std::shared_ptr<const SpanCounts> counts;
     };
 
-    std::shared_ptr<const SpanCounts> find(const std::shared_ptr<const void>& owner);
-    void insert(const std::shared_ptr<const void>& owner, std::shared_ptr<const SpanCounts> counts);
+    std::shared_ptr<const SpanCounts> find(const std::shared_ptr<const void>& owner,
+                                           uint32_t step_s);
+    void insert(const std::shared_ptr<const void>& owner, uint32_t step_s,
+                std::shared_ptr<const SpanCounts> counts);
 
     const size_t bytes_max_;
     mutable std::mutex mutex_;
@@ -68,8 +75,8 @@ class RollupCache {
     size_t bytes_ = 0;
 };
 
-// Sums sections up over a range, minute by minute: a minute (of long ago: an hour) counts where any
-// of it lies in the range. Spans count in the minute in which they start, as they were received
+// Sums sections up over a range: a minute (of long ago: an hour) counts where any of it lies in the
+// range. Spans count in the step in which they start, as they were received
 // (raw); resends that segments have not merged yet count again. One thread.
 class OperationRollup {
   public:

@@ -6,42 +6,14 @@
 #include <doctest/doctest.h>
 
 #include "base/random.h"
-#include "rollup/span_counts.h"
+#include "rollup/rollup_test_rows.h"
 #include "store/search_test_model.h"
 
 using namespace spanloom;
-using store::OperationKey;
-using store::RollupRows;
 
 namespace {
 
 constexpr uint64_t kMinute = kRollupMinuteNs;
-
-// Rows as a segment hands them over, kept by this.
-struct Rows {
-    std::vector<OperationKey> operations;
-    std::vector<uint32_t> operation;
-    std::vector<uint64_t> start_ns;
-    std::vector<uint64_t> duration_ns;
-    std::vector<uint8_t> is_error;
-    std::vector<double> weight;
-
-    void add(uint32_t op, uint64_t start, uint64_t duration, bool error = false, double w = 1) {
-        operation.push_back(op);
-        start_ns.push_back(start);
-        duration_ns.push_back(duration);
-        is_error.push_back(error ? 1 : 0);
-        weight.push_back(w);
-    }
-    RollupRows view() const {
-        return {operations, operation, start_ns, duration_ns, is_error, weight};
-    }
-    RollupSection section() const {
-        auto decoded = decode_rollup(encode_rollup(view()));
-        REQUIRE(decoded.has_value());
-        return std::move(*decoded);
-    }
-};
 
 uint64_t exact_quantile(std::vector<uint64_t> values, double q) {
     std::sort(values.begin(), values.end());
@@ -203,7 +175,7 @@ TEST_CASE("sections of version 1 are read") {
     REQUIRE(section.has_value());
     REQUIRE(section->cells.size() == 1);
     const RollupCell& cell = section->cells.front();
-    CHECK(cell.minute == 3);
+    CHECK(cell.step == 3);
     CHECK(cell.count == 3);
     CHECK(cell.errors == 1);
     CHECK(cell.weighted == 4);
@@ -276,53 +248,4 @@ TEST_CASE("buckets of cells take few bits where durations are spread as they are
     const size_t buckets = rows.section().buckets.size();
     CHECK(buckets > 40'000);
     CHECK(bytes.size() * 16 < buckets * 9);
-}
-
-TEST_CASE("a section that is written again is the same, and sums are those of all rows") {
-    SeededRandom random(11);
-    Rows rows;
-    Rows half;
-    Rows rest;
-    for (Rows* one : {&rows, &half, &rest})
-        one->operations = {{"cart", "a", otlp::SpanKind::kServer},
-                           {"cart", "b", otlp::SpanKind::kClient},
-                           {"front", "c", otlp::SpanKind::kServer}};
-    for (int i = 0; i < 5000; ++i) {
-        const auto op = static_cast<uint32_t>(random.below(3));
-        const uint64_t start = random.below(90) * kMinute;
-        const uint64_t duration = random.next() >> random.below(64);
-        const bool error = random.below(7) == 0;
-        const double weight = random.below(3) == 0 ? 4 : 1;
-        rows.add(op, start, duration, error, weight);
-        (i % 2 == 0 ? half : rest).add(op, start, duration, error, weight);
-    }
-    const std::string bytes = encode_rollup(rows.view());
-    CHECK(encode_section(rows.section()) == bytes);
-    RollupSum sum(1);
-    sum.add(half.section());
-    sum.add(rest.section());
-    CHECK(encode_section(sum.finish()) == bytes);
-    CHECK(encode_section(RollupSum(1).finish()).empty());
-}
-
-TEST_CASE("operations of a sum are bounded, and nothing of them is lost") {
-    RollupSum sum(1);
-    DurationHistogram one;
-    one.add(3, 1);
-    DurationHistogram two;
-    two.add(3, 2);
-    for (uint32_t i = 0; i < kSectionOperationsMax + 10; ++i)
-        sum.add("s", std::to_string(i), otlp::SpanKind::kServer, i % 4, 0, 1, i < 20 ? one : two);
-    const auto decoded = decode_rollup(encode_section(sum.finish()));
-    REQUIRE(decoded.has_value());
-    CHECK(decoded->operations.size() == kSectionOperationsMax + 1);
-    CHECK(decoded->services.front() == kOtherOperation);
-    uint64_t spans = 0;
-    uint64_t others = 0;
-    for (const RollupCell& cell : decoded->cells) {
-        spans += cell.count;
-        if (decoded->operations[cell.operation].name == kOtherOperation) others += cell.count;
-    }
-    CHECK(spans == 2 * (kSectionOperationsMax + 10) - 20);
-    CHECK(others == 10);
 }

@@ -8,6 +8,8 @@
 #include <unordered_map>
 
 #include "rollup/duration_histogram.h"
+#include "rollup/rollup_operations.h"
+#include "rollup/rollup_series.h"
 #include "store/column.h"
 #include "store/segment_bytes.h"
 #include "store/value_model.h"
@@ -18,7 +20,8 @@ namespace {
 using store::ByteReader;
 using store::ByteWriter;
 
-constexpr uint8_t kVersion = 2;
+constexpr uint8_t kVersion = 4;       // 3 is kSeriesVersion
+constexpr uint8_t kMixedVersion = 2;  // where failed spans are among the others
 constexpr uint8_t kVersionMin = 1;
 constexpr uint8_t kHasErrors = 1;  // flags of version 1
 constexpr uint8_t kHasWeight = 2;
@@ -29,19 +32,16 @@ constexpr uint64_t cells_max(size_t bytes) {
     return 65'536 + uint64_t{bytes} * 256;
 }
 
-// A row as one number that sorts as cells and their buckets do: operation (22 bits), minute (29),
-// bucket (10), error (1).
+// A row as one number that sorts as cells and their buckets do: operation (22 bits), error (1),
+// step (31), bucket (10).
 constexpr uint32_t kBucketBits = 10;
-constexpr uint32_t kMinuteBits = 29;
+constexpr uint32_t kStepBits = 31;
 static_assert(DurationHistogram::kBuckets <= 1U << kBucketBits);
-static_assert(UINT64_MAX / kRollupMinuteNs < 1ULL << kMinuteBits);
+static_assert(UINT64_MAX / (kShortStepS * kRollupSecondNs) < 1ULL << kStepBits);
 static_assert(kSectionOperationsMax * 2 < 1U << 22);
 
-uint64_t cell_key(uint32_t operation, uint64_t minute) {
-    return uint64_t{operation} << kMinuteBits | minute;
-}
-uint64_t row_key(uint64_t cell, uint32_t bucket, bool error) {
-    return (cell << kBucketBits | bucket) << 1 | (error ? 1 : 0);
+uint64_t cell_key(uint32_t operation, bool error, uint64_t step) {
+    return (uint64_t{operation} << 1 | (error ? 1 : 0)) << kStepBits | step;
 }
 
 // Digit by digit, lowest first; digits that all keys share are left out, and most are.
@@ -66,72 +66,10 @@ void sort_keys(std::vector<uint64_t>& keys) {
     }
 }
 
-// The operations that are told apart, and where each of the segment's operations goes.
-struct Operations {
-    std::vector<store::OperationKey> kept;
-    std::vector<uint32_t> place;  // by operation of the rows
-};
-
-Operations choose_operations(const store::RollupRows& rows) {
-    Operations chosen;
-    std::vector<uint64_t> counts(rows.operations.size());
-    for (const uint32_t operation : rows.operation)
-        ++counts[operation];
-    std::vector<uint32_t> order;
-    for (uint32_t i = 0; i < counts.size(); ++i) {
-        if (counts[i] > 0) order.push_back(i);
-    }
-    const auto key = [&](uint32_t i) {
-        const store::OperationKey& one = rows.operations[i];
-        return std::make_tuple(one.service, one.name, one.kind);
-    };
-    if (order.size() > kSectionOperationsMax) {
-        std::sort(order.begin(), order.end(), [&](uint32_t a, uint32_t b) {
-            return counts[a] != counts[b] ? counts[a] > counts[b] : key(a) < key(b);
-        });
-    }
-    chosen.place.assign(counts.size(), 0);
-    const size_t kept = std::min<size_t>(order.size(), kSectionOperationsMax);
-    std::sort(order.begin(), order.begin() + static_cast<ptrdiff_t>(kept),
-              [&](uint32_t a, uint32_t b) { return key(a) < key(b); });
-    for (size_t i = 0; i < kept; ++i) {
-        chosen.place[order[i]] = static_cast<uint32_t>(i);
-        chosen.kept.push_back(rows.operations[order[i]]);
-    }
-    // What is over: one operation of each kind, of a service by that name too.
-    std::map<otlp::SpanKind, uint32_t> others;
-    for (size_t i = kept; i < order.size(); ++i) {
-        const otlp::SpanKind kind = rows.operations[order[i]].kind;
-        const auto [at, is_new] = others.emplace(kind, static_cast<uint32_t>(chosen.kept.size()));
-        if (is_new) chosen.kept.push_back({kOtherOperation, kOtherOperation, kind});
-        chosen.place[order[i]] = at->second;
-    }
-    return chosen;
-}
-
-void write_operations(const std::vector<store::OperationKey>& operations, ByteWriter& out) {
-    std::map<std::string_view, uint32_t> services;
-    for (const auto& operation : operations)
-        services.emplace(operation.service, 0);
-    out.varint(services.size());
-    uint32_t number = 0;
-    for (auto& [name, index] : services) {
-        out.text(name);
-        index = number++;
-    }
-    out.varint(operations.size());
-    for (const auto& operation : operations) {
-        out.varint(services[operation.service]);
-        out.u8(static_cast<uint8_t>(operation.kind));
-        out.text(operation.name);
-    }
-}
-
 // The numbers of all cells as columns.
 struct CellColumns {
-    std::vector<int64_t> operations;  // differences, as of minutes
-    std::vector<int64_t> minutes;
-    std::vector<int64_t> errors;
+    std::vector<int64_t> operations;  // differences, as of steps
+    std::vector<int64_t> steps;
     std::vector<int64_t> sizes;  // how many buckets
     std::vector<int64_t> first_buckets;
     std::vector<int64_t> gaps;    // buckets left out between one and the next of a cell
@@ -175,14 +113,13 @@ void add_count_contexts(std::span<const int64_t> sizes, std::span<const int64_t>
 
 // One cell: the rows keys[first, end).
 void add_cell(const std::vector<uint64_t>& keys, size_t first, size_t end, CellColumns& cells) {
-    int64_t errors = 0;
     int64_t size = 0;
     uint64_t bucket_before = 0;
     for (size_t i = first; i < end; ++size) {
         size_t next = i;
-        for (; next < end && keys[next] >> 1 == keys[i] >> 1; ++next)
-            errors += static_cast<int64_t>(keys[next] & 1);
-        const uint64_t bucket = keys[i] >> 1 & ((1U << kBucketBits) - 1);
+        while (next < end && keys[next] == keys[i])
+            ++next;
+        const uint64_t bucket = keys[i] & ((1U << kBucketBits) - 1);
         if (i == first)
             cells.first_buckets.push_back(static_cast<int64_t>(bucket));
         else
@@ -191,7 +128,6 @@ void add_cell(const std::vector<uint64_t>& keys, size_t first, size_t end, CellC
         bucket_before = bucket;
         i = next;
     }
-    cells.errors.push_back(errors);
     cells.sizes.push_back(size);
 }
 
@@ -223,6 +159,32 @@ void write_modelled(std::span<const int64_t> values, std::span<const uint8_t> co
     bytes += has_model && modelled.size() < plain.size() ? modelled : plain;
 }
 
+// The operations of a segment that have rows, as these come: sorted, with their status.
+class OperationList {
+  public:
+    explicit OperationList(const std::vector<store::OperationKey>& chosen) : chosen_(chosen) {}
+
+    // Of a key's operation and error bits, which ascend.
+    int64_t number_of(uint32_t key) {
+        if (operations_.empty() || key != last_) {
+            const store::OperationKey& one = chosen_[key >> 1];
+            if (services_.empty() || services_.back() != one.service)
+                services_.emplace_back(one.service);
+            operations_.push_back({static_cast<uint32_t>(services_.size() - 1),
+                                   std::string(one.name), one.kind, (key & 1) != 0});
+            last_ = key;
+        }
+        return static_cast<int64_t>(operations_.size()) - 1;
+    }
+    void write(ByteWriter& out) const { write_operations(services_, operations_, out); }
+
+  private:
+    const std::vector<store::OperationKey>& chosen_;
+    std::vector<std::string> services_;
+    std::vector<RollupOperation> operations_;
+    uint32_t last_ = 0;
+};
+
 using CellWeights = std::vector<std::pair<uint64_t, double>>;  // number of the cell, its weight
 
 void write_weights(const CellWeights& weights, ByteWriter& out) {
@@ -235,11 +197,13 @@ void write_weights(const CellWeights& weights, ByteWriter& out) {
     }
 }
 
-void write_cells(const CellColumns& cells, ByteWriter& out, std::string& bytes) {
+// `errors`: none where operations say it.
+void write_cells(const CellColumns& cells, std::span<const int64_t> errors, ByteWriter& out,
+                 std::string& bytes) {
     out.varint(cells.sizes.size());
     write_numbers(cells.operations, out);
-    write_numbers(cells.minutes, out);
-    write_numbers(cells.errors, out);
+    write_numbers(cells.steps, out);
+    if (!errors.empty()) write_numbers(errors, out);
     write_numbers(cells.sizes, out);
     write_numbers(cells.first_buckets, out);
     CellContexts contexts;
@@ -247,22 +211,6 @@ void write_cells(const CellColumns& cells, ByteWriter& out, std::string& bytes) 
     add_count_contexts(cells.sizes, cells.gaps, contexts);
     write_modelled(cells.gaps, contexts.gaps, bytes);
     write_modelled(cells.counts, contexts.counts, bytes);
-}
-
-bool read_operations(ByteReader& in, RollupSection& section) {
-    const uint64_t services = in.varint_max(in.rest().size());
-    for (uint64_t i = 0; i < services && in.ok(); ++i)
-        section.services.emplace_back(in.text());
-    const uint64_t operations = in.varint_max(in.rest().size());
-    for (uint64_t i = 0; i < operations && in.ok(); ++i) {
-        RollupOperation& operation = section.operations.emplace_back();
-        operation.service = static_cast<uint32_t>(in.varint_max(UINT32_MAX));
-        const uint8_t kind = in.u8();
-        operation.kind = static_cast<otlp::SpanKind>(kind <= 5 ? kind : 0);
-        operation.name = in.text();
-        if (operation.service >= section.services.size()) return false;
-    }
-    return in.ok();
 }
 
 // Of version 1.
@@ -314,15 +262,19 @@ bool read_weights(ByteReader& in, RollupSection& section) {
     return in.ok() && in.at_end();
 }
 
-// The cells of version 2; false, or an error, where they are damaged.
-Result<bool> read_cells(ByteReader& in, RollupSection& section) {
+// The cells of a version from 2 on; false, or an error, where they are damaged.
+Result<bool> read_cells(ByteReader& in, uint8_t version, RollupSection& section) {
     const uint64_t limit = cells_max(in.rest().size());
     const uint64_t count = in.varint_max(limit);
-    std::array<std::vector<int64_t>, 5> columns;
-    for (auto& column : columns) {
-        TRY_ASSIGN(column, read_numbers(in, count));
+    TRY_ASSIGN(const auto operations, read_numbers(in, count));
+    TRY_ASSIGN(const auto steps, read_numbers(in, count));
+    // Failed spans are operations of their own since.
+    std::vector<int64_t> errors;
+    if (version == 2) {
+        TRY_ASSIGN(errors, read_numbers(in, count));
     }
-    const auto& [operations, minutes, errors, sizes, first_buckets] = columns;
+    TRY_ASSIGN(const auto sizes, read_numbers(in, count));
+    TRY_ASSIGN(const auto first_buckets, read_numbers(in, count));
     uint64_t buckets = 0;
     for (const int64_t size : sizes) {
         if (size < 1 || size > DurationHistogram::kBuckets) return false;
@@ -335,22 +287,21 @@ Result<bool> read_cells(ByteReader& in, RollupSection& section) {
     add_count_contexts(sizes, gaps, contexts);
     TRY_ASSIGN(const auto counts, read_modelled(in, contexts.counts));
     int64_t operation = 0;
-    int64_t minute = 0;
+    int64_t step = 0;
     size_t next_gap = 0;
     size_t next_count = 0;
     for (size_t i = 0; i < count; ++i) {
-        if (operations[i] < 0 || operations[i] > UINT32_MAX || minutes[i] < -int64_t{UINT32_MAX} ||
-            minutes[i] > UINT32_MAX || errors[i] < 0)
+        if (operations[i] < 0 || operations[i] > UINT32_MAX || steps[i] < -int64_t{UINT32_MAX} ||
+            steps[i] > UINT32_MAX)
             return false;
         operation += operations[i];
-        minute += minutes[i];
-        if (operation >= static_cast<int64_t>(section.operations.size()) || minute < 0 ||
-            minute > UINT32_MAX)
+        step += steps[i];
+        if (operation >= static_cast<int64_t>(section.operations.size()) || step < 0 ||
+            step > UINT32_MAX)
             return false;
         RollupCell& cell = section.cells.emplace_back();
         cell.operation = static_cast<uint32_t>(operation);
-        cell.minute = static_cast<uint32_t>(minute);
-        cell.errors = static_cast<uint64_t>(errors[i]);
+        cell.step = static_cast<uint32_t>(step);
         cell.first_bucket = static_cast<uint32_t>(section.buckets.size());
         cell.buckets = static_cast<uint32_t>(sizes[i]);
         int64_t bucket = first_buckets[i];
@@ -368,6 +319,10 @@ Result<bool> read_cells(ByteReader& in, RollupSection& section) {
                                          static_cast<uint32_t>(spans) + 1);
             cell.count += static_cast<uint64_t>(spans) + 1;
         }
+        if (!errors.empty())
+            cell.errors = static_cast<uint64_t>(errors[i]);
+        else if (section.operations[cell.operation].is_error)
+            cell.errors = cell.count;
         if (cell.errors > cell.count) return false;
         cell.weighted = static_cast<double>(cell.count);
     }
@@ -385,45 +340,46 @@ size_t RollupSection::memory_bytes() const {
     return bytes;
 }
 
-std::string encode_rollup(const store::RollupRows& rows) {
+std::string encode_rollup(const store::RollupRows& rows, uint32_t step_s) {
     std::string bytes;
     const size_t count = rows.operation.size();
     if (count == 0) return bytes;
-    const Operations operations = choose_operations(rows);
+    const uint64_t step_ns = step_s * kRollupSecondNs;
+    const ChosenOperations chosen = choose_operations(rows);
     std::vector<uint64_t> keys(count);
     std::unordered_map<uint64_t, double> extra_weights;
     for (size_t i = 0; i < count; ++i) {
-        const uint64_t cell =
-            cell_key(operations.place[rows.operation[i]], rows.start_ns[i] / kRollupMinuteNs);
-        keys[i] =
-            row_key(cell, DurationHistogram::bucket_of(rows.duration_ns[i]), rows.is_error[i] != 0);
+        const uint64_t cell = cell_key(chosen.place[rows.operation[i]], rows.is_error[i] != 0,
+                                       rows.start_ns[i] / step_ns);
+        keys[i] = cell << kBucketBits | DurationHistogram::bucket_of(rows.duration_ns[i]);
         if (rows.weight[i] != 1) extra_weights[cell] += rows.weight[i] - 1;
     }
     sort_keys(keys);
-    ByteWriter out(bytes);
-    out.u8(kVersion);
-    write_operations(operations.kept, out);
+    OperationList operations(chosen.kept);
     CellColumns cells;
     CellWeights weights;
-    uint64_t before = 0;
+    uint64_t step_before = 0;
+    int64_t operation_before = 0;
     for (size_t i = 0; i < count;) {
-        const uint64_t cell = keys[i] >> (kBucketBits + 1);
+        const uint64_t cell = keys[i] >> kBucketBits;
         size_t end = i;
-        while (end < count && keys[end] >> (kBucketBits + 1) == cell)
+        while (end < count && keys[end] >> kBucketBits == cell)
             ++end;
-        constexpr uint64_t kMinuteMask = (1ULL << kMinuteBits) - 1;
-        cells.operations.push_back(
-            static_cast<int64_t>((cell >> kMinuteBits) - (before >> kMinuteBits)));
-        cells.minutes.push_back(static_cast<int64_t>(cell & kMinuteMask) -
-                                static_cast<int64_t>(before & kMinuteMask));
+        const uint64_t step = cell & ((1ULL << kStepBits) - 1);
+        const int64_t operation = operations.number_of(static_cast<uint32_t>(cell >> kStepBits));
+        cells.operations.push_back(operation - operation_before);
+        cells.steps.push_back(static_cast<int64_t>(step) - static_cast<int64_t>(step_before));
         if (const auto weight = extra_weights.find(cell); weight != extra_weights.end())
-            weights.emplace_back(cells.errors.size(),
-                                 static_cast<double>(end - i) + weight->second);
+            weights.emplace_back(cells.sizes.size(), static_cast<double>(end - i) + weight->second);
         add_cell(keys, i, end, cells);
-        before = cell;
+        operation_before = operation;
+        step_before = step;
         i = end;
     }
-    write_cells(cells, out, bytes);
+    ByteWriter out(bytes);
+    out.u8(kVersion);
+    operations.write(out);
+    write_cells(cells, {}, out, bytes);
     write_weights(weights, out);
     return bytes;
 }
@@ -431,23 +387,21 @@ std::string encode_rollup(const store::RollupRows& rows) {
 std::string encode_section(const RollupSection& section) {
     std::string bytes;
     if (section.cells.empty()) return bytes;
-    ByteWriter out(bytes);
-    out.u8(kVersion);
-    std::vector<store::OperationKey> operations;
-    for (const RollupOperation& one : section.operations)
-        operations.push_back({section.services[one.service], one.name, one.kind});
-    write_operations(operations, out);
     CellColumns cells;
     CellWeights weights;
-    int64_t operation_before = 0;
-    int64_t minute_before = 0;
+    std::vector<int64_t> errors;
+    bool is_by_status = true;
+    RollupCell before;
     for (const RollupCell& cell : section.cells) {
         if (cell.weighted != static_cast<double>(cell.count))
             weights.emplace_back(cells.sizes.size(), cell.weighted);
-        cells.operations.push_back(cell.operation - operation_before);
-        cells.minutes.push_back(cell.minute - minute_before);
-        cells.errors.push_back(static_cast<int64_t>(cell.errors));
+        cells.operations.push_back(int64_t{cell.operation} - before.operation);
+        cells.steps.push_back(int64_t{cell.step} - before.step);
         cells.sizes.push_back(cell.buckets);
+        errors.push_back(static_cast<int64_t>(cell.errors));
+        is_by_status =
+            is_by_status &&
+            cell.errors == (section.operations[cell.operation].is_error ? cell.count : 0);
         for (uint32_t i = 0; i < cell.buckets; ++i) {
             const auto& [bucket, count] = section.buckets[cell.first_bucket + i];
             if (i == 0)
@@ -456,19 +410,33 @@ std::string encode_section(const RollupSection& section) {
                 cells.gaps.push_back(bucket - section.buckets[cell.first_bucket + i - 1].first - 1);
             cells.counts.push_back(int64_t{count} - 1);
         }
-        operation_before = cell.operation;
-        minute_before = cell.minute;
+        before = cell;
     }
-    write_cells(cells, out, bytes);
+    ByteWriter out(bytes);
+    out.u8(is_by_status ? kVersion : kMixedVersion);
+    write_operations(section.services, section.operations, out);
+    write_cells(cells, is_by_status ? std::span<const int64_t>() : errors, out, bytes);
     write_weights(weights, out);
     return bytes;
 }
 
-Result<RollupSection> decode_rollup(std::string_view bytes) {
+Result<uint64_t> count_cells(std::string_view bytes) {
+    if (bytes.empty()) return 0;
+    ByteReader in(bytes);
     RollupSection section;
+    const bool is_known = in.u8() == kVersion;
+    if (!is_known || !read_operations(in, section))
+        return fail(ErrorCode::kDataLoss, "rollup: the section is damaged");
+    return in.varint();
+}
+
+Result<RollupSection> decode_rollup(std::string_view bytes, uint32_t step_s) {
+    RollupSection section;
+    section.step_s = step_s;
     if (bytes.empty()) return section;
     ByteReader in(bytes);
     const uint8_t version = in.u8();
+    if (version == kSeriesVersion) return decode_series(in.rest(), step_s);
     if (version < kVersionMin || version > kVersion) {
         return fail(ErrorCode::kUnsupported,
                     "rollup: version {} is not known here, only {} to {}; use a newer spanloom",
@@ -477,22 +445,22 @@ Result<RollupSection> decode_rollup(std::string_view bytes) {
     const auto broken = [] { return fail(ErrorCode::kDataLoss, "rollup: the section is damaged"); };
     if (!read_operations(in, section)) return broken();
     if (version >= 2) {
-        const Result<bool> cells = read_cells(in, section);
+        const Result<bool> cells = read_cells(in, version, section);
         if (!cells || !*cells) return broken();
         return section;
     }
     uint64_t operation = 0;
-    int64_t minute = 0;
+    int64_t step = 0;
     while (in.ok() && !in.at_end()) {
         operation += in.varint_max(section.operations.size());
-        const int64_t step = in.zigzag();
+        const int64_t difference = in.zigzag();
         if (operation >= section.operations.size()) return broken();
-        if (step > UINT32_MAX || step < -int64_t{UINT32_MAX}) return broken();
-        minute += step;
-        if (minute < 0 || minute > UINT32_MAX) return broken();
+        if (difference > UINT32_MAX || difference < -int64_t{UINT32_MAX}) return broken();
+        step += difference;
+        if (step < 0 || step > UINT32_MAX) return broken();
         RollupCell& cell = section.cells.emplace_back();
         cell.operation = static_cast<uint32_t>(operation);
-        cell.minute = static_cast<uint32_t>(minute);
+        cell.step = static_cast<uint32_t>(step);
         if (!read_cell(in, section, cell)) return broken();
     }
     if (!in.ok()) return broken();

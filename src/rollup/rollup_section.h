@@ -15,16 +15,37 @@
 // The bytes that a segment keeps for rollups (docs/format/rollup.md).
 namespace spanloom {
 
-constexpr uint64_t kRollupMinuteNs = 60'000'000'000;
-constexpr uint32_t kRollupHourMinutes = 60;  // the step of what is counted by the hour
+constexpr uint64_t kRollupSecondNs = 1'000'000'000;
+// How long steps are, in seconds: of spans that are stored, and for a while of those that are gone,
+// ten seconds; then, as of segments' own counts, a minute; of long ago an hour.
+constexpr uint32_t kShortStepS = 10;
+constexpr uint32_t kMinuteStepS = 60;
+constexpr uint32_t kHourStepS = 3600;
+constexpr uint64_t kRollupMinuteNs = kMinuteStepS * kRollupSecondNs;
+constexpr bool is_rollup_step(uint64_t step_s) {
+    return step_s == kShortStepS || step_s == kMinuteStepS || step_s == kHourStepS;
+}
+
+// How much of durations is known.
+struct DurationDetail {
+    static constexpr uint8_t kMergedBitsMax = 4;
+    static constexpr uint8_t kStepsMax = 24;
+    // How many of the lowest bits of buckets say nothing: 2^n neighbours are one, known by the one
+    // in the middle.
+    uint8_t merged_bits = 0;
+    // Of so many steps together (those of one step / steps); each has its share of them.
+    uint8_t steps = 1;
+    bool operator==(const DurationDetail&) const = default;
+};
+
 // Operations of one segment that are told apart; the rarest beyond it count as kOtherOperation.
 constexpr uint32_t kSectionOperationsMax = 20'000;
 constexpr std::string_view kOtherOperation = "<other>";
 
-// What one operation did in one minute.
+// What one operation did in one step.
 struct RollupCell {
     uint32_t operation = 0;
-    uint32_t minute = 0;  // since 1970
+    uint32_t step = 0;  // of the section's length, since 1970
     uint64_t count = 0;
     uint64_t errors = 0;
     double weighted = 0;  // sum of adjusted counts
@@ -36,11 +57,16 @@ struct RollupOperation {
     uint32_t service = 0;  // index into services
     std::string name;
     otlp::SpanKind kind = otlp::SpanKind::kUnspecified;
+    // Its spans failed; the others are another operation. In what older versions wrote failed spans
+    // are among the others.
+    bool is_error = false;
 };
 
-// One section, decoded. Cells are ordered by operation, then minute.
+// One section, decoded. Operations are ordered by service, name, kind, status, cells by operation,
+// then step.
 struct RollupSection {
-    uint32_t step_minutes = 1;  // of each cell, from its minute on
+    uint32_t step_s = kMinuteStepS;
+    DurationDetail detail;
     std::vector<std::string> services;
     std::vector<RollupOperation> operations;
     std::vector<RollupCell> cells;
@@ -52,17 +78,24 @@ struct RollupSection {
     }
     // Some of the cell lies between them.
     bool overlaps(const RollupCell& cell, store::TimeRange range) const {
-        const uint64_t from_ns = cell.minute * kRollupMinuteNs;
-        return from_ns + step_minutes * kRollupMinuteNs > range.start_ns && from_ns < range.end_ns;
+        const uint64_t from_ns = begin_ns(cell);
+        return from_ns + step_s * kRollupSecondNs > range.start_ns && from_ns < range.end_ns;
+    }
+    uint64_t begin_ns(const RollupCell& cell) const {
+        return uint64_t{cell.step} * step_s * kRollupSecondNs;
     }
     size_t memory_bytes() const;
 };
 
 // Empty where there are no rows.
-std::string encode_rollup(const store::RollupRows& rows);
-// The same of what is counted already; but for the step.
+std::string encode_rollup(const store::RollupRows& rows, uint32_t step_s = kMinuteStepS);
+// The same of what is counted already. Where operations are not by status, as those of edges, how
+// many failed is written cell by cell.
 std::string encode_section(const RollupSection& section);
-// kDataLoss for bytes that are not a whole section, kUnsupported for a newer version.
-Result<RollupSection> decode_rollup(std::string_view bytes);
+// How many cells encode_rollup() has written.
+Result<uint64_t> count_cells(std::string_view bytes);
+// kDataLoss for bytes that are not a whole section, kUnsupported for a newer version. How long its
+// steps are is known to who keeps the bytes.
+Result<RollupSection> decode_rollup(std::string_view bytes, uint32_t step_s = kMinuteStepS);
 
 }  // namespace spanloom

@@ -8,8 +8,9 @@
 
 namespace spanloom::store {
 
-// Finds in the attributes of one segment's spans what is at the other side of them: OpenTelemetry's
-// keys, old and new, the most telling first. One thread; lives as long as its query.
+// Finds in the attributes of one segment's spans what is at the other side of them, and how it is
+// called: OpenTelemetry's keys, old and new, the most telling first. One thread; lives as long as
+// its query.
 class PeerReader {
   public:
     explicit PeerReader(SegmentReader& reader);
@@ -26,10 +27,15 @@ class PeerReader {
         kDatabaseName,
         kDatabaseSystemName,
         kDatabaseSystem,
+        kHttpRequestMethod,
+        kHttpMethod,
+        kRpcSystemName,
+        kRpcSystem,
         kKeys,
     };
     Result<std::string> text(GroupReader& group, uint32_t row, Key key);
-    Result<std::string> client_peer(GroupReader& group, uint32_t row, bool& is_database);
+    Result<std::string> client_peer(GroupReader& group, uint32_t row, CallProtocol& protocol);
+    Result<CallProtocol> protocol(GroupReader& group, uint32_t row);
 
     std::vector<FieldReader> fields_;  // by Key
     std::string peer_;

@@ -52,10 +52,11 @@ inline Counting count_numbers() {
         TRY_ASSIGN(const Numbers numbers, numbers_in({counted.begin(), counted.end()}));
         return std::string(reinterpret_cast<const char*>(numbers.data()), numbers.size() * 8);
     };
-    counting.as_day = [](std::span<const std::string_view> hours) -> Result<std::string> {
+    counting.put_together = [](std::span<const std::string_view> bodies,
+                               CountsDetail) -> Result<std::string> {
         std::string all;
-        for (const std::string_view hour : hours)
-            all += hour;
+        for (const std::string_view body : bodies)
+            all += body;
         return all;
     };
     return counting;

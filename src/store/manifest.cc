@@ -56,10 +56,10 @@ std::string encode_counts_entry(const CountsFile& file) {
     writer.add_uint64(1, file.id);
     writer.add_string(2, file.tenant);
     writer.add_uint64(3, file.hour);
-    writer.add_bool(4, file.is_day);
     writer.add_uint64(5, file.start_ns_min);
     writer.add_uint64(6, file.end_ns_max);
     writer.add_uint64(7, file.bytes);
+    writer.add_uint32(8, static_cast<uint32_t>(file.detail));
     return out;
 }
 
@@ -154,6 +154,7 @@ DecisionsFile decode_decisions(protozero::pbf_reader reader) {
 
 CountsFile decode_counts_entry(protozero::pbf_reader reader) {
     CountsFile file;
+    file.detail = CountsDetail::kMinutes;
     while (reader.next()) {
         switch (reader.tag()) {
             case 1:
@@ -166,7 +167,8 @@ CountsFile decode_counts_entry(protozero::pbf_reader reader) {
                 file.hour = reader.get_uint64();
                 break;
             case 4:
-                file.is_day = reader.get_bool();
+                // Where nothing says how detailed they are.
+                if (reader.get_bool()) file.detail = CountsDetail::kHours;
                 break;
             case 5:
                 file.start_ns_min = reader.get_uint64();
@@ -176,6 +178,9 @@ CountsFile decode_counts_entry(protozero::pbf_reader reader) {
                 break;
             case 7:
                 file.bytes = reader.get_uint64();
+                break;
+            case 8:
+                file.detail = counts_detail(reader.get_uint32());
                 break;
             default:
                 reader.skip();

@@ -103,6 +103,17 @@ struct KeyCount {
     std::string key;
 };
 
+// How one service calls another, by what the span of either side says.
+enum class CallProtocol : uint8_t { kUnknown, kHttp, kRpc, kMessaging, kDatabase };
+
+// A span that another one links to, of any trace that is stored.
+struct LinkedSpan {
+    std::string service;
+    otlp::SpanKind kind = otlp::SpanKind::kUnspecified;
+    uint64_t start_ns = 0;
+    uint64_t duration_ns = 0;
+};
+
 // Called for spans as columns deliver them, for counting over many traces at once (dependencies).
 struct SpanEdge {
     TraceId trace_id;
@@ -117,9 +128,12 @@ struct SpanEdge {
     // Where asked for, what the span says of the other side: its name, or none. Of spans that call
     // and of those that may be called from outside (kClient, kProducer; kServer without a parent).
     std::string_view peer;  // valid during the call
-    bool is_database = false;
+    CallProtocol protocol = CallProtocol::kUnknown;
     double weight = 1;  // how many it stands for, where peers are asked for
+    // What a consumer links to, at most kEdgeLinksMax that are stored; where peers are asked for.
+    std::span<const LinkedSpan> links;  // valid during the call
 };
+constexpr size_t kEdgeLinksMax = 128;
 enum class EdgePeers : uint8_t { kUnread, kRead };
 
 using Segments = std::span<const std::shared_ptr<const Segment>>;

@@ -128,7 +128,11 @@ class EdgeScan {
             edge.in_range = place.segment < asked_ && edge.start_ns >= range_.start_ns &&
                             edge.start_ns < range_.end_ns;
             if (places_.size() > 1 && is_resend(edge)) continue;
-            if (peers_ == EdgePeers::kRead) TRY(read_peer(place.segment, group, row, edge));
+            if (peers_ == EdgePeers::kRead) {
+                TRY(read_peer(place.segment, group, row, edge));
+                if (edge.kind == otlp::SpanKind::kConsumer && edge.in_range)
+                    TRY(read_links(reader, group, row, edge));
+            }
             is_stopped_ = !visit_(edge);
         }
         return {};
@@ -138,6 +142,89 @@ class EdgeScan {
         auto& reader = peer_readers_[segment];
         if (reader == nullptr) reader = std::make_unique<PeerReader>(*readers_[segment]);
         return reader->read(group, row, edge);
+    }
+
+    // Spans that a consumer links to, of whatever trace.
+    Result<void> read_links(SegmentReader& reader, GroupReader& group, uint32_t row,
+                            SpanEdge& edge) {
+        links_.clear();
+        if (group.rows().links == 0) return {};
+        TRY_ASSIGN(const ColumnBlock* owners,
+                   group.block(reader.column(Table::kLinks, RowField::kOwner)));
+        TRY_ASSIGN(const ColumnBlock* traces,
+                   group.block(reader.column(Table::kLinks, Intrinsic::kLinkTraceId)));
+        TRY_ASSIGN(const ColumnBlock* spans,
+                   group.block(reader.column(Table::kLinks, Intrinsic::kLinkSpanId)));
+        const auto& rows = owners->integers;
+        const auto [first, end] = std::equal_range(rows.begin(), rows.end(), int64_t{row});
+        for (auto at = first; at != end && links_.size() < kEdgeLinksMax; ++at) {
+            const auto link = static_cast<uint32_t>(at - rows.begin());
+            const auto trace_at = position_of(*traces, link);
+            const auto span_at = position_of(*spans, link);
+            if (!trace_at || !span_at) continue;
+            TraceId trace_id;
+            SpanId span_id;
+            if ((*trace_at + size_t{1}) * 16 > traces->fixed.size() ||
+                (*span_at + size_t{1}) * 8 > spans->fixed.size())
+                return fail(ErrorCode::kDataLoss, "links without ids");
+            std::memcpy(trace_id.bytes.data(), traces->fixed.data() + size_t{*trace_at} * 16, 16);
+            std::memcpy(span_id.bytes.data(), spans->fixed.data() + size_t{*span_at} * 8, 8);
+            TRY(find_linked(trace_id, span_id));
+        }
+        edge.links = links_;
+        return {};
+    }
+
+    Result<void> find_linked(const TraceId& trace_id, const SpanId& span_id) {
+        for (size_t i = 0; i < segments_.size(); ++i) {
+            TRY_ASSIGN(const auto fragment, segments_[i]->find(trace_id));
+            if (!fragment) continue;
+            auto& reader = readers_[i];
+            if (reader == nullptr) reader = std::make_unique<SegmentReader>(segments_[i]);
+            const uint32_t end = fragment->first_row + fragment->rows;
+            for (uint32_t row = fragment->first_row; row < end;) {
+                const auto group = reader->group(reader->group_of_row(row));
+                const uint32_t first = group->rows().first_row;
+                const uint32_t group_end = std::min(end, first + group->rows().rows);
+                if (group_end <= row) return fail(ErrorCode::kDataLoss, "a row is in no row group");
+                TRY_ASSIGN(const bool is_found,
+                           find_linked(*reader, *group, row - first, group_end - first, span_id));
+                if (is_found) return {};
+                row = group_end;
+            }
+        }
+        return {};
+    }
+    Result<bool> find_linked(SegmentReader& reader, GroupReader& group, uint32_t from, uint32_t end,
+                             const SpanId& span_id) {
+        const auto block = [&](Intrinsic intrinsic) {
+            return group.block(reader.column(Table::kSpans, intrinsic));
+        };
+        TRY_ASSIGN(const ColumnBlock* ids, block(Intrinsic::kSpanId));
+        if (ids->fixed.size() < size_t{end} * 8)
+            return fail(ErrorCode::kDataLoss, "spans without id");
+        const char* const wanted = reinterpret_cast<const char*>(span_id.bytes.data());
+        for (uint32_t row = from; row < end; ++row) {
+            if (std::memcmp(ids->fixed.data() + size_t{row} * 8, wanted, 8) != 0) continue;
+            TRY_ASSIGN(const ColumnBlock* kinds, block(Intrinsic::kKind));
+            TRY_ASSIGN(const ColumnBlock* starts, block(Intrinsic::kStart));
+            TRY_ASSIGN(const ColumnBlock* durations, block(Intrinsic::kDuration));
+            TRY_ASSIGN(const ColumnBlock* scopes,
+                       group.block(reader.column(Table::kSpans, RowField::kScopeIndex)));
+            if (starts->integers.size() <= row || durations->integers.size() <= row ||
+                scopes->integers.size() <= row)
+                return fail(ErrorCode::kDataLoss, "spans without time or scope");
+            LinkedSpan& linked = links_.emplace_back();
+            const auto kind_at = position_of(*kinds, row);
+            const int64_t kind = kind_at ? kinds->integers[*kind_at] : 0;
+            linked.kind = static_cast<otlp::SpanKind>(kind >= 0 && kind <= 5 ? kind : 0);
+            linked.service = reader.service_of_scope(static_cast<uint32_t>(scopes->integers[row]));
+            linked.start_ns = static_cast<uint64_t>(starts->integers[row]);
+            linked.duration_ns =
+                static_cast<uint64_t>(duration_of(linked.start_ns, durations->integers[row]));
+            return true;
+        }
+        return false;
     }
 
     // Contents are not compared here: two spans that agree in all this count as one.
@@ -153,6 +240,7 @@ class EdgeScan {
     std::vector<std::unique_ptr<SegmentReader>> readers_;
     std::vector<std::unique_ptr<PeerReader>> peer_readers_;
     std::vector<Place> places_;
+    std::vector<LinkedSpan> links_;
     std::set<std::tuple<SpanId, uint64_t, uint64_t, otlp::SpanKind>> seen_;
     bool is_stopped_ = false;
 };

@@ -4,6 +4,7 @@
 #include <map>
 #include <memory>
 #include <tuple>
+#include <unordered_map>
 #include <vector>
 
 #include "otlp/tracestate.h"
@@ -36,6 +37,14 @@ class RowValues {
         size_t at = 0;
         return find(row, at) ? block_->strings[block_->codes[at]] : std::string_view();
     }
+    // Equal for equal texts of the block, as far as its dictionary has each once.
+    uint32_t code(uint32_t row) {
+        size_t at = 0;
+        return find(row, at) ? block_->codes[at] : UINT32_MAX;
+    }
+    std::string_view text_of(uint32_t code) const {
+        return code == UINT32_MAX ? std::string_view() : block_->strings[code];
+    }
 
   private:
     std::shared_ptr<const ColumnBlock> block_;
@@ -62,6 +71,29 @@ class Counting {
   private:
     using Key = std::tuple<std::string, std::string, otlp::SpanKind>;
 
+    // What a group's rows say of their operation.
+    struct RowOperation {
+        uint32_t scope = 0;
+        uint32_t name = 0;  // its code
+        uint8_t kind = 0;
+        bool operator==(const RowOperation&) const = default;
+        struct Hash {
+            size_t operator()(const RowOperation& one) const {
+                const uint64_t both = uint64_t{one.scope} << 32 | one.name;
+                return static_cast<size_t>((both * 8 + one.kind) * 0x9e3779b97f4a7c15ULL >> 16);
+            }
+        };
+    };
+    uint32_t operation_of(const RowOperation& row, const RowValues& names) {
+        const std::string service = row.scope < services_.size() ? services_[row.scope] : "";
+        const auto number = static_cast<uint32_t>(operations_.size());
+        return operations_
+            .try_emplace(
+                Key(service, names.text_of(row.name), static_cast<otlp::SpanKind>(row.kind)),
+                number)
+            .first->second;
+    }
+
     template <typename Wanted>
     Result<RowValues> values(uint32_t group, Wanted wanted) const {
         const auto columns = segment_.columns();
@@ -85,14 +117,15 @@ class Counting {
         TRY_ASSIGN(RowValues scopes, values(group, [](const ColumnKey& key) {
                        return key.row_field == RowField::kScopeIndex;
                    }));
+        std::unordered_map<RowOperation, uint32_t, RowOperation::Hash> numbers;
         const size_t first = weight_.size();
         for (uint32_t row = 0; row < segment_.row_groups()[group].rows; ++row) {
             const int64_t kind = kinds.integer(row);
-            const auto scope = static_cast<size_t>(scopes.integer(row));
-            Key key(scope < services_.size() ? services_[scope] : std::string(), names.text(row),
-                    static_cast<otlp::SpanKind>(kind >= 0 && kind <= 5 ? kind : 0));
-            const auto number = static_cast<uint32_t>(operations_.size());
-            operation_.push_back(operations_.try_emplace(std::move(key), number).first->second);
+            const auto scope = static_cast<uint32_t>(scopes.integer(row));
+            const auto [known, is_new] = numbers.try_emplace(
+                {scope, names.code(row), static_cast<uint8_t>(kind >= 0 && kind <= 5 ? kind : 0)});
+            if (is_new) known->second = operation_of(known->first, names);
+            operation_.push_back(known->second);
             start_ns_.push_back(static_cast<uint64_t>(starts.integer(row)));
             duration_ns_.push_back(
                 static_cast<uint64_t>(std::max<int64_t>(durations.integer(row), 0)));

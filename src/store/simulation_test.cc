@@ -66,7 +66,8 @@ class Life {
         f_.options.segment_spans_max = 200;
         f_.options.flush_bytes = seed % 3 == 0 ? 1 : 1U << 20;
         f_.options.counting = count_numbers();
-        f_.options.counts_detail_ms = 5 * 3'600'000;
+        f_.options.counts_short_ms = 2 * 3'600'000;
+        f_.options.counts_minutes_ms = 5 * 3'600'000;
     }
 
     std::optional<Failure> run() {

@@ -56,8 +56,11 @@ struct StoreOptions {
     RollupFunction rollup;
     // What is counted of spans before they age or go, where anything is.
     Counting counting;
-    uint64_t counts_detail_ms = 14ULL * 24 * 3'600'000;  // by the hour; then a day is one file
-    uint64_t counts_ms = 0;                              // how long they are known; 0: for ever
+    // How long they are known by ten seconds, by the minute (then a day is one file, by the hour,
+    // and a month once all of it is as old), and at all; 0: for ever.
+    uint64_t counts_short_ms = 2ULL * 24 * 3'600'000;
+    uint64_t counts_minutes_ms = 14ULL * 24 * 3'600'000;
+    uint64_t counts_ms = 0;
 };
 
 // A segment of kept/: what its partition was kept for.

@@ -1,7 +1,9 @@
 // Files of counts: written before spans age or go, named by the same entry of the manifest that
-// lets them go; put together by days when they are old.
+// lets them go; made less detailed and put together by days and months as they get old.
 #include <algorithm>
+#include <chrono>
 #include <map>
+#include <tuple>
 #include <utility>
 
 #include "base/log.h"
@@ -18,10 +20,39 @@ std::string path_of(const CountsFile& file) {
     return beside_path(kCounts, file.tenant, {file.hour, file.id});
 }
 
-// How long the hours, or the day, of a file are over.
-uint64_t age_ms(const CountsFile& file, uint64_t now_ns) {
-    const uint64_t end_ns = (file.hour + (file.is_day ? kHoursPerDay : 1)) * kNsPerHour;
+// The hours that a file is of: from the first to that behind the last.
+struct Hours {
+    uint64_t first = 0;
+    uint64_t end = 0;
+};
+
+Hours month_of(uint64_t hour) {
+    using namespace std::chrono;
+    const sys_days day{days{static_cast<int64_t>(hour / kHoursPerDay)}};
+    const year_month_day date{day};
+    const sys_days first = date.year() / date.month() / 1;
+    const sys_days end = (date.year() / date.month() + months{1}) / 1;
+    const auto hours_of = [](sys_days at) {
+        return static_cast<uint64_t>(at.time_since_epoch().count()) * kHoursPerDay;
+    };
+    return {hours_of(first), hours_of(end)};
+}
+
+Hours hours_of(uint64_t hour, CountsDetail detail) {
+    if (detail == CountsDetail::kMonth) return month_of(hour);
+    if (detail != CountsDetail::kHours) return {hour, hour + 1};
+    const uint64_t first = hour / kHoursPerDay * kHoursPerDay;
+    return {first, first + kHoursPerDay};
+}
+
+// How long all of these hours are over.
+uint64_t age_ms(Hours hours, uint64_t now_ns) {
+    const uint64_t end_ns = hours.end * kNsPerHour;
     return now_ns > end_ns ? (now_ns - end_ns) / kNsPerMs : 0;
+}
+
+bool is_older(uint64_t hour, CountsDetail detail, uint64_t limit_ms, uint64_t now_ns) {
+    return limit_ms != 0 && age_ms(hours_of(hour, detail), now_ns) >= limit_ms;
 }
 
 }  // namespace
@@ -77,46 +108,72 @@ Result<CountsFile> StoreEngine::write_counts(CountsFile file, std::string_view c
     return file;
 }
 
-// Puts the hours of one day into one file where all of them are old.
+// In what detail a file is to be: its month goes together once no hour of it is in recent/ any
+// more.
+CountsDetail StoreEngine::detail_of(const CountsFile& file, uint64_t now_ns) const {
+    if (file.detail == CountsDetail::kMonth) return file.detail;
+    const uint64_t hour = file.hour;
+    if (is_older(hour, CountsDetail::kMonth, options_.counts_minutes_ms, now_ns)) {
+        const Hours month = month_of(hour);
+        const std::vector<LiveSegments::Pointer> live = live_.all();
+        const bool is_whole = std::none_of(live.begin(), live.end(), [&](const auto& one) {
+            return !one->kept && one->tenant == file.tenant && one->hour >= month.first &&
+                   one->hour < month.end;
+        });
+        if (is_whole) return CountsDetail::kMonth;
+    }
+    if (is_older(hour, CountsDetail::kHours, options_.counts_minutes_ms, now_ns))
+        return CountsDetail::kHours;
+    if (is_older(hour, CountsDetail::kMinutes, options_.counts_short_ms, now_ns))
+        return CountsDetail::kMinutes;
+    return CountsDetail::kShort;
+}
+
+// Makes one file of those that are too detailed for their age, of one hour, day or month.
 Result<bool> StoreEngine::shorten_counts() {
-    if (!options_.counting.as_day || options_.counts_detail_ms == 0) return false;
+    if (!options_.counting.put_together) return false;
     const uint64_t now_ns = trusted_now_ns();
-    std::map<std::pair<std::string, uint64_t>, std::vector<std::shared_ptr<const StoredCounts>>>
-        days;
+    std::map<std::tuple<std::string, CountsDetail, uint64_t>,
+             std::vector<std::shared_ptr<const StoredCounts>>>
+        groups;
     {
         std::lock_guard lock(manifest_mutex_);
         for (const auto& [id, file] : counts_) {
             const CountsFile& facts = file->file();
-            days[{facts.tenant, facts.hour / kHoursPerDay}].push_back(file);
+            const CountsDetail detail = std::max(detail_of(facts, now_ns), facts.detail);
+            groups[{facts.tenant, detail, hours_of(facts.hour, detail).first}].push_back(file);
         }
     }
-    for (const auto& [key, files] : days) {
-        CountsFile day;
-        day.tenant = key.first;
-        day.hour = key.second * kHoursPerDay;
-        day.is_day = true;
-        if (files.size() == 1 && files.front()->file().is_day) continue;
-        if (age_ms(day, now_ns) < options_.counts_detail_ms) continue;
-        day.start_ns_min = UINT64_MAX;
-        FilesBeside beside;
-        ManifestChange change;
-        std::vector<std::string> bodies;
-        for (const auto& file : files) {
-            TRY_ASSIGN(bodies.emplace_back(), file->read());
-            day.start_ns_min = std::min(day.start_ns_min, file->file().start_ns_min);
-            day.end_ns_max = std::max(day.end_ns_max, file->file().end_ns_max);
-            change.counts_removed.push_back(file->file().id);
-        }
-        const std::vector<std::string_view> views(bodies.begin(), bodies.end());
-        TRY_ASSIGN(const std::string counts, options_.counting.as_day(views));
-        TRY_ASSIGN(beside.counts, write_counts(std::move(day), counts));
-        change.counts_added.push_back(*beside.counts);
-        const Result<void> committed = commit_written(change, {}, {});
-        forget_unnamed(beside);
-        TRY(committed);
+    for (const auto& [key, files] : groups) {
+        CountsFile whole;
+        std::tie(whole.tenant, whole.detail, whole.hour) = key;
+        if (whole.detail == CountsDetail::kShort) continue;
+        if (files.size() == 1 && files.front()->file().detail == whole.detail) continue;
+        TRY(put_counts_together(std::move(whole), files));
         return true;
     }
     return false;
+}
+
+Result<void> StoreEngine::put_counts_together(
+    CountsFile whole, const std::vector<std::shared_ptr<const StoredCounts>>& files) {
+    whole.start_ns_min = UINT64_MAX;
+    FilesBeside beside;
+    ManifestChange change;
+    std::vector<std::string> bodies;
+    for (const auto& file : files) {
+        TRY_ASSIGN(bodies.emplace_back(), file->read());
+        whole.start_ns_min = std::min(whole.start_ns_min, file->file().start_ns_min);
+        whole.end_ns_max = std::max(whole.end_ns_max, file->file().end_ns_max);
+        change.counts_removed.push_back(file->file().id);
+    }
+    const std::vector<std::string_view> views(bodies.begin(), bodies.end());
+    TRY_ASSIGN(const std::string counts, options_.counting.put_together(views, whole.detail));
+    TRY_ASSIGN(beside.counts, write_counts(std::move(whole), counts));
+    change.counts_added.push_back(*beside.counts);
+    const Result<void> committed = commit_written(change, {}, {});
+    forget_unnamed(beside);
+    return committed;
 }
 
 Result<bool> StoreEngine::drop_old_counts() {
@@ -126,7 +183,8 @@ Result<bool> StoreEngine::drop_old_counts() {
     {
         std::lock_guard lock(manifest_mutex_);
         for (const auto& [id, file] : counts_) {
-            if (age_ms(file->file(), now_ns) >= options_.counts_ms)
+            const CountsFile& facts = file->file();
+            if (is_older(facts.hour, facts.detail, options_.counts_ms, now_ns))
                 change.counts_removed.push_back(id);
         }
     }

@@ -97,7 +97,7 @@ TEST_CASE("the counts know when their spans were, and of which tenant they are")
     const CountsFile file = f.store->counted("default").files[0]->file();
     CHECK(file.tenant == "default");
     CHECK(file.hour == hour);
-    CHECK_FALSE(file.is_day);
+    CHECK(file.detail == CountsDetail::kShort);
     CHECK(file.start_ns_min == info.start_ns_min);
     CHECK(file.end_ns_max == info.end_ns_max);
     CHECK(file.bytes > 40 * 8);
@@ -115,7 +115,7 @@ TEST_CASE("what retention drops undecided is counted") {
 
 TEST_CASE("the hours of a day become one file when they are old, and go at last") {
     CountingFixture f;
-    f.options.counts_detail_ms = 48 * 3'600'000;
+    f.options.counts_minutes_ms = 48 * 3'600'000;
     f.options.counts_ms = 240 * 3'600'000;
     f.clock.advance(kDay - kNow % kDay);
     f.open();
@@ -131,7 +131,7 @@ TEST_CASE("the hours of a day become one file when they are old, and go at last"
     REQUIRE(f.store->settle().has_value());
     REQUIRE(files_of(f) == 1);
     const CountsFile day = f.store->counted("default").files[0]->file();
-    CHECK(day.is_day);
+    CHECK(day.detail == CountsDetail::kHours);
     CHECK(day.hour % 24 == 0);
     CHECK(counted(f) == range(0, 120));
     CHECK(before.files[0]->read().has_value());
@@ -143,6 +143,85 @@ TEST_CASE("the hours of a day become one file when they are old, and go at last"
     REQUIRE(f.store->settle().has_value());
     CHECK(files_of(f) == 0);
     CHECK(files_on_disk(f) == 0);
+}
+
+TEST_CASE(
+    "counts get less detailed with age, each hour by itself, and a month is one file at last") {
+    CountingFixture f;
+    f.options.counts_short_ms = 24 * 3'600'000;
+    f.options.counts_minutes_ms = 10 * 24 * 3'600'000ULL;
+    std::vector<CountsDetail> asked;
+    const auto put_together = f.options.counting.put_together;
+    f.options.counting.put_together = [&](std::span<const std::string_view> bodies,
+                                          CountsDetail detail) {
+        asked.push_back(detail);
+        return put_together(bodies, detail);
+    };
+    // The last day of February 2028, from 22 h on: two hours of it, and two of March.
+    constexpr uint64_t kMarch = 1'835'481'600'000'000'000;
+    f.clock.advance(kMarch - 2 * kHour - kNow);
+    f.open();
+    f.store->set_ageing(every_second());
+    f.fill(4);
+    REQUIRE(f.store->settle().has_value());
+    CHECK(files_of(f) == 4);
+    CHECK(asked.empty());
+    const auto advance_to = [&](uint64_t wall_ns) {
+        f.clock.advance(wall_ns - f.clock.wall_ns());
+        f.open();
+        f.store->set_ageing(every_second());
+        REQUIRE(f.store->settle().has_value());
+        CHECK(counted(f) == range(0, 160));
+    };
+    // The first hour is a day over, the second not yet.
+    advance_to(kMarch + 23 * kHour);
+    CHECK(asked == std::vector{CountsDetail::kMinutes});
+    CHECK(files_of(f) == 4);
+    advance_to(kMarch + 3 * kDay);
+    CHECK(asked.size() == 4);
+    CHECK(files_of(f) == 4);
+    asked.clear();
+    // All of February is ten days over, and no day of March.
+    advance_to(kMarch + 10 * kDay + kHour);
+    CHECK(asked == std::vector{CountsDetail::kMonth});
+    REQUIRE(files_of(f) == 3);
+    const CountsFile month = f.store->counted("default").files.back()->file();
+    CHECK(month.detail == CountsDetail::kMonth);
+    CHECK(month.hour * kHour == kMarch - 29 * kDay);
+    asked.clear();
+    advance_to(kMarch + 12 * kDay);
+    CHECK(asked == std::vector{CountsDetail::kHours});
+    CHECK(files_of(f) == 2);
+    asked.clear();
+    advance_to(kMarch + 42 * kDay);
+    CHECK(asked == std::vector{CountsDetail::kMonth});
+    CHECK(files_of(f) == 2);
+    // Nothing is left to do.
+    asked.clear();
+    advance_to(kMarch + 80 * kDay);
+    CHECK(asked.empty());
+    CHECK(files_on_disk(f) == 2);
+}
+
+TEST_CASE("a month is not put together while some of it is still recent") {
+    CountingFixture f;
+    f.options.counts_minutes_ms = 24 * 3'600'000;
+    f.open();
+    f.fill(1);
+    f.store->set_ageing(every_second());
+    REQUIRE(f.store->settle().has_value());
+    REQUIRE(f.send(40, 8).has_value());
+    REQUIRE(f.store->flush().has_value());
+    f.clock.advance(90 * kDay);
+    // Nothing ages now.
+    f.store->set_ageing({});
+    REQUIRE(f.store->settle().has_value());
+    CHECK(f.store->counted("default").files[0]->file().detail == CountsDetail::kHours);
+    f.store->set_ageing(every_second());
+    REQUIRE(f.store->settle().has_value());
+    REQUIRE(files_of(f) == 1);
+    CHECK(f.store->counted("default").files[0]->file().detail == CountsDetail::kMonth);
+    CHECK(counted(f) == range(0, 48));
 }
 
 TEST_CASE("a power cut at any moment of ageing counts each span once") {
@@ -218,13 +297,14 @@ TEST_CASE("an hour that cannot be counted stays") {
 }
 
 TEST_CASE("damaged bytes of counts are an error, whatever they are") {
-    const std::string bytes = encode_counts({7, "shop", 480'000, true, 5, 9, 0}, "the counts");
+    const std::string bytes =
+        encode_counts({7, "shop", 480'000, CountsDetail::kMonth, 5, 9, 0}, "the counts");
     const Result<CountsReading> whole = decode_counts(bytes);
     REQUIRE(whole.has_value());
     CHECK(whole->counts == "the counts");
     CHECK(whole->file.tenant == "shop");
     CHECK(whole->file.hour == 480'000);
-    CHECK(whole->file.is_day);
+    CHECK(whole->file.detail == CountsDetail::kMonth);
     CHECK(whole->file.start_ns_min == 5);
     CHECK(whole->file.end_ns_max == 9);
     CHECK(whole->file.bytes == bytes.size());

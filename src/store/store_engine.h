@@ -225,6 +225,9 @@ class StoreEngine final : public Store {
         const std::vector<LiveSegments::Pointer>& segments);
     Result<CountsFile> write_counts(CountsFile file, std::string_view counts);
     Result<bool> shorten_counts();
+    CountsDetail detail_of(const CountsFile& file, uint64_t now_ns) const;
+    Result<void> put_counts_together(CountsFile whole,
+                                     const std::vector<std::shared_ptr<const StoredCounts>>& files);
     Result<bool> drop_old_counts();
     void follow_counts(const ManifestChange& change);
     Result<void> take_in_counts(bool adopt, ManifestChange& change);

@@ -14,13 +14,23 @@
 
 namespace spanloom::store {
 
+// What a file is of, and in what detail: less the older it is. The numbers are those of the format.
+enum class CountsDetail : uint8_t {
+    kShort = 1,    // of an hour, by ten seconds
+    kMinutes = 2,  // of an hour, by the minute
+    kHours = 3,    // of a day, by the hour
+    kMonth = 4,    // of a month, by the hour, durations less exact
+};
+
+CountsDetail counts_detail(uint32_t number);  // as a file says it
+
 // A file of counts: what is known for good of the spans of an hour that aged or went, all of them
 // (docs/format/counts.md).
 struct CountsFile {
     uint64_t id = 0;
     std::string tenant;
-    uint64_t hour = 0;  // of arrival, since 1970; of a whole day its first
-    bool is_day = false;
+    uint64_t hour = 0;  // of arrival, since 1970; of a whole day or month (UTC) its first
+    CountsDetail detail = CountsDetail::kShort;
     uint64_t start_ns_min = 0;  // of the spans that are counted
     uint64_t end_ns_max = 0;
     uint64_t bytes = 0;
@@ -30,8 +40,9 @@ struct CountsFile {
 struct Counting {
     // Of all spans of `counted`; `others` hold more of their traces. Empty: nothing.
     std::function<Result<std::string>(Segments counted, Segments others)> count;
-    // The counts of several hours as those of a day, in less detail.
-    std::function<Result<std::string>(std::span<const std::string_view>)> as_day;
+    // The counts of several files as those of one, in no more detail than this.
+    std::function<Result<std::string>(std::span<const std::string_view>, CountsDetail)>
+        put_together;
 };
 
 // The bytes of a file: what `file` says, but for its number and size, and the counts.
@@ -43,7 +54,7 @@ struct CountsReading {
 // kDataLoss for bytes that are not a whole file.
 Result<CountsReading> decode_counts(std::string_view bytes);
 
-// One such file. Any thread; may be gone when it is read, where its day was put together.
+// One such file. Any thread; may be gone when it is read, where it was put together with others.
 class StoredCounts {
   public:
     StoredCounts(CountsFile file, Io& io) : file_(std::move(file)), io_(io) {}

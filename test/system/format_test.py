@@ -170,21 +170,24 @@ def test_what_rules_kept_and_what_they_noted_agree():
 
 
 def test_what_is_counted_of_an_hour_is_what_the_document_says():
-    """An hour in which a front calls a cart each minute, every third call failing, and the same as a day."""
-    for name, is_day in (("hour.cnt", False), ("day.cnt", True)):
+    """An hour in which a front calls a cart each minute, every third call failing; the same as a day and a month, and as version 1 wrote it."""
+    for name, detail, step_s in (("hour.cnt", "short", 10), ("minutes.cnt", "minutes", 60), ("day.cnt", "hours", 3600), ("month.cnt", "month", 3600),
+                                 ("hour-v1.cnt", "minutes", 60), ("day-v1.cnt", "hours", 3600)):
         with open(os.path.join(ROOT, "test", "golden", name), "rb") as f:
             data = f.read()
         counts = counts_reader.Counts(data)
-        assert (counts.tenant, counts.is_day, counts.step) == ("default", is_day, 60 if is_day else 1)
+        assert (counts.tenant, counts.detail, counts.step_s) == ("default", detail, step_s), (name, counts.detail, counts.step_s)
         sums = {key: [sum(cell[i] for cell in cells.values()) for i in range(3)] for key, cells in counts.operations.items()}
         assert sums == {("cart", "op", 2): [60, 20, 60.0], ("front", "op", 2): [60, 0, 60.0], ("front", "op", 3): [60, 0, 60.0]}
-        minutes = {minute for cells in counts.operations.values() for minute in cells}
-        assert minutes == ({600} if is_day else set(range(600, 660))), minutes
+        steps = {step for cells in counts.operations.values() for step in cells}
+        assert steps == {(600 + minute) * 60 // step_s for minute in range(60)}, (name, steps)
         for side in ("server", "client"):
-            cells = counts.edges["front", "cart", "", side].values()
+            cells = counts.edges["front", "cart", "", "", side].values()
             assert (sum(c[0] for c in cells), sum(c[1] for c in cells)) == (60, 20)
-        assert sum(c[0] for c in counts.edges["user", "front", "virtual_node", "server"].values()) == 60
-        assert {b for c in counts.edges["front", "cart", "", "server"].values() for b in c[3]} == {bucket_of(3000)}
+        assert sum(c[0] for c in counts.edges["user", "front", "virtual_node", "", "server"].values()) == 60
+        bucket = bucket_of(3000)
+        in_middle = bucket // 4 * 4 + 2 if detail == "month" else bucket
+        assert {b for c in counts.edges["front", "cart", "", "", "server"].values() for b in c[3]} == {in_middle}
         try:
             counts_reader.Counts(data[:40] + bytes([data[40] ^ 1]) + data[41:])
             raise AssertionError("damage was not found")

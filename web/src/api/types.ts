@@ -50,6 +50,8 @@ export interface MapEdgeAnswer {
   client: string;
   server: string;
   type: '' | 'messaging_system' | 'database' | 'virtual_node';
+  /** http, rpc, messaging, database; several with commas between them. */
+  protocol?: string;
   count: number;
   errors: number;
   spans: number;

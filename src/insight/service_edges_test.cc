@@ -1,4 +1,7 @@
-#include "insight/edge_minutes.h"
+#include "insight/service_edges.h"
+
+#include <utility>
+#include <vector>
 
 #include <doctest/doctest.h>
 #include <fmt/format.h>
@@ -18,6 +21,7 @@ struct TestSpan {
     std::string_view attributes = {};  // key=value, key=value; numbers as they are
     bool is_error = false;
     int trace = 1;
+    std::vector<std::pair<int, int>> links = {};  // trace, span
 };
 
 std::string attribute_json(std::string_view pair) {
@@ -35,14 +39,19 @@ std::string span_json(const TestSpan& span) {
         attributes += (attributes.empty() ? "" : ",") + attribute_json(rest.substr(0, comma));
         rest = comma == std::string_view::npos ? "" : rest.substr(comma + 2);
     }
+    std::string links;
+    for (const auto& [trace, id] : span.links)
+        links += fmt::format(R"({}{{"traceId":"{:032x}","spanId":"{:016x}"}})",
+                             links.empty() ? "" : ",", trace, id);
     return fmt::format(
         R"({{"resource":{{"attributes":[{{"key":"service.name","value":{{"stringValue":"{}"}}}}]}},)"
         R"("scopeSpans":[{{"spans":[{{"traceId":"{:032x}","spanId":"{:016x}","parentSpanId":"{}",)"
         R"("name":"n","kind":{},"startTimeUnixNano":"{}","endTimeUnixNano":"{}",)"
-        R"("status":{{"code":{}}},"attributes":[{}]}}]}}]}})",
+        R"("status":{{"code":{}}},"attributes":[{}],"links":[{}]}}]}}]}})",
         span.service, span.trace, span.id,
         span.parent == 0 ? "" : fmt::format("{:016x}", span.parent), span.kind,
-        1'000'000'000 + span.id, 1'000'000'000 + 1000 * span.id, span.is_error ? 2 : 0, attributes);
+        1'000'000'000 + span.id, 1'000'000'000 + 1000 * span.id, span.is_error ? 2 : 0, attributes,
+        links);
 }
 
 std::shared_ptr<const store::Segment> segment_of(std::initializer_list<TestSpan> spans) {
@@ -71,7 +80,7 @@ std::string edges_of(std::vector<std::shared_ptr<const store::Segment>> segments
     for (const insight::ServiceEdge& edge : found->edges) {
         uint64_t spans = 0;
         uint64_t errors = 0;
-        for (const auto& [minute, cell] : edge.as_client.minutes) {
+        for (const auto& [number, cell] : edge.as_client.steps.at(kMinuteStepS)) {
             spans += cell.spans;
             errors += cell.errors;
         }
@@ -80,8 +89,7 @@ std::string edges_of(std::vector<std::shared_ptr<const store::Segment>> segments
                         edge.connection_type.empty() ? "-" : edge.connection_type, spans, errors);
     }
     for (const insight::ServiceEdge& edge : found->unpaired)
-        out += fmt::format("{} unpaired {}\n", edge.client,
-                           edge.as_client.minutes.begin()->second.spans);
+        out += fmt::format("{} unpaired {}\n", edge.client, edge.as_client.spans());
     return out;
 }
 
@@ -150,9 +158,56 @@ TEST_CASE("how long a message waited is from the start of sending to that of rec
         std::vector{segment_of({{4, 0, kProducer, "cart"}, {500, 4, kConsumer, "mail"}})}, {});
     REQUIRE(found.has_value());
     REQUIRE(found->edges.size() == 1);
-    const auto& minutes = found->edges[0].in_queue.minutes;
+    const auto& minutes = found->edges[0].in_queue.steps.at(kMinuteStepS);
     REQUIRE(minutes.size() == 1);
     DurationHistogram expected;
     expected.add(DurationHistogram::bucket_of(496), 1);
     CHECK(minutes.begin()->second.durations.quantile_ns(0.5) == expected.quantile_ns(0.5));
+}
+
+TEST_CASE("edges say by which protocol one calls the other") {
+    const auto segment = segment_of({{1, 0, kServer, "front", "http.request.method=GET"},
+                                     {2, 1, kClient, "front", "rpc.system=grpc"},
+                                     {3, 2, kServer, "cart", "rpc.system=grpc"},
+                                     {4, 3, kClient, "cart", "db.system=redis, server.address=r"},
+                                     {5, 3, kProducer, "cart"},
+                                     {6, 5, kConsumer, "mail"},
+                                     {7, 1, kInternal, "front"},
+                                     {8, 7, kServer, "cart", "http.method=GET"},
+                                     {9, 1, kClient, "front"},
+                                     {10, 9, kServer, "cart"}});
+    const auto found = insight::find_service_edges(std::vector{segment}, {});
+    REQUIRE(found.has_value());
+    std::string shown;
+    for (const insight::ServiceEdge& edge : found->edges)
+        shown += fmt::format("{}>{} {} {}\n", edge.client, edge.server, edge.protocol,
+                             edge.as_server.spans());
+    CHECK(shown ==
+          "cart>mail messaging 1\ncart>r database 1\nfront>cart  1\nfront>cart http 1\n"
+          "front>cart rpc 1\nuser>front http 1\n");
+}
+
+TEST_CASE("a consumer that links to what it takes in one go makes an edge of each message") {
+    // Two messages of different senders, in traces of their own, and a link to what nobody knows.
+    const auto segment =
+        segment_of({{1, 0, kProducer, "shop", "", false, 1},
+                    {2, 0, kProducer, "till", "", false, 2},
+                    {3, 0, kInternal, "shop", "", false, 2},
+                    {4, 0, kConsumer, "mail", "", true, 3, {{1, 1}, {2, 2}, {9, 9}, {2, 3}}},
+                    {5, 4, kInternal, "mail", "", false, 3}});
+    CHECK(edges_of({segment}) ==
+          "shop>mail messaging_system 1,1\ntill>mail messaging_system 1,1\n"
+          "shop unpaired 1\ntill unpaired 1\n");
+    // One whose parent sent it is counted once.
+    const auto one = segment_of({{1, 0, kProducer, "shop", "", false, 1},
+                                 {2, 1, kConsumer, "mail", "", false, 1, {{1, 1}}}});
+    CHECK(edges_of({one}) == "shop>mail messaging_system 1,0\n");
+    // The sender may lie in another segment, of an hour before.
+    const auto sent = segment_of({{1, 0, kProducer, "shop", "", false, 1}});
+    const auto taken = segment_of({{2, 0, kConsumer, "mail", "", false, 2, {{1, 1}}}});
+    const auto found = insight::find_service_edges(std::vector{taken}, {}, {}, std::vector{sent});
+    REQUIRE(found.has_value());
+    REQUIRE(found->edges.size() == 1);
+    CHECK(found->edges[0].client == "shop");
+    CHECK(found->edges[0].in_queue.spans() == 1);
 }

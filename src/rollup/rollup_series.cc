@@ -1,0 +1,417 @@
+#include "rollup/rollup_series.h"
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+#include <memory>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+#include "rollup/number_coder.h"
+#include "rollup/rollup_operations.h"
+#include "store/column.h"
+#include "store/segment_bytes.h"
+
+namespace spanloom {
+namespace {
+
+constexpr int kZstdLevel = 19;  // names are few, and stay for years
+constexpr uint64_t kCountMax = 1ULL << 48;
+__extension__ using Wide = unsigned __int128;
+// Parts of a section of so many bytes: what a reader may allocate.
+constexpr uint64_t parts_max(size_t bytes) {
+    return 65'536 + uint64_t{bytes} * 1024;
+}
+
+// How many are expected of `all` where the shares are so. Doubles, so that every reader has the
+// same.
+double expected(uint64_t all, uint64_t share, uint64_t shares) {
+    return static_cast<double>(all) * static_cast<double>(share) / static_cast<double>(shares);
+}
+
+// What a number was the last times says what it will be: older ones fade.
+constexpr uint32_t kFading = 3;
+void add_to_share(uint64_t& share, uint64_t count) {
+    share = share - (share >> kFading) + (count << 4);
+}
+
+// How many spans a cell is likely to have: those of the cell before, and as much more or less as
+// the operations before had at these steps.
+class StepTotals {
+  public:
+    double expected_spans(const RollupCell& before, uint32_t step) const {
+        const auto then = spans_.find(before.step);
+        const auto now = spans_.find(step);
+        if (then == spans_.end() || now == spans_.end()) return static_cast<double>(before.count);
+        return expected(before.count, now->second, then->second);
+    }
+    void add(uint32_t step, uint64_t spans) { added_.emplace_back(step, spans); }
+    // Behind the last cell of an operation.
+    void finish_operation() {
+        for (const auto& [step, spans] : added_)
+            spans_[step] += spans;
+        added_.clear();
+    }
+
+  private:
+    std::unordered_map<uint32_t, uint64_t> spans_;
+    std::vector<std::pair<uint32_t, uint64_t>> added_;
+};
+
+// The contexts of all numbers of a section.
+struct SeriesContexts {
+    static constexpr size_t kClasses = 64;
+    NumberContext cells;
+    NumberContext first_step;
+    NumberContext lowest;
+    NumberContext width;
+    std::array<NumberContext, 8> gaps;  // by how many bits the gap before had
+    // By what is expected:
+    std::array<NumberContext, kClasses> spans;
+    std::array<NumberContext, kClasses> errors;
+    std::array<NumberContext, kClasses> buckets;
+
+    static size_t class_of(double expectation) {
+        const auto sixteenths = static_cast<uint64_t>(expectation * 16);
+        if (sixteenths < 2) return sixteenths;
+        const auto bits = static_cast<uint32_t>(std::bit_width(sixteenths));
+        return std::min<size_t>(2 * bits - 2 + (sixteenths >> (bits - 2) & 1), kClasses - 1);
+    }
+    static size_t class_of_gap(uint64_t gap) { return std::min<size_t>(std::bit_width(gap), 7); }
+};
+
+// ---- writing
+
+uint64_t zigzag(int64_t value) {
+    return static_cast<uint64_t>(value) << 1 ^ static_cast<uint64_t>(value >> 63);
+}
+int64_t unzigzag(uint64_t value) {
+    return static_cast<int64_t>(value >> 1 ^ (0 - (value & 1)));
+}
+
+// Behind the last cell whose durations are known together with those of the first.
+size_t end_of_durations(const RollupSection& section, size_t first, size_t end) {
+    const auto group = [&](size_t at) { return section.cells[at].step / section.detail.steps; };
+    size_t next = first + 1;
+    while (next < end && group(next) == group(first))
+        ++next;
+    return next;
+}
+
+class SeriesWriter {
+  public:
+    explicit SeriesWriter(const RollupSection& section) : section_(section) {}
+
+    std::string run() {
+        const auto& cells = section_.cells;
+        for (size_t first = 0; first < cells.size();) {
+            size_t end = first;
+            while (end < cells.size() && cells[end].operation == cells[first].operation)
+                ++end;
+            write_operation(first, end);
+            first = end;
+        }
+        return out_.finish();
+    }
+
+  private:
+    uint32_t bucket(uint32_t at) const {
+        return uint32_t{section_.buckets[at].first} >> section_.detail.merged_bits;
+    }
+
+    void write_operation(size_t first, size_t end) {
+        const auto& cells = section_.cells;
+        uint32_t lowest = UINT32_MAX;
+        uint32_t highest = 0;
+        for (size_t i = first; i < end; ++i) {
+            lowest = std::min(lowest, bucket(cells[i].first_bucket));
+            highest = std::max(highest, bucket(cells[i].first_bucket + cells[i].buckets - 1));
+        }
+        out_.number(contexts_->cells, end - first);
+        out_.number(contexts_->lowest, lowest);
+        out_.number(contexts_->width, highest - lowest);
+        out_.number(contexts_->first_step,
+                    zigzag(int64_t{cells[first].step} - int64_t{first_step_}));
+        first_step_ = cells[first].step;
+        shares_.assign(highest - lowest + 1, 1);
+        uint64_t failed = 1;
+        uint64_t good = 1;
+        uint64_t gap = 0;
+        for (size_t i = first; i < end; ++i) {
+            const RollupCell& cell = cells[i];
+            if (i > first) {
+                const size_t context = SeriesContexts::class_of_gap(gap);
+                gap = cell.step - cells[i - 1].step - 1;
+                out_.number(contexts_->gaps[context], gap);
+            }
+            write(contexts_->spans, i > first ? totals_.expected_spans(cells[i - 1], cell.step) : 0,
+                  cell.count);
+            totals_.add(cell.step, cell.count);
+            write(contexts_->errors, expected(cell.count, failed, failed + good), cell.errors);
+            add_to_share(failed, cell.errors);
+            add_to_share(good, cell.count - cell.errors);
+        }
+        totals_.finish_operation();
+        for (size_t i = first; i < end;) {
+            const size_t next = end_of_durations(section_, i, end);
+            write_durations(i, next, lowest);
+            i = next;
+        }
+    }
+
+    // Of all of these cells together.
+    void write_durations(size_t first, size_t end, uint32_t lowest) {
+        counts_.assign(shares_.size(), 0);
+        uint64_t left = 0;
+        for (size_t i = first; i < end; ++i) {
+            const RollupCell& cell = section_.cells[i];
+            left += cell.count;
+            for (uint32_t at = 0; at < cell.buckets; ++at)
+                counts_[bucket(cell.first_bucket + at) - lowest] +=
+                    section_.buckets[cell.first_bucket + at].second;
+        }
+        uint64_t shares_left = 0;
+        for (const uint64_t share : shares_)
+            shares_left += share;
+        for (size_t i = 0; i < shares_.size(); ++i) {
+            // The last one has what is left.
+            if (left > 0 && i + 1 < shares_.size())
+                write(contexts_->buckets, expected(left, shares_[i], shares_left), counts_[i]);
+            left -= counts_[i];
+            shares_left -= shares_[i];
+            add_to_share(shares_[i], counts_[i]);
+        }
+    }
+
+    void write(std::array<NumberContext, SeriesContexts::kClasses>& contexts, double expectation,
+               uint64_t value) {
+        const auto near = static_cast<int64_t>(expectation + 0.5);
+        out_.number(contexts[SeriesContexts::class_of(expectation)],
+                    zigzag(static_cast<int64_t>(value) - near));
+    }
+
+    const RollupSection& section_;
+    const std::unique_ptr<SeriesContexts> contexts_ = std::make_unique<SeriesContexts>();
+    NumberEncoder out_;
+    StepTotals totals_;
+    std::vector<uint64_t> shares_;  // of buckets
+    std::vector<uint64_t> counts_;
+    uint32_t first_step_ = 0;
+};
+
+// How many one span stands for, where that differs from the cell before of the same operation
+// (before the first: 1).
+void write_weights(const RollupSection& section, store::ByteWriter& out) {
+    std::vector<std::pair<size_t, float>> weights;
+    float ratio = 1;
+    for (size_t i = 0; i < section.cells.size(); ++i) {
+        const RollupCell& cell = section.cells[i];
+        if (i > 0 && cell.operation != section.cells[i - 1].operation) ratio = 1;
+        const auto own = static_cast<float>(cell.weighted / static_cast<double>(cell.count));
+        if (own == ratio) continue;
+        ratio = own;
+        weights.emplace_back(i, ratio);
+    }
+    out.varint(weights.size());
+    size_t before = 0;
+    for (const auto& [cell, weight] : weights) {
+        out.varint(cell - before);
+        out.u32(std::bit_cast<uint32_t>(weight));
+        before = cell;
+    }
+}
+
+// ---- reading
+
+class SeriesReader {
+  public:
+    SeriesReader(std::string_view bytes, RollupSection& section)
+        : in_(bytes), limit_(parts_max(bytes.size())), section_(section) {}
+
+    // False where the bytes are damaged.
+    bool run() {
+        const auto operations = static_cast<uint32_t>(section_.operations.size());
+        for (uint32_t operation = 0; operation < operations; ++operation) {
+            if (!read_operation(operation)) return false;
+        }
+        return in_.is_at_end();
+    }
+
+  private:
+    bool read_operation(uint32_t operation) {
+        const uint64_t cells = in_.number(contexts_->cells);
+        const uint64_t lowest = in_.number(contexts_->lowest);
+        const uint64_t width = in_.number(contexts_->width);
+        const int64_t step = first_step_ + unzigzag(in_.number(contexts_->first_step));
+        const uint32_t all = DurationHistogram::kBuckets >> section_.detail.merged_bits;
+        if (!in_.ok() || cells == 0 || cells > limit_ - section_.cells.size() || lowest >= all ||
+            width >= all - lowest || step < 0 || step > UINT32_MAX)
+            return false;
+        first_step_ = step;
+        shares_.assign(width + 1, 1);
+        uint64_t failed = 1;
+        uint64_t good = 1;
+        uint64_t gap = 0;
+        auto now = static_cast<uint64_t>(step);
+        RollupCell before;
+        for (uint64_t i = 0; i < cells; ++i) {
+            if (i > 0) {
+                gap = in_.number(contexts_->gaps[SeriesContexts::class_of_gap(gap)]);
+                if (gap > UINT32_MAX) return false;
+                now += gap + 1;
+            }
+            RollupCell& cell = section_.cells.emplace_back();
+            cell.operation = operation;
+            cell.step = static_cast<uint32_t>(now);
+            const double spans = i > 0 ? totals_.expected_spans(before, cell.step) : 0;
+            if (!read(contexts_->spans, spans, kCountMax, cell.count) ||
+                !read(contexts_->errors, expected(cell.count, failed, failed + good), cell.count,
+                      cell.errors) ||
+                now > UINT32_MAX || cell.count == 0)
+                return false;
+            before = cell;
+            totals_.add(cell.step, cell.count);
+            add_to_share(failed, cell.errors);
+            add_to_share(good, cell.count - cell.errors);
+        }
+        totals_.finish_operation();
+        const size_t end = section_.cells.size();
+        for (size_t i = end - cells; i < end;) {
+            const size_t next = end_of_durations(section_, i, end);
+            if (!read_durations(i, next, static_cast<uint32_t>(lowest))) return false;
+            i = next;
+        }
+        return true;
+    }
+
+    bool read_durations(size_t first, size_t end, uint32_t lowest) {
+        uint64_t left = 0;
+        for (size_t i = first; i < end; ++i)
+            left += section_.cells[i].count;
+        uint64_t shares_left = 0;
+        for (const uint64_t share : shares_)
+            shares_left += share;
+        counts_.clear();
+        for (uint32_t i = 0; i < shares_.size(); ++i) {
+            uint64_t count = left;
+            if (left > 0 && i + 1 < shares_.size() &&
+                !read(contexts_->buckets, expected(left, shares_[i], shares_left), left, count))
+                return false;
+            left -= count;
+            shares_left -= shares_[i];
+            add_to_share(shares_[i], count);
+            if (count > 0) counts_.emplace_back(lowest + i, count);
+        }
+        return share_out(first, end);
+    }
+
+    // Gives each cell as many of the durations as it has spans, evenly.
+    bool share_out(size_t first, size_t end) {
+        uint64_t left = 0;
+        for (const auto& [bucket, count] : counts_)
+            left += count;
+        const uint32_t bits = section_.detail.merged_bits;
+        const uint32_t middle = bits > 0 ? 1U << (bits - 1) : 0;
+        for (size_t i = first; i < end; ++i) {
+            RollupCell& cell = section_.cells[i];
+            cell.first_bucket = static_cast<uint32_t>(section_.buckets.size());
+            uint64_t passed = 0;
+            uint64_t taken = 0;
+            for (auto& [bucket, count] : counts_) {
+                passed += count;
+                const auto until = static_cast<uint64_t>((Wide{passed} * cell.count * 2 + left) /
+                                                         (Wide{left} * 2));
+                const uint64_t own = until - taken;
+                taken = until;
+                count -= own;
+                if (own == 0) continue;
+                if (own > UINT32_MAX || section_.buckets.size() >= limit_) return false;
+                section_.buckets.emplace_back(static_cast<uint16_t>(bucket << bits | middle),
+                                              static_cast<uint32_t>(own));
+            }
+            left -= cell.count;
+            cell.buckets = static_cast<uint32_t>(section_.buckets.size()) - cell.first_bucket;
+        }
+        return true;
+    }
+
+    bool read(std::array<NumberContext, SeriesContexts::kClasses>& contexts, double expectation,
+              uint64_t limit, uint64_t& value) {
+        const auto near = static_cast<int64_t>(expectation + 0.5);
+        const int64_t found =
+            near + unzigzag(in_.number(contexts[SeriesContexts::class_of(expectation)]));
+        if (!in_.ok() || found < 0 || static_cast<uint64_t>(found) > limit) return false;
+        value = static_cast<uint64_t>(found);
+        return true;
+    }
+
+    NumberDecoder in_;
+    StepTotals totals_;
+    const uint64_t limit_;
+    RollupSection& section_;
+    const std::unique_ptr<SeriesContexts> contexts_ = std::make_unique<SeriesContexts>();
+    std::vector<uint64_t> shares_;
+    std::vector<std::pair<uint32_t, uint64_t>> counts_;  // by bucket
+    int64_t first_step_ = 0;
+};
+
+bool read_weights(store::ByteReader& in, RollupSection& section) {
+    std::vector<float> changes(section.cells.size());  // 0: none
+    const uint64_t count = in.varint_max(section.cells.size());
+    uint64_t cell = 0;
+    for (uint64_t i = 0; i < count && in.ok(); ++i) {
+        cell += in.varint_max(section.cells.size());
+        const auto ratio = std::bit_cast<float>(in.u32());
+        if (cell >= section.cells.size() || !std::isfinite(ratio) || !(ratio > 0)) return false;
+        changes[cell] = ratio;
+    }
+    float ratio = 1;
+    for (size_t i = 0; i < section.cells.size(); ++i) {
+        RollupCell& one = section.cells[i];
+        if (i > 0 && one.operation != section.cells[i - 1].operation) ratio = 1;
+        if (changes[i] > 0) ratio = changes[i];
+        one.weighted = static_cast<double>(one.count) * static_cast<double>(ratio);
+    }
+    return in.ok() && in.at_end();
+}
+
+}  // namespace
+
+std::string encode_series(const RollupSection& section) {
+    std::string bytes;
+    if (section.cells.empty()) return bytes;
+    store::ByteWriter out(bytes);
+    out.u8(kSeriesVersion);
+    out.u8(section.detail.merged_bits);
+    out.u8(section.detail.steps);
+    std::string operations;
+    store::ByteWriter operations_out(operations);
+    write_operations(section.services, section.operations, operations_out);
+    std::string body;
+    store::encode_bytes(operations, kZstdLevel, body);
+    out.text(body);
+    out.text(SeriesWriter(section).run());
+    write_weights(section, out);
+    return bytes;
+}
+
+Result<RollupSection> decode_series(std::string_view bytes, uint32_t step_s) {
+    const auto broken = [] { return fail(ErrorCode::kDataLoss, "rollup: the section is damaged"); };
+    RollupSection section;
+    section.step_s = step_s;
+    store::ByteReader in(bytes);
+    section.detail = {in.u8(), in.u8()};
+    const std::string_view operations = in.text();
+    const std::string_view numbers = in.text();
+    if (!in.ok() || section.detail.merged_bits > DurationDetail::kMergedBitsMax ||
+        section.detail.steps == 0 || section.detail.steps > DurationDetail::kStepsMax)
+        return broken();
+    TRY_ASSIGN(const Blob names, store::decode_bytes(operations));
+    store::ByteReader names_in(names.view());
+    if (!read_operations(names_in, section) || !names_in.at_end()) return broken();
+    if (!SeriesReader(numbers, section).run() || !read_weights(in, section)) return broken();
+    return section;
+}
+
+}  // namespace spanloom

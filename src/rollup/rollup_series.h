@@ -1,0 +1,20 @@
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "base/result.h"
+#include "rollup/rollup_section.h"
+
+// Sections as files of counts have them: operation by operation over time, each number in the
+// fractions of bits that what came before leaves open (docs/format/rollup.md, version 3).
+namespace spanloom {
+
+constexpr uint8_t kSeriesVersion = 3;
+
+// Empty where nothing is counted.
+std::string encode_series(const RollupSection& section);
+// Of what follows the version.
+Result<RollupSection> decode_series(std::string_view bytes, uint32_t step_s);
+
+}  // namespace spanloom
