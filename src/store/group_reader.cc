@@ -98,6 +98,20 @@ Result<std::shared_ptr<const ColumnBlock>> GroupReader::some(uint32_t column,
     return read;
 }
 
+Result<std::shared_ptr<const ColumnBlock>> GroupReader::values(uint32_t column, size_t count,
+                                                               std::span<const uint8_t> wanted) {
+    const auto known = blocks_.find(column);
+    TRY_ASSIGN(auto read, known != blocks_.end()
+                              ? Result<std::shared_ptr<const ColumnBlock>>(known->second)
+                              : segment_->read_values(column, group_, count, wanted));
+    if (read->size() != count)
+        return fail(ErrorCode::kDataLoss, "attribute orders and values do not fit");
+    if (known != blocks_.end()) return read;
+    counts_.bytes += decoded_bytes(*read);
+    ++counts_.blocks;
+    return read;
+}
+
 static_assert(static_cast<size_t>(Intrinsic::kNestedSetRight) < 32);
 static_assert(static_cast<size_t>(RowField::kOverflow) < 16);
 

@@ -70,6 +70,9 @@ class GroupReader {
     Result<const ColumnBlock*> block(uint32_t column);
     // For these rows alone: texts of others may be empty. Not kept.
     Result<std::shared_ptr<const ColumnBlock>> some(uint32_t column, const RowBitmap& rows);
+    // Segment::read_values(). Not kept.
+    Result<std::shared_ptr<const ColumnBlock>> values(uint32_t column, size_t count,
+                                                      std::span<const uint8_t> wanted);
 
   private:
     std::shared_ptr<const Segment> segment_;

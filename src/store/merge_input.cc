@@ -157,11 +157,11 @@ void MergeInput::map_texts(uint32_t column, TextSource& source) {
 }
 
 Result<void> MergeInput::load_attributes(Table table, uint32_t group, AttributeTable& attributes) {
-    TRY_ASSIGN(auto orders, file_->read_values(fixed_[order_column(table)], group, 0));
+    TRY_ASSIGN(auto orders, file_->read_values(fixed_[order_column(table)], group, 0, {}));
     attributes.start(std::move(orders), segment_->columns().size());
     for (AttributeTable::Column& column : attributes.columns()) {
         TRY_ASSIGN(column.texts.block,
-                   file_->read_values(column.number, group, attributes.values(column)));
+                   file_->read_values(column.number, group, attributes.values(column), {}));
         column.type = column.texts.block->type;
         column.output_column = columns_[column.number];
         if (column.output_column == SegmentWriter::kNone) continue;
@@ -178,7 +178,7 @@ Result<std::shared_ptr<MergeGroup>> MergeInput::load(uint32_t group) {
     loaded->meta = segment_->row_groups()[group];
     for (uint32_t column = 0; column < kFixedColumns; ++column) {
         TextSource& source = loaded->fixed[column];
-        TRY_ASSIGN(source.block, file_->read_values(fixed_[column], group, 0));
+        TRY_ASSIGN(source.block, file_->read_values(fixed_[column], group, 0, {}));
         map_texts(fixed_[column], source);
     }
     for (const Table table : {Table::kSpans, Table::kEvents, Table::kLinks})

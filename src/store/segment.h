@@ -263,10 +263,20 @@ class Segment {
         return read(column, row_group);
     }
 
+    // The values of an attribute column of the spans for who knows from their orders which rows
+    // have them: `count`, in the order of the rows, which may be left out. Where `wanted` is given
+    // (by position), texts of others may be empty.
+    virtual Result<std::shared_ptr<const ColumnBlock>> read_values(
+        uint32_t column, uint32_t row_group, size_t /*count*/,
+        std::span<const uint8_t> /*wanted*/) const {
+        return read(column, row_group);
+    }
+
     // What each row of a group is (its name, service and instrumentation), as a number. Rows of one
     // kind that have the same attributes in the same order have equal values in the columns that
-    // follow kinds there. nullptr: the segment cannot tell.
+    // follow kinds there. kNoKind: not told. nullptr: the segment cannot tell.
     using RowKinds = std::vector<uint32_t>;
+    static constexpr uint32_t kNoKind = UINT32_MAX;
     virtual Result<std::shared_ptr<const RowKinds>> row_kinds(uint32_t) const { return nullptr; }
     virtual bool follows_row_kinds(uint32_t, uint32_t) const { return false; }
 

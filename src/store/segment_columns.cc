@@ -309,8 +309,11 @@ Result<void> FileSegment::find_rows(uint32_t column, uint32_t group, ColumnBlock
     count = 0;
     if (codes == nullptr) return {};
     TRY_ASSIGN(const auto known, orders(table));
+    // Which rows have which order is worth finding out where many columns will ask.
+    constexpr size_t kManyColumns = 256;
     constexpr size_t kLookupCost = 32;  // of looking at one row
-    if ((known->first_use[column + 1] - known->first_use[column]) * kLookupCost < codes->size()) {
+    const size_t uses = known->first_use[column + 1] - known->first_use[column];
+    if (footer_.columns.size() > kManyColumns && uses * kLookupCost < codes->size()) {
         TRY(find_few_rows(column, group, *known, codes->size(), out));
         count = out.rows.size();
         if (out.dense) out.rows.clear();
@@ -459,9 +462,8 @@ tl::unexpected<Error> FileSegment::located(const Error& error, uint32_t column,
                 error.message);
 }
 
-Result<std::shared_ptr<const ColumnBlock>> FileSegment::read_values(uint32_t column,
-                                                                    uint32_t row_group,
-                                                                    size_t count) const {
+Result<std::shared_ptr<const ColumnBlock>> FileSegment::read_values(
+    uint32_t column, uint32_t row_group, size_t count, std::span<const uint8_t> wanted) const {
     auto out = std::make_shared<ColumnBlock>();
     out->type = footer_.columns[column].type;
     const auto read = [&]() -> Result<void> {
@@ -471,7 +473,7 @@ Result<std::shared_ptr<const ColumnBlock>> FileSegment::read_values(uint32_t col
             return fail(ErrorCode::kDataLoss, "attribute orders and values do not fit");
         if (count == 0) return {};
         return place == nullptr ? decode_left_out(column, row_group, count, *out)
-                                : decode(column, row_group, *place, count, *out);
+                                : decode(column, row_group, *place, count, *out, wanted);
     };
     if (Result<void> done = read(); !done) return located(done.error(), column, row_group);
     return std::shared_ptr<const ColumnBlock>(std::move(out));

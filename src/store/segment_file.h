@@ -160,8 +160,9 @@ class FileSegment final : public Segment {
     // attribute column there must be `count`. A fixed column has one per row, or none where all are
     // zero or empty; parents come as links (segment_layout.h) in `integers`, with the ids that
     // follow them in `fixed`.
-    Result<std::shared_ptr<const ColumnBlock>> read_values(uint32_t column, uint32_t row_group,
-                                                           size_t count) const;
+    Result<std::shared_ptr<const ColumnBlock>> read_values(
+        uint32_t column, uint32_t row_group, size_t count,
+        std::span<const uint8_t> wanted) const override;
 
   private:
     using Piece = SegmentCache::Piece;

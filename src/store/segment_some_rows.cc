@@ -36,6 +36,7 @@ Result<std::shared_ptr<const Segment::RowKinds>> FileSegment::row_kinds(uint32_t
                           row_group < footer_.groups.size() &&
                           footer_.find(kColumnName, row_group) != nullptr;
     if (!can_tell) return std::shared_ptr<const RowKinds>();
+    static_assert(kNoKey == kNoKind);
     return follow_keys(row_group);
 }
 

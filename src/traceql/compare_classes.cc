@@ -18,12 +18,15 @@ using store::Table;
 
 constexpr uint32_t kUnknown = UINT32_MAX - 1;
 constexpr uint32_t kNoOrder = UINT32_MAX;
+constexpr uint32_t kNoName = UINT32_MAX - 2;
 // Beyond so many the spans have little in common.
 constexpr size_t kClassesMax = 20'000;
 
 }  // namespace
 
-void CompareClasses::use(std::span<CompareTable::Attribute* const> attributes) {
+void CompareClasses::use(std::span<CompareTable::Attribute* const> attributes,
+                         CompareTable::Attribute& names) {
+    names_ = &names;
     columns_.assign(attributes.size(), {});
     for (size_t i = 0; i < attributes.size(); ++i)
         columns_[i].attribute = attributes[i];
@@ -37,13 +40,15 @@ uint32_t CompareClasses::class_of(uint32_t order, uint32_t kind, std::string_vie
         by_pair_.try_emplace(uint64_t{order} << 32 | kind, static_cast<uint32_t>(classes_.size()));
     if (!is_new) return at->second;
     Class& made = classes_.emplace_back();
+    made.name = kUnknown;
     for (size_t i = 0; i + 4 <= columns.size(); i += 4) {
         uint32_t column = 0;
         std::memcpy(&column, columns.data() + i, 4);
-        const bool is_known = column >= columns_.size() || columns_[column].attribute == nullptr ||
-                              std::any_of(made.cells.begin(), made.cells.end(),
-                                          [&](const Cell& cell) { return cell.column == column; });
-        if (!is_known) made.cells.push_back({column, kUnknown, {}});
+        if (column >= columns_.size() || columns_[column].attribute == nullptr) continue;
+        made.repeats =
+            made.repeats || std::any_of(made.cells.begin(), made.cells.end(),
+                                        [&](const Cell& cell) { return cell.column == column; });
+        made.cells.push_back({column, kUnknown, {}});
     }
     (void)table_.charge(sizeof(Class) + 32 + made.cells.size() * sizeof(Cell));
     return at->second;
@@ -71,26 +76,66 @@ Result<bool> CompareClasses::find_classes(const SegmentReader& reader, GroupRead
         order_of_row = order_of_row_;
     }
     if (order_of_row.size() < rows.rows()) return false;
+    tells_names_ = true;
+    class_of_row_.resize(rows.rows());
     uint64_t last = UINT64_MAX;
+    uint32_t number = 0;
     Class* one = nullptr;
+    bool is_told = true;
     rows.for_each([&](uint32_t row) {
         const uint32_t order = order_of_row[row];
         const uint32_t kind = (*kinds)[row];
         const uint64_t pair = uint64_t{order} << 32 | kind;
         if (pair != last) {
             last = pair;
-            const uint32_t number = class_of(
-                order, kind, order == kNoOrder ? std::string_view() : orders->strings[order]);
+            number = class_of(order, kind,
+                              order == kNoOrder ? std::string_view() : orders->strings[order]);
+            tells_names_ = tells_names_ && kind != store::Segment::kNoKind;
             one = &classes_[number];
+            is_told = is_told && !one->repeats;
             if (!one->is_here) {
                 one->is_here = true;
                 one->row = row;
                 classes_here_.push_back(number);
             }
         }
+        class_of_row_[row] = number;
         ++one->here[selected != nullptr && selected->test(row) ? 1 : 0];
     });
-    return true;
+    return is_told;
+}
+
+// Where among a column's values those of the selected rows are: as many values come before one as
+// rows with the column do. All rows of the group are counted.
+void CompareClasses::find_selected(const RowBitmap& selected, std::vector<Column>& others) {
+    place_of_column_.resize(columns_.size());
+    for (uint32_t i = 0; i < others.size(); ++i) {
+        place_of_column_[others[i].number] = i;
+        others[i].selected.emplace();
+    }
+    before_.assign(classes_.size(), 0);
+    uint32_t next = 0;
+    selected.for_each([&](uint32_t row) {
+        for (; next < row; ++next)
+            ++before_[class_of_row_[next]];
+        for (const Cell& cell : classes_[class_of_row_[row]].cells) {
+            const ColumnState& column = columns_[cell.column];
+            if (column.follows) continue;
+            uint32_t position = 0;
+            for (const uint32_t one : column.classes_here)
+                position += before_[one];
+            others[place_of_column_[cell.column]].selected->push_back(position);
+        }
+    });
+}
+
+Result<uint32_t> CompareClasses::look_up_name(const SegmentReader& reader, GroupReader& group,
+                                              uint32_t row) {
+    TRY_ASSIGN(const ColumnBlock* block,
+               group.block(reader.column(Table::kSpans, store::Intrinsic::kName)));
+    const auto position = store::position_of(*block, row);
+    if (!position || *position >= block->size()) return kNoName;
+    return table_.number_of(*names_, block->strings[block->codes[*position]]);
 }
 
 Result<uint32_t> CompareClasses::look_up(const SegmentReader& reader, GroupReader& group,
@@ -105,6 +150,14 @@ Result<uint32_t> CompareClasses::look_up(const SegmentReader& reader, GroupReade
 
 Result<void> CompareClasses::count_class(const SegmentReader& reader, GroupReader& group,
                                          Class& one) {
+    if (tells_names_) {
+        if (one.name == kUnknown) {
+            TRY_ASSIGN(one.name, look_up_name(reader, group, one.row));
+        }
+        for (size_t i = 0; i < 2; ++i)
+            one.totals[i] += one.here[i];
+    }
+    const auto number = static_cast<uint32_t>(&one - classes_.data());
     for (Cell& cell : one.cells) {
         ColumnState& column = columns_[cell.column];
         if (!column.is_here) {
@@ -114,7 +167,10 @@ Result<void> CompareClasses::count_class(const SegmentReader& reader, GroupReade
         }
         for (size_t i = 0; i < 2; ++i)
             column.here[i] += one.here[i];
-        if (!column.follows) continue;
+        if (!column.follows) {
+            column.classes_here.push_back(number);
+            continue;
+        }
         if (cell.number == kUnknown) {
             TRY_ASSIGN(cell.number, look_up(reader, group, cell.column, one.row));
         }
@@ -133,6 +189,7 @@ void CompareClasses::leave_group() {
     for (const uint32_t number : columns_here_) {
         columns_[number].is_here = false;
         columns_[number].here = {};
+        columns_[number].classes_here.clear();
     }
     columns_here_.clear();
 }
@@ -151,8 +208,16 @@ Result<bool> CompareClasses::count(const SegmentReader& reader, GroupReader& gro
         ColumnState& column = columns_[number];
         for (size_t i = 0; i < 2; ++i)
             column.totals[i] += column.here[i];
-        if (!column.follows) others.push_back({number, column.here[1] != 0});
+        if (!column.follows)
+            others.push_back(
+                {number, column.here[0] + column.here[1], column.here[1] != 0, std::nullopt});
     }
+    // Where many rows are selected it takes less to find all rows of each column.
+    constexpr uint32_t kSelectedPart = 32;
+    const uint32_t selected_count = selected != nullptr ? selected->count() : 0;
+    const bool is_whole = rows.count() == rows.rows();
+    if (is_told && counted && is_whole && selected_count <= rows.rows() / kSelectedPart)
+        find_selected(selected != nullptr ? *selected : RowBitmap(rows.rows()), others);
     leave_group();
     TRY(std::move(counted));
     return is_told;
@@ -171,6 +236,12 @@ void CompareClasses::flush() {
         });
     }
     for (Class& one : classes_) {
+        const bool has_name = one.name != kUnknown && one.name != kNoName;
+        each(one.totals, [&](uint32_t slot, double weight) {
+            if (!has_name) return;
+            table_.count_total(*names_, slot, weight);
+            table_.count_value(*names_, one.name, slot, weight);
+        });
         for (Cell& cell : one.cells) {
             each(cell.counts, [&](uint32_t slot, double weight) {
                 table_.count_value(*columns_[cell.column].attribute, cell.number, slot, weight);

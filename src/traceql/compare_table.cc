@@ -30,6 +30,13 @@ bool is_integer(ValueKind kind) {
 CompareTable::CompareTable(const Stage& stage, const Grid& grid, MemoryShare& memory)
     : stage_(stage), grid_(grid), memory_(memory) {}
 
+CompareTable::Attribute& CompareTable::attribute(const std::string& name) {
+    const auto known = attributes_.find(name);
+    if (known != attributes_.end()) return known->second;
+    if (!memory_.take(name.size() + sizeof(Attribute) + 128)) return left_out_;
+    return attributes_[name];
+}
+
 bool CompareTable::is_crowded(Attribute& attribute) {
     attribute.is_crowded = attribute.is_crowded || attribute.values.size() > kCrowd;
     return attribute.is_crowded;
@@ -126,11 +133,12 @@ void CompareTable::add(const CompareTable& other) {
             count_slot(counts, slot, weight);
     };
     for (const auto& [name, theirs] : other.attributes_) {
-        Attribute& attribute = attributes_[name];
+        Attribute& attribute = this->attribute(name);
         join(attribute.totals, theirs.totals);
         attribute.overflowed += theirs.overflowed;
         attribute.is_crowded = attribute.is_crowded || theirs.is_crowded;
         for (size_t i = 0; i < theirs.values.size(); ++i) {
+            if (is_crowded(attribute) && theirs.counts[i].selection == 0) continue;
             const uint32_t number = number_of(attribute, theirs.values[i]);
             if (number == kTooMany) {
                 ++attribute.overflowed;
@@ -165,6 +173,8 @@ void CompareTable::add_series(const std::string& name, const Attribute& attribut
         one.values = std::move(values);
     };
     const Value nil = Value::of_string("nil");
+    // However many pieces it was counted in.
+    const bool has_many = attribute.is_crowded || attribute.values.size() > kCrowd;
     for (const bool of_selection : {false, true}) {
         const std::string_view type = of_selection ? "selection" : "baseline";
         const auto sum = [&](const Counts& counts) {
@@ -172,7 +182,7 @@ void CompareTable::add_series(const std::string& name, const Attribute& attribut
         };
         if (sum(attribute.totals) == 0) continue;
         std::vector<uint32_t> order;
-        const bool is_told_apart = of_selection || !attribute.is_crowded;
+        const bool is_told_apart = of_selection || !has_many;
         for (uint32_t i = 0; is_told_apart && i < attribute.counts.size(); ++i) {
             if (sum(attribute.counts[i]) > 0) order.push_back(i);
         }

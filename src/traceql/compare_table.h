@@ -48,8 +48,8 @@ class CompareTable {
 
     CompareTable(const Stage& stage, const Grid& grid, MemoryShare& memory);
 
-    // Stays where it is.
-    Attribute& attribute(const std::string& name) { return attributes_[name]; }
+    // Stays where it is. Where no memory is left for one more, one that is not shown.
+    Attribute& attribute(const std::string& name);
     // kTooMany where it is not told apart.
     uint32_t number_of(Attribute& attribute, const store::Value& value);
     uint32_t number_of(Attribute& attribute, std::string_view text);
@@ -81,6 +81,7 @@ class CompareTable {
     bool is_full_ = false;     // another that was joined was
     bool is_joining_ = false;  // what several tables have counted
     std::map<std::string, Attribute> attributes_;
+    Attribute left_out_;
 };
 
 }  // namespace spanloom::traceql

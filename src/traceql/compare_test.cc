@@ -5,6 +5,7 @@
 #include <doctest/doctest.h>
 #include <fmt/format.h>
 
+#include "store/group_reader.h"
 #include "store/segment.h"
 #include "store/string_file.h"
 #include "traceql/checker.h"
@@ -48,6 +49,7 @@ std::string answer_of(const std::string& asked,
     options.range = {kFixtureNs, kFixtureNs + 3'000'000'000};
     options.step_ns = step_ns;
     options.evaluation = evaluation;
+    options.series_max = 10'000;
     SystemClock clock;
     const auto answer = query_metrics(*query, segments, options, clock);
     REQUIRE_MESSAGE(answer.has_value(), (answer ? "" : answer.error().message));
@@ -102,4 +104,75 @@ TEST_CASE("compare() counts spans by their names, columns and rows alike") {
             }
         }
     }
+}
+
+TEST_CASE("compare() counts attributes that have no column of their own") {
+    constexpr int kKeys = 1'100;  // more than a span may have columns
+    std::string text;
+    for (int i = 0; i < 40; ++i) {
+        text += fmt::format("trace {:x}\nspan s{} start={} dur=1 service=front", i + 1, i, i + 1);
+        if (i % 4 == 0) text += " status=error";
+        for (int key = 0; key < kKeys; ++key)
+            text += fmt::format(" span.k{}=\"v{}\"", key, i % 3);
+        text += "\n";
+    }
+    store::SegmentBuilder builder({16, 0, {}});
+    const Fixture fixture = Fixture::parse(text);
+    for (const FixtureSpan& span : fixture.spans())
+        builder.add(span.batch);
+    auto image = builder.finish();
+    REQUIRE(image.has_value());
+    auto made = store::Segment::open(std::move(*image));
+    REQUIRE(made.has_value());
+    const std::vector<std::shared_ptr<const store::Segment>> segments = {*made};
+    REQUIRE(store::SegmentReader(*made).column(store::Table::kSpans, store::RowField::kOverflow) !=
+            store::kNoColumn);
+    using Evaluation = MetricsOptions::Evaluation;
+    for (const auto evaluation : {Evaluation::kBest, Evaluation::kTraces}) {
+        const std::string answer =
+            answer_of("{ } | compare({ status = error })", segments, 0, evaluation);
+        for (const int key : {0, kKeys - 1}) {
+            CAPTURE(key);
+            const auto has = [&](std::string_view type, std::string_view value, int count) {
+                return answer.find(fmt::format("__meta_type=\"{}\", span.k{}=\"{}\" | {}\n", type,
+                                               key, value, count)) != std::string::npos;
+            };
+            CHECK(has("selection", "v0", 4));
+            CHECK(has("selection", "v1", 3));
+            CHECK(has("baseline", "v0", 10));
+            CHECK(has("baseline", "v2", 10));
+            CHECK(has("selection_total", "nil", 10));
+            CHECK(has("baseline_total", "nil", 30));
+        }
+    }
+}
+
+TEST_CASE("compare() of more keys than its memory holds says so") {
+    std::string text;
+    for (int i = 0; i < 200; ++i) {
+        text += fmt::format("trace {:x}\nspan s{} start={} dur=1 service=front", i + 1, i, i + 1);
+        for (int key = 0; key < 20; ++key)
+            text += fmt::format(" span.k{}-{}=1", i, key);
+        text += "\n";
+    }
+    store::SegmentBuilder builder({16, 0, {}});
+    const Fixture fixture = Fixture::parse(text);
+    for (const FixtureSpan& span : fixture.spans())
+        builder.add(span.batch);
+    auto image = builder.finish();
+    REQUIRE(image.has_value());
+    auto made = store::Segment::open(std::move(*image));
+    REQUIRE(made.has_value());
+    const std::vector<std::shared_ptr<const store::Segment>> segments = {*made};
+    const auto query = parse("{ } | compare({ status = error })");
+    REQUIRE(query.has_value());
+    MetricsOptions options;
+    options.range = {kFixtureNs, kFixtureNs + 3'000'000'000};
+    options.memory_bytes_max = 256U << 10;
+    SystemClock clock;
+    const auto answer = query_metrics(*query, segments, options, clock);
+    REQUIRE(answer.has_value());
+    CHECK(answer->stats.partial);
+    CHECK(answer->stats.reason.find("more memory than a query may have") != std::string::npos);
+    CHECK(answer->series.size() < 4'000);
 }

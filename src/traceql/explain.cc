@@ -196,6 +196,9 @@ void explain(const Plan& plan, ExplainedPath path, std::span<const SegmentRead> 
                               "evaluate the query on it, {} of its filters by columns",
                               plan.conditions.size()));
     }
+    // Spans are counted where they start; traces are found by spans around the range, too.
+    const bool is_count = path == ExplainedPath::kColumns || path == ExplainedPath::kForest;
+    const store::TimeRange near = is_count ? range : store::with_margin(range);
     const bool is_first = out.segments.empty();
     if (is_first) out.segments.resize(segments.size());
     for (size_t i = 0; i < segments.size(); ++i) {
@@ -210,8 +213,7 @@ void explain(const Plan& plan, ExplainedPath path, std::span<const SegmentRead> 
         use.bytes_read += read.bytes;
         if (was_read) {
             use.skipped.clear();
-        } else if (!store::overlaps(info.start_ns_min, info.end_ns_max,
-                                    store::with_margin(range))) {
+        } else if (!store::overlaps(info.start_ns_min, info.end_ns_max, near)) {
             use.skipped = "outside the time range";
         } else if (read.is_never) {
             use.skipped = "its types and filters say that no span matches";

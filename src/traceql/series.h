@@ -84,6 +84,12 @@ class SeriesSet {
     bool needs_value() const;
     // The series of these values of by(). kNone where the memory is used up.
     uint32_t series_of(std::span<const store::Value> group);
+    // quantile_over_time: where values of an interval go that are added in place (ValueSketch), or
+    // else by add().
+    ValueSketch* sketch_of(uint32_t series, size_t interval) {
+        return groups_[series].sketches[interval].get();
+    }
+    bool has_sketches() const { return metric_ == Metric::kQuantile; }
     // `value`: nanoseconds where it is a duration.
     void add(uint32_t series, size_t interval, double value, double weight);
     // What another set of the same metric has counted, which is used up.

@@ -99,7 +99,7 @@ Result<void> SeriesSink::add(store::SearchSegment& segment, GroupReader& group,
     TRY(read_weights(reader, group));
     for (size_t i = 0; i < groups_.size(); ++i)
         TRY(columns_->groups[i]->read(group, rows_, groups_[i]));
-    if (count_numbers()) return {};
+    if (count_numbers() || add_to_sketches()) return {};
     read_series();
     for (size_t i = 0; i < rows_.size(); ++i) {
         if (series_[i] == SeriesSet::kNone) continue;
@@ -248,6 +248,25 @@ bool SeriesSink::count_numbers() {
         if (counts_[number] == 0) continue;
         const uint32_t series = series_of_number(number);
         if (series != SeriesSet::kNone) set_.add(series, *interval_, 0, counts_[number]);
+    }
+    return true;
+}
+
+// The same for quantiles: where the values of a number go is looked up once. false: not so simple.
+bool SeriesSink::add_to_sketches() {
+    const bool is_plain = interval_ && set_.has_sketches() && weights_.empty() && exemplars_ == 0 &&
+                          groups_.size() == 1;
+    if (!is_plain) return false;
+    sketched_.assign(numbers_.size(), {});
+    for (size_t i = 0; i < rows_.size(); ++i) {
+        const double value = values_[i];
+        if (std::isnan(value)) continue;
+        Sketched& place = sketched_[groups_[0][i]];
+        if (place.sketch != nullptr && place.sketch->add_in_place(value)) continue;
+        if (!place.is_known) place = {series_of_number(groups_[0][i]), nullptr, true};
+        if (place.series == SeriesSet::kNone) continue;
+        set_.add(place.series, *interval_, value, 1);
+        place.sketch = set_.sketch_of(place.series, *interval_);
     }
     return true;
 }

@@ -41,6 +41,7 @@ class SeriesSink final : public SpanSink {
     Result<void> read_weights(store::SegmentReader& reader, store::GroupReader& group);
     void read_series();
     bool count_numbers();
+    bool add_to_sketches();
     Result<void> add_exemplars(store::SearchSegment& segment, store::GroupReader& group);
     uint32_t series_of(std::span<const uint32_t> numbers);
     uint32_t series_of_number(uint32_t number);
@@ -69,6 +70,12 @@ class SeriesSink final : public SpanSink {
     std::vector<uint32_t> series_;
     std::vector<std::vector<uint32_t>> groups_;
     std::vector<uint32_t> counts_;  // by number
+    struct Sketched {
+        uint32_t series = 0;
+        ValueSketch* sketch = nullptr;
+        bool is_known = false;
+    };
+    std::vector<Sketched> sketched_;  // by number
 };
 
 }  // namespace spanloom::traceql

@@ -7,33 +7,25 @@
 namespace spanloom::traceql {
 namespace {
 
-// Calls visit(key, count) for each distinct key, ascending.
-template <typename Visit>
-void count_keys(std::span<const uint32_t> keys, Visit&& visit) {
-    if (keys.empty()) return;
-    const auto [least, most] = std::minmax_element(keys.begin(), keys.end());
-    const uint32_t first = *least;
-    const size_t range = size_t{*most} - first + 1;
+// How often each key comes, from the least on. Valid until the thread counts others.
+struct KeyCounts {
+    uint32_t first = 0;
+    std::span<const uint32_t> counts;
+};
+KeyCounts count_keys(std::span<const uint16_t> keys) {
+    uint16_t least = UINT16_MAX;
+    uint16_t most = 0;
+    for (const uint16_t key : keys) {
+        least = std::min(least, key);
+        most = std::max(most, key);
+    }
+    if (least > most) return {};
     // Durations of one operation are of a few magnitudes, of 64 buckets each.
-    if (range <= keys.size() * 16 + 1024) {
-        thread_local std::vector<uint32_t> counts;
-        counts.assign(range, 0);
-        for (const uint32_t key : keys)
-            ++counts[key - first];
-        for (size_t i = 0; i < range; ++i) {
-            if (counts[i] != 0) visit(first + static_cast<uint32_t>(i), counts[i]);
-        }
-        return;
-    }
-    std::vector<uint32_t> sorted(keys.begin(), keys.end());
-    std::sort(sorted.begin(), sorted.end());
-    for (size_t i = 0; i < sorted.size();) {
-        size_t end = i + 1;
-        while (end < sorted.size() && sorted[end] == sorted[i])
-            ++end;
-        visit(sorted[i], static_cast<uint32_t>(end - i));
-        i = end;
-    }
+    thread_local std::vector<uint32_t> counts;
+    counts.assign(size_t{most} - least + 1, 0);
+    for (const uint16_t key : keys)
+        ++counts[size_t{key} - least];
+    return {least, counts};
 }
 
 // Sums of weights that should meet the share exactly may miss it by a rounding.
@@ -41,31 +33,28 @@ double wanted_sum(double share, double total) {
     return share * total * (1 - 1e-12);
 }
 
-// Below so many values it takes less to put those that are asked for in their places than to count
-// all of them.
-constexpr size_t kSelectMax = 512;
-
 // Calls found(share's index, key): the smallest key that this share of all does not exceed.
 template <typename Found>
-void select_keys(std::span<const uint32_t> keys, std::span<const double> shares, Found&& found) {
-    thread_local std::vector<uint32_t> ordered;
-    thread_local std::vector<std::pair<size_t, size_t>> places;  // of an ascending order, share
-    ordered.assign(keys.begin(), keys.end());
-    places.clear();
+void select_keys(std::span<const uint16_t> keys, std::span<const double> shares, Found&& found) {
+    constexpr size_t kPart = 32;
+    const KeyCounts known = count_keys(keys);
     for (size_t i = 0; i < shares.size(); ++i) {
         const double wanted = std::ceil(wanted_sum(shares[i], static_cast<double>(keys.size())));
-        const double place = std::clamp(wanted - 1, 0.0, static_cast<double>(keys.size() - 1));
-        places.emplace_back(static_cast<size_t>(place), i);
-    }
-    std::sort(places.begin(), places.end());
-    auto begin = ordered.begin();
-    for (const auto& [place, share] : places) {
-        const auto at = ordered.begin() + static_cast<ptrdiff_t>(place);
-        if (at >= begin) {
-            std::nth_element(begin, at, ordered.end());
-            begin = at + 1;
+        const auto place =
+            static_cast<uint32_t>(std::clamp(wanted, 1.0, static_cast<double>(keys.size())));
+        uint32_t sum = 0;
+        size_t at = 0;
+        while (at + kPart < known.counts.size()) {
+            uint32_t of_part = 0;
+            for (size_t in_part = 0; in_part < kPart; ++in_part)
+                of_part += known.counts[at + in_part];
+            if (sum + of_part >= place) break;
+            sum += of_part;
+            at += kPart;
         }
-        found(share, *at);
+        while (sum + known.counts[at] < place)
+            sum += known.counts[at++];
+        found(i, known.first + static_cast<uint32_t>(at));
     }
 }
 
@@ -114,7 +103,7 @@ void ValueSketch::add(double value, double weight) {
         return;
     }
     if (is_exact_) count_exact();
-    count(bucket_of(value), weight);
+    count(value, weight);
 }
 
 void ValueSketch::add(const ValueSketch& other) {
@@ -145,18 +134,19 @@ void ValueSketch::add(const ValueSketch& other) {
 
 void ValueSketch::count_exact() {
     is_exact_ = false;
-    fresh_.reserve(kExactMax * 4);
+    fresh_.reserve(kFreshMin);
     for (const Exact& one : exact_)
-        count(bucket_of(one.value), one.weight);
-    exact_ = {};
+        count(one.value, one.weight);
+    exact_ = std::vector<Exact>();  // with its room
 }
 
-void ValueSketch::count(uint32_t key, double weight) {
-    if (weight == 1) {
-        fresh_.push_back(key);
-        if (fresh_.size() >= kFreshMax) count_fresh();
-        return;
-    }
+void ValueSketch::count(double value, double weight) {
+    if (weight != 1 || !is_fresh(value)) return count_bucket(bucket_of(value), weight);
+    fresh_.push_back(fresh_key(value));
+    if (fresh_.size() >= kFreshMax) count_fresh();
+}
+
+void ValueSketch::count_bucket(uint32_t key, double weight) {
     const auto at =
         std::lower_bound(buckets_.begin(), buckets_.end(), key,
                          [](const Bucket& bucket, uint32_t wanted) { return bucket.key < wanted; });
@@ -169,28 +159,33 @@ void ValueSketch::count(uint32_t key, double weight) {
 
 void ValueSketch::count_fresh() {
     buckets_ = all_buckets();
-    fresh_ = {};
+    fresh_ = std::vector<uint16_t>();
+    fresh_.reserve(kFreshMin);
 }
 
 std::vector<ValueSketch::Bucket> ValueSketch::all_buckets() const {
     std::vector<Bucket> all;
     all.reserve(buckets_.size() + std::min<size_t>(fresh_.size(), 256));
     auto own = buckets_.begin();
-    count_keys(fresh_, [&](uint32_t key, uint32_t count) {
+    const KeyCounts known = count_keys(fresh_);
+    for (uint32_t i = 0; i < known.counts.size(); ++i) {
+        if (known.counts[i] == 0) continue;
+        const uint32_t key = kFreshFirst + known.first + i;
         for (; own != buckets_.end() && own->key < key; ++own)
             all.push_back(*own);
-        all.push_back({key, static_cast<double>(count)});
+        all.push_back({key, static_cast<double>(known.counts[i])});
         if (own != buckets_.end() && own->key == key) all.back().weight += (own++)->weight;
-    });
+    }
     all.insert(all.end(), own, buckets_.end());
     return all;
 }
 
 std::vector<double> ValueSketch::quantiles(std::span<const double> shares) const {
     std::vector<double> found(shares.size(), std::numeric_limits<double>::quiet_NaN());
-    if (!is_exact_ && buckets_.empty() && !fresh_.empty() && fresh_.size() < kSelectMax) {
-        select_keys(fresh_, shares,
-                    [&](size_t share, uint32_t key) { found[share] = middle_of(key); });
+    if (buckets_.empty() && !fresh_.empty()) {
+        select_keys(fresh_, shares, [&](size_t share, uint32_t key) {
+            found[share] = middle_of(kFreshFirst + key);
+        });
         return found;
     }
     ShareFinder finder(shares, total_, found);
@@ -200,10 +195,6 @@ std::vector<double> ValueSketch::quantiles(std::span<const double> shares) const
                   [](const Exact& a, const Exact& b) { return a.value < b.value; });
         for (const Exact& one : sorted)
             finder.add(one.weight, [&] { return one.value; });
-    } else if (buckets_.empty()) {
-        count_keys(fresh_, [&](uint32_t key, uint32_t count) {
-            finder.add(count, [key] { return middle_of(key); });
-        });
     } else {
         for (const Bucket& one : all_buckets())
             finder.add(one.weight, [&] { return middle_of(one.key); });
@@ -213,7 +204,7 @@ std::vector<double> ValueSketch::quantiles(std::span<const double> shares) const
 
 size_t ValueSketch::memory_bytes() const {
     return exact_.capacity() * sizeof(Exact) + buckets_.capacity() * sizeof(Bucket) +
-           fresh_.capacity() * sizeof(uint32_t);
+           fresh_.capacity() * sizeof(uint16_t);
 }
 
 }  // namespace spanloom::traceql

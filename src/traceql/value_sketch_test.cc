@@ -72,6 +72,26 @@ TEST_CASE("quantiles of many values are near them, however they came") {
     }
 }
 
+TEST_CASE("durations take few bytes each") {
+    std::mt19937_64 random(11);
+    for (const size_t count : {100U, 1'000U, 3'000U, 20'000U}) {
+        CAPTURE(count);
+        std::vector<std::pair<double, double>> values;
+        ValueSketch sketch;
+        for (size_t i = 0; i < count; ++i) {
+            const double ns = std::floor(std::exp(static_cast<double>(random() % 1000) / 60.0));
+            values.emplace_back(i % 50 == 0 ? 0 : ns, 1);
+            if (!sketch.add_in_place(values.back().first)) sketch.add(values.back().first, 1);
+        }
+        const std::vector<double> found = sketch.quantiles(kShares);
+        for (size_t i = 0; i < found.size(); ++i) {
+            const double wanted = exact(values, kShares[i]);
+            CHECK(std::abs(found[i] - wanted) <= std::abs(wanted) * 0.008);
+        }
+        CHECK(sketch.memory_bytes() <= 600 + std::min<size_t>(count * 4, 32'000));
+    }
+}
+
 TEST_CASE("values far apart need no more room than they are") {
     ValueSketch sketch;
     for (int i = 0; i < 100; ++i)

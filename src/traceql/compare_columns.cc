@@ -1,0 +1,522 @@
+#include "traceql/compare_columns.h"
+
+#include <algorithm>
+#include <array>
+#include <limits>
+#include <map>
+#include <optional>
+#include <string>
+#include <utility>
+
+#include "store/attribute_cells.h"
+#include "traceql/names.h"
+
+namespace spanloom::traceql {
+namespace {
+
+using store::ColumnBlock;
+using store::ColumnKey;
+using store::ColumnType;
+using store::GroupReader;
+using store::Intrinsic;
+using store::RowBitmap;
+using store::RowField;
+using store::Scope;
+using store::SegmentReader;
+using store::Table;
+using store::Value;
+
+constexpr uint32_t kUnknown = UINT32_MAX - 1;
+// Values of a column that are summed up for all row groups of an interval at once.
+constexpr size_t kFewValues = 2'000;
+
+std::string name_of(Scope scope, std::string_view key) {
+    return field_text({scope, Intrinsic::kNone, std::string(key)});
+}
+
+std::string name_of(Intrinsic intrinsic) {
+    return field_text({Scope::kIntrinsic, intrinsic, ""});
+}
+
+bool has_codes(const ColumnKey& key) {
+    return key.type == ColumnType::kString || key.type == ColumnType::kValue;
+}
+
+// No row has two values.
+bool is_single(const ColumnBlock& block) {
+    return block.dense ||
+           std::adjacent_find(block.rows.begin(), block.rows.end()) == block.rows.end();
+}
+
+}  // namespace
+
+void CompareColumns::use(SegmentReader& reader) {
+    if (reader_ == &reader) return;
+    flush();
+    reader_ = &reader;
+    const auto columns = reader.segment().columns();
+    columns_.assign(columns.size(), {});
+    std::vector<Attribute*> of_spans(columns.size(), nullptr);
+    for (uint32_t i = 0; i < columns.size(); ++i) {
+        const ColumnKey& key = columns[i];
+        if (key.table != Table::kSpans || !reader.segment().has_values(i)) continue;
+        if (key.scope == Scope::kSpan) {
+            columns_[i].attribute = &table_.attribute(name_of(Scope::kSpan, key.key));
+            of_spans[i] = columns_[i].attribute;
+        } else if (key.intrinsic == Intrinsic::kName ||
+                   key.intrinsic == Intrinsic::kStatusMessage) {
+            columns_[i].attribute = &table_.attribute(name_of(key.intrinsic));
+        }
+    }
+    classes_.use(of_spans, table_.attribute(name_of(Intrinsic::kName)));
+    resources_.assign(reader.segment().resource_count(), {});
+    is_resource_read_.assign(resources_.size(), 0);
+}
+
+Result<void> CompareColumns::count(SegmentReader& reader, GroupReader& group,
+                                   const CompareRows& counting) {
+    if (!counting.rows.any()) return {};
+    use(reader);
+    bool has_classes = false;
+    if (counting.is_plain()) {
+        if (counting.interval != interval_) flush();
+        interval_ = counting.interval;
+        TRY_ASSIGN(has_classes, classes_.count(reader, group, counting.rows, counting.selected,
+                                               counting.interval, others_));
+    }
+    if (has_classes) {
+        for (CompareClasses::Column& column : others_)
+            TRY(count_alone(group, column, counting));
+    }
+    const auto columns = reader.segment().columns();
+    for (uint32_t i = 0; i < columns.size(); ++i) {
+        if (columns_[i].attribute == nullptr) continue;
+        if (has_classes && columns[i].scope == Scope::kSpan) continue;
+        if (has_classes && columns[i].intrinsic == Intrinsic::kName && classes_.tells_names())
+            continue;
+        TRY(count_whole_column(group, i, counting));
+    }
+    TRY(count_overflow(group, counting));
+    TRY(count_enumeration(reader, group, Intrinsic::kStatus, counting));
+    TRY(count_enumeration(reader, group, Intrinsic::kKind, counting));
+    return count_resources(reader, group, counting);
+}
+
+// A column of which it is known how many rows have it.
+Result<void> CompareColumns::count_alone(GroupReader& group, CompareClasses::Column& column,
+                                         CompareRows counting) {
+    ColumnState& state = columns_[column.number];
+    const bool is_crowded = CompareTable::is_crowded(*state.attribute);
+    if (is_crowded && !column.has_selected) return {};
+    if (!column.selected) return count_values(group, column.number, counting);
+    const ColumnKey& key = reader_->segment().columns()[column.number];
+    const std::vector<uint32_t>& selected = *column.selected;
+    wanted_.clear();
+    if (is_crowded) {
+        wanted_.assign(column.values, 0);
+        for (const uint32_t position : selected)
+            wanted_[position] = 1;
+    }
+    TRY_ASSIGN(const auto block, group.values(column.number, column.values, wanted_));
+    if (is_crowded) {
+        for (const uint32_t position : selected) {
+            const uint32_t number =
+                key.type == ColumnType::kString
+                    ? table_.number_of(*state.attribute, block->strings[block->codes[position]])
+                    : table_.number_of(*state.attribute, store::value_at(key, *block, position));
+            table_.count_value(*state.attribute, number, 2 * counting.interval + 1, 1);
+        }
+        return {};
+    }
+    if (sum_up(state, key, *block, selected)) return {};
+    counting.selected_positions = &selected;
+    count_block(state, key, *block, counting);
+    return {};
+}
+
+void CompareColumns::follow(ColumnState& state, const ColumnBlock& block) {
+    const bool is_known = state.owner != nullptr && state.owner == block.owner &&
+                          state.strings.data() == block.strings.data() &&
+                          state.strings.size() == block.strings.size();
+    if (is_known) return;
+    flush(static_cast<uint32_t>(&state - columns_.data()));
+    state.owner = block.owner;
+    state.strings = block.strings;
+    state.by_code.assign(block.strings.size(), kUnknown);
+}
+
+// Values that are few, whatever row groups there are, are summed up for all of them; false: they
+// may be many.
+bool CompareColumns::sum_up(ColumnState& state, const ColumnKey& key, const ColumnBlock& block,
+                            const std::vector<uint32_t>& selected) {
+    const auto add = [&](auto&& place_of) {
+        const auto count = static_cast<uint32_t>(block.size());
+        uint32_t* const sums = state.sums.data();
+        for (uint32_t position = 0; position < count; ++position)
+            ++sums[place_of(position) * 2];
+        for (const uint32_t position : selected) {
+            --sums[place_of(position) * 2];
+            ++sums[place_of(position) * 2 + 1];
+        }
+    };
+    if (has_codes(key)) {
+        // A dictionary of one block alone is soon gone.
+        if (block.strings.size() > kFewValues || block.owner.use_count() < 2) return false;
+        follow(state, block);
+        state.sums.resize(block.strings.size() * 2, 0);
+        add([&](uint32_t position) { return size_t{block.codes[position]}; });
+        return true;
+    }
+    if (key.type != ColumnType::kInt) return false;
+    const auto [least, most] = std::minmax_element(block.integers.begin(), block.integers.end());
+    const auto range = static_cast<uint64_t>(*most) - static_cast<uint64_t>(*least);
+    if (range >= kFewValues) return false;
+    const auto offset = static_cast<uint64_t>(*least) - static_cast<uint64_t>(state.first);
+    if (state.sums.empty() || offset + range >= state.sums.size() / 2 || offset > kFewValues) {
+        flush(static_cast<uint32_t>(&state - columns_.data()));
+        // Room on both sides, as the next blocks have about the same values.
+        const uint64_t room = std::min<uint64_t>(range / 2 + 16, (kFewValues - range - 1) / 2);
+        const auto lowest = static_cast<uint64_t>(std::numeric_limits<int64_t>::min());
+        const uint64_t below = std::min(room, static_cast<uint64_t>(*least) - lowest);
+        state.first = static_cast<int64_t>(static_cast<uint64_t>(*least) - below);
+        state.sums.assign((below + range + 1 + room) * 2, 0);
+    }
+    add([&](uint32_t position) {
+        return static_cast<size_t>(static_cast<uint64_t>(block.integers[position]) -
+                                   static_cast<uint64_t>(state.first));
+    });
+    return true;
+}
+
+void CompareColumns::flush(uint32_t column) {
+    ColumnState& state = columns_[column];
+    if (state.sums.empty()) return;
+    const ColumnKey& key = reader_->segment().columns()[column];
+    for (size_t place = 0; place * 2 < state.sums.size(); ++place) {
+        const uint32_t* const sums = &state.sums[place * 2];
+        if ((sums[0] | sums[1]) == 0) continue;
+        Value value;
+        if (key.type == ColumnType::kInt) {
+            const auto integer = static_cast<int64_t>(static_cast<uint64_t>(state.first) + place);
+            value = key.is_boolean ? Value::of_bool(integer != 0) : Value::of_int(integer);
+        } else {
+            const std::string_view text = state.strings[place];
+            value = key.type == ColumnType::kString ? Value::of_string(std::string(text))
+                                                    : store::value_of(otlp::ValueView::parse(text));
+        }
+        const uint32_t number = table_.number_of(*state.attribute, value);
+        for (uint32_t i = 0; i < 2; ++i) {
+            if (sums[i] != 0)
+                table_.count_value(*state.attribute, number, 2 * interval_ + i, sums[i]);
+        }
+    }
+    state.sums.clear();
+}
+
+void CompareColumns::flush() {
+    for (uint32_t column = 0; column < columns_.size(); ++column)
+        flush(column);
+    classes_.flush();
+}
+
+Result<void> CompareColumns::count_whole_column(GroupReader& group, uint32_t column,
+                                                const CompareRows& counting) {
+    TRY_ASSIGN(const ColumnBlock* block, group.block(column));
+    if (block->size() == 0) return {};
+    count_totals(*columns_[column].attribute, *block, counting);
+    return count_values(group, column, counting);
+}
+
+void CompareColumns::count_totals(Attribute& attribute, const ColumnBlock& block,
+                                  const CompareRows& counting) {
+    if (!counting.is_plain()) {
+        counting.each(block, [&](uint32_t row, uint32_t) {
+            table_.count_total(attribute, counting.slot(row), counting.weight(row));
+        });
+        return;
+    }
+    std::array<uint32_t, 2> totals{};
+    counting.each(block,
+                  [&](uint32_t row, uint32_t) { ++totals[counting.is_selected(row) ? 1 : 0]; });
+    for (uint32_t i = 0; i < 2; ++i) {
+        if (totals[i] != 0) table_.count_total(attribute, 2 * counting.interval + i, totals[i]);
+    }
+}
+
+Result<void> CompareColumns::count_values(GroupReader& group, uint32_t column,
+                                          const CompareRows& counting) {
+    ColumnState& state = columns_[column];
+    const ColumnKey& key = reader_->segment().columns()[column];
+    if (CompareTable::is_crowded(*state.attribute)) return count_selected(group, column, counting);
+    TRY_ASSIGN(const ColumnBlock* block, group.block(column));
+    if (block->size() != 0) count_block(state, key, *block, counting);
+    return {};
+}
+
+void CompareColumns::count_block(ColumnState& state, const ColumnKey& key, const ColumnBlock& block,
+                                 const CompareRows& counting) {
+    if (has_codes(key)) {
+        count_codes(state, key, block, counting);
+    } else if (key.type == ColumnType::kInt) {
+        count_integers(*state.attribute, key, block, counting);
+    } else {
+        count_numbers(*state.attribute, key, block, counting);
+    }
+}
+
+Result<void> CompareColumns::count_selected(GroupReader& group, uint32_t column,
+                                            const CompareRows& counting) {
+    if (counting.selected == nullptr || !counting.selected->any()) return {};
+    Attribute& attribute = *columns_[column].attribute;
+    const ColumnKey& key = reader_->segment().columns()[column];
+    TRY_ASSIGN(const auto block, group.some(column, *counting.selected));
+    counting.selected->for_each([&](uint32_t row) {
+        const auto position = store::position_of(*block, row);
+        if (!position || *position >= block->size()) return;
+        const uint32_t number =
+            key.type == ColumnType::kString
+                ? table_.number_of(attribute, block->strings[block->codes[*position]])
+                : table_.number_of(attribute, store::value_at(key, *block, *position));
+        table_.count_value(attribute, number, counting.slot(row), counting.weight(row));
+    });
+    return {};
+}
+
+// Sums of plain counting by number, in sums_: sum_of(position) is below `size`. Whoever reads them
+// leaves 0 there.
+template <typename SumOf>
+void CompareColumns::add_up(const ColumnBlock& block, const CompareRows& counting, size_t size,
+                            SumOf&& sum_of) {
+    if (sums_.size() < size * 2) sums_.resize(size * 2, 0);
+    if (counting.selected_positions != nullptr) {
+        counting.each_value(block, [&](uint32_t position, uint32_t slot, double) {
+            ++sums_[sum_of(position) * 2 + slot % 2];
+        });
+        return;
+    }
+    if (!counting.is_whole() || !is_single(block)) {
+        counting.each(block, [&](uint32_t row, uint32_t position) {
+            ++sums_[sum_of(position) * 2 + (counting.is_selected(row) ? 1 : 0)];
+        });
+        return;
+    }
+    const auto count = static_cast<uint32_t>(block.size());
+    for (uint32_t position = 0; position < count; ++position)
+        ++sums_[sum_of(position) * 2];
+    counting.each_selected(block, [&](uint32_t position) {
+        --sums_[sum_of(position) * 2];
+        ++sums_[sum_of(position) * 2 + 1];
+    });
+}
+
+// A text is looked up once for each dictionary, and counted once for each row group.
+void CompareColumns::count_codes(ColumnState& state, const ColumnKey& key, const ColumnBlock& block,
+                                 const CompareRows& counting) {
+    Attribute& attribute = *state.attribute;
+    follow(state, block);
+    const auto number_of = [&](uint32_t position) {
+        uint32_t& number = state.by_code[block.codes[position]];
+        if (number == kUnknown)
+            number = table_.number_of(attribute, store::value_at(key, block, position));
+        return number;
+    };
+    if (!counting.is_plain()) {
+        counting.each(block, [&](uint32_t row, uint32_t position) {
+            table_.count_value(attribute, number_of(position), counting.slot(row),
+                               counting.weight(row));
+        });
+        return;
+    }
+    add_up(block, counting, block.strings.size(),
+           [&](uint32_t position) { return size_t{block.codes[position]}; });
+    for (uint32_t position = 0; position < block.codes.size(); ++position) {
+        uint32_t* const sums = &sums_[size_t{block.codes[position]} * 2];
+        for (uint32_t i = 0; i < 2; ++i) {
+            if (sums[i] == 0) continue;
+            table_.count_value(attribute, number_of(position), 2 * counting.interval + i, sums[i]);
+            sums[i] = 0;
+        }
+    }
+}
+
+// Where they lie close together they are summed up first.
+void CompareColumns::count_integers(Attribute& attribute, const ColumnKey& key,
+                                    const ColumnBlock& block, const CompareRows& counting) {
+    const auto [least, most] = std::minmax_element(block.integers.begin(), block.integers.end());
+    const uint64_t range = static_cast<uint64_t>(*most) - static_cast<uint64_t>(*least);
+    if (!counting.is_plain() || range > block.integers.size() + 64)
+        return count_numbers(attribute, key, block, counting);
+    const auto first = static_cast<uint64_t>(*least);
+    add_up(block, counting, range + 1, [&](uint32_t position) {
+        return static_cast<uint64_t>(block.integers[position]) - first;
+    });
+    for (uint64_t at = 0; at <= range; ++at) {
+        uint32_t* const sums = &sums_[at * 2];
+        if ((sums[0] | sums[1]) == 0) continue;
+        const auto integer = static_cast<int64_t>(first + at);
+        const uint32_t number = table_.number_of(
+            attribute, key.is_boolean ? Value::of_bool(integer != 0) : Value::of_int(integer));
+        for (uint32_t i = 0; i < 2; ++i) {
+            if (sums[i] == 0) continue;
+            table_.count_value(attribute, number, 2 * counting.interval + i, sums[i]);
+            sums[i] = 0;
+        }
+    }
+}
+
+void CompareColumns::count_numbers(Attribute& attribute, const ColumnKey& key,
+                                   const ColumnBlock& block, const CompareRows& counting) {
+    std::optional<int64_t> last;
+    uint32_t number = kUnknown;
+    const auto number_at = [&](uint32_t position) {
+        // Many have the value of the one before.
+        const bool is_same = key.type == ColumnType::kInt && last == block.integers[position];
+        if (!is_same) number = table_.number_of(attribute, store::value_at(key, block, position));
+        if (key.type == ColumnType::kInt) last = block.integers[position];
+        return number;
+    };
+    const bool is_plain = counting.is_plain();
+    if (is_plain) {
+        const size_t size = attribute.values.size() + block.size();  // each may be a new one
+        if (sums_.size() < size * 2) sums_.resize(size * 2, 0);
+    }
+    counting.each_value(block, [&](uint32_t position, uint32_t slot, double weight) {
+        if (number_at(position) != CompareTable::kTooMany && is_plain) {
+            ++sums_[size_t{number} * 2 + slot % 2];
+        } else {
+            table_.count_value(attribute, number, slot, weight);
+        }
+    });
+    for (uint32_t known = 0; is_plain && known < attribute.values.size(); ++known) {
+        for (uint32_t i = 0; i < 2; ++i) {
+            const uint32_t sum = std::exchange(sums_[size_t{known} * 2 + i], 0);
+            if (sum != 0) table_.count_value(attribute, known, 2 * counting.interval + i, sum);
+        }
+    }
+}
+
+// Attributes that have no column of their own: few, and each in a message with its key.
+Result<void> CompareColumns::count_overflow(GroupReader& group, const CompareRows& counting) {
+    TRY_ASSIGN(const ColumnBlock* block,
+               group.block(reader_->column(Table::kSpans, RowField::kOverflow)));
+    std::map<std::string_view, otlp::ValueView> values;  // the last of a key counts
+    counting.each(*block, [&](uint32_t row, uint32_t position) {
+        values.clear();
+        const std::string_view message = block->strings[block->codes[position]];
+        for (const store::OverflowAttribute& one : store::overflow_attributes(message))
+            values[one.attribute.key] = one.attribute.value;
+        for (const auto& [key, value] : values) {
+            Attribute& attribute = table_.attribute(name_of(Scope::kSpan, key));
+            const uint32_t slot = counting.slot(row);
+            const uint32_t number = table_.number_of(attribute, store::value_of(value));
+            table_.count_total(attribute, slot, counting.weight(row));
+            table_.count_value(attribute, number, slot, counting.weight(row));
+        }
+    });
+    return {};
+}
+
+// Rows without a stored value have number 0.
+Result<void> CompareColumns::count_enumeration(SegmentReader& reader, GroupReader& group,
+                                               Intrinsic intrinsic, const CompareRows& counting) {
+    constexpr size_t kKnown = 8;
+    Attribute& attribute = table_.attribute(name_of(intrinsic));
+    const auto count = [&](int64_t number, uint32_t slot, double weight) {
+        const Value value = intrinsic == Intrinsic::kStatus
+                                ? Value::of_status(static_cast<otlp::StatusCode>(number))
+                                : Value::of_kind(static_cast<otlp::SpanKind>(number));
+        table_.count_total(attribute, slot, weight);
+        table_.count_value(attribute, table_.number_of(attribute, value), slot, weight);
+    };
+    TRY_ASSIGN(const ColumnBlock* block, group.block(reader.column(Table::kSpans, intrinsic)));
+    const bool are_known =
+        std::all_of(block->integers.begin(), block->integers.end(),
+                    [](int64_t value) { return value >= 0 && value < int64_t{kKnown}; });
+    if (!counting.is_plain() || !are_known) {
+        RowBitmap without = counting.rows;
+        RowBitmap with(counting.rows.rows());
+        counting.each(*block, [&](uint32_t row, uint32_t position) {
+            with.set(row);
+            count(block->integers[position], counting.slot(row), counting.weight(row));
+        });
+        without.subtract(with);
+        without.for_each([&](uint32_t row) { count(0, counting.slot(row), counting.weight(row)); });
+        return {};
+    }
+    std::array<uint32_t, 2> absent{counting.rows.count(), 0};
+    if (counting.selected != nullptr) absent[1] = counting.selected->count();
+    absent[0] -= absent[1];
+    add_up(*block, counting, kKnown,
+           [&](uint32_t position) { return static_cast<size_t>(block->integers[position]); });
+    for (size_t value = kKnown; value-- > 0;) {
+        for (uint32_t i = 0; i < 2; ++i) {
+            uint32_t sum = std::exchange(sums_[value * 2 + i], 0);
+            // What is 0 need not be there.
+            if (value == 0) sum = absent[i];
+            if (value != 0) absent[i] -= sum;
+            if (sum != 0) count(static_cast<int64_t>(value), 2 * counting.interval + i, sum);
+        }
+    }
+    return {};
+}
+
+// Resources are few: their attributes are looked up once each.
+Result<void> CompareColumns::count_resources(SegmentReader& reader, GroupReader& group,
+                                             const CompareRows& counting) {
+    TRY_ASSIGN(const ColumnBlock* scopes,
+               group.block(reader.column(Table::kSpans, RowField::kScopeIndex)));
+    const store::Segment& segment = reader.segment();
+    std::map<std::pair<uint32_t, uint32_t>, double> sums;  // by resource and slot
+    if (counting.is_plain()) {
+        const size_t scope_count = segment.scope_count();
+        const auto scope_at = [&](uint32_t position) {
+            return std::min<uint64_t>(static_cast<uint64_t>(scopes->integers[position]),
+                                      scope_count);
+        };
+        add_up(*scopes, counting, scope_count + 1, scope_at);
+        for (uint32_t scope = 0; scope <= scope_count; ++scope) {
+            for (uint32_t i = 0; i < 2; ++i) {
+                const uint32_t sum = std::exchange(sums_[size_t{scope} * 2 + i], 0);
+                if (sum == 0 || scope == scope_count) continue;
+                sums[{segment.scope_resource(scope), 2 * counting.interval + i}] += sum;
+            }
+        }
+    } else {
+        counting.each(*scopes, [&](uint32_t row, uint32_t position) {
+            const auto scope = static_cast<uint64_t>(scopes->integers[position]);
+            if (scope >= segment.scope_count()) return;
+            sums[{segment.scope_resource(static_cast<uint32_t>(scope)), counting.slot(row)}] +=
+                counting.weight(row);
+        });
+    }
+    for (const auto& [place, weight] : sums) {
+        for (const auto& [attribute, number] : resource(segment, place.first)) {
+            table_.count_total(*attribute, place.second, weight);
+            table_.count_value(*attribute, number, place.second, weight);
+        }
+    }
+    return {};
+}
+
+const std::vector<std::pair<CompareColumns::Attribute*, uint32_t>>& CompareColumns::resource(
+    const store::Segment& segment, uint32_t index) {
+    auto& known = resources_[index];
+    if (std::exchange(is_resource_read_[index], 1) != 0) return known;
+    const auto view = otlp::ResourceView::parse(segment.resource_message(index));
+    std::map<std::string, Value> values;  // the last of a key counts
+    for (const otlp::AttributeView& attribute : view.attributes())
+        values[name_of(Scope::kResource, attribute.key)] = store::value_of(attribute.value);
+    for (const auto& [name, value] : values) {
+        Attribute& attribute = table_.attribute(name);
+        known.emplace_back(&attribute, table_.number_of(attribute, value));
+    }
+    return known;
+}
+
+void CompareColumns::end() {
+    if (reader_ != nullptr) flush();
+    columns_.clear();
+    reader_ = nullptr;
+}
+
+}  // namespace spanloom::traceql

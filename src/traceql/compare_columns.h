@@ -1,0 +1,162 @@
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <span>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "store/group_reader.h"
+#include "store/row_bitmap.h"
+#include "traceql/compare_classes.h"
+#include "traceql/compare_table.h"
+
+namespace spanloom::traceql {
+
+// The spans of one row group, and the slot and weight of each.
+struct CompareRows {
+    const store::RowBitmap& rows;
+    const store::RowBitmap* selected = nullptr;
+    uint32_t interval = 0;                // of all, where `intervals` is empty
+    std::span<const uint32_t> intervals;  // by row of the group
+    std::span<const double> weights;      // as well; empty: 1 each
+    // Where all rows of the group count, plainly: positions of selected ones among a column's
+    // values. Known instead of the rows of the values.
+    const std::vector<uint32_t>* selected_positions = nullptr;
+
+    bool is_plain() const { return intervals.empty() && weights.empty(); }
+    bool is_whole() const { return rows.count() == rows.rows(); }
+    bool is_selected(uint32_t row) const { return selected != nullptr && selected->test(row); }
+    uint32_t slot(uint32_t row) const {
+        return 2 * (intervals.empty() ? interval : intervals[row]) + (is_selected(row) ? 1 : 0);
+    }
+    double weight(uint32_t row) const { return weights.empty() ? 1 : weights[row]; }
+
+    // Visits the values that count: their positions, slots and weights.
+    template <typename Visit>
+    void each_value(const store::ColumnBlock& block, Visit&& visit) const {
+        if (selected_positions == nullptr) {
+            each(block,
+                 [&](uint32_t row, uint32_t position) { visit(position, slot(row), weight(row)); });
+            return;
+        }
+        auto next = selected_positions->begin();
+        const auto count = static_cast<uint32_t>(block.size());
+        for (uint32_t position = 0; position < count; ++position) {
+            const bool is_next = next != selected_positions->end() && *next == position;
+            if (is_next) ++next;
+            visit(position, 2 * interval + (is_next ? 1 : 0), 1.0);
+        }
+    }
+    // Visits rows that have a value in the block, with its position.
+    template <typename Visit>
+    void each(const store::ColumnBlock& block, Visit&& visit) const {
+        if (block.dense) {
+            const auto size = static_cast<uint32_t>(block.size());
+            rows.for_each([&](uint32_t row) {
+                if (row < size) visit(row, row);
+            });
+            return;
+        }
+        for (uint32_t at = 0; at < block.rows.size(); ++at) {
+            const uint32_t row = block.rows[at];
+            // Of a key that comes more than once the last value counts.
+            if (at + 1 < block.rows.size() && block.rows[at + 1] == row) continue;
+            if (rows.test(row)) visit(row, at);
+        }
+    }
+    // The selected ones among them, where no row has two values.
+    template <typename Visit>
+    void each_selected(const store::ColumnBlock& block, Visit&& visit) const {
+        if (selected == nullptr) return;
+        auto from = block.rows.begin();
+        selected->for_each([&](uint32_t row) {
+            if (block.dense) {
+                if (row < block.size()) visit(row);
+                return;
+            }
+            from = std::lower_bound(from, block.rows.end(), row);
+            if (from != block.rows.end() && *from == row)
+                visit(static_cast<uint32_t>(from - block.rows.begin()));
+        });
+    }
+};
+
+// The values of one segment's columns are counted into a table, row group by row group. Where spans
+// of one name have one value they are counted by their name, and the column is not read. One
+// thread; the table outlives it.
+class CompareColumns {
+  public:
+    explicit CompareColumns(CompareTable& table) : table_(table), classes_(table) {}
+
+    Result<void> count(store::SegmentReader& reader, store::GroupReader& group,
+                       const CompareRows& counting);
+    // Everything that was counted is in the table; what was read may go.
+    void end();
+
+  private:
+    using Attribute = CompareTable::Attribute;
+
+    // What was found out about one column of the segment.
+    struct ColumnState {
+        Attribute* attribute = nullptr;
+        std::shared_ptr<const void> owner;
+        std::span<const std::string_view> strings;
+        std::vector<uint32_t> by_code;  // which value; kUnknown: not looked up yet
+        // Of the interval at hand, 2 each: by code, or by integer from `first` on.
+        std::vector<uint32_t> sums;
+        int64_t first = 0;
+    };
+
+    void use(store::SegmentReader& reader);
+    Result<void> count_alone(store::GroupReader& group, CompareClasses::Column& column,
+                             CompareRows counting);
+    bool sum_up(ColumnState& state, const store::ColumnKey& key, const store::ColumnBlock& block,
+                const std::vector<uint32_t>& selected);
+    void follow(ColumnState& state, const store::ColumnBlock& block);
+    void flush(uint32_t column);
+    void flush();
+    Result<void> count_whole_column(store::GroupReader& group, uint32_t column,
+                                    const CompareRows& counting);
+    Result<void> count_values(store::GroupReader& group, uint32_t column,
+                              const CompareRows& counting);
+    Result<void> count_selected(store::GroupReader& group, uint32_t column,
+                                const CompareRows& counting);
+    void count_totals(Attribute& attribute, const store::ColumnBlock& block,
+                      const CompareRows& counting);
+    void count_block(ColumnState& state, const store::ColumnKey& key,
+                     const store::ColumnBlock& block, const CompareRows& counting);
+    void count_codes(ColumnState& state, const store::ColumnKey& key,
+                     const store::ColumnBlock& block, const CompareRows& counting);
+    void count_integers(Attribute& attribute, const store::ColumnKey& key,
+                        const store::ColumnBlock& block, const CompareRows& counting);
+    void count_numbers(Attribute& attribute, const store::ColumnKey& key,
+                       const store::ColumnBlock& block, const CompareRows& counting);
+    Result<void> count_overflow(store::GroupReader& group, const CompareRows& counting);
+    Result<void> count_enumeration(store::SegmentReader& reader, store::GroupReader& group,
+                                   store::Intrinsic intrinsic, const CompareRows& counting);
+    Result<void> count_resources(store::SegmentReader& reader, store::GroupReader& group,
+                                 const CompareRows& counting);
+    const std::vector<std::pair<Attribute*, uint32_t>>& resource(const store::Segment& segment,
+                                                                 uint32_t index);
+    template <typename SumOf>
+    void add_up(const store::ColumnBlock& block, const CompareRows& counting, size_t size,
+                SumOf&& sum_of);
+
+    CompareTable& table_;
+    // Of the segment being counted.
+    const store::SegmentReader* reader_ = nullptr;
+    uint32_t interval_ = 0;
+    std::vector<ColumnState> columns_;
+    CompareClasses classes_;
+    std::vector<std::vector<std::pair<Attribute*, uint32_t>>> resources_;  // attributes of each
+    std::vector<uint8_t> is_resource_read_;
+    std::vector<CompareClasses::Column> others_;
+    std::vector<uint32_t> sums_;  // of one column: by code, 2 each
+    std::vector<uint8_t> wanted_;
+};
+
+}  // namespace spanloom::traceql
