@@ -131,11 +131,16 @@ struct Life {
         CHECK(reply.headers.get("x-spanloom-weighted") == "true");
         std::map<std::string, double> found;
         simdjson::dom::parser parser;
-        for (const auto one : parser.parse(reply.body)["series"].get_array().value()) {
+        simdjson::dom::array list;
+        REQUIRE(parser.parse(reply.body)["series"].get(list) == simdjson::SUCCESS);
+        for (const simdjson::dom::element one : list) {
             std::string name;
             std::string bucket;
-            for (const auto label : one["labels"].get_array().value()) {
-                const std::string_view key = label["key"];
+            simdjson::dom::array labels;
+            REQUIRE(one["labels"].get(labels) == simdjson::SUCCESS);
+            for (const simdjson::dom::element label : labels) {
+                std::string_view key;
+                REQUIRE(label["key"].get(key) == simdjson::SUCCESS);
                 std::string_view text;
                 double number = 0;
                 if (key == "name" && !label["value"]["stringValue"].get(text)) name = text;
@@ -143,7 +148,9 @@ struct Life {
                     bucket = " " + std::to_string(std::bit_width(
                                        static_cast<uint64_t>(std::llround(number * 1e9)) - 1));
             }
-            found[name + bucket] += static_cast<double>(one["value"].get_double().value());
+            double value = 0;
+            REQUIRE(one["value"].get(value) == simdjson::SUCCESS);
+            found[name + bucket] += value;
         }
         return found;
     }
@@ -156,9 +163,13 @@ struct Life {
         REQUIRE_MESSAGE(reply.status == 200, reply.body);
         std::map<std::string, double> found;
         simdjson::dom::parser parser;
-        for (const auto one : parser.parse(reply.body)["data"]["result"].get_array().value()) {
-            const std::string_view name = one["metric"]["span_name"];
-            const std::string_view value = one["value"].at(1);
+        simdjson::dom::array list;
+        REQUIRE(parser.parse(reply.body)["data"]["result"].get(list) == simdjson::SUCCESS);
+        for (const simdjson::dom::element one : list) {
+            std::string_view name;
+            std::string_view value;
+            REQUIRE(one["metric"]["span_name"].get(name) == simdjson::SUCCESS);
+            REQUIRE(one["value"].at(1).get(value) == simdjson::SUCCESS);
             found[std::string(name)] = parse_double(value).value_or(-1);
         }
         return found;
