@@ -204,22 +204,25 @@ TEST_CASE("weights of senders that sample alike take nothing more, and sums of t
 
 TEST_CASE(
     "damaged series are an error or numbers within their bounds, whatever is hit or missing") {
-    const std::string bytes = encode_series(random_rows(9, 300).section());
+    const std::string bytes = encode_series(random_rows(9, 100).section());
     for (size_t size = 1; size < bytes.size(); ++size)
         CHECK_FALSE(decode_rollup(std::string_view(bytes).substr(0, size)).has_value());
+    const auto is_within = [](const RollupSection& section) {
+        return std::all_of(section.cells.begin(), section.cells.end(),
+                           [&](const RollupCell& cell) {
+                               return cell.operation < section.operations.size() &&
+                                      cell.first_bucket + cell.buckets <= section.buckets.size() &&
+                                      cell.errors <= cell.count;
+                           }) &&
+               std::all_of(section.buckets.begin(), section.buckets.end(),
+                           [](const auto& one) { return one.first < DurationHistogram::kBuckets; });
+    };
     for (size_t at = 0; at < bytes.size(); ++at) {
         for (const int flip : {1, 0x40, 0xff}) {
             std::string damaged = bytes;
             damaged[at] = static_cast<char>(damaged[at] ^ flip);
             const auto decoded = decode_rollup(damaged);
-            if (!decoded) continue;
-            for (const RollupCell& cell : decoded->cells) {
-                REQUIRE(cell.operation < decoded->operations.size());
-                REQUIRE(cell.first_bucket + cell.buckets <= decoded->buckets.size());
-                REQUIRE(cell.errors <= cell.count);
-            }
-            for (const auto& [bucket, spans] : decoded->buckets)
-                REQUIRE(bucket < DurationHistogram::kBuckets);
+            if (decoded) CHECK(is_within(*decoded));
         }
     }
 }
