@@ -5,6 +5,7 @@
 
 #include "api/admin.h"
 #include "api/call.h"
+#include "api/explain.h"
 #include "api/forward.h"
 #include "api/head_sampling.h"
 #include "api/jaeger.h"
@@ -114,6 +115,7 @@ class Api : public std::enable_shared_from_this<Api> {
         add_prometheus(router_);
         add_red_exposition(router_);
         add_mcp(router_);
+        add_explain(router_);
         context_.options.metrics.gauge(
             "queries_waiting", "Questions queued or being answered.",
             [waiting = context_.waiting] { return static_cast<double>(waiting->load()); },

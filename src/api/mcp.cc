@@ -7,6 +7,7 @@
 
 #include <simdjson.h>
 
+#include "api/mcp_documents.h"
 #include "api/mcp_tools.h"
 #include "base/text.h"
 
@@ -18,15 +19,17 @@ constexpr std::array<std::string_view, 4> kLegacy = {"2025-11-25", "2025-06-18",
                                                      "2024-11-05"};
 constexpr std::string_view kInstructions =
     "spanloom keeps distributed traces. Find traces with traceql-search, count and measure with "
-    "traceql-metrics, read one with get-trace (critical path and errors first), compare two with "
-    "trace-diff or what is special about some spans with compare. get-attribute-names and "
-    "get-attribute-values say what can be asked; docs-traceql explains the language. Everything "
-    "only reads.";
+    "traceql-metrics-instant (one value for all the time) and traceql-metrics-range (series), read "
+    "one with get-trace (critical path and errors first), compare two with trace-diff or what is "
+    "special about some spans with compare. get-services, get-attribute-names and "
+    "get-attribute-values say what can be asked; docs-traceql explains the language, docs-config "
+    "the server's settings. Everything only reads.";
 
 constexpr int kParseError = -32700;
 constexpr int kInvalidRequest = -32600;
 constexpr int kMethodNotFound = -32601;
 constexpr int kInvalidParams = -32602;
+constexpr int kLegacyNoResource = -32002;
 constexpr int kHeaderMismatch = -32020;
 constexpr int kUnsupportedVersion = -32022;
 
@@ -42,6 +45,7 @@ struct Rpc {
     std::string id;
     std::string method;
     std::string name;               // params.name
+    std::string uri;                // params.uri
     std::string version;            // params._meta, or of initialize params
     bool has_meta_version = false;  // modern
     McpArguments arguments;
@@ -79,6 +83,7 @@ std::string member_text(simdjson::dom::element element) {
 void read_params(simdjson::dom::object params, Rpc& rpc) {
     std::string_view text;
     if (params["name"].get_string().get(text) == simdjson::SUCCESS) rpc.name = text;
+    if (params["uri"].get_string().get(text) == simdjson::SUCCESS) rpc.uri = text;
     if (params["protocolVersion"].get_string().get(text) == simdjson::SUCCESS) rpc.version = text;
     if (params["_meta"]["io.modelcontextprotocol/protocolVersion"].get_string().get(text) ==
         simdjson::SUCCESS) {
@@ -171,24 +176,26 @@ std::optional<RpcError> check_headers(const http::Request& request, const Rpc& r
     if (method != rpc.method)
         return mismatch("Mcp-Method header value '" + std::string(method.substr(0, 100)) +
                         "' does not match body value '" + rpc.method.substr(0, 100) + "'");
-    if (rpc.method != "tools/call") return std::nullopt;
+    if (rpc.method != "tools/call" && rpc.method != "resources/read") return std::nullopt;
+    const std::string& target = rpc.method == "tools/call" ? rpc.name : rpc.uri;
     const std::string_view name = request.headers.get("mcp-name");
-    if (header_value(name) != rpc.name)
+    if (header_value(name) != target)
         return mismatch("Mcp-Name header value '" + std::string(name.substr(0, 100)) +
-                        "' does not match body value '" + rpc.name.substr(0, 100) + "'");
+                        "' does not match body value '" + target.substr(0, 100) + "'");
     return std::nullopt;
 }
 
 void write_server(JsonWriter& json, const Call& call) {
     json.key("capabilities").begin_object().key("tools").begin_object();
-    json.field("listChanged", false).end_object().end_object();
+    json.field("listChanged", false).end_object();
+    json.key("resources").begin_object().field("listChanged", false).end_object().end_object();
     json.key("serverInfo").begin_object().field("name", std::string_view("spanloom"));
     json.field("title", std::string_view("spanloom: distributed traces"));
     json.field("version", call.context.options.boot.version).end_object();
     json.field("instructions", kInstructions);
 }
 
-// Tools never change while the program runs.
+// Tools and resources never change while the program runs.
 void write_cache_hints(JsonWriter& json) {
     json.field("ttlMs", 300'000).field("cacheScope", std::string_view("public"));
 }
@@ -238,6 +245,57 @@ std::string list_tools(bool is_modern) {
     return out;
 }
 
+std::string list_resources(bool is_modern) {
+    std::string out;
+    JsonWriter json(out);
+    json.begin_object();
+    if (is_modern) json.field("resultType", std::string_view("complete"));
+    json.key("resources").begin_array();
+    for (const McpDocument& document : mcp_documents()) {
+        json.begin_object().field("uri", document.uri).field("name", document.name);
+        json.field("title", document.title).field("description", document.description);
+        json.field("mimeType", std::string_view("text/markdown"));
+        json.field("size", document.text.size()).end_object();
+    }
+    json.end_array();
+    if (is_modern) write_cache_hints(json);
+    json.end_object();
+    return out;
+}
+
+// There are none; clients ask all the same.
+std::string list_resource_templates(bool is_modern) {
+    std::string out;
+    JsonWriter json(out);
+    json.begin_object();
+    if (is_modern) json.field("resultType", std::string_view("complete"));
+    json.key("resourceTemplates").begin_array().end_array();
+    if (is_modern) write_cache_hints(json);
+    json.end_object();
+    return out;
+}
+
+http::Response read_resource(const Rpc& rpc) {
+    const auto documents = mcp_documents();
+    const auto found = std::find_if(documents.begin(), documents.end(),
+                                    [&](const auto& one) { return one.uri == rpc.uri; });
+    if (found == documents.end())
+        return error_response(rpc.id, {200,
+                                       rpc.has_meta_version ? kInvalidParams : kLegacyNoResource,
+                                       "Resource not found: " + rpc.uri.substr(0, 100),
+                                       {}});
+    std::string out;
+    JsonWriter json(out);
+    json.begin_object();
+    if (rpc.has_meta_version) json.field("resultType", std::string_view("complete"));
+    json.key("contents").begin_array().begin_object().field("uri", found->uri);
+    json.field("mimeType", std::string_view("text/markdown")).field("text", found->text);
+    json.end_object().end_array();
+    if (rpc.has_meta_version) write_cache_hints(json);
+    json.end_object();
+    return result_response(rpc.id, out);
+}
+
 // A tool's failure is a result that the model reads.
 std::string tool_result(const Result<std::string>& outcome, bool is_modern) {
     std::string out;
@@ -278,6 +336,11 @@ Result<http::Response> post(Call& call) {
     if (rpc->method == "tools/list")
         return result_response(rpc->id, list_tools(rpc->has_meta_version));
     if (rpc->method == "tools/call") return call_tool(call, *rpc);
+    if (rpc->method == "resources/list")
+        return result_response(rpc->id, list_resources(rpc->has_meta_version));
+    if (rpc->method == "resources/templates/list")
+        return result_response(rpc->id, list_resource_templates(rpc->has_meta_version));
+    if (rpc->method == "resources/read") return read_resource(*rpc);
     // Older clients take a 404 for a lost session.
     return error_response(rpc->id, {rpc->has_meta_version ? 404 : 200,
                                     kMethodNotFound,

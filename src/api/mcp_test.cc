@@ -40,8 +40,9 @@ TEST_CASE("MCP without sessions: discover, list, call") {
                          R"("supportedVersions":["2026-07-28","2025-11-25")"));
     const Reply listed = send(server, "tools/list");
     for (const std::string_view name :
-         {"traceql-search", "traceql-metrics", "get-trace", "trace-diff", "compare", "get-services",
-          "get-attribute-names", "get-attribute-values", "docs-traceql"}) {
+         {"traceql-search", "traceql-metrics-instant", "traceql-metrics-range", "get-trace",
+          "trace-diff", "compare", "get-services", "get-attribute-names", "get-attribute-values",
+          "docs-traceql", "docs-config"}) {
         CAPTURE(name);
         CHECK(listed.has(fmt::format(R"({{"name":"{}")", name)));
     }
@@ -72,7 +73,17 @@ TEST_CASE("MCP: the other tools") {
               .has("resource: host.name service.name"));
     CHECK(tool(server, "get-attribute-values", R"({"name":"resource.service.name"})")
               .has("db (string)\\nfront (string)"));
-    CHECK(tool(server, "docs-traceql", "{}").has("TraceQL finds spans"));
+    CHECK(tool(server, "docs-traceql", "{}").has("# TraceQL\\n\\nOne language finds traces"));
+    CHECK(tool(server, "docs-config", "{}").has("# Configuration"));
+    const std::string query =
+        R"json("query":"{ } | count_over_time() by(resource.service.name)")json";
+    CHECK(tool(server, "traceql-metrics-instant", fmt::format("{{{},{}}}", query, kTimes))
+              .has("2 series.\\n{resource.service.name=db}: 1\\n"));
+    CHECK(tool(server, "traceql-metrics-range", fmt::format("{{{},{}}}", query, kTimes))
+              .has("{resource.service.name=db}: 13:"));
+    CHECK(
+        tool(server, "compare", fmt::format(R"({{"selection":"{{ status = error }}",{}}})", kTimes))
+            .has("name = GET /: 100.0 % of the selection"));
     CHECK(tool(server, "trace-diff", R"({"base_trace_id":"abc","compare_trace_id":"def"})")
               .has(R"(\"change\":\"added\")"));
 }
@@ -103,9 +114,31 @@ TEST_CASE("MCP: header fields must say what the body says") {
     CHECK(reply.status == 400);
     CHECK(reply.has(R"("code":-32022)"));
     CHECK(reply.has(R"("requested":"1900-01-01")"));
-    reply = send(server, "resources/list");
+    reply = send(server, "prompts/list");
     CHECK(reply.status == 404);
     CHECK(reply.has("-32601"));
+}
+
+TEST_CASE("MCP: the documentation is there as resources, too") {
+    TestServer server({});
+    const std::string uri = "spanloom://docs/traceql";
+    Reply reply = send(server, "resources/list");
+    CAPTURE(reply.body);
+    CHECK(reply.has(R"({"uri":"spanloom://docs/traceql","name":"docs-traceql")"));
+    CHECK(reply.has(R"({"uri":"spanloom://docs/configuration","name":"docs-config")"));
+    CHECK(reply.has(R"("mimeType":"text/markdown","size":)"));
+    CHECK(send(server, "resources/templates/list").has(R"("resourceTemplates":[])"));
+    reply = send(server, "resources/read", fmt::format(R"("uri":"{}")", uri), uri);
+    CHECK(reply.has(R"("contents":[{"uri":"spanloom://docs/traceql","mimeType":"text/markdown",)"
+                    R"("text":"# TraceQL)"));
+    CHECK(reply.has(R"("ttlMs":300000)"));
+    reply = send(server, "resources/read", fmt::format(R"("uri":"{}")", uri), "spanloom://other");
+    CHECK(reply.has("-32020"));
+    reply = send(server, "resources/read", R"("uri":"file:///etc/passwd")", "file:///etc/passwd");
+    CHECK(reply.has(R"("code":-32602,"message":"Resource not found: file:///etc/passwd")"));
+    reply = server.post("/api/mcp", R"({"jsonrpc":"2.0","id":2,"method":"resources/read",)"
+                                    R"("params":{"uri":"spanloom://no"}})");
+    CHECK(reply.has("-32002"));
 }
 
 TEST_CASE("MCP of older clients begins with initialize") {

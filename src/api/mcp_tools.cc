@@ -8,6 +8,7 @@
 #include <fmt/format.h>
 
 #include "api/jaeger_search.h"
+#include "api/mcp_documents.h"
 #include "api/tempo_metrics.h"
 #include "api/tempo_search.h"
 #include "api/tempo_tags.h"
@@ -147,13 +148,13 @@ std::string labels_text(const std::vector<traceql::Label>& labels) {
     return out + "}";
 }
 
-Result<std::string> metrics(const Call& call, const McpArguments& arguments) {
+Result<std::string> metrics(const Call& call, const McpArguments& arguments, bool is_instant) {
     TempoMetricsQuestion question;
     TRY_ASSIGN(question.query, needed(arguments, "query"));
     TRY_ASSIGN(const store::TimeRange range, time_range(call, arguments));
     question.start_ns = range.start_ns;
     question.end_ns = range.end_ns;
-    question.is_instant = argument(arguments, "instant") == "true";
+    question.is_instant = is_instant;
     const std::string_view step = argument(arguments, "step");
     if (!step.empty()) {
         TRY_ASSIGN(const int64_t step_ns, parse_duration_ns(step));
@@ -307,33 +308,19 @@ Result<std::string> attribute_values(const Call& call, const McpArguments& argum
     return limited(std::move(out));
 }
 
-constexpr std::string_view kDocs =
-    R"(TraceQL finds spans and draws series from them.
+std::string_view document(std::string_view name) {
+    for (const McpDocument& one : mcp_documents()) {
+        if (one.name == name) return one.text;
+    }
+    return {};
+}
 
-Filters: { condition }. Conditions compare a field with a literal: = != > >= < <= =~ !~ (regular
-expressions match the whole value), joined by && || !, with parentheses and arithmetic.
-Fields: span.KEY, resource.KEY, event.KEY, link.KEY, instrumentation.KEY, .KEY (span, then
-resource); intrinsics: name, duration, status (error ok unset), kind (server client producer
-consumer internal), statusMessage, rootName, rootServiceName, traceDuration, trace:id, span:id,
-event:name.
-Literals: "text", 42, 1.5, 100ms, 2s, 1h, true, false, nil ({ .key != nil }: the key is there).
-A missing key or another type makes a comparison false, also !=.
-Examples: { resource.service.name = "cart" && duration > 200ms }   { status = error }
-{ span.http.response.status_code >= 500 }
+Result<std::string> docs_traceql(const Call&, const McpArguments&) {
+    return std::string(document("docs-traceql"));
+}
 
-Two filters: {A} && {B} both in one trace; {A} || {B}; {A} > {B} B is a child of A; {A} >> {B} B is
-below A; {A} < {B}, {A} << {B} the other way; {A} ~ {B} siblings; !>> and the like: not; &>>: both.
-Pipelines: { ... } | count() > 3   | avg(duration) > 20ms   | by(resource.service.name)
-| select(span.http.method)   | { ... }
-
-Series: { ... } | rate() by(resource.service.name)    count_over_time()   sum_over_time(F)
-min_over_time(F) max_over_time(F) avg_over_time(F) quantile_over_time(duration, .5, .95, .99)
-histogram_over_time(duration)   then | topk(5), | bottomk(5), > 5. Durations are seconds in series.
-compare({ selection }) tells which attribute values are special about a selection.
-)";
-
-Result<std::string> docs(const Call&, const McpArguments&) {
-    return std::string(kDocs);
+Result<std::string> docs_config(const Call&, const McpArguments&) {
+    return std::string(document("docs-config"));
 }
 
 // A property of a tool's arguments.
@@ -347,6 +334,12 @@ std::string times() {
     return text_property("start",
                          "RFC 3339 time, or a duration before the end such as 30m (default 1h)") +
            "," + text_property("end", "RFC 3339 time (default: now)");
+}
+
+std::string metrics_query() {
+    return text_property("query",
+                         "TraceQL that ends with a function, such as { } | rate() "
+                         "by(resource.service.name)");
 }
 
 std::string schema(std::string_view properties, std::string_view needed_names = {}) {
@@ -367,15 +360,20 @@ const std::vector<McpTool>& mcp_tools() {
                     R"(,"limit":{"type":"integer","minimum":1,"maximum":50},)" + times(),
                 R"("query")"),
          search},
-        {"traceql-metrics", "Draw series",
-         "Rates, counts, sums and quantiles over spans by a TraceQL metrics query.",
-         schema(text_property("query",
-                              "TraceQL that ends with a function, such as { } | rate() "
-                              "by(resource.service.name)") +
-                    R"(,"instant":{"type":"boolean","description":"one value for all the time"},)" +
-                    text_property("step", "such as 5m") + "," + times(),
+        {"traceql-metrics-instant", "Count and measure",
+         "Rates, counts, sums and quantiles over spans by a TraceQL metrics query: one value for "
+         "all the time.",
+         schema(metrics_query() + "," + times(), R"("query")"),
+         [](const Call& call, const McpArguments& arguments) {
+             return metrics(call, arguments, true);
+         }},
+        {"traceql-metrics-range", "Draw series",
+         "The same as traceql-metrics-instant for each step of the time.",
+         schema(metrics_query() + "," + text_property("step", "such as 5m") + "," + times(),
                 R"("query")"),
-         metrics},
+         [](const Call& call, const McpArguments& arguments) {
+             return metrics(call, arguments, false);
+         }},
         {"get-trace", "Read a trace",
          "One trace, summarised: errors and the critical path first, then operations by time.",
          schema(text_property("trace_id", "32 hexadecimal digits"), R"("trace_id")"), trace},
@@ -403,7 +401,10 @@ const std::vector<McpTool>& mcp_tools() {
                     text_property("query", "TraceQL filter of the spans looked at"),
                 R"("name")"),
          attribute_values},
-        {"docs-traceql", "The language", "TraceQL on one page.", schema(""), docs},
+        {"docs-traceql", "The language", "TraceQL on one page, with examples.", schema(""),
+         docs_traceql},
+        {"docs-config", "The configuration", "Every setting of the server and what it does.",
+         schema(""), docs_config},
     };
     return tools;
 }

@@ -59,24 +59,6 @@ Result<uint64_t> step_parameter(std::string_view text) {
                 text.substr(0, 100));
 }
 
-Result<TempoMetricsQuestion> read_question(const Call& call, bool is_instant) {
-    const http::Query& query = call.query;
-    TempoMetricsQuestion question;
-    question.is_instant = is_instant;
-    question.query = parameter(query, {"q", "query"});
-    TRY_ASSIGN(const auto since, duration_parameter("since", query.get("since")));
-    TRY_ASSIGN(question.end_ns, time_parameter(query, "end", call.now_ns()));
-    const uint64_t back = since ? static_cast<uint64_t>(*since) : kHour;
-    TRY_ASSIGN(question.start_ns,
-               time_parameter(query, "start", question.end_ns - std::min(question.end_ns, back)));
-    TRY_ASSIGN(question.step_ns, step_parameter(query.get("step")));
-    TRY_ASSIGN(const uint64_t exemplars, number_parameter(query, "exemplars", 0, 0, UINT32_MAX));
-    TRY_ASSIGN(const uint64_t series, number_parameter(query, "maxSeries", 0, 0, UINT32_MAX));
-    question.exemplars = static_cast<uint32_t>(exemplars);
-    question.series_max = static_cast<uint32_t>(series);
-    return question;
-}
-
 // A group without a value is the text "nil".
 store::Value shown(const store::Value& value) {
     return value.kind == store::ValueKind::kNil ? store::Value::of_string("nil") : value;
@@ -164,7 +146,7 @@ void write_series(otlp::WireWriter& out, const traceql::MetricsAnswer& answer,
 }
 
 Result<http::Response> reply(Call& call, bool is_instant) {
-    TRY_ASSIGN(const TempoMetricsQuestion question, read_question(call, is_instant));
+    TRY_ASSIGN(const TempoMetricsQuestion question, tempo_metrics_question(call, is_instant));
     TRY_ASSIGN(const auto answer, tempo_metrics(call, question));
     std::string out;
     write_series_json(out, answer, is_instant);
@@ -176,6 +158,24 @@ Result<http::Response> reply(Call& call, bool is_instant) {
 }
 
 }  // namespace
+
+Result<TempoMetricsQuestion> tempo_metrics_question(const Call& call, bool is_instant) {
+    const http::Query& query = call.query;
+    TempoMetricsQuestion question;
+    question.is_instant = is_instant;
+    question.query = parameter(query, {"q", "query"});
+    TRY_ASSIGN(const auto since, duration_parameter("since", query.get("since")));
+    TRY_ASSIGN(question.end_ns, time_parameter(query, "end", call.now_ns()));
+    const uint64_t back = since ? static_cast<uint64_t>(*since) : kHour;
+    TRY_ASSIGN(question.start_ns,
+               time_parameter(query, "start", question.end_ns - std::min(question.end_ns, back)));
+    TRY_ASSIGN(question.step_ns, step_parameter(query.get("step")));
+    TRY_ASSIGN(const uint64_t exemplars, number_parameter(query, "exemplars", 0, 0, UINT32_MAX));
+    TRY_ASSIGN(const uint64_t series, number_parameter(query, "maxSeries", 0, 0, UINT32_MAX));
+    question.exemplars = static_cast<uint32_t>(exemplars);
+    question.series_max = static_cast<uint32_t>(series);
+    return question;
+}
 
 Result<traceql::MetricsAnswer> tempo_metrics(const Call& call,
                                              const TempoMetricsQuestion& question) {
@@ -207,6 +207,7 @@ Result<traceql::MetricsAnswer> tempo_metrics(const Call& call,
     options.executor = call.context.options.helpers;
     options.helpers = call.context.options.limits.helpers;
     options.shared_traces = &call.context.shared_traces;
+    options.explain = question.explain;
     return traceql::query_metrics(*query, call.segments(), options, call.context.options.clock);
 }
 

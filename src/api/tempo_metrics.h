@@ -18,10 +18,13 @@ struct TempoMetricsQuestion {
     uint32_t exemplars = 0;
     uint32_t series_max = 0;  // 0: the default
     bool is_instant = false;
+    bool explain = false;
 
     static constexpr size_t kIntervalsMax = 11'000;
 };
 
+// What the parameters of a request ask.
+Result<TempoMetricsQuestion> tempo_metrics_question(const Call& call, bool is_instant);
 Result<traceql::MetricsAnswer> tempo_metrics(const Call& call,
                                              const TempoMetricsQuestion& question);
 

@@ -270,6 +270,7 @@ Result<traceql::SearchAnswer> tempo_search(
     options.deadline_monotonic_ns = call.deadline_ns;
     options.memory_bytes_max = call.context.options.limits.memory_bytes_max;
     options.on_trace = on_trace;
+    options.explain = question.explain;
     return traceql::search(*query, call.segments(), options, call.context.options.clock);
 }
 

@@ -18,6 +18,7 @@ struct TempoQuestion {
     store::TimeRange range;
     uint32_t traces = kTracesDefault;
     uint32_t spans_per_spanset = kSpansDefault;
+    bool explain = false;  // a query
 
     static constexpr uint32_t kTracesDefault = 20;
     static constexpr uint32_t kSpansDefault = 3;

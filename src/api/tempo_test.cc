@@ -185,3 +185,36 @@ TEST_CASE("tags and their values are listed by scope") {
           R"({"tagValues":["db","front"],"metrics":{}})");
     CHECK(server.get("/api/search/tag/status.code/values").has(R"("error")"));
 }
+
+TEST_CASE("explain tells how a query is answered, and what was read for it") {
+    TestServer server({kShopTrace, kLaterTrace});
+    const auto ask = [&](std::string_view query, std::string_view more = "",
+                         const char* accept = "application/json") {
+        std::string target = "/api/explain?q=";
+        append_percent_encoded(target, query);
+        return server.get(target + std::string(more), {{"accept", accept}});
+    };
+    Reply reply = ask("{ status = error }");
+    CAPTURE(reply.body);
+    CHECK(reply.status == 200);
+    CHECK(reply.has(R"({"plan":["read columns, newest first, for spans with )"));
+    CHECK(reply.has(R"("bytes_read":0,"skipped":"no row group can match"})"));
+    CHECK(reply.has(R"("bytes_read":)"));
+    CHECK(reply.has(R"("traces":1,"ms":)"));
+    CHECK(reply.has(R"("partial":false,"reason":"","notes":[]})"));
+    reply = ask("{ span.count = \"500\" }");
+    CHECK(reply.has(R"("traces":0)"));
+    CHECK(reply.has("did you mean 500?"));
+    reply = ask("{ } | rate() by(name)", "&start=1763819400&end=1763819600");
+    CHECK(reply.has(R"("plan":["count spans with )"));
+    CHECK(reply.has(R"("skipped":"outside the time range")"));
+    CHECK(reply.has(R"("series":1)"));
+    reply = ask("{ } >> { status = error }", "", "text/plain");
+    CHECK(reply.headers.get("content-type").starts_with("text/plain"));
+    CHECK(reply.body.starts_with("1. read columns, newest first"));
+    CHECK(reply.has("segments: "));
+    CHECK(reply.has(" traces found in "));
+    reply = ask("{ nothing");
+    CHECK(reply.status == 400);
+    CHECK(reply.has("invalid TraceQL query: parse error at line 1"));
+}

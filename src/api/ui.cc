@@ -249,7 +249,10 @@ void write_end_line(std::string& out, const Call& call, const traceql::SearchAns
     json.key("stats").begin_object().field("scanned_spans", answer.stats.scanned_spans);
     json.field("scanned_bytes", answer.stats.scanned_bytes).field("ms", call.elapsed_ms());
     json.field("partial", answer.stats.partial).field("reason", answer.stats.reason);
-    json.field("weighted", false).end_object().end_object().end_object();
+    json.field("weighted", false).end_object().key("notes").begin_array();
+    for (const std::string& note : answer.notes)
+        json.string(note);
+    json.end_array().end_object().end_object();
     out += '\n';
 }
 

@@ -246,6 +246,9 @@ TEST_CASE("search answers lines, newest first, and goes on from its cursor") {
     const Reply evaluated = server.post("/api/ui/v1/search", R"({"q":"{ traceDuration > 1s }"})");
     CHECK(evaluated.has(R"("matched":2)"));
     CHECK(evaluated.has(R"("cursor":null)"));
+    CHECK(evaluated.has(R"("notes":[])"));
+    const Reply odd = server.post("/api/ui/v1/search", R"({"q":"{ span.count = \"500\" }"})");
+    CHECK(odd.has(R"("notes":["`count` is a number here: did you mean 500?"])"));
 }
 
 TEST_CASE("a search in another order goes on from its cursor, too") {

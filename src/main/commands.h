@@ -134,6 +134,7 @@ struct QueryOptions {
     uint32_t limit = 20;
     bool as_json = false;
     bool as_ndjson = false;
+    bool explain = false;  // how it is answered, instead of what is found
 };
 int run_query(const QueryOptions& options);
 

@@ -71,7 +71,15 @@ Result<HttpReply> send(const std::string& server, Request request, uint32_t time
                     "cannot reach spanloom at {}: {}; is `spanloom serve` running there? "
                     "(--server says where)",
                     server, failure.message());
-    return HttpReply{static_cast<int>(parser.get().result_int()), std::move(parser.get().body())};
+    HttpReply reply{static_cast<int>(parser.get().result_int()), {}, {}};
+    for (const auto& field : parser.get()) {
+        std::string name(field.name_string());
+        for (char& c : name)
+            c = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+        reply.fields.emplace_back(std::move(name), field.value());
+    }
+    reply.body = std::move(parser.get().body());
+    return reply;
 }
 
 }  // namespace

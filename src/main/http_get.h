@@ -2,6 +2,8 @@
 
 #include <cstdint>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "base/result.h"
 
@@ -10,6 +12,7 @@ namespace spanloom {
 struct HttpReply {
     int status = 0;
     std::string body;
+    std::vector<std::pair<std::string, std::string>> fields;  // of the header, names in lower case
 };
 
 // One request to a spanloom server, for the commands that ask one. Blocks for at most the timeout

@@ -315,6 +315,8 @@ void add_query_commands(CLI::App& app, int& code, AskOptions& ask) {
     query->add_option("--step", ask.query.step, "between the points of series, like 1m");
     query->add_flag("--json", ask.query.as_json, "the answer of Tempo's API");
     query->add_flag("--ndjson", ask.query.as_ndjson, "one trace or series a line");
+    query->add_flag("--explain", ask.query.explain,
+                    "how the query is answered: plan, segments read and skipped, bytes");
     CLI::App* tail = add_command(app, "tail", "print traces as they come", code,
                                  [&ask] { return run_tail(ask.tail); });
     tail->add_option("QUERY", ask.tail.query, "TraceQL, like '{ status = error }' (all traces)");

@@ -19,6 +19,7 @@
 #include "main/chart.h"
 #include "main/commands.h"
 #include "main/http_get.h"
+#include "main/server_reply.h"
 #include "main/terminal.h"
 #include "traceql/checker.h"
 #include "traceql/executor.h"
@@ -69,12 +70,37 @@ std::string value_of(element value) {
     return "nil";
 }
 
-Result<std::string> get(const std::string& server, const std::string& target) {
+Result<HttpReply> ask(const std::string& server, const std::string& target) {
     TRY_ASSIGN(HttpReply reply, http_get(server, target, "application/json"));
     if (reply.status != 200)
         return fail(ErrorCode::kInvalidArgument, "{}",
                     reply.body.substr(0, std::min<size_t>(reply.body.find('\n'), 500)));
+    return reply;
+}
+
+Result<std::string> get(const std::string& server, const std::string& target) {
+    TRY_ASSIGN(HttpReply reply, ask(server, target));
     return std::move(reply.body);
+}
+
+// What an answer says of itself goes beside it, to standard error.
+void show_remarks(const HttpReply& reply) {
+    const auto field = [&](std::string_view name) {
+        for (const auto& [key, value] : reply.fields) {
+            if (key == name) return std::string_view(value);
+        }
+        return std::string_view();
+    };
+    for (const auto& [name, value] : reply.fields) {
+        if (name == "x-spanloom-partial")
+            fmt::print(stderr, "spanloom: partial: {}\n", printable(value));
+        if (name == "x-spanloom-note") fmt::print(stderr, "spanloom: {}\n", printable(value));
+    }
+    if (field("x-spanloom-sampled") == "true")
+        fmt::print(stderr, "spanloom: {}\n",
+                   field("x-spanloom-weighted") == "true"
+                       ? "sampled spans count as many as they stand for"
+                       : "raw counts: sampled spans stand for more than themselves");
 }
 
 struct Range {
@@ -139,10 +165,12 @@ size_t root_width(const Terminal& terminal) {
 
 Result<std::string> find_traces(const QueryOptions& options) {
     TRY_ASSIGN(const Range range, range_of(options.since));
-    TRY_ASSIGN(const std::string body,
-               get(options.server,
+    TRY_ASSIGN(const HttpReply reply,
+               ask(options.server,
                    fmt::format("/tempo/api/search?q={}&start={}&end={}&limit={}",
                                encoded(options.query), range.start_s, range.end_s, options.limit)));
+    show_remarks(reply);
+    const std::string& body = reply.body;
     if (options.as_json) return body + "\n";
     simdjson::dom::parser parser;
     simdjson::dom::array traces;
@@ -234,7 +262,9 @@ Result<std::string> draw_metrics(const QueryOptions& options) {
     std::string target = fmt::format("/tempo/api/metrics/query_range?q={}&start={}&end={}",
                                      encoded(options.query), range.start_s, range.end_s);
     if (!options.step.empty()) target += "&step=" + encoded(options.step);
-    TRY_ASSIGN(const std::string body, get(options.server, target));
+    TRY_ASSIGN(const HttpReply reply, ask(options.server, target));
+    show_remarks(reply);
+    const std::string& body = reply.body;
     if (options.as_json) return body + "\n";
     if (!options.as_ndjson) return draw_series(body);
     simdjson::dom::parser parser;
@@ -245,6 +275,19 @@ Result<std::string> draw_metrics(const QueryOptions& options) {
             out += std::string(simdjson::minify(series)) + "\n";
     }
     return out;
+}
+
+Result<std::string> explain_query(const QueryOptions& options) {
+    TRY_ASSIGN(const Range range, range_of(options.since));
+    std::string target =
+        fmt::format("/api/explain?q={}&start={}&end={}&limit={}", encoded(options.query),
+                    range.start_s, range.end_s, options.limit);
+    if (!options.step.empty()) target += "&step=" + encoded(options.step);
+    TRY_ASSIGN(HttpReply reply,
+               accept_only_success(http_get(options.server, target,
+                                            options.as_json ? "application/json" : "text/plain")));
+    if (options.as_json) reply.body += "\n";
+    return std::move(reply.body);
 }
 
 int finish(const Result<std::string>& text) {
@@ -377,6 +420,7 @@ std::string value_lines(const std::string& body) {
 int run_query(const QueryOptions& options) {
     bool is_metrics = false;
     if (!check_query(options.query, is_metrics)) return 1;
+    if (options.explain) return finish(explain_query(options));
     return finish(is_metrics ? draw_metrics(options) : find_traces(options));
 }
 

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <array>
-#include <limits>
 #include <map>
 #include <optional>
 #include <string>
@@ -27,8 +26,6 @@ using store::Table;
 using store::Value;
 
 constexpr uint32_t kUnknown = UINT32_MAX - 1;
-// Values of a column that are summed up for all row groups of an interval at once.
-constexpr size_t kFewValues = 2'000;
 
 std::string name_of(Scope scope, std::string_view key) {
     return field_text({scope, Intrinsic::kNone, std::string(key)});
@@ -128,94 +125,30 @@ Result<void> CompareColumns::count_alone(GroupReader& group, CompareClasses::Col
         }
         return {};
     }
-    if (sum_up(state, key, *block, selected)) return {};
+    const auto leave = [&](const Value& value, uint32_t baseline, uint32_t selection) {
+        add_sum(column.number, value, baseline, selection);
+    };
+    if (state.sums.add(key, *block, selected, leave)) return {};
     counting.selected_positions = &selected;
     count_block(state, key, *block, counting);
     return {};
 }
 
-void CompareColumns::follow(ColumnState& state, const ColumnBlock& block) {
-    const bool is_known = state.owner != nullptr && state.owner == block.owner &&
-                          state.strings.data() == block.strings.data() &&
-                          state.strings.size() == block.strings.size();
-    if (is_known) return;
-    flush(static_cast<uint32_t>(&state - columns_.data()));
-    state.owner = block.owner;
-    state.strings = block.strings;
-    state.by_code.assign(block.strings.size(), kUnknown);
-}
-
-// Values that are few, whatever row groups there are, are summed up for all of them; false: they
-// may be many.
-bool CompareColumns::sum_up(ColumnState& state, const ColumnKey& key, const ColumnBlock& block,
-                            const std::vector<uint32_t>& selected) {
-    const auto add = [&](auto&& place_of) {
-        const auto count = static_cast<uint32_t>(block.size());
-        uint32_t* const sums = state.sums.data();
-        for (uint32_t position = 0; position < count; ++position)
-            ++sums[place_of(position) * 2];
-        for (const uint32_t position : selected) {
-            --sums[place_of(position) * 2];
-            ++sums[place_of(position) * 2 + 1];
-        }
-    };
-    if (has_codes(key)) {
-        // A dictionary of one block alone is soon gone.
-        if (block.strings.size() > kFewValues || block.owner.use_count() < 2) return false;
-        follow(state, block);
-        state.sums.resize(block.strings.size() * 2, 0);
-        add([&](uint32_t position) { return size_t{block.codes[position]}; });
-        return true;
-    }
-    if (key.type != ColumnType::kInt) return false;
-    const auto [least, most] = std::minmax_element(block.integers.begin(), block.integers.end());
-    const auto range = static_cast<uint64_t>(*most) - static_cast<uint64_t>(*least);
-    if (range >= kFewValues) return false;
-    const auto offset = static_cast<uint64_t>(*least) - static_cast<uint64_t>(state.first);
-    if (state.sums.empty() || offset + range >= state.sums.size() / 2 || offset > kFewValues) {
-        flush(static_cast<uint32_t>(&state - columns_.data()));
-        // Room on both sides, as the next blocks have about the same values.
-        const uint64_t room = std::min<uint64_t>(range / 2 + 16, (kFewValues - range - 1) / 2);
-        const auto lowest = static_cast<uint64_t>(std::numeric_limits<int64_t>::min());
-        const uint64_t below = std::min(room, static_cast<uint64_t>(*least) - lowest);
-        state.first = static_cast<int64_t>(static_cast<uint64_t>(*least) - below);
-        state.sums.assign((below + range + 1 + room) * 2, 0);
-    }
-    add([&](uint32_t position) {
-        return static_cast<size_t>(static_cast<uint64_t>(block.integers[position]) -
-                                   static_cast<uint64_t>(state.first));
-    });
-    return true;
-}
-
-void CompareColumns::flush(uint32_t column) {
-    ColumnState& state = columns_[column];
-    if (state.sums.empty()) return;
-    const ColumnKey& key = reader_->segment().columns()[column];
-    for (size_t place = 0; place * 2 < state.sums.size(); ++place) {
-        const uint32_t* const sums = &state.sums[place * 2];
-        if ((sums[0] | sums[1]) == 0) continue;
-        Value value;
-        if (key.type == ColumnType::kInt) {
-            const auto integer = static_cast<int64_t>(static_cast<uint64_t>(state.first) + place);
-            value = key.is_boolean ? Value::of_bool(integer != 0) : Value::of_int(integer);
-        } else {
-            const std::string_view text = state.strings[place];
-            value = key.type == ColumnType::kString ? Value::of_string(std::string(text))
-                                                    : store::value_of(otlp::ValueView::parse(text));
-        }
-        const uint32_t number = table_.number_of(*state.attribute, value);
-        for (uint32_t i = 0; i < 2; ++i) {
-            if (sums[i] != 0)
-                table_.count_value(*state.attribute, number, 2 * interval_ + i, sums[i]);
-        }
-    }
-    state.sums.clear();
+void CompareColumns::add_sum(uint32_t column, const Value& value, uint32_t baseline,
+                             uint32_t selection) {
+    Attribute& attribute = *columns_[column].attribute;
+    const uint32_t number = table_.number_of(attribute, value);
+    if (baseline != 0) table_.count_value(attribute, number, 2 * interval_, baseline);
+    if (selection != 0) table_.count_value(attribute, number, 2 * interval_ + 1, selection);
 }
 
 void CompareColumns::flush() {
-    for (uint32_t column = 0; column < columns_.size(); ++column)
-        flush(column);
+    for (uint32_t column = 0; column < columns_.size(); ++column) {
+        columns_[column].sums.leave(reader_->segment().columns()[column],
+                                    [&](const Value& value, uint32_t baseline, uint32_t selection) {
+                                        add_sum(column, value, baseline, selection);
+                                    });
+    }
     classes_.flush();
 }
 
@@ -313,7 +246,10 @@ void CompareColumns::add_up(const ColumnBlock& block, const CompareRows& countin
 void CompareColumns::count_codes(ColumnState& state, const ColumnKey& key, const ColumnBlock& block,
                                  const CompareRows& counting) {
     Attribute& attribute = *state.attribute;
-    follow(state, block);
+    if (!state.dictionary.is_of(block)) {
+        state.dictionary.follow(block);
+        state.by_code.assign(block.strings.size(), kUnknown);
+    }
     const auto number_of = [&](uint32_t position) {
         uint32_t& number = state.by_code[block.codes[position]];
         if (number == kUnknown)

@@ -12,6 +12,7 @@
 #include "store/group_reader.h"
 #include "store/row_bitmap.h"
 #include "traceql/compare_classes.h"
+#include "traceql/compare_sums.h"
 #include "traceql/compare_table.h"
 
 namespace spanloom::traceql {
@@ -103,21 +104,15 @@ class CompareColumns {
     // What was found out about one column of the segment.
     struct ColumnState {
         Attribute* attribute = nullptr;
-        std::shared_ptr<const void> owner;
-        std::span<const std::string_view> strings;
+        CompareSums sums;  // of the interval at hand
+        FollowedDictionary dictionary;
         std::vector<uint32_t> by_code;  // which value; kUnknown: not looked up yet
-        // Of the interval at hand, 2 each: by code, or by integer from `first` on.
-        std::vector<uint32_t> sums;
-        int64_t first = 0;
     };
 
     void use(store::SegmentReader& reader);
     Result<void> count_alone(store::GroupReader& group, CompareClasses::Column& column,
                              CompareRows counting);
-    bool sum_up(ColumnState& state, const store::ColumnKey& key, const store::ColumnBlock& block,
-                const std::vector<uint32_t>& selected);
-    void follow(ColumnState& state, const store::ColumnBlock& block);
-    void flush(uint32_t column);
+    void add_sum(uint32_t column, const store::Value& value, uint32_t baseline, uint32_t selection);
     void flush();
     Result<void> count_whole_column(store::GroupReader& group, uint32_t column,
                                     const CompareRows& counting);

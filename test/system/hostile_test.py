@@ -10,13 +10,14 @@ import json
 import random
 import socket
 import struct
+import subprocess
 import sys
 import threading
 import time
 import urllib.parse
 import zlib
 
-from spanloom_server import Server, attribute, field, fixed64, ids, request, run_tests, span, text, varint
+from spanloom_server import BINARY, Server, attribute, field, fixed64, ids, request, run_tests, span, text, varint
 
 RNG = random.Random(3)
 SERVER = Server()
@@ -399,6 +400,30 @@ def test_H30_pages_have_a_strict_policy():
     assert "default-src 'self'" in headers["content-security-policy"] and "unsafe" not in headers["content-security-policy"]
     assert headers["x-content-type-options"] == "nosniff"
     assert b"<script>" not in body and b"style=" not in body
+
+
+# ---- H31: what text does where it is read
+
+def test_H31_text_from_spans_moves_no_cursor_and_is_no_formula():
+    nasty = "=cmd|'/c calc'!A1\x1b[2J\x1b]0;owned\x07\u202e"
+    trace_id, span_id = ids(RNG)
+    body = request([span(trace_id, span_id, name=nasty, attributes=[attribute("k\x1b[31m", text(1, nasty))], error=nasty)], service="nasty\x1b[1m")
+    assert SERVER.send(body)[0] == 200
+    where = f'{{ trace:id = "{trace_id.hex()}" }}'
+    SERVER.wait_until(lambda: SERVER.get_json("/api/search?q=" + urllib.parse.quote(where))[1]["traces"], what="the span")
+
+    def said(*args):
+        done = subprocess.run([BINARY, *args, "--server", f"http://127.0.0.1:{SERVER.ports['http']}"], capture_output=True, timeout=60, stdin=subprocess.DEVNULL)
+        assert done.returncode == 0, (args, done.stderr)
+        return done.stdout + done.stderr
+
+    for args in (("query", where + " | select(name, span.\"k\x1b[31m\")"), ("query", where, "--json"), ("query", where, "--ndjson"), ("query", where, "--explain"),
+                 ("query", where + " | by(name) | count() > 0"), ("query", where + " | rate() by(name, resource.service.name)"), ("services",), ("tags",), ("tags", "name"),
+                 ("tail", where, "--for", "1s"), ("trace", trace_id.hex())):
+        out = said(*args)
+        assert b"\x1b" not in out and b"\x07" not in out and "\u202e".encode() not in out.replace("\\u202e".encode(), b""), (args, out[:500])
+    table = said("export", "--csv", where).decode()
+    assert "\"'=cmd|" in table and ",=" not in table and ',"=' not in table, table
 
 
 # ---- H32 as far as search goes
