@@ -57,7 +57,7 @@ TEST_CASE("a merge keeps every span once, whatever the inputs share") {
         std::vector<Batch> batches;
         std::set<std::string> wanted;
         for (int i = 0; i < 12; ++i) {
-            batches.push_back(requests.next(rows < 64 ? 10 : 40));  // each group costs its columns
+            batches.push_back(requests.next(rows < 64 ? 5 : 40));  // each group costs its columns
             for (auto& text : shown_spans(batches.back()))
                 wanted.insert(text);
         }
