@@ -254,19 +254,31 @@ bool SeriesSink::count_numbers() {
 
 // The same for quantiles: where the values of a number go is looked up once. false: not so simple.
 bool SeriesSink::add_to_sketches() {
-    const bool is_plain = interval_ && set_.has_sketches() && weights_.empty() && exemplars_ == 0 &&
-                          groups_.size() == 1;
+    constexpr size_t kIntervalsAtOnce = 8;
+    const bool is_plain =
+        set_.has_sketches() && weights_.empty() && exemplars_ == 0 && groups_.size() == 1;
     if (!is_plain) return false;
-    sketched_.assign(numbers_.size(), {});
+    uint32_t first = interval_.value_or(0);
+    uint32_t last = first;
+    if (!interval_) {
+        const auto [least, most] = std::minmax_element(intervals_.begin(), intervals_.end());
+        first = *least;
+        last = *most;
+    }
+    const size_t intervals = size_t{last} - first + 1;
+    if (intervals > kIntervalsAtOnce) return false;
+    sketched_.assign(numbers_.size() * intervals, {});
     for (size_t i = 0; i < rows_.size(); ++i) {
         const double value = values_[i];
         if (std::isnan(value)) continue;
-        Sketched& place = sketched_[groups_[0][i]];
+        const uint32_t number = groups_[0][i];
+        const uint32_t interval = interval_ ? *interval_ : intervals_[i];
+        Sketched& place = sketched_[number * intervals + interval - first];
         if (place.sketch != nullptr && place.sketch->add_in_place(value)) continue;
-        if (!place.is_known) place = {series_of_number(groups_[0][i]), nullptr, true};
+        if (!place.is_known) place = {series_of_number(number), nullptr, true};
         if (place.series == SeriesSet::kNone) continue;
-        set_.add(place.series, *interval_, value, 1);
-        place.sketch = set_.sketch_of(place.series, *interval_);
+        set_.add(place.series, interval, value, 1);
+        place.sketch = set_.sketch_of(place.series, interval);
     }
     return true;
 }

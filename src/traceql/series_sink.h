@@ -75,7 +75,7 @@ class SeriesSink final : public SpanSink {
         ValueSketch* sketch = nullptr;
         bool is_known = false;
     };
-    std::vector<Sketched> sketched_;  // by number
+    std::vector<Sketched> sketched_;  // by number and interval
 };
 
 }  // namespace spanloom::traceql

@@ -20,9 +20,14 @@ class ValueSketch {
     void add(double value, double weight);
     // A value, which is a number, of weight 1, where that takes no more room; false: add() it.
     bool add_in_place(double value) {
-        const bool has_room = fresh_.size() + 1 < std::min(fresh_.capacity(), kFreshMax);
-        if (!has_room || !is_fresh(value)) return false;
-        fresh_.push_back(fresh_key(value));
+        if (is_exact_) {
+            if (exact_.size() == exact_.capacity()) return false;
+            exact_.push_back({value, 1});
+        } else {
+            const bool has_room = fresh_.size() + 1 < std::min(fresh_.capacity(), kFreshMax);
+            if (!has_room || !is_fresh(value)) return false;
+            fresh_.push_back(fresh_key(value));
+        }
         total_ += 1;
         return true;
     }
