@@ -85,7 +85,7 @@ def build(preset, targets, log):
 
 
 # Folders whose tests run longest, the longest first.
-LONG_FOLDERS = ["traceql", "store", "instrumentation", "sdk"]
+LONG_FOLDERS = ["store", "traceql", "sampling", "instrumentation", "sdk"]
 
 
 def long_first(folders):
@@ -118,7 +118,7 @@ def suite_unit(log):
 
 def suite_tsan(log):
     """The folders that have threads, under ThreadSanitizer."""
-    folders = long_first(["base", "http", "send", "sdk", "instrumentation", "store", "api"])
+    folders = long_first(["base", "http", "send", "sdk", "instrumentation", "store", "sampling", "api"])
     if not build("tsan", [f"{folder}_test" for folder in folders], log):
         return Count(failed=1)
     sanitizers = {"TSAN_OPTIONS": "halt_on_error=1", "SPANLOOM_SIMULATION_SEEDS": "10"}
@@ -149,11 +149,19 @@ def suite_web(log):
     return count
 
 
+# These measure, and so run with nothing beside them.
+ALONE = {"hostile_test.py", "life_test.py", "trust_test.py"}
+# The others mostly wait; the longest begin first.
+LONG_TESTS = ["ageing_crash_test.py", "crash_test.py", "exporter_test.py", "sampling_test.py", "forward_test.py"]
+
+
 def suite_system(log):
     count = Count() if build("release", ["send_spans", "sample_remotely", "shifted_clock", "examples"], log) else Count(failed=1)
-    folder = os.path.join(ROOT, "test", "system")
-    for name in sorted(os.listdir(folder)):
-        if name.endswith("_test.py"):
+    names = [name for name in sorted(os.listdir(os.path.join(ROOT, "test", "system"))) if name.endswith("_test.py")]
+    names.sort(key=lambda name: LONG_TESTS.index(name) if name in LONG_TESTS else len(LONG_TESTS))
+    count.add(run_side_by_side([[sys.executable, os.path.join("test/system", name)] for name in names if name not in ALONE], log))
+    for name in names:
+        if name in ALONE:
             count.add(run([sys.executable, os.path.join("test/system", name)], log))
     return count
 
