@@ -85,7 +85,7 @@ TEST_CASE("small files go on, and what is too old or too much goes") {
     MemoryIo io;
     REQUIRE(io.make_directory("forward/b").has_value());
     ForwardHistory::Limits limits;
-    limits.bytes_max = 300'000;
+    limits.bytes_max = 200'000;
     limits.remembered_ns = 48 * kHour;
     auto history = ForwardHistory::open(io, "forward/b", 7, limits);
     REQUIRE(history.has_value());
@@ -103,9 +103,9 @@ TEST_CASE("small files go on, and what is too old or too much goes") {
     CHECK((*history)->end() == 200);
     pass(200, 10);
     CHECK(files() <= 4);
-    pass(20, 5'000);
-    CHECK((*history)->bytes() < 400'000);
-    CHECK((*history)->bytes() > 200'000);
+    pass(12, 5'000);
+    CHECK((*history)->bytes() < 300'000);
+    CHECK((*history)->bytes() > 100'000);
     history = ForwardHistory::open(io, "forward/b", 7, limits);
     REQUIRE(history.has_value());
     CHECK((*history)->end() == trace);
