@@ -118,7 +118,7 @@ def suite_unit(log):
 
 def suite_tsan(log):
     """The folders that have threads, under ThreadSanitizer."""
-    folders = long_first(["base", "http", "send", "sdk", "instrumentation", "store", "sampling", "api"])
+    folders = long_first(["base", "http", "send", "sdk", "instrumentation", "store", "api"])
     if not build("tsan", [f"{folder}_test" for folder in folders], log):
         return Count(failed=1)
     sanitizers = {"TSAN_OPTIONS": "halt_on_error=1", "SPANLOOM_SIMULATION_SEEDS": "10"}
@@ -150,9 +150,9 @@ def suite_web(log):
 
 
 # These measure, and so run with nothing beside them.
-ALONE = {"hostile_test.py", "life_test.py", "trust_test.py"}
+ALONE = {"hostile_test.py", "life_test.py", "sampling_test.py", "trust_test.py"}
 # The others mostly wait; the longest begin first.
-LONG_TESTS = ["ageing_crash_test.py", "crash_test.py", "exporter_test.py", "sampling_test.py", "forward_test.py"]
+LONG_TESTS = ["ageing_crash_test.py", "crash_test.py", "exporter_test.py", "forward_test.py"]
 
 
 def suite_system(log):
