@@ -28,13 +28,20 @@ const tab_to = async (keys, tab, selector, most = 40) => {
   assert.fail(`Tab does not lead to ${selector}`);
 };
 
+// The results of the query in the address, all of them; those of the one before stay until they come.
+const shows_the_query = () => {
+  const q = new URLSearchParams(location.search).get('q');
+  const outcome = document.querySelector('.outcome[aria-busy=false]');
+  return q !== null && outcome?.dataset.q === q && outcome.querySelector('.result') !== null;
+};
+
 const ways = {
   'from the slow part of the heatmap by its explanation to a trace': {
     begin: open('/search', '.heat-area canvas'),
     async pointer(hand, tab) {
       await hand.drag('.heat-area', [0.02, 0.02], [0.98, 0.3]);
       await hand.click('.explain tbody tr:first-child >> text=Filter');
-      await tab.waitForFunction(() => new URLSearchParams(location.search).has('q') && document.querySelector('.result'));
+      await tab.waitForFunction(shows_the_query);
       await hand.click('.result-link');
     },
     async keys(keys, tab) {
@@ -42,7 +49,7 @@ const ways = {
       await tab.waitForSelector('.explain tbody tr');
       await tab_to(keys, tab, '.explain tbody tr:first-child button');
       await keys.press('Enter');
-      await tab.waitForFunction(() => new URLSearchParams(location.search).has('q') && document.querySelector('.result'));
+      await tab.waitForFunction(shows_the_query);
       await keys.press('j', 'Enter');
     },
     end: (tab) => tab.waitForSelector('.wf-row.selected'),

@@ -148,7 +148,7 @@ function Outcome(props: Shown & { retry: () => void }) {
   const { sort } = props.state;
   const traces = is_sorted_by_server(found.q, sort) ? found.traces : sort_results(found.traces, read_sort(sort));
   return (
-    <div class={query_wrong || searching.value ? 'outcome stale' : 'outcome'} aria-busy={searching.value}>
+    <div class={query_wrong || searching.value ? 'outcome stale' : 'outcome'} aria-busy={searching.value} data-q={found.q}>
       <Picture {...props} found={found} />
       <div class="with-facets">
         {analysed && <Facets q={found.q} run={props.run} />}
