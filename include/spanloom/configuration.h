@@ -52,7 +52,8 @@ struct Configuration {
     std::shared_ptr<Sampler> sampler = {};
     SpanLimits limits = {};
     std::vector<ProcessorConfiguration> processors = {};
-    std::shared_ptr<const TextMapPropagator> propagator = {};  // null: none
+    std::shared_ptr<const TextMapPropagator> propagator = {};       // null: none
+    IncomingContext incoming_context = IncomingContext::kContinue;  // of servers
     std::vector<std::pair<std::string, TracerConfig>> tracers = {};
     Duration duration_min = {};
     uint32_t trace_spans_max = 10'000;

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <optional>
 #include <string>
@@ -48,5 +49,27 @@ class TextMapPropagator {
 // The process's own; W3C trace context and baggage unless another is set. Set it at the start.
 const TextMapPropagator& global_propagator() noexcept;
 void set_global_propagator(std::shared_ptr<const TextMapPropagator> propagator) noexcept;
+
+// What a server makes of the context that comes with a request.
+enum class IncomingContext : uint8_t {
+    kConfigured,  // what the process has set; until then it is continued
+    kContinue,    // the caller's trace goes on
+    // For a server that anyone can reach: callers there must not decide what is sampled, nor add to
+    // traces of others. A new trace begins, and its first span has a link to the caller's.
+    kRestart,             // without the caller's baggage
+    kRestartWithBaggage,  // with it
+};
+
+// Where the span of a request begins.
+struct IncomingParent {
+    Context context = {};  // its parent, with the baggage
+    // The span to which a restarted trace is linked; not valid where none is.
+    SpanContext linked = {};
+};
+// By the process's propagator.
+IncomingParent extract_incoming(const TextMapGetter& carrier,
+                                IncomingContext incoming = IncomingContext::kConfigured) noexcept;
+// The process's own; `init` sets it as SPANLOOM_INCOMING_CONTEXT says.
+void set_incoming_context(IncomingContext incoming) noexcept;
 
 }  // namespace spanloom

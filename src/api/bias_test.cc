@@ -60,7 +60,7 @@ struct Known {
     uint64_t bucket() const { return std::bit_width(duration_ns - 1); }
 };
 
-// Questions by their names: "count r1", "errors r1", "bucket r1 24".
+// Questions by their names: "count r1", "errors r1", "rate r1" (errors of all), "bucket r1 24".
 struct Estimate {
     double truth = 0;
     double counted = 0;
@@ -237,6 +237,14 @@ TEST_CASE("what is told of kept traces is unbiased, and what is counted of all i
                 estimates[question].variance += weight - 1;
                 estimates[question].kept += 1 / weight;
             }
+            // Of a ratio by its slopes: an error moves it by (1 - rate) / calls, another trace by
+            // -rate / calls (the delta method).
+            const double of_all = calls[known.name()];
+            const double error_rate = errors[known.name()] / of_all;
+            const double slope = ((known.is_error ? 1 : 0) - error_rate) / of_all;
+            Estimate& rate = estimates["rate " + known.name()];
+            rate.truth = error_rate;
+            rate.variance += (weight - 1) * slope * slope;
         }
         const auto take = [&](const std::string& prefix, const std::string& query) {
             for (const auto& [name, value] : life.series(query))
@@ -245,6 +253,12 @@ TEST_CASE("what is told of kept traces is unbiased, and what is counted of all i
         take("count ", "{} | count_over_time() by (name)");
         take("errors ", "{ status = error } | count_over_time() by (name)");
         take("bucket ", "{} | histogram_over_time(duration) by (name)");
+        for (const auto& [name, of_all] : calls) {
+            const Estimate& failed = estimates["errors " + name];
+            Estimate& rate = estimates["rate " + name];
+            rate.counted = failed.counted / estimates["count " + name].counted;
+            rate.kept = failed.kept;  // the fewer of the two
+        }
         for (const auto& [question, estimate] : estimates) {
             CAPTURE(question);
             if (estimate.variance == 0) {

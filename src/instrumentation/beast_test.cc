@@ -6,6 +6,7 @@
 #include <boost/beast.hpp>
 
 #include "spanloom/asio.h"
+#include "spanloom/sampler.h"
 #include "test/sdk/recorded_spans.h"
 
 using namespace spanloom;
@@ -67,6 +68,46 @@ void exchange(RecordedSpans& spans, http::status status, unsigned version = 11) 
 }
 
 }  // namespace
+
+TEST_CASE("beast: a server at a public edge decides anew what is sampled") {
+    // What begins here is not sampled; what a caller began is as the caller says.
+    auto exporter = std::make_shared<InMemoryExporter>();
+    ProviderOptions options;
+    options.processors = {make_simple_processor(exporter)};
+    options.sampler = make_parent_based_sampler({make_always_off_sampler()});
+    TracerProvider provider = TracerProvider::create(std::move(options));
+    const std::string trace = "0af7651916cd43dd8448eb211c80319c";
+    http::request<http::string_body> request(http::verb::get, "/", 11);
+    request.set("traceparent", "00-" + trace + "-b7ad6b7169203331-01");
+    const tcp::endpoint peer(asio::ip::address_v4::loopback(), 1);
+    const auto start = [&](IncomingContext incoming) {
+        return start_beast_server_span(provider.get_tracer("test"), request, peer, "http",
+                                       incoming);
+    };
+    {
+        HttpServerSpan trusted = start(IncomingContext::kContinue);
+        CHECK(trusted.span().is_recording());
+        CHECK(trusted.context().span_context().trace_id().hex() == trace);
+        trusted.finish(200);
+    }
+    HttpServerSpan restarted = start(IncomingContext::kRestart);
+    CHECK_FALSE(restarted.span().is_recording());
+    CHECK(restarted.context().span_context().is_valid());
+    CHECK(restarted.context().span_context().trace_id().hex() != trace);
+    CHECK_FALSE(restarted.context().span_context().flags().is_sampled());
+    CHECK(exporter->spans().size() == 1);
+    provider.shutdown(Duration::from_ms(1'000));
+}
+
+TEST_CASE("beast: without a caller's context there is nothing to link to") {
+    RecordedSpans spans;
+    const http::request<http::string_body> request(http::verb::get, "/", 11);
+    const tcp::endpoint peer(asio::ip::address_v4::loopback(), 1);
+    start_beast_server_span(spans.tracer, request, peer, "http", IncomingContext::kRestart)
+        .finish(200);
+    REQUIRE(spans.all().size() == 1);
+    CHECK(spans.last().links.empty());
+}
 
 TEST_CASE("beast: client and server are one trace") {
     RecordedSpans spans;

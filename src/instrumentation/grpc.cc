@@ -163,9 +163,9 @@ Calls& calls() {
 
 class ServerInterceptor : public Interceptor {
   public:
-    ServerInterceptor(const Tracer& tracer, GrpcHandlers handlers,
+    ServerInterceptor(const Tracer& tracer, GrpcHandlers handlers, IncomingContext incoming,
                       ::grpc::experimental::ServerRpcInfo* info)
-        : tracer_(tracer), handlers_(handlers), info_(info) {}
+        : tracer_(tracer), handlers_(handlers), incoming_(incoming), info_(info) {}
 
     ~ServerInterceptor() override {
         leave();
@@ -189,8 +189,7 @@ class ServerInterceptor : public Interceptor {
 
   private:
     void start(const ReceivedMetadata::Map& metadata) {
-        const Context parent =
-            global_propagator().extract(Context::root(), ReceivedMetadata(metadata));
+        const IncomingParent parent = extract_incoming(ReceivedMetadata(metadata), incoming_);
         const Peer peer = parse_target(info_->server_context()->peer());
         const std::string_view method = method_name(info_->method());
         std::vector<Attribute> attributes = {{"rpc.system.name", "grpc"}, {"rpc.method", method}};
@@ -203,10 +202,14 @@ class ServerInterceptor : public Interceptor {
         }
         SpanOptions options;
         options.kind = SpanKind::kServer;
-        options.parent = parent;
+        options.parent = parent.context;
         options.attributes = attributes;
+        const Link link{parent.linked};
+        if (parent.linked.is_valid()) {
+            options.links = LinkList(&link, 1);
+        }
         span_ = tracer_.start_span(method, options);
-        const Context context = parent.with_span(span_);
+        const Context context = parent.context.with_span(span_);
         if (handlers_ == GrpcHandlers::kSync) {
             mark_ = detail::enter_flow(context);
             is_entered_ = true;
@@ -229,6 +232,7 @@ class ServerInterceptor : public Interceptor {
 
     Tracer tracer_;
     GrpcHandlers handlers_;
+    IncomingContext incoming_;
     ::grpc::experimental::ServerRpcInfo* info_;
     Span span_;
     detail::FlowMark mark_;
@@ -238,14 +242,16 @@ class ServerInterceptor : public Interceptor {
 
 class ServerFactory : public ::grpc::experimental::ServerInterceptorFactoryInterface {
   public:
-    ServerFactory(Tracer tracer, GrpcHandlers handlers) : tracer_(tracer), handlers_(handlers) {}
+    ServerFactory(Tracer tracer, GrpcHandlers handlers, IncomingContext incoming)
+        : tracer_(tracer), handlers_(handlers), incoming_(incoming) {}
     Interceptor* CreateServerInterceptor(::grpc::experimental::ServerRpcInfo* info) override {
-        return new ServerInterceptor(tracer_, handlers_, info);
+        return new ServerInterceptor(tracer_, handlers_, incoming_, info);
     }
 
   private:
     Tracer tracer_;
     GrpcHandlers handlers_;
+    IncomingContext incoming_;
 };
 
 // Made on the thread that makes the call.
@@ -306,8 +312,8 @@ class ClientFactory : public ::grpc::experimental::ClientInterceptorFactoryInter
 }  // namespace
 
 std::unique_ptr<::grpc::experimental::ServerInterceptorFactoryInterface>
-make_grpc_server_interceptor(Tracer tracer, GrpcHandlers handlers) {
-    return std::make_unique<ServerFactory>(tracer, handlers);
+make_grpc_server_interceptor(Tracer tracer, GrpcHandlers handlers, IncomingContext incoming) {
+    return std::make_unique<ServerFactory>(tracer, handlers, incoming);
 }
 
 Context grpc_context(const ::grpc::ServerContextBase& call) noexcept {

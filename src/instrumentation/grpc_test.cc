@@ -59,14 +59,15 @@ struct Running {
     std::unique_ptr<::grpc::Server> server;
     std::unique_ptr<Echo::Stub> stub;
 
-    explicit Running(GrpcHandlers handlers) {
+    explicit Running(GrpcHandlers handlers,
+                     IncomingContext incoming = IncomingContext::kConfigured) {
         service.tracer = spans.tracer;
         ::grpc::ServerBuilder builder;
         builder.AddListeningPort("127.0.0.1:0", ::grpc::InsecureServerCredentials(), &port);
         builder.RegisterService(&service);
         std::vector<std::unique_ptr<::grpc::experimental::ServerInterceptorFactoryInterface>>
             creators;
-        creators.push_back(make_grpc_server_interceptor(spans.tracer, handlers));
+        creators.push_back(make_grpc_server_interceptor(spans.tracer, handlers, incoming));
         builder.experimental().SetInterceptorCreators(std::move(creators));
         server = builder.BuildAndStart();
         stub = Echo::NewStub(make_grpc_channel(spans.tracer, "127.0.0.1:" + std::to_string(port),
@@ -98,6 +99,25 @@ struct Running {
 };
 
 }  // namespace
+
+TEST_CASE("grpc: a server at a public edge begins traces of its own, linked to the callers'") {
+    const auto check = [](auto& at) {
+        CHECK(at.once("hello").ok());
+        at.stop();
+        const auto client = at.of_kind(SpanKind::kClient);
+        const auto server = at.of_kind(SpanKind::kServer);
+        CHECK(server.trace_id != client.trace_id);
+        CHECK(server.parent_span_id.empty());
+        REQUIRE(server.links.size() == 1);
+        CHECK(server.links[0].trace_id == client.trace_id);
+        CHECK(server.links[0].span_id == client.span_id);
+        CHECK(is_child(at.spans.named("work"), server));
+    };
+    Running<SyncEcho> sync(GrpcHandlers::kSync, IncomingContext::kRestart);
+    check(sync);
+    Running<CallbackEcho> callbacks(GrpcHandlers::kAsync, IncomingContext::kRestartWithBaggage);
+    check(callbacks);
+}
 
 TEST_CASE("grpc: client, server and handler are one trace") {
     Running<SyncEcho> at(GrpcHandlers::kSync);

@@ -73,7 +73,8 @@ void set_status_code(Span& span, int status_code, int error_from, std::string_vi
 
 HttpServerSpan::HttpServerSpan(const Tracer& tracer, const HttpServerRequest& request,
                                const TextMapGetter& headers) noexcept {
-    context_ = global_propagator().extract(Context::root(), headers);
+    const IncomingParent parent = extract_incoming(headers, request.incoming);
+    context_ = parent.context;
     method_ = instrumentation::known_method(request.method);
     const auto forwarded = instrumentation::read_forwarded(headers);
     const HostPort server = instrumentation::parse_authority(forwarded.host);
@@ -106,6 +107,10 @@ HttpServerSpan::HttpServerSpan(const Tracer& tracer, const HttpServerRequest& re
     options.kind = SpanKind::kServer;
     options.parent = context_;
     options.attributes = attributes.list();
+    const Link link{parent.linked};
+    if (parent.linked.is_valid()) {
+        options.links = LinkList(&link, 1);
+    }
     span_ = tracer.start_span(method_in_name(method_), options);
     context_ = context_.with_span(span_);
 }

@@ -19,7 +19,12 @@ struct Service {
     int port = server.bind_to_any_port("127.0.0.1");
     std::thread thread;
 
-    Service() {
+    explicit Service(IncomingContext incoming = IncomingContext::kConfigured) {
+        server.set_incoming_context(incoming);
+        server.Get("/edge", [](const ::httplib::Request&, ::httplib::Response& response) {
+            const std::string who(Context::current().baggage().get("who"));
+            response.set_content(who, "text/plain");
+        });
         server.Get(R"(/users/(\d+))", "/users/{id}",
                    [this](const ::httplib::Request&, ::httplib::Response& response) {
                        auto work = spans.tracer.start_span("work");
@@ -79,6 +84,36 @@ FinishedSpan of_kind(const RecordedSpans& spans, SpanKind kind) {
 }
 
 }  // namespace
+
+TEST_CASE("httplib: a server at a public edge begins traces of its own, linked to the callers'") {
+    const std::string trace = "0af7651916cd43dd8448eb211c80319c";
+    for (const auto& [incoming, baggage] :
+         {std::pair(IncomingContext::kContinue, "tenant"), std::pair(IncomingContext::kRestart, ""),
+          std::pair(IncomingContext::kRestartWithBaggage, "tenant")}) {
+        Service service(incoming);
+        ::httplib::Client client("127.0.0.1", service.port);
+        // A caller that forces the flag, and a randomness, on others.
+        const auto result =
+            client.Get("/edge", {{"traceparent", "00-" + trace + "-b7ad6b7169203331-01"},
+                                 {"tracestate", "ot=rv:ffffffffffffff;th:0"},
+                                 {"baggage", "who=tenant"}});
+        REQUIRE(result);
+        CHECK(result->body == baggage);
+        service.stop();
+        const auto span = service.spans.named("GET /edge");
+        if (incoming == IncomingContext::kContinue) {
+            CHECK(span.trace_id == trace);
+            CHECK(span.links.empty());
+            continue;
+        }
+        CHECK(span.trace_id != trace);
+        CHECK(span.parent_span_id.empty());
+        CHECK(span.trace_state.empty());
+        REQUIRE(span.links.size() == 1);
+        CHECK(span.links[0].trace_id == trace);
+        CHECK(span.links[0].span_id == "b7ad6b7169203331");
+    }
+}
 
 TEST_CASE("httplib: client and server spans are one trace, named by the route") {
     Service service;

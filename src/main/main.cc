@@ -239,6 +239,10 @@ void add_policy_command(CLI::App& app, int& code, spanloom::PolicyOptions& optio
                      "what limits of spans are counted by (10)")
         ->check(CLI::Range(1.0, 1e6));
     policies
+        ->add_option("--traces-per-second", options.counted.traces_per_s,
+                     "how many Refinery's dynamic samplers see, for a fair share of each key")
+        ->check(CLI::Range(0.0, 1e9));
+    policies
         ->add_option("--bytes-per-span", options.counted.bytes_per_span,
                      "what limits of bytes are counted by (500)")
         ->check(CLI::Range(1.0, 1e6));

@@ -6,9 +6,9 @@
 #include <fmt/ranges.h>
 
 #include "base/text.h"
+#include "sampling/collector_policy.h"
 #include "sampling/imported_rules.h"
-#include "sampling/ottl_condition.h"
-#include "traceql/names.h"
+#include "sampling/keep_rules.h"
 
 namespace spanloom::sampling {
 namespace {
@@ -23,230 +23,6 @@ tl::unexpected<Error> cannot(fmt::format_string<Args...> format, Args&&... args)
     return fail(ErrorCode::kUnsupported, "{}", fmt::format(format, std::forward<Args>(args)...));
 }
 
-// What one policy asks for: which traces, and how many of them.
-struct Choice {
-    TraceCondition condition;
-    std::optional<double> share;       // of them
-    std::optional<double> per_second;  // traces
-    // What goes, whatever other policies say.
-    std::optional<TraceCondition> dropped;
-    std::vector<std::string> differs;
-};
-
-class CollectorReader {
-  public:
-    explicit CollectorReader(const ImportOptions& options) : options_(options) {}
-
-    Result<Choice> read(const element& policy) const {
-        const std::string type = text_at(policy, "type").value_or("");
-        element settings;
-        // A policy without settings has no part of its own.
-        if (policy[type].get(settings)) settings = policy;
-        if (type == "always_sample") return Choice{};
-        if (type == "latency") return latency(settings);
-        if (type == "numeric_attribute") return numeric(settings);
-        if (type == "string_attribute") return string(settings);
-        if (type == "boolean_attribute") return boolean(settings);
-        if (type == "status_code") return status(settings);
-        if (type == "span_count") return span_count(settings);
-        if (type == "ottl_condition") return ottl(settings);
-        if (type == "probabilistic") return probabilistic(settings);
-        if (type == "rate_limiting") return spans_limited(settings);
-        if (type == "bytes_limiting") return bytes_limited(settings);
-        if (type == "and") return all_of(list_at(settings, "and_sub_policy"));
-        if (type == "not") return negation(settings);
-        if (type == "trace_state")
-            return cannot(
-                "TraceQL does not see the tracestate; let senders write it as an attribute, and "
-                "match that");
-        if (type == "trace_flags")
-            return cannot(
-                "TraceQL does not see the flags; a trace whose sampled flag is not set is rarely "
-                "sent at all");
-        if (type == "drop" || type == "composite")
-            return cannot("a policy of type {} inside another one", type);
-        return cannot("policies of type '{}' are not known; write a rule by hand",
-                      type.substr(0, 80));
-    }
-
-    // Every one of them; a share and a limit of theirs count for all.
-    Result<Choice> all_of(const std::vector<element>& policies) const {
-        Choice all;
-        for (const element& policy : policies) {
-            TRY_ASSIGN(const Choice one, read(policy));
-            all.condition.add(one.condition);
-            all.differs.insert(all.differs.end(), one.differs.begin(), one.differs.end());
-            if (one.share && all.share)
-                all.differs.emplace_back("of several shares the smallest counts");
-            if (one.share) all.share = std::min(*one.share, all.share.value_or(1));
-            if (one.per_second)
-                all.per_second =
-                    std::min(*one.per_second, all.per_second.value_or(*one.per_second));
-        }
-        if (all.share && all.per_second)
-            return cannot(
-                "a rule has a share or a rate, not both; take the one that is reached first");
-        return all;
-    }
-
-    double traces_per_s(double spans_per_s) const {
-        return std::max(spans_per_s / options_.spans_per_trace, 0.001);
-    }
-
-  private:
-    Result<Choice> latency(const element& settings) const {
-        std::vector<std::string> conditions;
-        const auto add = [&](std::string_view comparison, double ms) {
-            conditions.push_back(
-                fmt::format("trace:duration {} {}ms", comparison, plain_number(ms)));
-        };
-        const double upper = number_at(settings, "upper_threshold_ms").value_or(0);
-        add(">", number_at(settings, "threshold_ms").value_or(0));
-        if (upper > 0) add("<=", upper);
-        return of_span(traceql_all(conditions));
-    }
-
-    Result<Choice> numeric(const element& settings) const {
-        TRY_ASSIGN(const std::string key, attribute(settings));
-        const auto min = number_at(settings, "min_value");
-        const auto max = number_at(settings, "max_value");
-        std::vector<std::string> conditions;
-        // The Collector takes what is left out as 0.
-        conditions.push_back(fmt::format("{} >= {}", key, plain_number(min.value_or(0))));
-        conditions.push_back(fmt::format("{} <= {}", key, plain_number(max.value_or(0))));
-        return inverted(settings, of_span(traceql_all(conditions)));
-    }
-
-    Result<Choice> string(const element& settings) const {
-        TRY_ASSIGN(const std::string key, attribute(settings));
-        const std::vector<std::string> values = texts_at(settings, "values");
-        if (values.empty()) return cannot("it has no values, so it never chooses a trace");
-        const bool is_pattern = flag_at(settings, "enabled_regex_matching");
-        std::vector<std::string> conditions;
-        for (const std::string& value : values) {
-            conditions.push_back(
-                is_pattern ? fmt::format("{} =~ {}", key, traceql_text(traceql_pattern(value)))
-                           : fmt::format("{} = {}", key, traceql_text(value)));
-        }
-        return inverted(settings, of_span(traceql_any(conditions)));
-    }
-
-    Result<Choice> boolean(const element& settings) const {
-        TRY_ASSIGN(const std::string key, attribute(settings));
-        return inverted(settings, of_span(fmt::format("{} = {}", key, flag_at(settings, "value"))));
-    }
-
-    static Result<Choice> status(const element& settings) {
-        std::vector<std::string> conditions;
-        for (const std::string& code : texts_at(settings, "status_codes")) {
-            if (code != "OK" && code != "ERROR" && code != "UNSET")
-                return cannot("'{}' is not a status code", code.substr(0, 80));
-            conditions.push_back(fmt::format("status = {}", code == "OK"      ? "ok"
-                                                            : code == "ERROR" ? "error"
-                                                                              : "unset"));
-        }
-        if (conditions.empty()) return cannot("it has no status_codes");
-        return of_span(traceql_any(conditions));
-    }
-
-    static Result<Choice> span_count(const element& settings) {
-        Choice choice;
-        const double min = number_at(settings, "min_spans").value_or(0);
-        const double max = number_at(settings, "max_spans").value_or(0);
-        if (min > 1)
-            choice.condition.add(TraceCondition::of_trace(
-                fmt::format("({{ }} | count()) >= {}", plain_number(min))));
-        if (max > 0)
-            choice.condition.add(TraceCondition::of_trace(
-                fmt::format("({{ }} | count()) <= {}", plain_number(max))));
-        return choice;
-    }
-
-    static Result<Choice> ottl(const element& settings) {
-        std::vector<std::string> conditions;
-        for (const auto& [list, context] :
-             {std::pair("span", OttlContext::kSpan), std::pair("spanevent", OttlContext::kEvent)}) {
-            for (const std::string& text : texts_at(settings, list)) {
-                TRY_ASSIGN(conditions.emplace_back(), translate_ottl(text, context));
-            }
-        }
-        if (conditions.empty()) return cannot("it has no conditions");
-        return of_span(traceql_any(conditions));
-    }
-
-    static Result<Choice> probabilistic(const element& settings) {
-        const auto percent = number_at(settings, "sampling_percentage");
-        if (!percent) return cannot("sampling_percentage is not a number");
-        Choice choice;
-        choice.share = share_of_rule(*percent / 100);
-        if (text_at(settings, "hash_salt").value_or("") != "")
-            choice.differs.emplace_back(
-                "hash_salt is not used: the randomness of each trace (W3C) decides, so as many "
-                "traces stay, but others");
-        return choice;
-    }
-
-    Result<Choice> spans_limited(const element& settings) const {
-        const auto spans = number_at(settings, "spans_per_second");
-        if (!spans || !(*spans > 0)) return cannot("spans_per_second is not a number above 0");
-        Choice choice;
-        choice.per_second = traces_per_s(*spans);
-        choice.differs.push_back(counts_traces());
-        return choice;
-    }
-
-    Result<Choice> bytes_limited(const element& settings) const {
-        const auto bytes = number_at(settings, "bytes_per_second");
-        if (!bytes || !(*bytes > 0)) return cannot("bytes_per_second is not a number above 0");
-        Choice choice;
-        choice.per_second = traces_per_s(*bytes / options_.bytes_per_span);
-        choice.differs.push_back(fmt::format("{}, and spans of {} bytes (--bytes-per-span)",
-                                             counts_traces(),
-                                             plain_number(options_.bytes_per_span)));
-        return choice;
-    }
-
-    Result<Choice> negation(const element& settings) const {
-        std::vector<element> policies = list_at(settings, "not_sub_policy");
-        element single;
-        if (policies.empty() && !settings["not_sub_policy"].get(single)) policies = {single};
-        if (policies.size() != 1) return cannot("it needs one not_sub_policy");
-        TRY_ASSIGN(Choice choice, read(policies[0]));
-        if (choice.share || choice.per_second)
-            return cannot("what a share or a rate did not choose cannot be matched");
-        const auto negated = choice.condition.negated();
-        if (!negated) return cannot("it never chooses a trace");
-        choice.condition = *negated;
-        return choice;
-    }
-
-    static Choice of_span(const std::string& condition) {
-        Choice choice;
-        choice.condition = TraceCondition::of_span(condition);
-        return choice;
-    }
-    // invert_match: what matches goes, whatever other policies say.
-    static Result<Choice> inverted(const element& settings, Choice choice) {
-        if (!flag_at(settings, "invert_match")) return choice;
-        choice.dropped = choice.condition;
-        choice.condition = *choice.condition.negated();
-        return choice;
-    }
-    static Result<std::string> attribute(const element& settings) {
-        const std::string key = text_at(settings, "key").value_or("");
-        if (key.empty()) return cannot("it has no key");
-        return traceql::field_text({store::Scope::kAny, {}, key});
-    }
-    std::string counts_traces() const {
-        return fmt::format(
-            "rules count traces: one is taken to have {} spans (--spans-per-trace), over the time "
-            "decided about at once instead of each second",
-            plain_number(options_.spans_per_trace));
-    }
-
-    const ImportOptions& options_;
-};
-
 // The order in which rules must stand, as the first that matches decides.
 enum class Place : uint8_t { kDrop, kWhole, kShare, kLimited };
 
@@ -254,6 +30,16 @@ struct Placed {
     Place place = Place::kWhole;
     ImportedRule rule;
     size_t policy = 0;  // index of its note
+    std::string salt;   // of a share
+};
+
+// A drop policy that takes only a share of what matches; others decide about the rest.
+struct PartialDrop {
+    std::string name;
+    TraceCondition condition;
+    double left = 1;  // share of what it leaves
+    std::string salt;
+    size_t policy = 0;
 };
 
 class CollectorImport {
@@ -289,6 +75,9 @@ class CollectorImport {
             return a.place == Place::kShare && a.rule.rate > b.rule.rate;
         });
         leave_out_unreachable();
+        for (const PartialDrop& drop : partial_drops_)
+            thin(drop);
+        note_knobs(settings);
         for (Placed& placed : rules_)
             out_.rules.push_back(std::move(placed.rule));
         finish_rules(out_.rules);
@@ -300,24 +89,27 @@ class CollectorImport {
   private:
     void place(Place place, std::string name, TraceCondition condition, double rate,
                Rate kind = Rate::kShare) {
-        rules_.push_back({place, {std::move(name), std::move(condition), kind, rate, {}}, policy_});
+        rules_.push_back(
+            {place, {std::move(name), std::move(condition), kind, rate, {}}, policy_, {}});
     }
 
     Result<void> add_choice(const std::string& name, const element& policy, PolicyReport& report) {
-        TRY_ASSIGN(const Choice choice, reader_.read(policy));
-        for (const std::string& text : choice.differs)
-            report.differs(text);
+        TRY_ASSIGN(const PolicyChoice choice, reader_.read(policy));
+        report_on(choice, report);
         if (choice.dropped) {
             place(Place::kDrop, name + " not", *choice.dropped, 0);
-            report.differs(
-                "invert_match: what its condition finds goes by a rule of its own, before all "
-                "others");
+            report.differs(fmt::format(
+                "invert_match: what its condition finds goes by a rule of its own, '{} not', "
+                "before all others, as with Collectors that decide so; leave that rule out where "
+                "the Collector's gate disableinvertdecisions is on or it is too new to have it",
+                name));
         }
         if (choice.per_second) {
             place(Place::kLimited, name, choice.condition, *choice.per_second, Rate::kPerSecond);
         } else {
             const double share = choice.share.value_or(1);
             place(share < 1 ? Place::kShare : Place::kWhole, name, choice.condition, share);
+            rules_.back().salt = choice.salt;
         }
         return {};
     }
@@ -325,14 +117,22 @@ class CollectorImport {
     Result<void> add_drop(const std::string& name, const element& policy, PolicyReport& report) {
         element settings;
         if (policy["drop"].get(settings)) settings = policy;
-        TRY_ASSIGN(const Choice choice, reader_.all_of(list_at(settings, "drop_sub_policy")));
-        if (choice.share || choice.per_second)
+        TRY_ASSIGN(const PolicyChoice choice, reader_.all_of(list_at(settings, "drop_sub_policy")));
+        if (choice.per_second)
             return cannot(
-                "only a part of what matches would be dropped, and the rest be looked at by "
-                "others; a rule decides about all that it matches");
+                "so many a second would be dropped, and the rest be looked at by others; a rule "
+                "decides about all that it matches");
+        report_on(choice, report);
+        if (choice.share.value_or(1) < 1) {
+            if (!partial_drops_.empty())
+                report.differs(
+                    "of the shares of several drop policies each is taken from what the other "
+                    "leaves");
+            partial_drops_.push_back(
+                {name, choice.condition, 1 - *choice.share, choice.salt, policy_});
+            return {};
+        }
         if (choice.condition.is_everything()) return cannot("it would drop every trace");
-        for (const std::string& text : choice.differs)
-            report.differs(text);
         place(Place::kDrop, name, choice.condition, 0);
         return {};
     }
@@ -360,7 +160,7 @@ class CollectorImport {
                 report.differs(fmt::format("policy_order names '{}', which is not there", part));
                 continue;
             }
-            const Result<Choice> choice = reader_.read(found->second);
+            const Result<PolicyChoice> choice = reader_.read(found->second);
             if (!choice) {
                 report.differs(
                     fmt::format("its part '{}' is left out: {}", part, choice.error().message));
@@ -378,6 +178,86 @@ class CollectorImport {
         return {};
     }
 
+    static void report_on(const PolicyChoice& choice, PolicyReport& report) {
+        for (const std::string& text : choice.remarks)
+            report.remark(text);
+        for (const std::string& text : choice.differs)
+            report.differs(text);
+    }
+
+    void differs(size_t policy, std::string_view text) {
+        PolicyNote& note = out_.notes[policy];
+        note.outcome = PolicyNote::Outcome::kDiffers;
+        if (!note.text.empty()) note.text += "; ";
+        note.text += text;
+    }
+
+    // By one hash the same traces come first for both: what is dropped is taken from what the share
+    // would keep.
+    static double share_left(const Placed& placed, const PartialDrop& drop) {
+        const bool is_one_hash = placed.place == Place::kShare && placed.salt == drop.salt;
+        return share_of_rule(is_one_hash ? placed.rule.rate - (1 - drop.left)
+                                         : placed.rule.rate * drop.left);
+    }
+
+    // Of what a part is dropped of each rule keeps so much less, by rules that stand before it.
+    void thin(const PartialDrop& drop) {
+        const bool is_of_all = drop.condition.is_everything();
+        std::vector<Placed> dropped;
+        std::vector<Placed> thinned;
+        std::vector<Placed> others;
+        bool has_limits = false;
+        for (const Placed& placed : rules_) {
+            // Those of other shares stay behind what they leave.
+            if (placed.place == Place::kDrop && thinned.empty()) {
+                dropped.push_back(placed);
+                continue;
+            }
+            Placed& thinner = thinned.emplace_back(placed);
+            has_limits |= placed.place == Place::kLimited;
+            if (placed.place != Place::kLimited) thinner.rule.rate = share_left(placed, drop);
+            if (is_of_all) continue;
+            thinner.rule.condition = drop.condition;
+            thinner.rule.condition.add(placed.rule.condition);
+            thinner.rule.name = fmt::format("{} of {}", placed.rule.name, drop.name);
+            others.push_back(placed);
+        }
+        if (dropped.size() + thinned.size() + others.size() + 1 > kKeepRulesMax) {
+            out_.notes[drop.policy] = {
+                PolicyNote::Outcome::kLeftOut, out_.notes[drop.policy].policy,
+                fmt::format("it would need a rule beside each other one, more than {} in all",
+                            kKeepRulesMax)};
+            return;
+        }
+        rules_ = std::move(dropped);
+        rules_.insert(rules_.end(), thinned.begin(), thinned.end());
+        if (!is_of_all) {
+            rules_.push_back(
+                {Place::kDrop, {drop.name, drop.condition, Rate::kShare, 0, {}}, drop.policy, {}});
+            rules_.insert(rules_.end(), others.begin(), others.end());
+        }
+        if (has_limits)
+            differs(drop.policy,
+                    is_of_all ? "rules with a limit keep as many a second as without it"
+                              : "what it leaves counts for limits of its own, not those of the "
+                                "others");
+    }
+
+    // Settings of the processor that have a say in what stays.
+    void note_knobs(const element& settings) {
+        const auto note = [&](std::string_view knob, PolicyNote::Outcome outcome,
+                              std::string text) {
+            out_.notes.push_back({outcome, std::string(knob), std::move(text)});
+        };
+        if (number_at(settings, "maximum_trace_size_bytes").value_or(0) > 0)
+            note("maximum_trace_size_bytes", PolicyNote::Outcome::kLeftOut,
+                 "rules do not know of bytes; `match: '({ } | count()) > N', rate: 0` as the first "
+                 "rule finds traces of many spans");
+        if (text_at(settings, "sampling_strategy") == "span-ingest")
+            note("sampling_strategy", PolicyNote::Outcome::kDiffers,
+                 "rules see the trace whole, not each part as it arrives");
+    }
+
     // What stands behind a rule for every trace.
     void leave_out_unreachable() {
         const auto last = std::find_if(rules_.begin(), rules_.end(), [](const Placed& placed) {
@@ -392,12 +272,11 @@ class CollectorImport {
                     fmt::format("no rule is needed, as '{}' keeps every trace", last->rule.name);
                 continue;
             }
-            note.outcome = PolicyNote::Outcome::kDiffers;
-            if (!note.text.empty()) note.text += "; ";
-            note.text += fmt::format(
-                "its rule is left out, as '{}' decides about every trace before it; the Collector "
-                "keeps what either chooses: raise the rate of '{}' if that is too little",
-                last->rule.name, last->rule.name);
+            differs(placed->policy,
+                    fmt::format("its rule is left out, as '{}' decides about every trace before "
+                                "it; the Collector keeps what either chooses: raise the rate of "
+                                "'{}' if that is too little",
+                                last->rule.name, last->rule.name));
         }
         rules_.erase(last + 1, rules_.end());
     }
@@ -406,6 +285,7 @@ class CollectorImport {
     CollectorReader reader_;
     ImportedPolicies out_;
     std::vector<Placed> rules_;
+    std::vector<PartialDrop> partial_drops_;
     size_t policy_ = 0;
 };
 

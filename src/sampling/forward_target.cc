@@ -212,7 +212,8 @@ Result<bool> ForwardTarget::decide(store::Segments segments) {
     const std::vector<HeldTraces::Due> due =
         until ? held_.due(*until) : std::vector<HeldTraces::Due>();
     const uint64_t now_ns = parts_.clock.monotonic_ns();
-    const double seconds = static_cast<double>(now_ns - last_decided_ns_) / 1e9;
+    const JudgedSpan span = {static_cast<double>(last_decided_ns_ - started_ns_) / 1e9,
+                             static_cast<double>(now_ns - started_ns_) / 1e9};
     if (until) last_decided_ns_ = now_ns;
     if (due.empty() && late_.empty()) return false;
     std::vector<std::shared_ptr<const Segment>> holding;
@@ -221,8 +222,7 @@ Result<bool> ForwardTarget::decide(store::Segments segments) {
         oldest_s = std::min(oldest_s, one.held.arrival_s);
     for (const auto& segment : segments)
         if (segment->info().arrival_ns_max / kNsPerS >= oldest_s) holding.push_back(segment);
-    TRY_ASSIGN(const std::vector<Verdict> verdicts,
-               held_.judge_due(due, holding, std::max(seconds, 0.1)));
+    TRY_ASSIGN(const std::vector<Verdict> verdicts, held_.judge_due(due, holding, span));
     ForwardDecisions decisions;
     decisions.at_ns = parts_.clock.wall_ns();
     decisions.entries = late_;

@@ -72,9 +72,11 @@ class Forwarder {
     std::thread thread_;
 };
 
-// Sends by OTLP in a thread of its own; `done` is called there after each attempt.
+// Sends by OTLP in a thread of its own; `done` is called there after each attempt, which takes no
+// longer than the timeout.
 Result<std::unique_ptr<ForwardSender>> make_otlp_sender(const ForwardOptions& options,
                                                         const Clock& clock,
-                                                        std::function<void()> done);
+                                                        std::function<void()> done,
+                                                        uint32_t timeout_ms = 30'000);
 
 }  // namespace spanloom::sampling

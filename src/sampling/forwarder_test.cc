@@ -1,175 +1,15 @@
 #include "sampling/forwarder.h"
 
 #include <algorithm>
-#include <functional>
 #include <map>
 #include <set>
 
 #include <doctest/doctest.h>
-#include <fmt/format.h>
 
 #include "otlp/tracestate.h"
-#include "sampling/test_traces.h"
-#include "store/engine_fixture.h"
+#include "sampling/forward_fixture.h"
 
-// Forwarding from a store whose disk lies in memory to a target that answers as it is told.
 namespace spanloom::sampling {
-namespace {
-
-using store::kHour;
-using store::kNow;
-constexpr uint64_t kSecond = 1'000'000'000;
-
-struct Received {
-    uint32_t times = 0;
-    std::string state;    // its tracestate
-    std::string message;  // of the span
-};
-// By trace and span.
-using Spans = std::map<std::pair<TraceId, SpanId>, Received>;
-
-send::Attempt taken(int64_t rejected = 0) {
-    send::Attempt attempt;
-    attempt.reply.emplace();
-    attempt.reply->rejected_spans = rejected;
-    return attempt;
-}
-send::Attempt failed(ErrorCode code, bool is_retryable,
-                     std::optional<uint64_t> wait_ms = std::nullopt) {
-    send::Attempt attempt;
-    attempt.error = {code, "no", 0};
-    attempt.is_retryable = is_retryable;
-    attempt.is_answered = true;
-    attempt.server_wait_ms = wait_ms;
-    return attempt;
-}
-
-// Outlives the forwarder, as a server does.
-struct FakeTarget {
-    std::function<send::Attempt(const Batch&)> answer = [](const Batch&) { return taken(); };
-    Spans spans;
-    uint64_t attempts = 0;
-    bool hangs = false;
-
-    send::Attempt receive(const std::string& request) {
-        auto batch = otlp::decode(Blob::copy_of(request));
-        REQUIRE(batch.has_value());
-        CHECK(batch->spans_rejected == 0);
-        ++attempts;
-        send::Attempt attempt = answer(*batch);
-        if (!attempt.reply) return attempt;
-        for (const SpanRef& ref : batch->spans) {
-            Received& one = spans[{ref.trace_id, ref.span_id}];
-            ++one.times;
-            one.state = batch->span(ref).trace_state;
-            one.message = batch->at(ref.message);
-        }
-        return attempt;
-    }
-};
-
-class FakeSender final : public ForwardSender {
-  public:
-    explicit FakeSender(FakeTarget& target) : target_(target) {}
-    void begin(std::string request) override {
-        CHECK(!request_);
-        request_ = std::move(request);
-    }
-    std::optional<send::Attempt> result() override {
-        if (!request_ || target_.hangs) return std::nullopt;
-        const std::string request = std::move(*request_);
-        request_.reset();
-        return target_.receive(request);
-    }
-
-  private:
-    FakeTarget& target_;
-    std::optional<std::string> request_;
-};
-
-const char* const kErrors = R"([{"name": "b", "endpoint": "b:4317", "wait": "10s", "keep": [
-    {"name": "errors", "match": "{ status = error }"},
-    {"name": "slow", "match": "{ duration > 2s }"}]}])";
-const char* const kAll = R"([{"name": "b", "endpoint": "b:4317", "wait": "10s"}])";
-
-struct ForwardFixture : store::StoreFixture {
-    FakeTarget target;
-    SeededRandom keys{5};
-    std::unique_ptr<Forwarder> forwarder;
-    std::string list = kErrors;
-    ForwardTarget::Limits limits;
-
-    ~ForwardFixture() { forwarder.reset(); }
-
-    void start(const std::string& targets = "") {
-        if (!targets.empty()) list = targets;
-        if (store == nullptr) open();
-        auto parsed = parse_forward_list(list);
-        REQUIRE_MESSAGE(parsed.has_value(), (parsed ? "" : parsed.error().message));
-        auto started = Forwarder::start(
-            std::move(*parsed),
-            {*store, io, clock, keys, metrics, Forwarder::Background::kCaller,
-             [this](const ForwardOptions&) { return std::make_unique<FakeSender>(target); }},
-            limits);
-        REQUIRE_MESSAGE(started.has_value(), (started ? "" : started.error().message));
-        forwarder = std::move(*started);
-        step();
-    }
-    void kill(uint64_t seed = 1) {
-        io.crash_at(io.changes() + 1);
-        forwarder.reset();
-        StoreFixture::kill(seed);
-    }
-    void restart() {
-        forwarder.reset();
-        open();
-        start();
-    }
-    void send(const std::vector<TestSpan>& spans) {
-        REQUIRE(StoreFixture::send(batch_of(spans, clock.wall_ns())).has_value());
-        REQUIRE(store->seal().has_value());
-    }
-    void step() {
-        for (int i = 0; i < 100 && forwarder->step(); ++i) {
-        }
-    }
-    void pass(uint64_t seconds) {
-        for (uint64_t i = 0; i < seconds; ++i) {
-            clock.advance(kSecond);
-            step();
-        }
-    }
-    TestSpan one(uint64_t trace, uint64_t number = 1, bool is_error = false) const {
-        return {test_trace(trace), number,    number - 1, "shop", "call",
-                clock.wall_ns(),   1'000'000, is_error,   {}};
-    }
-    // A trace of three spans.
-    void send_trace(uint64_t trace, bool is_error) {
-        send({one(trace), one(trace, 2, is_error), one(trace, 3)});
-    }
-    uint32_t times(uint64_t trace, uint64_t number = 1) const {
-        const auto found = target.spans.find({test_trace(trace), test_span(number)});
-        return found == target.spans.end() ? 0 : found->second.times;
-    }
-    const Received& received(uint64_t trace, uint64_t number = 1) const {
-        return target.spans.at({test_trace(trace), test_span(number)});
-    }
-    ForwardState state() const { return forwarder->states().front(); }
-    // Of each target and each part of a trace: "b sent errors 3".
-    std::vector<std::string> why(uint64_t trace) const {
-        const auto found = forwarder->explain(test_trace(trace));
-        REQUIRE_MESSAGE(found.has_value(), (found ? "" : found.error().message));
-        std::vector<std::string> lines;
-        for (const Forwarding& one : *found)
-            lines.push_back(fmt::format("{} {} {} {}{}", one.target, state_name(one),
-                                        one.entry.rule.empty() ? "-" : one.entry.rule,
-                                        one.entry.spans, one.entry.is_late ? " late" : ""));
-        return lines;
-    }
-};
-using Lines = std::vector<std::string>;
-
-}  // namespace
 
 TEST_CASE("a target gets the traces that its rules choose, whole, after the wait") {
     ForwardFixture f;
@@ -243,138 +83,6 @@ TEST_CASE("spans that come between the decision and the reading go with the othe
     CHECK(f.times(2, 9) == 1);
     CHECK(f.times(2, 1) == 1);
     CHECK(f.state().late_spans == 1);
-}
-
-TEST_CASE("a rate chooses by the trace's randomness, and its threshold goes with the spans") {
-    ForwardFixture f;
-    f.start(R"([{"endpoint": "b:4317", "wait": "1s", "keep": [{"name": "few", "rate": 0.25}]}])");
-    const uint64_t threshold = threshold_of_share(0.25);
-    std::vector<TestSpan> spans;
-    for (uint64_t trace = 0; trace < 400; ++trace) {
-        spans.push_back(f.one(trace));
-        if (trace % 4 == 0) spans.back().trace_state = "ot=th:e";  // stricter than ours
-    }
-    f.send(spans);
-    f.pass(3);
-    uint64_t kept = 0;
-    for (uint64_t trace = 0; trace < 400; ++trace) {
-        const bool is_kept = otlp::randomness_of(test_trace(trace)) >= threshold;
-        kept += is_kept;
-        REQUIRE(f.times(trace) == (is_kept ? 1 : 0));
-        if (!is_kept) continue;
-        const auto said = otlp::SamplingState::parse(f.received(trace).state);
-        CHECK(said.threshold == (trace % 4 == 0 ? 0xeULL << 52 : threshold));
-    }
-    CHECK(kept > 70);
-    CHECK(kept < 130);
-    // Late spans say it as well.
-    const uint64_t some = [&] {
-        uint64_t trace = 1;
-        while (otlp::randomness_of(test_trace(trace)) < threshold || trace % 4 == 0)
-            ++trace;
-        return trace;
-    }();
-    f.send({f.one(some, 2)});
-    f.pass(2);
-    REQUIRE(f.times(some, 2) == 1);
-    CHECK(otlp::SamplingState::parse(f.received(some, 2).state).threshold == threshold);
-}
-
-TEST_CASE("randomness that senders say themselves decides") {
-    ForwardFixture f;
-    f.start(R"([{"endpoint": "b:4317", "wait": "1s", "keep": [{"name": "few", "rate": 0.5}]}])");
-    for (uint64_t trace = 0; trace < 20; ++trace) {
-        TestSpan span = f.one(trace);
-        span.trace_state = trace % 2 == 0 ? "ot=rv:ffffffffffffff" : "ot=rv:00000000000001";
-        f.send({span});
-    }
-    f.pass(3);
-    for (uint64_t trace = 0; trace < 20; ++trace)
-        CHECK(f.times(trace) == (trace % 2 == 0 ? 1 : 0));
-}
-
-TEST_CASE("rules may look at whole traces, and compare them") {
-    ForwardFixture f;
-    f.start(R"([{"endpoint": "b:4317", "wait": "5s", "keep": [
-        {"name": "long", "match": "{ trace:duration > 10s }"},
-        {"name": "below", "match": "{ name = \"front\" } >> { name = \"db\" }"},
-        {"name": "slowest", "slowest": 0.1, "by": ["name"]}]}])");
-    const auto named = [&](uint64_t trace, uint64_t number, const char* name) {
-        TestSpan span = f.one(trace, number);
-        span.name = name;
-        return span;
-    };
-    f.send({named(1, 1, "front")});
-    f.send({named(2, 1, "db")});
-    f.clock.advance(kSecond);
-    f.send({named(1, 2, "db")});  // below the front, of another segment
-    TestSpan end = f.one(2, 7);
-    end.start_ns += 20 * kSecond;
-    f.send({end});
-    for (uint64_t trace = 10; trace < 30; ++trace) {
-        TestSpan span = named(trace, 1, "list");
-        span.duration_ns = trace * 1'000'000;
-        f.send({span});
-    }
-    f.pass(25);
-    CHECK(f.times(1, 1) == 1);
-    CHECK(f.times(1, 2) == 1);
-    CHECK(f.times(2, 1) == 1);
-    CHECK(f.times(2, 7) == 1);
-    for (uint64_t trace = 10; trace < 30; ++trace)
-        CHECK(f.times(trace) == (trace >= 28 ? 1 : 0));
-}
-
-TEST_CASE("only traces that a rule over wholes may find are read to be judged") {
-    ForwardFixture f;
-    f.start(R"([{"endpoint": "b:4317", "wait": "5s", "keep": [
-        {"name": "errors", "match": "{ status = error }"},
-        {"name": "below", "match": "{ name = \"front\" } >> { name = \"db\" }"},
-        {"name": "many", "match": "{ name = \"item\" } | count() > 3"},
-        {"name": "apart", "match": "{ name = \"front\" } !>> { name = \"cache\" }"}]}])");
-    const auto named = [&](uint64_t trace, uint64_t number, const char* name) {
-        TestSpan span = f.one(trace, number);
-        span.name = name;
-        return span;
-    };
-    f.send({named(1, 1, "front"), named(2, 1, "front"), named(3, 1, "item"), named(4, 1, "db"),
-            named(5, 1, "front"), f.one(6, 1, true), f.one(7), named(8, 1, "item")});
-    f.clock.advance(kSecond);
-    f.send({named(1, 2, "db"), named(2, 2, "call"), named(3, 2, "item"), named(3, 3, "item"),
-            named(3, 4, "item"), named(4, 2, "front"), named(5, 2, "call"), named(5, 3, "db")});
-    f.pass(10);
-    const std::map<uint64_t, std::string> rule_of = {
-        {1, "below"}, {3, "many"}, {5, "below"}, {6, "errors"}};
-    for (uint64_t trace = 1; trace <= 8; ++trace) {
-        CAPTURE(trace);
-        const auto rule = rule_of.find(trace);
-        CHECK(f.times(trace) == (rule == rule_of.end() ? 0 : 1));
-        if (rule != rule_of.end())
-            CHECK(f.why(trace).front().starts_with("b-4317 sent " + rule->second));
-    }
-}
-
-TEST_CASE("how long a trace took is known without reading it") {
-    ForwardFixture f;
-    f.start(R"([{"endpoint": "b:4317", "wait": "5s", "keep": [
-        {"name": "long", "match": "{ trace:duration >= 10s }"},
-        {"name": "short", "match": "{ trace:duration < 1ms }"}]}])");
-    for (uint64_t trace = 1; trace <= 3; ++trace)
-        f.send({f.one(trace)});
-    f.clock.advance(kSecond);
-    TestSpan end = f.one(1, 2);
-    end.start_ns += 9 * kSecond - end.duration_ns;  // ends 10 s after the first began
-    TestSpan before = f.one(2, 2);
-    before.start_ns += 9 * kSecond - before.duration_ns - 1;
-    TestSpan instant = f.one(4);
-    instant.duration_ns = 999'999;
-    f.send({end, before, instant});
-    f.pass(10);
-    CHECK(f.times(1, 1) == 1);
-    CHECK(f.times(1, 2) == 1);
-    CHECK(f.times(2, 1) == 0);
-    CHECK(f.times(3) == 0);
-    CHECK(f.times(4) == 1);
 }
 
 TEST_CASE("what may pass is tried again with growing pauses, and as the target asks") {
@@ -889,6 +597,84 @@ TEST_CASE("a large trace goes in several requests") {
     CHECK(f.target.spans.size() == 30'003);
     CHECK(f.target.attempts > 3);
     CHECK(f.state().traces_sent == 2);
+}
+
+TEST_CASE("a journal of the first form is read: without rules, ends and times of arrival") {
+    ForwardFixture f;
+    f.list = kErrors;
+    f.open();
+    for (uint64_t trace = 1; trace <= 4; ++trace)
+        f.send_trace(trace, true);
+    // As it was written then, byte by byte.
+    constexpr uint64_t kSeed = 99;
+    const auto put = [](std::string& out, auto value) {
+        out.append(reinterpret_cast<const char*>(&value), sizeof value);
+    };
+    const auto record = [&](uint32_t kind, const std::string& payload) {
+        std::string out;
+        put(out, static_cast<uint32_t>(payload.size()));
+        put(out, kind);
+        put(out, hash64(payload, kind));
+        return out + payload;
+    };
+    const auto head = [&](uint64_t first, uint32_t count) {
+        std::string out;
+        put(out, f.clock.wall_ns() - kSecond);
+        put(out, f.clock.wall_ns() - 60 * kSecond);  // what came before it is decided
+        put(out, first);
+        put(out, count);
+        return out;
+    };
+    std::string file = "SPLFWD1\n";
+    put(file, kSeed);
+    put(file, uint64_t{0});
+    put(file, hash64(file));
+    std::string entries = head(0, 2);
+    for (const uint64_t trace : {1, 2}) {
+        entries.append(test_trace(trace).view());
+        put(entries, uint64_t{1} << 40);  // its threshold, and nothing above it
+        put(entries, uint32_t{0});
+    }
+    std::string dropped = head(0, 1);
+    put(dropped, hash64(test_trace(3).view(), kSeed));
+    std::string sent;
+    put(sent, uint64_t{0});
+    put(sent, uint32_t{1});
+    put(sent, uint32_t{3});  // rows
+    file += record(1, entries) + record(2, dropped) + record(3, sent);
+    REQUIRE(f.io.make_directory("forward").has_value());
+    REQUIRE(f.io.make_directory("forward/b").has_value());
+    auto writer = f.io.create("forward/b/000000000001.fwd");
+    REQUIRE(writer.has_value());
+    const std::string_view pieces[] = {file};
+    REQUIRE((*writer)->append(pieces).has_value());
+    REQUIRE((*writer)->sync().has_value());
+    writer->reset();
+
+    f.start();
+    CHECK(f.state().unsent_traces == 0);  // sent at once: it was decided
+    CHECK(f.times(1) == 0);
+    CHECK(f.times(2) == 1);
+    CHECK(otlp::SamplingState::parse(f.received(2).state).threshold == uint64_t{1} << 40);
+    CHECK(f.why(1) == Lines{"b sent - 3"});
+    CHECK(f.why(2) == Lines{"b sent - 3"});
+    CHECK(f.why(3) == Lines{"b not_chosen - 0"});
+    f.pass(20);
+    CHECK(f.times(1) == 0);
+    CHECK(f.times(2) == 1);
+    CHECK(f.times(3) == 0);
+    CHECK(f.times(4) == 1);
+    CHECK(f.why(4) == Lines{"b sent errors 3"});
+    // What comes late follows what was decided then.
+    f.send({f.one(1, 7), f.one(3, 7, true)});
+    f.pass(3);
+    CHECK(f.times(1, 7) == 1);
+    CHECK(f.times(3, 7) == 0);
+    f.restart();
+    f.pass(20);
+    CHECK(f.times(1) == 0);
+    CHECK(f.times(2) == 1);
+    CHECK(f.times(4) == 1);
 }
 
 TEST_CASE("a journal beyond its limit gives up the oldest and says how many") {

@@ -151,6 +151,8 @@ uint32_t HeldTraces::time_of_oldest(size_t count) const {
 }
 
 void HeldTraces::remove(const std::vector<Due>& decided) {
+    if (!rates_judged_.empty()) rates_ = std::move(rates_judged_);
+    rates_judged_.clear();
     for (const Due& one : decided) {
         traces_.erase(one.id);
         if (!randomness_.empty()) randomness_.erase(one.id);
@@ -195,7 +197,8 @@ Result<SurveyedTraces> HeldTraces::survey(const std::vector<Due>& due,
 }
 
 Result<std::vector<Verdict>> HeldTraces::judge_due(const std::vector<Due>& due,
-                                                   store::Segments segments, double seconds) const {
+                                                   store::Segments segments, JudgedSpan span) {
+    rates_judged_ = rates_;
     std::vector<uint32_t> place_of(due.size(), UINT32_MAX);
     std::vector<uint32_t> to_survey;
     for (uint32_t i = 0; i < due.size(); ++i)
@@ -208,7 +211,8 @@ Result<std::vector<Verdict>> HeldTraces::judge_due(const std::vector<Due>& due,
     if (needs_keys_) {
         std::vector<uint32_t> numbers(surveyed.size());
         std::iota(numbers.begin(), numbers.end(), 0U);
-        const std::vector<Verdict> judged = judge(rules_, surveyed, numbers, seconds);
+        const std::vector<Verdict> judged =
+            judge_streaming(rules_, surveyed, numbers, span, rates_judged_);
         // What is not stored any more is not chosen.
         for (size_t i = 0; i < due.size(); ++i)
             if (place_of[i] != UINT32_MAX) verdicts[i] = judged[place_of[i]];
@@ -227,7 +231,8 @@ Result<std::vector<Verdict>> HeldTraces::judge_due(const std::vector<Due>& due,
             (due[i].held.rules & rules_of_wholes_) != 0 && place_of[i] == UINT32_MAX;
         if (!is_gone) numbers.push_back(i);
     }
-    const std::vector<Verdict> judged = judge(rules_, traces, numbers, seconds);
+    const std::vector<Verdict> judged =
+        judge_streaming(rules_, traces, numbers, span, rates_judged_);
     for (size_t i = 0; i < numbers.size(); ++i)
         verdicts[numbers[i]] = judged[i];
     return verdicts;

@@ -50,13 +50,15 @@ class HeldTraces {
     std::vector<Due> due(uint32_t until_ds) const;
     // A time by which at least so many came.
     uint32_t time_of_oldest(size_t count) const;
+    // As the last judge_due() said.
     void remove(const std::vector<Due>& decided);
 
     // Whether rules compare traces with each other, so that it matters how many are judged at once.
     bool compares_traces() const { return compares_traces_; }
-    // What the rules say of these traces, which came within so many seconds. `segments` hold them.
+    // What the rules say of these traces. `segments` hold them. It may be asked again until they
+    // are removed: rates of keys go on from what was removed.
     Result<std::vector<Verdict>> judge_due(const std::vector<Due>& due, store::Segments segments,
-                                           double seconds) const;
+                                           JudgedSpan span);
 
   private:
     // `{ trace:duration > 2s }` and the like: what is held says it.
@@ -79,6 +81,8 @@ class HeldTraces {
     // By number, those that look at more than single spans: a trace that they may find is read.
     uint64_t rules_of_wholes_ = 0;
     bool compares_traces_ = false;
+    std::vector<TraceRates> rates_;         // by rule
+    std::vector<TraceRates> rates_judged_;  // with what is not removed yet
     boost::unordered_flat_map<TraceId, Held, std::hash<TraceId>> traces_;
     // What senders said themselves.
     boost::unordered_flat_map<TraceId, uint64_t, std::hash<TraceId>> randomness_;

@@ -34,12 +34,16 @@ class PolicyReport {
     PolicyReport(std::string policy, ImportedPolicies& all) : all_(all) {
         note_.policy = std::move(policy);
     }
+    // That takes nothing from its being the same.
+    void remark(std::string_view text) { add(text); }
     void differs(std::string_view text);
     void left_out(std::string_view text);
     // To be called once, last.
     void finish() { all_.notes.push_back(std::move(note_)); }
 
   private:
+    void add(std::string_view text);
+
     ImportedPolicies& all_;
     PolicyNote note_;
 };

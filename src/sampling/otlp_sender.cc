@@ -11,8 +11,6 @@
 namespace spanloom::sampling {
 namespace {
 
-constexpr uint32_t kTimeoutMs = 30'000;  // of one attempt
-
 class OtlpSender final : public ForwardSender {
   public:
     OtlpSender(std::unique_ptr<SeededRandom> random, std::unique_ptr<send::OtlpClient> client,
@@ -80,11 +78,12 @@ class OtlpSender final : public ForwardSender {
 
 Result<std::unique_ptr<ForwardSender>> make_otlp_sender(const ForwardOptions& options,
                                                         const Clock& clock,
-                                                        std::function<void()> done) {
+                                                        std::function<void()> done,
+                                                        uint32_t timeout_ms) {
     send::OtlpClientOptions client;
     client.endpoint = options.endpoint;
     client.protocol = options.protocol;
-    client.timeout_ms = kTimeoutMs;
+    client.timeout_ms = timeout_ms;
     client.gzip = options.gzip;
     client.headers = options.headers;
     client.tls = options.tls;

@@ -85,21 +85,35 @@ Result<std::vector<Token>> tokens_of(std::string_view rest) {
 
 // One side of a comparison.
 struct Side {
-    enum class Kind : uint8_t { kAttribute, kText, kStatus, kSpanKind, kLiteral, kNil };
+    enum class Kind : uint8_t {
+        kAttribute,
+        kText,
+        kNumber,
+        kStatus,
+        kSpanKind,
+        kTraceState,  // a member of it, by its key
+        kLiteral,
+        kNil
+    };
     Kind kind = Kind::kLiteral;
-    std::string traceql;  // a field, or a literal
+    std::string traceql;                   // a field, or a literal
+    std::optional<std::string> text = {};  // of a literal that is one
 
     bool is_field() const { return kind < Kind::kLiteral; }
 };
 
 // STATUS_CODE_ERROR, 2 and the like by TraceQL's names; "" where it is none.
-std::string name_of(std::string_view text, std::string_view prefix,
+std::string name_of(std::string text, std::string_view prefix,
                     const std::vector<std::string>& names) {
-    if (text.starts_with(prefix)) text.remove_prefix(prefix.size());
+    const auto to_upper = [](std::string& name) {
+        std::transform(name.begin(), name.end(), name.begin(),
+                       [](unsigned char c) { return std::toupper(c); });
+    };
+    to_upper(text);
+    if (text.starts_with(prefix)) text.erase(0, prefix.size());
     for (size_t i = 0; i < names.size(); ++i) {
         std::string upper = names[i];
-        std::transform(upper.begin(), upper.end(), upper.begin(),
-                       [](unsigned char c) { return std::toupper(c); });
+        to_upper(upper);
         if (text == upper || text == std::to_string(i)) return names[i];
     }
     return {};
@@ -153,45 +167,64 @@ class OttlReader {
             TRY_ASSIGN(const std::string condition, one(depth - 1));
             return fmt::format("!({})", condition);
         }
-        if (take("(")) {
+        if (!is_difference_in_brackets() && take("(")) {
             TRY_ASSIGN(std::string condition, any(depth - 1));
             TRY(expect(")"));
             return condition;
         }
         if (take("true")) return std::string("true");
         if (take("false")) return std::string("false");
-        if (here().kind == Token::Kind::kWord && next().text == "(") return function();
-        return comparison();
+        const bool is_call = here().kind == Token::Kind::kWord && next().text == "(";
+        return is_call && here().text != "Duration" ? function() : comparison();
+    }
+
+    // `end_time - start_time`, so many tokens ahead.
+    bool is_difference(size_t ahead) const {
+        const auto is = [&](size_t i, std::string_view text) {
+            const size_t at = at_ + ahead + i;
+            return at < tokens_.size() && tokens_[at].kind != Token::Kind::kText &&
+                   tokens_[at].text == text;
+        };
+        for (const std::string_view of : {"", "span."}) {
+            const std::string prefix(of);
+            for (const std::string_view unit : {"", "_unix_nano"})
+                if (is(0, prefix + "end_time" + std::string(unit)) && is(1, "-") &&
+                    is(2, prefix + "start_time" + std::string(unit)))
+                    return true;
+        }
+        return false;
+    }
+
+    bool is_difference_in_brackets() const {
+        return here().kind == Token::Kind::kSign && here().text == "(" && is_difference(1) &&
+               tokens_[at_ + 4].kind == Token::Kind::kSign && tokens_[at_ + 4].text == ")";
     }
 
     Result<std::string> function() {
         const std::string name = here().text;
+        if (name == "IsRootSpan") {
+            skip();
+            TRY(expect("("));
+            TRY(expect(")"));
+            return std::string("span:parentID = \"\"");
+        }
         if (name != "IsMatch" && name != "HasPrefix" && name != "HasSuffix")
             return cannot("TraceQL has nothing like {}()", name);
         skip();
         TRY(expect("("));
         TRY_ASSIGN(const Side field, side());
         TRY(expect(","));
-        if (here().kind != Token::Kind::kText || !field.is_field())
+        const bool is_known = field.is_field() && field.kind != Side::Kind::kTraceState;
+        if (here().kind != Token::Kind::kText || !is_known)
             return cannot("{}() needs a field and a text", name);
         const std::string text = here().text;
         skip();
         TRY(expect(")"));
         std::string pattern = traceql_pattern(text);
-        if (name == "HasPrefix") pattern = escaped(text) + ".*";
-        if (name == "HasSuffix") pattern = ".*" + escaped(text);
+        if (name == "HasPrefix") pattern = escaped_pattern(text) + ".*";
+        if (name == "HasSuffix") pattern = ".*" + escaped_pattern(text);
         return fmt::format("{} =~ {}", field.traceql, traceql_text(pattern));
     }
-    static std::string escaped(std::string_view text) {
-        std::string out;
-        for (const char c : text) {
-            if (c != '\0' && std::string_view("\\.+*?()|[]{}^$").find(c) != std::string_view::npos)
-                out += '\\';
-            out += c;
-        }
-        return out;
-    }
-
     Result<std::string> comparison() {
         TRY_ASSIGN(Side left, side());
         std::string sign = here().text;
@@ -218,16 +251,17 @@ class OttlReader {
         const bool is_equality = sign == "=" || sign == "!=";
         if (field.kind == Side::Kind::kStatus || field.kind == Side::Kind::kSpanKind) {
             const bool is_status = field.kind == Side::Kind::kStatus;
-            value.traceql = is_status
-                                ? name_of(value.traceql, "STATUS_CODE_", {"unset", "ok", "error"})
-                                : name_of(value.traceql, "SPAN_KIND_",
-                                          {"unspecified", "internal", "server", "client",
-                                           "producer", "consumer"});
+            const std::string name = value.text.value_or(value.traceql);
+            value.traceql = is_status ? name_of(name, "STATUS_CODE_", {"unset", "ok", "error"})
+                                      : name_of(name, "SPAN_KIND_",
+                                                {"unspecified", "internal", "server", "client",
+                                                 "producer", "consumer"});
             if (value.traceql.empty() || !is_equality)
                 return cannot("{} is compared with one of its names alone", field.traceql);
         }
         if (value.kind == Side::Kind::kNil && !is_equality)
             return cannot("nil is neither less nor more");
+        if (field.kind == Side::Kind::kTraceState) return member_compared(field, sign, value);
         std::string out = fmt::format("{} {} {}", field.traceql, sign, value.traceql);
         // To OTTL what is not there is unequal; TraceQL's comparisons are false then.
         if (sign == "!=" && field.kind == Side::Kind::kAttribute && value.kind != Side::Kind::kNil)
@@ -235,11 +269,39 @@ class OttlReader {
         return out;
     }
 
+    // A member that is not there is the empty text.
+    static Result<std::string> member_compared(const Side& member, const std::string& sign,
+                                               const Side& value) {
+        const bool is_known = (sign == "=" || sign == "!=") && value.text && !value.text->empty();
+        if (!is_known) return cannot("a member of trace_state is equal to a text or is not");
+        const std::string condition = trace_state_has(member.traceql, {*value.text});
+        return sign == "=" ? condition : fmt::format("!({})", condition);
+    }
+
+    Result<Side> duration_literal() {
+        TRY(expect("("));
+        const Result<int64_t> ns = parse_duration_ns(here().text);
+        if (here().kind != Token::Kind::kText || !ns)
+            return cannot("'{}' is not a duration", here().text);
+        skip();
+        TRY(expect(")"));
+        return Side{Side::Kind::kLiteral, fmt::format("{}ns", *ns), {}};
+    }
+
     Result<Side> side() {
+        const bool is_in_brackets = is_difference_in_brackets() && take("(");
+        if (is_difference(0)) {
+            for (int token = 0; token < 3; ++token)
+                skip();
+            if (is_in_brackets) TRY(expect(")"));
+            return Side{Side::Kind::kNumber, "duration", {}};
+        }
         const Token token = here();
         skip();
+        if (token.kind == Token::Kind::kWord && token.text == "Duration" && here().text == "(")
+            return duration_literal();
         if (token.kind == Token::Kind::kText)
-            return Side{Side::Kind::kLiteral, traceql_text(token.text)};
+            return Side{Side::Kind::kLiteral, traceql_text(token.text), token.text};
         if (token.kind == Token::Kind::kNumber) return Side{Side::Kind::kLiteral, token.text};
         if (token.kind != Token::Kind::kWord)
             return cannot("a value is expected where '{}' stands",
@@ -267,6 +329,7 @@ class OttlReader {
             TRY(expect("]"));
             if (here().text == "[" && here().kind == Token::Kind::kSign)
                 return cannot("TraceQL does not look into maps and lists");
+            if (!is_event && name == "trace_state") return Side{Side::Kind::kTraceState, key};
             const bool is_of_scope =
                 name == "instrumentation_scope.attributes" || name == "scope.attributes";
             store::Scope scope = is_event ? store::Scope::kEvent : store::Scope::kSpan;
@@ -287,7 +350,15 @@ class OttlReader {
         if (!is_event && (name == "status.code" || name == "status"))
             return Side{Side::Kind::kStatus, "status"};
         if (!is_event && name == "status.message") return Side{Side::Kind::kText, "statusMessage"};
-        if (!is_event && name == "kind") return Side{Side::Kind::kSpanKind, "kind"};
+        if (!is_event && (name == "kind" || name == "kind.string"))
+            return Side{Side::Kind::kSpanKind, "kind"};
+        constexpr std::pair<std::string_view, std::string_view> kTexts[] = {
+            {"trace_id.string", "trace:id"},
+            {"span_id.string", "span:id"},
+            {"parent_span_id.string", "span:parentID"},
+            {"trace_state", "span:traceState"}};
+        for (const auto& [ottl, traceql] : kTexts)
+            if (!is_event && name == ottl) return Side{Side::Kind::kText, std::string(traceql)};
         return cannot("TraceQL has nothing like {}", name);
     }
 

@@ -120,8 +120,7 @@ std::optional<std::string> traceql_value(const element& value) {
 }
 
 std::string plain_number(double number) {
-    if (number == std::floor(number) && std::abs(number) < 1e15)
-        return fmt::format("{}", static_cast<int64_t>(number));
+    if (number == std::floor(number)) return fmt::format("{:.0f}", number);
     // No exponent: TraceQL has none.
     std::string text = fmt::format("{:.12f}", number);
     text.erase(text.find_last_not_of('0') + 1);
@@ -135,6 +134,10 @@ double share_of_rule(double share) {
 
 void PolicyReport::differs(std::string_view text) {
     if (note_.outcome == PolicyNote::Outcome::kSame) note_.outcome = PolicyNote::Outcome::kDiffers;
+    add(text);
+}
+
+void PolicyReport::add(std::string_view text) {
     if (!note_.text.empty()) note_.text += "; ";
     note_.text += text;
 }

@@ -16,6 +16,7 @@ struct ImportOptions {
     // What others count and keep rules do not.
     double spans_per_trace = 10;
     double bytes_per_span = 500;
+    double traces_per_s = 0;  // 0: that is not known
 };
 
 // What became of one policy.

@@ -17,6 +17,7 @@ using Rate = ImportedRule::Rate;
 
 constexpr std::string_view kDefaultName = "__default__";
 constexpr size_t kRulesMax = 1000;
+constexpr size_t kFieldsMax = 8;  // that rules group by
 
 template <typename... Args>
 tl::unexpected<Error> cannot(fmt::format_string<Args...> format, Args&&... args) {
@@ -46,8 +47,14 @@ Field field_of(std::string name) {
         field.unit = name == "name" ? "" : "ms";
     } else if (name == "service.name" || name == "service_name") {
         field.traceql = "resource.service.name";
+    } else if (name == "trace.trace_id") {
+        field.traceql = "trace:id";
+    } else if (name == "trace.span_id") {
+        field.traceql = "span:id";
     } else if (name == "trace.parent_id") {
         field.traceql = "span:parentID";
+    } else if (name == "library.name" || name == "library.version") {
+        field.traceql = name == "library.name" ? "instrumentation:name" : "instrumentation:version";
     } else if (name == "status_message") {
         field.traceql = "statusMessage";
     } else if (name == "span.kind") {
@@ -56,15 +63,6 @@ Field field_of(std::string name) {
         field.traceql = traceql::field_text({store::Scope::kAny, {}, std::string(name)});
     }
     return field;
-}
-
-std::string escaped(std::string_view text) {
-    std::string out;
-    for (const char c : text) {
-        if (std::string_view("\\.+*?()|[]{}^$").find(c) != std::string_view::npos) out += '\\';
-        out += c;
-    }
-    return out;
 }
 
 bool is_comparison(std::string_view sign) {
@@ -88,19 +86,40 @@ Result<std::string> text_of_condition(const element& condition, std::string_view
     return std::string(text);
 }
 
+std::string compared(const Field& field, std::string_view sign, const std::string& literal) {
+    const bool is_equality = sign == "=" || sign == "!=";
+    // Of OTLP spans Refinery's status_code is the number of the status.
+    if (is_equality && field.traceql == ".status_code" &&
+        (literal == "0" || literal == "1" || literal == "2"))
+        return fmt::format("status {} {}", sign,
+                           literal == "0"   ? "unset"
+                           : literal == "1" ? "ok"
+                                            : "error");
+    if (field.is_error && is_equality && (literal == "true" || literal == "false")) {
+        const bool wants_error = (literal == "true") == (sign == "=");
+        return fmt::format("status {} error", wants_error ? "=" : "!=");
+    }
+    return fmt::format("{} {} {}", field.traceql, sign, literal);
+}
+
+// What is there of a field: Refinery has `error` where the status is one, and no parent of a root.
+std::string existence_of(const Field& field, bool is_wanted) {
+    if (field.is_error) return fmt::format("status {} error", is_wanted ? "=" : "!=");
+    if (field.traceql == "span:parentID")
+        return fmt::format("span:parentID {} \"\"", is_wanted ? "!=" : "=");
+    return fmt::format("{} {} nil", field.traceql, is_wanted ? "!=" : "=");
+}
+
 // Of one field, inside braces.
 Result<std::string> comparison_of(const Field& field, std::string_view sign,
                                   const element& condition) {
-    if (sign == "exists") return fmt::format("{} != nil", field.traceql);
-    if (sign == "not-exists")
-        return fmt::format("{} = {}", field.traceql,
-                           field.traceql == "span:parentID" ? "\"\"" : "nil");
+    if (sign == "exists" || sign == "not-exists") return existence_of(field, sign == "exists");
     if (sign == "starts-with" || sign == "contains" || sign == "does-not-contain" ||
         sign == "matches") {
         TRY_ASSIGN(const std::string text, text_of_condition(condition, sign));
         const std::string pattern = sign == "matches"       ? traceql_pattern(text)
-                                    : sign == "starts-with" ? escaped(text) + ".*"
-                                                            : ".*" + escaped(text) + ".*";
+                                    : sign == "starts-with" ? escaped_pattern(text) + ".*"
+                                                            : ".*" + escaped_pattern(text) + ".*";
         return fmt::format("{} {} {}", field.traceql, sign == "does-not-contain" ? "!~" : "=~",
                            traceql_text(pattern));
     }
@@ -108,8 +127,7 @@ Result<std::string> comparison_of(const Field& field, std::string_view sign,
         std::vector<std::string> parts;
         for (const element& value : list_at(condition, "Value")) {
             TRY_ASSIGN(const std::string literal, value_of(field, value));
-            parts.push_back(
-                fmt::format("{} {} {}", field.traceql, sign == "in" ? "=" : "!=", literal));
+            parts.push_back(compared(field, sign == "in" ? "=" : "!=", literal));
         }
         if (parts.empty()) return cannot("{} needs a list", sign);
         return sign == "in" ? traceql_any(parts) : traceql_all(parts);
@@ -118,17 +136,7 @@ Result<std::string> comparison_of(const Field& field, std::string_view sign,
     element value;
     if (condition["Value"].get(value)) return cannot("{} needs a Value", sign);
     TRY_ASSIGN(const std::string literal, value_of(field, value));
-    // Of OTLP spans Refinery's status_code is the number of the status.
-    if (field.traceql == ".status_code" && (literal == "0" || literal == "1" || literal == "2"))
-        return fmt::format("status {} {}", sign,
-                           literal == "0"   ? "unset"
-                           : literal == "1" ? "ok"
-                                            : "error");
-    if (field.is_error && (literal == "true" || literal == "false")) {
-        const bool wants_error = (literal == "true") == (sign == "=");
-        return fmt::format("status {} error", wants_error ? "=" : "!=");
-    }
-    return fmt::format("{} {} {}", field.traceql, sign, literal);
+    return compared(field, sign, literal);
 }
 
 std::vector<std::string> names_of(const element& condition) {
@@ -141,6 +149,7 @@ std::vector<std::string> names_of(const element& condition) {
 struct Condition {
     std::string of_span;
     std::string of_trace;
+    bool is_of_root = false;  // whichever span is looked at
 };
 
 Result<Condition> read_condition(const element& condition, PolicyReport& report) {
@@ -148,22 +157,24 @@ Result<Condition> read_condition(const element& condition, PolicyReport& report)
     if (sign == "has-root-span") {
         const bool wants_root = flag_at(condition, "Value");
         const char* const root = "{ span:parentID = \"\" }";
-        return wants_root ? Condition{"span:parentID = \"\"", ""}
-                          : Condition{"", fmt::format("({} | count()) = 0", root)};
+        return wants_root ? Condition{"span:parentID = \"\"", "", true}
+                          : Condition{"", fmt::format("({} | count()) = 0", root), true};
     }
     const std::vector<std::string> names = names_of(condition);
     if (names.empty()) return cannot("a condition has no Field");
     if (names.size() > 1)
         report.differs("of several Fields any may match, not only the first that is there");
     std::vector<std::string> any;
+    bool is_of_root = true;
     for (const std::string& name : names) {
         const Field field = field_of(name);
+        is_of_root = is_of_root && field.is_of_root;
         if (field.is_span_count) {
             const auto number = number_at(condition, "Value");
             if (!number || !is_comparison(sign) || names.size() > 1)
                 return cannot("the number of spans is compared with a number alone");
-            return Condition{"",
-                             fmt::format("({{ }} | count()) {} {}", sign, plain_number(*number))};
+            return Condition{
+                "", fmt::format("({{ }} | count()) {} {}", sign, plain_number(*number)), true};
         }
         if (name.starts_with("meta.") || name.starts_with("?."))
             return cannot("{} is known to Refinery alone", name);
@@ -171,7 +182,7 @@ Result<Condition> read_condition(const element& condition, PolicyReport& report)
         any.push_back(field.is_of_root ? traceql_all({"nestedSetParent < 0", std::move(one)})
                                        : std::move(one));
     }
-    return Condition{traceql_any(any), ""};
+    return Condition{traceql_any(any), "", is_of_root};
 }
 
 Result<TraceCondition> read_conditions(const element& rule, PolicyReport& report) {
@@ -181,11 +192,15 @@ Result<TraceCondition> read_conditions(const element& rule, PolicyReport& report
     for (const element& one : list_at(rule, "Conditions")) {
         TRY_ASSIGN(Condition condition, read_condition(one, report));
         if (!condition.of_trace.empty()) all.comparisons.push_back(std::move(condition.of_trace));
-        if (!condition.of_span.empty()) of_span.push_back(std::move(condition.of_span));
+        if (condition.of_span.empty()) continue;
+        // With each span its root is looked at, where that is asked for.
+        if (is_of_one_span && !condition.is_of_root) {
+            of_span.push_back(std::move(condition.of_span));
+        } else {
+            all.add(TraceCondition::of_span(condition.of_span));
+        }
     }
-    if (is_of_one_span && !of_span.empty()) of_span = {traceql_all(of_span)};
-    for (const std::string& condition : of_span)
-        all.add(TraceCondition::of_span(condition));
+    if (!of_span.empty()) all.add(TraceCondition::of_span(traceql_all(of_span)));
     return all;
 }
 
@@ -196,7 +211,11 @@ std::vector<std::string> by_of(const element& sampler, PolicyReport& report) {
     for (const std::string& name : texts_at(sampler, "FieldList")) {
         const Field field = field_of(name);
         is_of_all = is_of_all || !field.is_of_root;
-        if (field.is_span_count || by.size() == 8) continue;  // as many as rules take
+        const bool is_id = field.traceql == "trace:id" || field.traceql == "span:id";
+        if (field.is_span_count || is_id || by.size() == kFieldsMax) {
+            report.differs(fmt::format("{} is not part of the key", name));
+            continue;
+        }
         by.push_back(field.is_error ? "status" : field.traceql);
     }
     if (is_of_all && !by.empty())
@@ -277,9 +296,11 @@ class RefineryImport {
             for (const auto& [kind, sampler] : samplers)
                 return add_sampler(std::move(name), condition, kind, sampler, report);
         }
-        const double rate = number_at(rule, "SampleRate").value_or(1);
-        out_.rules.push_back(
-            {std::move(name), condition, Rate::kShare, share_of_rule(1 / std::max(rate, 1.0)), {}});
+        const auto rate = number_at(rule, "SampleRate");
+        if (!rate) report.differs("it has no SampleRate: here what it matches stays");
+        // To Refinery 0 is none of them.
+        const double share = rate.value_or(1) > 0 ? 1 / std::max(rate.value_or(1), 1.0) : 0;
+        out_.rules.push_back({std::move(name), condition, Rate::kShare, share_of_rule(share), {}});
         return {};
     }
 
@@ -307,11 +328,21 @@ class RefineryImport {
         const auto rate = goal ? goal : number_at(sampler, "SampleRate");
         if (!rate || !(*rate > 0)) return cannot("its rate is not a number above 0");
         if (is_dynamic) {
-            const std::vector<std::string> by = by_of(sampler, report);
+            std::vector<std::string> by = by_of(sampler, report);
+            if (options_.traces_per_s > 0) {
+                report.differs(fmt::format(
+                    "a fair share of one in {} of the {} traces a second (--traces-per-second) "
+                    "that it is taken to see; what is rare stays whole",
+                    plain_number(*rate), plain_number(options_.traces_per_s)));
+                out_.rules.push_back({std::move(name), condition, Rate::kPerSecond,
+                                      std::max(options_.traces_per_s / *rate, 0.001),
+                                      std::move(by)});
+                return {};
+            }
             report.differs(
-                fmt::format("each key is sampled alike: for a fair share of each write per_second: "
-                            "N, by: [{}], "
-                            "with N = your traces a second / {}",
+                fmt::format("each key is sampled alike: for a fair share of each say with "
+                            "--traces-per-second how many it sees, or write per_second: N, by: "
+                            "[{}], with N = your traces a second / {}",
                             fmt::join(by, ", "), plain_number(*rate)));
         }
         out_.rules.push_back({std::move(name),

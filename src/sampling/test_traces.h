@@ -24,6 +24,7 @@ struct TestSpan {
     std::string trace_state = {};
     std::string sampler = {};  // "probabilistic": as Jaeger's samplers write themselves down
     double sampler_param = 0;
+    uint32_t flags = 0;
 };
 
 inline void write_sampler(otlp::WireWriter& out, const TestSpan& span) {
@@ -82,6 +83,7 @@ inline Batch batch_of(const std::vector<TestSpan>& spans, uint64_t arrival_ns) {
         out.fixed64_field(7, one.start_ns);
         out.fixed64_field(8, one.start_ns + one.duration_ns);
         if (!one.sampler.empty()) write_sampler(out, one);
+        if (one.flags != 0) out.fixed32_field(16, one.flags);
         if (one.is_error) {
             const size_t status = out.begin(15);
             out.varint_field(3, 2);

@@ -66,7 +66,29 @@ std::string traceql_pattern(std::string_view pattern) {
     const bool needs_brackets = pattern.find('|') != std::string_view::npos;
     std::string out = is_from_start || pattern.starts_with(".*") ? "" : ".*";
     out += needs_brackets ? fmt::format("(?:{})", pattern) : std::string(pattern);
-    return out + (is_to_end || pattern.ends_with(".*") ? "" : ".*");
+    const bool ends_open = pattern.ends_with(".*") && !pattern.ends_with("\\.*");
+    return out + (is_to_end || ends_open ? "" : ".*");
+}
+
+std::string escaped_pattern(std::string_view text) {
+    std::string out;
+    for (const char c : text) {
+        if (c != '\0' && std::string_view("\\.+*?()|[]{}^$").find(c) != std::string_view::npos)
+            out += '\\';
+        out += c;
+    }
+    return out;
+}
+
+// Members are parted by commas, and have blanks and tabs about them but for the sign.
+std::string trace_state_has(std::string_view key, const std::vector<std::string>& values) {
+    std::vector<std::string> any;
+    for (const std::string& value : values)
+        any.push_back(escaped_pattern(value));
+    const std::string value = any.size() == 1 ? any[0] : fmt::format("({})", fmt::join(any, "|"));
+    return fmt::format(
+        "span:traceState =~ {}",
+        traceql_text(fmt::format(R"((.*,)?[ \t]*{}={}[ \t]*(,.*)?)", escaped_pattern(key), value)));
 }
 
 std::string traceql_any(const std::vector<std::string>& conditions) {

@@ -29,6 +29,10 @@ std::string traceql_text(std::string_view text);
 // A regular expression that holds where `pattern` is found anywhere, for TraceQL's hold for the
 // whole value.
 std::string traceql_pattern(std::string_view pattern);
+// A regular expression that holds for this text alone.
+std::string escaped_pattern(std::string_view text);
+// Inside braces: the span's tracestate has a member of that key with one of the values.
+std::string trace_state_has(std::string_view key, const std::vector<std::string>& values);
 // Several joined by "||" (or "&&"), each in brackets where it is itself such a list.
 std::string traceql_any(const std::vector<std::string>& conditions);
 std::string traceql_all(const std::vector<std::string>& conditions);

@@ -5,6 +5,7 @@
 #include <functional>
 #include <map>
 
+#include "base/hash.h"
 #include "otlp/tracestate.h"
 
 namespace spanloom::sampling {
@@ -18,8 +19,8 @@ using Places = std::vector<uint32_t>;
 class Judging {
   public:
     Judging(const KeepRules& rules, const SurveyedTraces& traces, std::span<const uint32_t> numbers,
-            double seconds)
-        : rules_(rules), traces_(traces), numbers_(numbers), seconds_(seconds) {}
+            JudgedSpan span, std::vector<TraceRates>* rates)
+        : rules_(rules), traces_(traces), numbers_(numbers), span_(span), rates_(rates) {}
 
     std::vector<Verdict> run() {
         verdicts_.resize(numbers_.size());
@@ -29,7 +30,9 @@ class Judging {
                 for (const uint32_t place : places)
                     verdicts_[place].rule = rule;
             }
-            choose(rules_.keep[rule], matched);
+            const bool is_steered =
+                rates_ != nullptr && rules_.keep[rule].rate_kind != KeepRule::Rate::kShare;
+            is_steered ? steer(rule, matched) : choose(rules_.keep[rule], matched);
         }
         return std::move(verdicts_);
     }
@@ -75,7 +78,7 @@ class Judging {
     }
 
     void choose(const KeepRule& rule, const std::map<uint32_t, Places>& matched) {
-        const double budget = std::max(1.0, std::round(rule.rate * seconds_));
+        const double budget = std::max(1.0, std::round(rule.rate * (span_.until_s - span_.from_s)));
         switch (rule.rate_kind) {
             case KeepRule::Rate::kShare:
                 for (const auto& [key, places] : matched)
@@ -92,6 +95,21 @@ class Judging {
                 break;
             }
         }
+    }
+
+    void steer(uint32_t number, const std::map<uint32_t, Places>& matched) {
+        const uint32_t keys = traces_.keys_of_rule[number];
+        std::vector<TraceRates::Seen> seen;
+        for (const auto& [key, places] : matched) {
+            const uint64_t hash =
+                keys == SurveyedTraces::kNoKeys ? 0 : hash64(traces_.keys[keys].texts[key]);
+            seen.push_back({hash, places.size()});
+        }
+        const std::vector<double> shares =
+            (*rates_)[number].shares(rules_.keep[number], seen, span_.from_s, span_.until_s);
+        size_t at = 0;
+        for (const auto& [key, places] : matched)
+            apply(threshold_of_share(shares[at++]), places);
     }
 
     void apply(uint64_t threshold, const Places& places) {
@@ -134,7 +152,8 @@ class Judging {
     const KeepRules& rules_;
     const SurveyedTraces& traces_;
     const std::span<const uint32_t> numbers_;
-    const double seconds_;
+    const JudgedSpan span_;
+    std::vector<TraceRates>* const rates_;  // none: what is judged is all that there is
     std::vector<Verdict> verdicts_;
 };
 
@@ -148,7 +167,14 @@ uint64_t threshold_of_share(double share) {
 
 std::vector<Verdict> judge(const KeepRules& rules, const SurveyedTraces& traces,
                            std::span<const uint32_t> numbers, double seconds) {
-    return Judging(rules, traces, numbers, seconds).run();
+    return Judging(rules, traces, numbers, {0, seconds}, nullptr).run();
+}
+
+std::vector<Verdict> judge_streaming(const KeepRules& rules, const SurveyedTraces& traces,
+                                     std::span<const uint32_t> numbers, JudgedSpan span,
+                                     std::vector<TraceRates>& rates) {
+    rates.resize(rules.keep.size());
+    return Judging(rules, traces, numbers, span, &rates).run();
 }
 
 }  // namespace spanloom::sampling

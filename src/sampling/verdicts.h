@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "sampling/keep_rules.h"
+#include "sampling/trace_rates.h"
 #include "sampling/trace_survey.h"
 
 namespace spanloom::sampling {
@@ -26,5 +27,16 @@ uint64_t threshold_of_share(double share);
 // Pure: the same of the same.
 std::vector<Verdict> judge(const KeepRules& rules, const SurveyedTraces& traces,
                            std::span<const uint32_t> numbers, double seconds);
+
+// When what is judged arrived, in seconds of any clock: since the last time.
+struct JudgedSpan {
+    double from_s = 0;
+    double until_s = 0;
+};
+// The same for traces that are judged while they stream, some at a time: rules that let so many a
+// second stay go by the rates of each key so far, which are carried on. One for each rule.
+std::vector<Verdict> judge_streaming(const KeepRules& rules, const SurveyedTraces& traces,
+                                     std::span<const uint32_t> numbers, JudgedSpan span,
+                                     std::vector<TraceRates>& rates);
 
 }  // namespace spanloom::sampling

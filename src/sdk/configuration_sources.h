@@ -30,6 +30,8 @@ Result<Configuration> configure_by_file(std::string_view text, const SystemSourc
 // "tracecontext", "baggage", "b3", "b3multi", "jaeger"; null for any other
 // name.
 std::shared_ptr<const TextMapPropagator> propagator_by_name(std::string_view name);
+// "continue", "restart", "restart_with_baggage"; nullopt for any other.
+std::optional<IncomingContext> incoming_context_by_name(std::string_view name);
 
 // "key1=value1,key2=value2", percent-encoded: headers of OTLP exporters. A part
 // that is malformed is left out and told.

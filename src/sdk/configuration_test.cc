@@ -344,6 +344,28 @@ TEST_CASE("redaction can be switched on from outside") {
     CHECK(c.redaction.blocked_keys == std::vector<std::string>{"a.*", "b"});
 }
 
+TEST_CASE("whether callers' traces go on is said from outside") {
+    const auto by_name = [](const char* name) {
+        return by_environment({{"SPANLOOM_INCOMING_CONTEXT", name}});
+    };
+    CHECK(by_environment({}).incoming_context == IncomingContext::kContinue);
+    CHECK(by_name("continue").incoming_context == IncomingContext::kContinue);
+    CHECK(by_name("Restart").incoming_context == IncomingContext::kRestart);
+    CHECK(by_name("restart_with_baggage").incoming_context == IncomingContext::kRestartWithBaggage);
+    const Configuration wrong = by_name("forget");
+    CHECK(wrong.incoming_context == IncomingContext::kContinue);
+    CHECK(problems(wrong).find("'forget'") != std::string::npos);
+
+    const Configuration file =
+        by_file(kProvider + "distribution: {spanloom: {incoming_context: restart}}\n");
+    CHECK(problems(file).empty());
+    CHECK(file.incoming_context == IncomingContext::kRestart);
+    const Configuration wrong_file =
+        by_file(kProvider + "distribution: {spanloom: {incoming_context: forget}}\n");
+    CHECK(wrong_file.is_disabled);
+    CHECK(problems(wrong_file).find("restart_with_baggage") != std::string::npos);
+}
+
 TEST_CASE("noise can be turned down from outside") {
     const Configuration c = by_environment({{"SPANLOOM_DURATION_MIN", "3"},
                                             {"SPANLOOM_TRACE_SPANS_MAX", "0"},

@@ -42,6 +42,7 @@ class Reader {
         read_resource();
         read_limits();
         read_propagators();
+        read_incoming_context();
         read_processors();
         read_redaction();
         read_noise();
@@ -167,6 +168,17 @@ class Reader {
         out_.propagator = propagators.size() == 1
                               ? propagators.front()
                               : make_composite_propagator(std::move(propagators));
+    }
+
+    void read_incoming_context() {
+        const std::string name = lower(text("SPANLOOM_INCOMING_CONTEXT").value_or("continue"));
+        const auto known = incoming_context_by_name(name);
+        if (!known)
+            problem(
+                "SPANLOOM_INCOMING_CONTEXT='{}' is ignored: continue, restart or "
+                "restart_with_baggage is expected",
+                name);
+        out_.incoming_context = known.value_or(IncomingContext::kContinue);
     }
 
     // ---- samplers
@@ -385,6 +397,13 @@ class Reader {
 };
 
 }  // namespace
+
+std::optional<IncomingContext> incoming_context_by_name(std::string_view name) {
+    if (name == "continue") return IncomingContext::kContinue;
+    if (name == "restart") return IncomingContext::kRestart;
+    if (name == "restart_with_baggage") return IncomingContext::kRestartWithBaggage;
+    return std::nullopt;
+}
 
 std::shared_ptr<const TextMapPropagator> propagator_by_name(std::string_view name) {
     if (name == "tracecontext") return make_trace_context_propagator();

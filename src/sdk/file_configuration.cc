@@ -435,10 +435,19 @@ class FileReader {
         if (ours == nullptr) return {};
         TRY(only_keys(*ours, "distribution.spanloom",
                       {"redaction", "duration_min", "trace_spans_max", "tracers", "debug",
-                       "baggage_attributes"}));
+                       "baggage_attributes", "incoming_context"}));
         TRY(read(*ours, "duration_min", out_.duration_min));
         TRY(read(*ours, "trace_spans_max", out_.trace_spans_max));
         TRY(read(*ours, "baggage_attributes", out_.baggage_attributes));
+        std::string incoming;
+        TRY(read(*ours, "incoming_context", incoming));
+        if (!incoming.empty()) {
+            const auto known = incoming_context_by_name(incoming);
+            if (!known.has_value())
+                return wrong(*ours, "incoming_context",
+                             "continue, restart or restart_with_baggage");
+            out_.incoming_context = *known;
+        }
         if (const YamlNode* debug = present(*ours, "debug")) {
             TRY(only_keys(*debug, "debug", {"enabled", "span_alive_max"}));
             TRY(read(*debug, "enabled", out_.debug.is_enabled));

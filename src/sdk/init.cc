@@ -25,6 +25,7 @@ class Initializer {
         // Context travels through a program that records nothing itself.
         set_global_propagator(configuration_.propagator != nullptr ? configuration_.propagator
                                                                    : make_composite_propagator({}));
+        set_incoming_context(configuration_.incoming_context);
         TracerProvider provider;
         if (!configuration_.is_disabled) {
             provider = TracerProvider::create(provider_options());

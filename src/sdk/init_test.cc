@@ -104,6 +104,25 @@ TEST_CASE("noise is turned down by what is configured, and what is reported reac
     CHECK(told.find("more than 2 spans") != std::string::npos);
 }
 
+TEST_CASE("a public edge is one variable away") {
+    struct Restored {
+        ~Restored() { set_incoming_context(IncomingContext::kContinue); }
+    } restored;
+    const EnvironmentScope environment({{"SPANLOOM_INCOMING_CONTEXT", "restart"}});
+    InitOptions options;
+    options.exporter = std::make_shared<InMemoryExporter>();
+    const auto telemetry = init(options);
+    std::map<std::string, std::string> headers = {
+        {"traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"}};
+    const HeaderList carrier(headers);
+    const IncomingParent parent = extract_incoming(carrier);
+    CHECK_FALSE(parent.context.span_context().is_valid());
+    CHECK(parent.linked.is_valid());
+    const IncomingParent trusted = extract_incoming(carrier, IncomingContext::kContinue);
+    CHECK(trusted.context.span_context().is_valid());
+    CHECK_FALSE(trusted.linked.is_valid());
+}
+
 TEST_CASE("ten percent are one variable away") {
     const EnvironmentScope environment(
         {{"OTEL_TRACES_SAMPLER", "parentbased_traceidratio"}, {"OTEL_TRACES_SAMPLER_ARG", "0.1"}});

@@ -263,6 +263,7 @@ class CompositePropagator final : public TextMapPropagator {
 // What is set stays for ever: readers hold no reference, so nothing that was
 // global may go.
 std::atomic<const TextMapPropagator*> set_propagator = nullptr;
+std::atomic<IncomingContext> set_incoming = IncomingContext::kContinue;
 
 const TextMapPropagator& default_propagator() noexcept {
     static const CompositePropagator propagator(
@@ -307,6 +308,23 @@ void set_global_propagator(std::shared_ptr<const TextMapPropagator> propagator) 
         set_propagator.store(propagator.get(), std::memory_order_release);
     } catch (...) {  // out of memory: the one before stays
     }
+}
+
+void set_incoming_context(IncomingContext incoming) noexcept {
+    if (incoming == IncomingContext::kConfigured) incoming = IncomingContext::kContinue;
+    set_incoming.store(incoming, std::memory_order_relaxed);
+}
+
+IncomingParent extract_incoming(const TextMapGetter& carrier, IncomingContext incoming) noexcept {
+    if (incoming == IncomingContext::kConfigured)
+        incoming = set_incoming.load(std::memory_order_relaxed);
+    Context context = global_propagator().extract(Context::root(), carrier);
+    if (incoming == IncomingContext::kContinue) return {std::move(context), {}};
+    IncomingParent parent;
+    parent.linked = context.span_context();
+    if (incoming == IncomingContext::kRestartWithBaggage)
+        parent.context = Context::root().with_baggage(context.baggage());
+    return parent;
 }
 
 }  // namespace spanloom

@@ -77,7 +77,8 @@ class BeastHeaderWriter : public TextMapSetter {
 template <typename Body, typename Fields>
 [[nodiscard]] HttpServerSpan start_beast_server_span(
     const Tracer& tracer, const boost::beast::http::request<Body, Fields>& request,
-    const boost::asio::ip::tcp::endpoint& peer, std::string_view scheme = "http") noexcept {
+    const boost::asio::ip::tcp::endpoint& peer, std::string_view scheme = "http",
+    IncomingContext incoming = IncomingContext::kConfigured) noexcept {
     std::string address;
     try {
         address = peer.address().to_string();
@@ -90,6 +91,7 @@ template <typename Body, typename Fields>
     described.protocol_version = detail::http_version(request.version());
     described.peer_address = address;
     described.peer_port = peer.port();
+    described.incoming = incoming;
     return HttpServerSpan(tracer, described, BeastHeaders<Fields>(request));
 }
 

@@ -8,6 +8,7 @@
 #include <grpcpp/support/server_interceptor.h>
 
 #include "spanloom/context.h"
+#include "spanloom/propagator.h"
 #include "spanloom/tracer.h"
 
 namespace spanloom {
@@ -25,8 +26,11 @@ enum class GrpcHandlers {
 //     std::vector<std::unique_ptr<grpc::experimental::ServerInterceptorFactoryInterface>> creators;
 //     creators.push_back(spanloom::make_grpc_server_interceptor(tracer, GrpcHandlers::kSync));
 //     builder.experimental().SetInterceptorCreators(std::move(creators));
+//
+// `incoming`: whether callers' traces go on, or new ones begin that link to them.
 std::unique_ptr<::grpc::experimental::ServerInterceptorFactoryInterface>
-make_grpc_server_interceptor(Tracer tracer, GrpcHandlers handlers);
+make_grpc_server_interceptor(Tracer tracer, GrpcHandlers handlers,
+                             IncomingContext incoming = IncomingContext::kConfigured);
 
 // The context of a call that is being answered; the root where it is not known.
 Context grpc_context(const ::grpc::ServerContextBase& call) noexcept;

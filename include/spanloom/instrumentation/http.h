@@ -22,6 +22,8 @@ struct HttpServerRequest {
     std::string_view protocol_version;  // "1.0", "1.1", "2"
     std::string_view peer_address;
     uint16_t peer_port = 0;
+    // Whether the caller's trace goes on, or a new one begins that links to it.
+    IncomingContext incoming = IncomingContext::kConfigured;
 };
 
 // What a client knows before it sends.
@@ -32,7 +34,8 @@ struct HttpClientRequest {
     uint32_t resend_count = 0;      // of this request: 1 for the first try after the first
 };
 
-// The span of one request a server answers, continuing the trace of its caller. It is named by
+// The span of one request a server answers, continuing the trace of its caller (or, where callers
+// are not trusted, beginning a new one: HttpServerRequest::incoming). It is named by
 // method and route ("GET /users/{id}"), never by the path. Ends where it is destroyed; where
 // `finish` was not called before, the request counts as failed. One thread at a time.
 class HttpServerSpan {

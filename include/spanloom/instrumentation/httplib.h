@@ -109,6 +109,12 @@ class BasicHttplibServer : public Base {
         return *this;
     }
 
+    // Whether callers' traces go on, or new ones begin that link to them. Before it listens.
+    BasicHttplibServer& set_incoming_context(IncomingContext incoming) {
+        incoming_ = incoming;
+        return *this;
+    }
+
     // Of the request this thread answers; null outside of one.
     static HttpServerSpan* current_span() noexcept {
         return running().has_value() ? &running()->span : nullptr;
@@ -135,6 +141,7 @@ class BasicHttplibServer : public Base {
         described.protocol_version = request.version == "HTTP/1.0" ? "1.0" : "1.1";
         described.peer_address = request.remote_addr;
         described.peer_port = static_cast<uint16_t>(request.remote_port);
+        described.incoming = incoming_;
         running().reset();  // of a request whose answer could not be written
         running().emplace(HttpServerSpan(tracer_, described, HttplibHeaders(request.headers)));
     }
@@ -160,6 +167,7 @@ class BasicHttplibServer : public Base {
     }
 
     Tracer tracer_;
+    IncomingContext incoming_ = IncomingContext::kConfigured;
     HandlerWithResponse before_;
     ::httplib::Logger logger_;
 };
