@@ -135,6 +135,7 @@ std::vector<Value> keyword_values(Intrinsic intrinsic) {
              {otlp::StatusCode::kError, otlp::StatusCode::kOk, otlp::StatusCode::kUnset})
             values.push_back(Value::of_status(code));
     }
+    if (intrinsic == Intrinsic::kSampled) values = {Value::of_bool(true), Value::of_bool(false)};
     if (intrinsic == Intrinsic::kKind) {
         for (const auto kind :
              {otlp::SpanKind::kClient, otlp::SpanKind::kServer, otlp::SpanKind::kProducer,

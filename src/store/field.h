@@ -32,6 +32,7 @@ enum class Intrinsic : uint8_t {
     kLinkSpanId,
     kInstrumentationName,
     kInstrumentationVersion,
+    kSampled,  // the flag of the W3C trace context that the sender set
     kTraceDuration,
     kRootName,
     kRootService,

@@ -17,6 +17,7 @@ Form form_of(Intrinsic intrinsic) {
         case Intrinsic::kStatus:
         case Intrinsic::kKind:
         case Intrinsic::kStart:
+        case Intrinsic::kSampled:
         case Intrinsic::kEventTimeSinceStart:
             return Form::kNumber;
         case Intrinsic::kSpanId:
@@ -40,9 +41,28 @@ ValueKind kind_of(Intrinsic intrinsic) {
             return ValueKind::kSpanKind;
         case Intrinsic::kStart:
             return ValueKind::kInt;
+        case Intrinsic::kSampled:
+            return ValueKind::kBool;
         default:
             return ValueKind::kString;
     }
+}
+
+bool is_enumeration(Intrinsic intrinsic) {
+    return intrinsic == Intrinsic::kStatus || intrinsic == Intrinsic::kKind ||
+           intrinsic == Intrinsic::kSampled;
+}
+
+// What a stored number of an enumeration says; one that is not known says what 0 does.
+int64_t enumerated(Intrinsic intrinsic, int64_t stored) {
+    if (intrinsic == Intrinsic::kSampled) return stored & 1;
+    const int64_t largest = intrinsic == Intrinsic::kStatus ? 2 : 5;
+    return stored >= 0 && stored <= largest ? stored : 0;
+}
+
+uint32_t column_of(const SegmentReader& reader, Table table, Intrinsic intrinsic) {
+    return intrinsic == Intrinsic::kSampled ? reader.column(table, RowField::kFlags)
+                                            : reader.column(table, intrinsic);
 }
 
 bool any_negative(std::span<const int64_t> values) {
@@ -69,7 +89,7 @@ IntrinsicCells::IntrinsicCells(SegmentReader& reader, Intrinsic intrinsic)
     : reader_(reader),
       intrinsic_(intrinsic),
       table_(table_of({Scope::kIntrinsic, intrinsic, {}})),
-      column_(reader.column(table_, intrinsic)) {}
+      column_(column_of(reader, table_, intrinsic)) {}
 
 bool IntrinsicCells::is_always_there() const {
     switch (intrinsic_) {
@@ -129,9 +149,9 @@ Result<int64_t> IntrinsicCells::number(GroupReader& group, const ColumnBlock& bl
     const int64_t stored = position ? block.integers[*position] : 0;
     switch (intrinsic_) {
         case Intrinsic::kStatus:
-            return stored >= 0 && stored <= 2 ? stored : 0;
         case Intrinsic::kKind:
-            return stored >= 0 && stored <= 5 ? stored : 0;
+        case Intrinsic::kSampled:
+            return enumerated(intrinsic_, stored);
         case Intrinsic::kStart:
             return stored < 0 ? INT64_MAX : stored;
         case Intrinsic::kDuration: {
@@ -145,17 +165,16 @@ Result<int64_t> IntrinsicCells::number(GroupReader& group, const ColumnBlock& bl
     }
 }
 
-// Kinds and statuses: few numbers, each of which is tested once; rows without one have 0.
+// Few numbers, each of which is tested once; rows without one have 0.
 void IntrinsicCells::test_enumeration(const ColumnBlock& block, const ValueTest& test,
                                       RowBitmap& hit) const {
     constexpr size_t kNumbers = 6;
-    const int64_t largest = intrinsic_ == Intrinsic::kStatus ? 2 : 5;
     std::array<bool, kNumbers> passes{};
-    for (int64_t number = 0; number <= largest; ++number)
-        passes[static_cast<size_t>(number)] = test.on_integer(kind_of(intrinsic_), number);
+    for (size_t number = 0; number < kNumbers; ++number)
+        passes[number] = test.on_integer(kind_of(intrinsic_),
+                                         enumerated(intrinsic_, static_cast<int64_t>(number)));
     const auto passes_at = [&](size_t position) {
-        const int64_t number = block.integers[position];
-        return passes[static_cast<size_t>(number >= 0 && number <= largest ? number : 0)];
+        return passes[static_cast<size_t>(enumerated(intrinsic_, block.integers[position]))];
     };
     if (block.dense) {
         const size_t rows = std::min<size_t>(hit.rows(), block.integers.size());
@@ -181,7 +200,7 @@ Result<void> IntrinsicCells::test_numbers(GroupReader& group, const ColumnBlock&
                                           const ValueTest& test, const RowBitmap* among,
                                           RowBitmap& hit) const {
     const ValueKind kind = kind_of(intrinsic_);
-    if (intrinsic_ == Intrinsic::kStatus || intrinsic_ == Intrinsic::kKind) {
+    if (is_enumeration(intrinsic_)) {
         test_enumeration(block, test, hit);
         return {};
     }

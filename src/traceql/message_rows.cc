@@ -121,6 +121,8 @@ Value MessageRows::intrinsic(Intrinsic which, const Place& place) const {
             return Value::of_string(span.parent_span_id.is_zero() ? "" : span.parent_span_id.hex());
         case Intrinsic::kTraceState:
             return text(span.trace_state);
+        case Intrinsic::kSampled:
+            return Value::of_bool((span.flags & 1) != 0);
         case Intrinsic::kInstrumentationName:
             return text(scope.name);
         case Intrinsic::kInstrumentationVersion:

@@ -11,7 +11,7 @@ namespace {
 using store::Intrinsic;
 using store::Value;
 
-constexpr std::array<IntrinsicName, 40> kIntrinsics = {{
+constexpr std::array<IntrinsicName, 41> kIntrinsics = {{
     {"duration", Intrinsic::kDuration},
     {"span:duration", Intrinsic::kDuration},
     {"name", Intrinsic::kName},
@@ -45,6 +45,7 @@ constexpr std::array<IntrinsicName, 40> kIntrinsics = {{
     // What people write from memory of the protocol or of other tools.
     {"span:traceState", Intrinsic::kTraceState},
     {"traceState", Intrinsic::kTraceState},
+    {"span:sampled", Intrinsic::kSampled},
     {"span:start", Intrinsic::kStart},
     {"span:nestedSetParent", Intrinsic::kNestedSetParent},
     {"span:nestedSetLeft", Intrinsic::kNestedSetLeft},

@@ -24,6 +24,8 @@ Type type_of(const store::Field& field) {
             return Type::kStatus;
         case Intrinsic::kKind:
             return Type::kKind;
+        case Intrinsic::kSampled:
+            return Type::kBool;
         case Intrinsic::kDuration:
         case Intrinsic::kStart:
         case Intrinsic::kEventTimeSinceStart:
