@@ -360,10 +360,8 @@ TEST_CASE("whether callers' traces go on is said from outside") {
         by_file(kProvider + "distribution: {spanloom: {incoming_context: restart}}\n");
     CHECK(problems(file).empty());
     CHECK(file.incoming_context == IncomingContext::kRestart);
-    const Configuration wrong_file =
-        by_file(kProvider + "distribution: {spanloom: {incoming_context: forget}}\n");
-    CHECK(wrong_file.is_disabled);
-    CHECK(problems(wrong_file).find("restart_with_baggage") != std::string::npos);
+    CHECK(refusal(kProvider + "distribution: {spanloom: {incoming_context: forget}}\n")
+              .find("restart_with_baggage") != std::string::npos);
 }
 
 TEST_CASE("noise can be turned down from outside") {

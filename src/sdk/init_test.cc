@@ -108,7 +108,8 @@ TEST_CASE("a public edge is one variable away") {
     struct Restored {
         ~Restored() { set_incoming_context(IncomingContext::kContinue); }
     } restored;
-    const EnvironmentScope environment({{"SPANLOOM_INCOMING_CONTEXT", "restart"}});
+    const EnvironmentScope environment(
+        {{"SPANLOOM_INCOMING_CONTEXT", "restart"}, {"OTEL_LOG_LEVEL", "info"}});
     InitOptions options;
     options.exporter = std::make_shared<InMemoryExporter>();
     const auto telemetry = init(options);
