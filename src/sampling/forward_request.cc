@@ -65,6 +65,46 @@ class Reading {
         size_t size = 0;
     };
 
+    // One segment, row group by row group.
+    struct SegmentReading {
+        SegmentReading(const std::shared_ptr<const Segment>& segment, std::span<const Part> parts)
+            : reader(segment),
+              writer(reader),
+              origins(segment->scope_count(), UINT32_MAX),
+              parts_left(parts) {}
+
+        // The row group of this row, which is not before those asked for until now.
+        Result<void> open(uint32_t row) {
+            const uint32_t number = reader.group_of_row(row);
+            if (group != nullptr && group->group() == number) return {};
+            group = nullptr;
+            auto next = reader.group(number);
+            const store::RowGroup& meta = next->rows();
+            const uint32_t group_end = meta.first_row + meta.rows;
+            store::RowBitmap wanted(meta.rows);
+            while (!parts_left.empty() && end_of(parts_left.front()) <= meta.first_row)
+                parts_left = parts_left.subspan(1);
+            for (const Part& part : parts_left) {
+                if (part.fragment.first_row >= group_end) break;
+                wanted.fill(std::max(part.fragment.first_row, meta.first_row) - meta.first_row,
+                            std::min(end_of(part), group_end) - meta.first_row);
+            }
+            next->narrow(std::move(wanted));
+            TRY(writer.open(*next));
+            group = std::move(next);
+            return {};
+        }
+        static uint32_t end_of(const Part& part) {
+            return part.fragment.first_row + part.fragment.rows;
+        }
+
+        SegmentReader reader;
+        store::SpanWriter writer;
+        std::shared_ptr<store::GroupReader> group;  // that is open
+        std::vector<uint32_t> origins;              // by scope
+        std::span<const Part> parts_left;           // in this row group and behind it
+    };
+
     void note(const Error& error) {
         if (out_.damage.empty()) out_.damage = error.message;
     }
@@ -116,35 +156,33 @@ class Reading {
         return (*found)->rows;
     }
 
+    // Parts of one segment in the order of their rows, so that each row group is read once.
     void read_segment(std::span<const Part> parts) {
-        SegmentReader reader(segments_[parts.front().segment]);
-        store::SpanWriter writer(reader);
-        std::vector<uint32_t> origins(reader.segment().scope_count(), UINT32_MAX);
+        SegmentReading reading(segments_[parts.front().segment], parts);
         for (const Part& part : parts) {
-            if (const auto read = read_part(reader, writer, part, origins); !read)
-                note(read.error());
+            if (const auto read = read_part(reading, part); !read) note(read.error());
         }
     }
 
-    Result<void> read_part(SegmentReader& reader, store::SpanWriter& writer, const Part& part,
-                           std::vector<uint32_t>& origins) {
+    Result<void> read_part(SegmentReading& reading, const Part& part) {
         const uint32_t end = part.fragment.first_row + part.fragment.rows;
         for (uint32_t row = part.fragment.first_row; row < end;) {
-            const auto group = reader.group(reader.group_of_row(row));
-            const uint32_t first = group->rows().first_row;
-            const uint32_t group_end = std::min(end, first + group->rows().rows);
+            TRY(reading.open(row));
+            const store::RowGroup& rows = reading.group->rows();
+            const uint32_t group_end = std::min(end, rows.first_row + rows.rows);
             if (group_end <= row) return fail(ErrorCode::kDataLoss, "a row is in no row group");
-            TRY(read_rows(reader, writer, *group, part, {row - first, group_end - first}, origins));
+            TRY(read_rows(reading, part, {row - rows.first_row, group_end - rows.first_row}));
             row = group_end;
         }
         return {};
     }
 
-    Result<void> read_rows(SegmentReader& reader, store::SpanWriter& writer,
-                           store::GroupReader& group, const Part& part,
-                           std::pair<uint32_t, uint32_t> rows, std::vector<uint32_t>& origins) {
+    Result<void> read_rows(SegmentReading& reading, const Part& part,
+                           std::pair<uint32_t, uint32_t> rows) {
         using store::Intrinsic;
         using store::Table;
+        SegmentReader& reader = reading.reader;
+        store::GroupReader& group = *reading.group;
         TRY_ASSIGN(const ColumnBlock* scopes,
                    group.block(reader.column(Table::kSpans, store::RowField::kScopeIndex)));
         TRY_ASSIGN(const ColumnBlock* starts,
@@ -164,29 +202,30 @@ class Reading {
                 std::find(entry.spans.begin(), entry.spans.end(), span.id) != entry.spans.end();
             if (!is_wanted) continue;
             const auto scope = static_cast<uint64_t>(scopes->integers[row]);
-            if (scope >= origins.size())
+            if (scope >= reading.origins.size())
                 return fail(ErrorCode::kDataLoss, "a span names a scope that is not there");
-            if (origins[scope] == UINT32_MAX)
-                origins[scope] = origin_of(reader.segment(), static_cast<uint32_t>(scope));
-            span.origin = origins[scope];
+            uint32_t& origin = reading.origins[scope];
+            if (origin == UINT32_MAX)
+                origin = origin_of(reader.segment(), static_cast<uint32_t>(scope));
+            span.origin = origin;
             span.start_ns = static_cast<uint64_t>(starts->integers[row]);
-            TRY(write_span(writer, group, row, part.threshold, span));
+            TRY(write_span(reading.writer, row, part.threshold, span));
         }
         return {};
     }
 
-    Result<void> write_span(store::SpanWriter& writer, store::GroupReader& group, uint32_t row,
-                            uint64_t threshold, Span span) {
+    Result<void> write_span(store::SpanWriter& writer, uint32_t row, uint64_t threshold,
+                            Span span) {
         span.offset = bytes_.size();
         const TraceId& id = entries_[span.entry].id;
         if (threshold == 0) {
-            if (const auto written = writer.write(group, row, id, bytes_); !written) {
+            if (const auto written = writer.write_row(row, id, bytes_); !written) {
                 bytes_.resize(span.offset);
                 return written;
             }
         } else {
             message_.clear();
-            TRY(writer.write(group, row, id, message_));
+            TRY(writer.write_row(row, id, message_));
             store::append_sampled_span(message_, threshold, bytes_);
         }
         span.size = bytes_.size() - span.offset;

@@ -227,24 +227,55 @@ void TakenTexts::encode(
 
 namespace {
 
+// What one list after another is read with. Each thread has its own.
+struct PatternScratch {
+    struct Progress {
+        uint32_t digits_bytes = 0;  // of one text
+        uint32_t passed = 0;        // how many of its texts are behind us
+    };
+    // By pattern.
+    std::vector<uint32_t> first_column;
+    std::vector<uint8_t> varies;  // its texts may differ
+    std::vector<Progress> progress;
+    std::vector<uint32_t> times;
+    std::vector<uint8_t> is_wanted;
+    std::vector<uint32_t> known;  // of those all texts share
+    // Columns of numbers, more of them than are in use.
+    std::vector<std::vector<int64_t>> columns;
+    std::vector<size_t> ends;
+    std::string joined;
+
+    // What few lists need is not worth keeping.
+    bool is_small() const {
+        constexpr size_t kBytesMax = 2U << 20;
+        size_t bytes = joined.capacity() + first_column.capacity() * 24 + ends.capacity() * 8;
+        for (const std::vector<int64_t>& column : columns)
+            bytes += sizeof column + column.capacity() * 8;
+        return bytes <= kBytesMax;
+    }
+};
+
 class PatternReader {
   public:
-    PatternReader(std::shared_ptr<const TextList> patterns, PatternMarks marks)
+    PatternReader(std::shared_ptr<const TextList> patterns, PatternMarks marks,
+                  PatternScratch& scratch)
         : list_(std::move(patterns)),
           patterns_(list_->texts),
-          marks_(marks == PatternMarks::kOld ? kOldMarks : kMarks) {}
+          marks_(marks == PatternMarks::kOld ? kOldMarks : kMarks),
+          first_column_(scratch.first_column),
+          varies_(scratch.varies),
+          progress_(scratch.progress),
+          columns_(scratch.columns),
+          joined_(scratch.joined),
+          scratch_(scratch) {}
 
     Result<TextList> read(ByteReader& reader, std::span<const int64_t> codes,
                           std::span<const uint8_t> wanted);
 
   private:
-    struct Column {
-        std::vector<int64_t> values;
-        size_t next = 0;
-    };
-
     bool is_mark(char c) const { return static_cast<uint8_t>(c) < marks_ && c != 0; }
-    Result<void> read_numbers(ByteReader& reader, std::span<const int64_t> codes);
+    Result<void> read_numbers(ByteReader& reader, std::span<const int64_t> codes,
+                              std::span<const uint8_t> wanted);
     bool append(uint32_t pattern);
     bool skip(uint32_t pattern);
     bool append_hex(size_t bytes);
@@ -254,12 +285,13 @@ class PatternReader {
     std::shared_ptr<const TextList> list_;
     std::span<const std::string_view> patterns_;
     size_t marks_;
-    std::vector<uint32_t> first_column_;  // by pattern
-    std::vector<uint8_t> varies_;         // by pattern: its texts may differ
-    std::vector<uint32_t> digits_bytes_;  // by pattern: of one text
-    std::vector<Column> columns_;
+    std::vector<uint32_t>& first_column_;
+    std::vector<uint8_t>& varies_;
+    std::vector<PatternScratch::Progress>& progress_;
+    std::vector<std::vector<int64_t>>& columns_;
+    std::string& joined_;
+    PatternScratch& scratch_;
     std::string_view digits_;
-    std::string joined_;
 };
 
 bool PatternReader::append_hex(size_t bytes) {
@@ -312,10 +344,9 @@ bool PatternReader::append(uint32_t number) {
             continue;
         }
         if (c == kNumberMark) {
-            Column& column = columns_[column_number++];
             std::array<char, 24> digits;
             const auto end = std::to_chars(digits.data(), digits.data() + digits.size(),
-                                           column.values[column.next++]);
+                                           columns_[column_number++][progress_[number].passed]);
             joined_.append(digits.data(), end.ptr);
         } else if (c == kHexMark) {
             if (++i == pattern.size() || static_cast<uint8_t>(pattern[i]) < marks_) return false;
@@ -324,61 +355,69 @@ bool PatternReader::append(uint32_t number) {
             if (digits_.size() < kUuidBytes || !append_uuid(digits_)) return false;
             digits_.remove_prefix(kUuidBytes);
         } else {
-            Column& column = columns_[column_number++];
-            if (!append_random_uuid(column.values[column.next++])) return false;
+            if (!append_random_uuid(columns_[column_number++][progress_[number].passed]))
+                return false;
         }
     }
+    ++progress_[number].passed;
     return true;
 }
 
 // What a text of the pattern takes, without putting it together.
 bool PatternReader::skip(uint32_t number) {
-    if (digits_.size() < digits_bytes_[number]) return false;
-    digits_.remove_prefix(digits_bytes_[number]);
-    const size_t end =
-        number + 1 < first_column_.size() ? first_column_[number + 1] : columns_.size();
-    for (size_t column = first_column_[number]; column < end; ++column)
-        ++columns_[column].next;
+    PatternScratch::Progress& progress = progress_[number];
+    ++progress.passed;
+    if (digits_.size() < progress.digits_bytes) return false;
+    digits_.remove_prefix(progress.digits_bytes);
     return true;
 }
 
-// The patterns that some text has, ascending; each with a column of numbers for each mark.
-Result<void> PatternReader::read_numbers(ByteReader& reader, std::span<const int64_t> codes) {
-    std::vector<size_t> times(patterns_.size());
-    for (const int64_t code : codes) {
-        if (static_cast<uint64_t>(code) >= patterns_.size())
+// The patterns that some text has, ascending; each with a column of numbers for each mark. Those of
+// patterns that no wanted text has are passed over.
+Result<void> PatternReader::read_numbers(ByteReader& reader, std::span<const int64_t> codes,
+                                         std::span<const uint8_t> wanted) {
+    std::vector<uint32_t>& times = scratch_.times;
+    std::vector<uint8_t>& is_wanted = scratch_.is_wanted;
+    times.assign(patterns_.size(), 0);
+    is_wanted.assign(patterns_.size(), wanted.empty() ? 1 : 0);
+    for (size_t i = 0; i < codes.size(); ++i) {
+        if (static_cast<uint64_t>(codes[i]) >= patterns_.size())
             return damaged("a pattern is out of range");
-        ++times[static_cast<size_t>(code)];
+        ++times[static_cast<size_t>(codes[i])];
     }
-    first_column_.resize(patterns_.size());
-    varies_.resize(patterns_.size());
-    digits_bytes_.resize(patterns_.size());
+    for (size_t i = 0; i < wanted.size(); ++i)
+        is_wanted[static_cast<size_t>(codes[i])] |= wanted[i];
+    first_column_.assign(patterns_.size(), 0);
+    varies_.assign(patterns_.size(), 0);
+    progress_.assign(patterns_.size(), {});
+    uint32_t columns = 0;
     for (size_t p = 0; p < patterns_.size(); ++p) {
-        first_column_[p] = static_cast<uint32_t>(columns_.size());
+        first_column_[p] = columns;
         if (times[p] == 0 && marks_ != kOldMarks) continue;
         const std::string_view pattern = patterns_[p];
         for (size_t i = 0; i < pattern.size(); ++i) {
             const char c = pattern[i];
             if (!is_mark(c)) continue;
             if (c != kNumberMark) varies_[p] = 1;
-            if (c == kUuidMark) digits_bytes_[p] += kUuidBytes;
-            if (c == kRandomUuidMark) digits_bytes_[p] += kRandomUuidBytes;
+            if (c == kUuidMark) progress_[p].digits_bytes += kUuidBytes;
+            if (c == kRandomUuidMark) progress_[p].digits_bytes += kRandomUuidBytes;
             if (c == kHexMark && ++i < pattern.size()) {
                 // A length comes next, whatever it looks like.
                 if (static_cast<uint8_t>(pattern[i]) < marks_)
                     return damaged("a pattern is broken");
-                digits_bytes_[p] += static_cast<uint8_t>(pattern[i]) - marks_;
+                progress_[p].digits_bytes += static_cast<uint8_t>(pattern[i]) - marks_;
             }
             if (c != kNumberMark && c != kRandomUuidMark) continue;
             const std::string_view body = reader.text();
             if (!reader.ok()) return damaged("numbers of texts end early");
-            Column column;
-            TRY(decode_integers(body, times[p], column.values));
-            const bool is_constant =
-                std::all_of(column.values.begin(), column.values.end(),
-                            [&](int64_t value) { return value == column.values.front(); });
+            if (is_wanted[p] == 0) continue;
+            if (columns == columns_.size()) columns_.emplace_back();
+            std::vector<int64_t>& values = columns_[columns++];
+            TRY(decode_integers(body, times[p], values));
+            const bool is_constant = std::all_of(values.begin(), values.end(), [&](int64_t value) {
+                return value == values.front();
+            });
             if (!is_constant) varies_[p] = 1;
-            columns_.push_back(std::move(column));
         }
     }
     return {};
@@ -386,31 +425,34 @@ Result<void> PatternReader::read_numbers(ByteReader& reader, std::span<const int
 
 Result<TextList> PatternReader::read(ByteReader& reader, std::span<const int64_t> codes,
                                      std::span<const uint8_t> wanted) {
-    TRY(read_numbers(reader, codes));
+    if (!wanted.empty() && wanted.size() != codes.size())
+        return damaged("texts and those that are wanted do not fit");
+    TRY(read_numbers(reader, codes, wanted));
     TRY_ASSIGN(const Part part, read_part(reader));
     if (!reader.at_end()) return damaged("texts are followed by something else");
     digits_ = part.bytes;
     TextList out;
-    std::vector<size_t> ends;
-    std::vector<uint32_t> known(patterns_.size(), TextTable::kNone);  // of those all texts share
-    out.codes.reserve(codes.size());
+    out.codes.assign(codes.size(), 0);
+    std::vector<size_t>& ends = scratch_.ends;
+    std::vector<uint32_t>& known = scratch_.known;
+    ends.clear();
+    known.assign(patterns_.size(), TextTable::kNone);
+    joined_.clear();
     if (!wanted.empty()) ends.push_back(0);  // the text of those that are not
     for (size_t i = 0; i < codes.size(); ++i) {
         const auto p = static_cast<uint32_t>(codes[i]);
         if (!wanted.empty() && wanted[i] == 0) {
-            if (known[p] == TextTable::kNone && !skip(p))
-                return damaged("hexadecimal digits end early");
-            out.codes.push_back(0);
+            if (!skip(p)) return damaged("hexadecimal digits end early");
             continue;
         }
         if (known[p] != TextTable::kNone) {
-            out.codes.push_back(known[p]);
+            out.codes[i] = known[p];
             continue;
         }
         const auto number = static_cast<uint32_t>(ends.size());
         if (!append(p)) return damaged("hexadecimal digits end early");
         if (joined_.size() > kBlockBytesMax) return damaged("texts are longer than a block may be");
-        out.codes.push_back(number);
+        out.codes[i] = number;
         ends.push_back(joined_.size());
         if (varies_[p] == 0) known[p] = number;
     }
@@ -430,7 +472,12 @@ Result<TextList> PatternReader::read(ByteReader& reader, std::span<const int64_t
 Result<TextList> read_taken(ByteReader& reader, std::shared_ptr<const TextList> patterns,
                             std::span<const int64_t> codes, PatternMarks marks,
                             std::span<const uint8_t> wanted) {
-    return PatternReader(std::move(patterns), marks).read(reader, codes, wanted);
+    thread_local std::unique_ptr<PatternScratch> scratch;
+    if (scratch == nullptr) scratch = std::make_unique<PatternScratch>();
+    Result<TextList> read =
+        PatternReader(std::move(patterns), marks, *scratch).read(reader, codes, wanted);
+    if (!scratch->is_small()) scratch = nullptr;
+    return read;
 }
 
 }  // namespace spanloom::store

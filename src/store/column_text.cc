@@ -93,7 +93,8 @@ Result<TextList> decode_column_patterns(ByteReader& reader, size_t count,
     const std::string_view codes_body = reader.text();
     if (!reader.ok()) return damaged("patterns end early");
     TRY_ASSIGN(auto patterns, source->patterns());
-    std::vector<int64_t> codes;
+    thread_local std::vector<int64_t> codes;
+    codes.clear();
     TRY(source->codes(codes_body, codes));
     if (codes.size() != count) return damaged("texts and patterns do not fit");
     return read_taken(reader, std::move(patterns), codes, PatternMarks::kNew, source->wanted);

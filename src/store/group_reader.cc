@@ -67,7 +67,9 @@ Result<const ColumnBlock*> GroupReader::block(uint32_t column) {
     if (column == kNoColumn) return &empty_block();
     auto& slot = blocks_[column];
     if (slot == nullptr) {
-        auto read = segment_->read(column, group_);
+        const bool is_narrow = wanted_ && segment_->columns()[column].table == Table::kSpans;
+        auto read = is_narrow ? segment_->read_some(column, group_, *wanted_)
+                              : segment_->read(column, group_);
         if (!read) {
             blocks_.erase(column);
             return tl::unexpected<Error>(std::move(read).error());

@@ -109,26 +109,24 @@ void HeadShards::add(Batch batch, LogPosition end) {
     added_end_ = end;
     for (const auto& shard : shards_) {
         shard->queue.push_back(request);
-        shard->wake.notify_one();
+        if (has_gathered()) shard->wake.notify_one();
     }
 }
 
 void HeadShards::run(Shard& shard) {
-    const auto look = std::chrono::milliseconds(options_.seal_after_ms / 4 + 1);
-    const uint64_t seal_after_ns = options_.seal_after_ms * 1'000'000;
+    // What has not gathered is taken at the next look.
+    const auto look =
+        std::chrono::milliseconds(std::min(options_.seal_after_ms / 4, options_.gather_ms) + 1);
     std::unique_lock lock(mutex_);
     while (true) {
-        shard.wake.wait_for(lock, look,
-                            [&] { return stops_ || shard.is_to_seal || may_take(shard); });
-        if (may_take(shard)) {
+        shard.wake.wait_for(lock, look, [&] {
+            return stops_ || shard.is_to_seal || (may_take(shard) && has_gathered());
+        });
+        while (may_take(shard) && !is_due(shard))
             take_one(shard, lock);
-        } else if (stops_ && shard.queue.empty() && !shard.is_to_seal) {
-            return;
-        }
-        const bool is_due =
-            shard.since_ns != 0 && clock_.monotonic_ns() - shard.since_ns >= seal_after_ns;
+        if (stops_ && shard.queue.empty() && !shard.is_to_seal) return;
         const bool is_asked = shard.is_to_seal && !may_take(shard);
-        if (!is_due && !is_asked) continue;
+        if (!is_asked && !is_due(shard)) continue;
         lock.unlock();
         Result<void> sealed = seal_shard(shard);
         lock.lock();
@@ -141,6 +139,15 @@ void HeadShards::run(Shard& shard) {
 
 bool HeadShards::may_take(const Shard& shard) const {
     return !shard.queue.empty() && (!is_sealing_ || shard.queue.front()->end <= seal_end_);
+}
+
+bool HeadShards::has_gathered() const {
+    return queue_bytes_ >= std::min(options_.gather_bytes, options_.queue_bytes_max / 4);
+}
+
+bool HeadShards::is_due(const Shard& shard) const {
+    return shard.since_ns != 0 &&
+           clock_.monotonic_ns() - shard.since_ns >= options_.seal_after_ms * 1'000'000;
 }
 
 // The next request of the queue, once there is memory for it: what is sealed stays searchable

@@ -27,8 +27,9 @@ struct Gathered {
     HeadShards shards;
 
     Gathered(uint32_t count, uint32_t seal_spans, uint64_t queue_bytes_max = 1U << 20)
-        : shards(options(count, seal_spans, queue_bytes_max), owner(), clock, resends,
-                 queue_bytes) {}
+        : Gathered(options(count, seal_spans, queue_bytes_max)) {}
+    explicit Gathered(HeadShardsOptions options)
+        : shards(std::move(options), owner(), clock, resends, queue_bytes) {}
 
     static HeadShardsOptions options(uint32_t count, uint32_t seal_spans,
                                      uint64_t queue_bytes_max) {
@@ -125,6 +126,30 @@ TEST_CASE("what is in a head is sealed while others wait for memory") {
     all.shards.notice_room();
     CHECK(all.shards.seal(HeadShards::Extent::kAdded).has_value());
     CHECK(all.numbers() == range(0, 2 * kSpans));
+}
+
+TEST_CASE("requests are built once enough are together, or when they are to be sealed") {
+    HeadShardsOptions options = Gathered::options(2, 1'000'000, 1U << 20);
+    options.gather_ms = 1'000'000'000;  // nobody looks by himself
+    options.seal_after_ms = 4'000'000'000;
+    const uint64_t request_bytes = test_batch(0, kSpans).bytes.size();
+    options.gather_bytes = 3 * request_bytes - request_bytes / 2;
+    Gathered all(options);
+    all.shards.start();
+    all.add(0);
+    CHECK(all.queue_bytes > 0);
+    CHECK(all.shards.seal(HeadShards::Extent::kAdded).has_value());
+    CHECK(all.queue_bytes == 0);
+    CHECK(all.numbers() == range(0, kSpans));
+    all.add(1);
+    all.add(2);
+    CHECK(all.queue_bytes > request_bytes);
+    all.add(3);
+    while (all.queue_bytes > 0)
+        std::this_thread::yield();
+    all.add(4);
+    all.shards.stop();
+    CHECK(all.queue_bytes == 0);
 }
 
 TEST_CASE("what is queued is built before the shards stop, though there is no memory") {

@@ -35,7 +35,7 @@ uint32_t fixed_width(uint32_t column) {
 template <typename Keep>
 void filter_block(ColumnBlock& block, Keep keep) {
     const size_t count = block.size();
-    std::vector<uint32_t> rows;
+    std::vector<uint32_t>& rows = block.rows;  // there are none yet
     size_t to = 0;
     const auto move = [&](size_t i) {
         if (!block.integers.empty()) block.integers[to] = block.integers[i];
@@ -47,11 +47,19 @@ void filter_block(ColumnBlock& block, Keep keep) {
         rows.push_back(static_cast<uint32_t>(i));
         move(i);
     }
-    if (to == count && count > 0) return;
+    if (to == count && count > 0) {
+        rows.clear();
+        return;
+    }
     if (!block.integers.empty()) block.integers.resize(to);
     if (!block.codes.empty()) block.codes.resize(to);
-    block.rows = std::move(rows);
     block.dense = false;
+}
+
+void hand_over(std::shared_ptr<const TextList> texts, ColumnBlock& out) {
+    out.strings = texts->texts;
+    out.storage = texts->storage;
+    out.owner = std::move(texts);
 }
 
 // Texts and the number of each value among them.
@@ -64,9 +72,7 @@ Result<void> set_texts(std::shared_ptr<const TextList> texts, std::span<const in
             return fail(ErrorCode::kDataLoss, "a text code is out of range");
         out.codes[i] = static_cast<uint32_t>(code);
     }
-    out.strings = texts->texts;
-    out.storage = texts->storage;
-    out.owner = std::move(texts);
+    hand_over(std::move(texts), out);
     return {};
 }
 
@@ -84,14 +90,16 @@ Result<void> FileSegment::decode_values(uint32_t column, uint32_t group, std::st
     const uint32_t follower = follower_of(column, is_pattern);
     body.remove_prefix(1);
     if (rows.empty() && count == keys->size()) return directory->decode(follower, body, *keys, out);
-    ColumnBlock found;
+    thread_local ColumnBlock found;
     if (rows.empty() && column >= kFixedColumns) {
         size_t there = 0;
+        found.rows.clear();
         TRY(find_rows(column, group, found, there));
         rows = found.rows;
     }
     if (rows.size() != count) return fail(ErrorCode::kDataLoss, "names and values do not fit");
-    std::vector<uint32_t> keys_of_rows(rows.size());
+    thread_local std::vector<uint32_t> keys_of_rows;
+    keys_of_rows.resize(rows.size());
     for (size_t i = 0; i < rows.size(); ++i)
         keys_of_rows[i] = (*keys)[rows[i]];
     return directory->decode(follower, body, keys_of_rows, out);
@@ -122,7 +130,8 @@ Result<void> FileSegment::decode_text(uint32_t column, uint32_t group, Blob body
     }
     PatternSource source;
     source.patterns = [&] { return patterns(column); };
-    std::vector<int64_t> codes;
+    thread_local std::vector<int64_t> codes;
+    codes.clear();
     TextList list;
     if (form == TextForm::kLocal) {
         const uint64_t entries = reader.varint_max(count);
@@ -140,11 +149,13 @@ Result<void> FileSegment::decode_text(uint32_t column, uint32_t group, Blob body
         };
         TRY_ASSIGN(list, decode_coded_texts(reader.rest(), count, body, &source));
         if (list.codes.empty()) {
-            codes.resize(count);
-            std::iota(codes.begin(), codes.end(), 0);
-        } else {
-            codes.assign(list.codes.begin(), list.codes.end());
+            list.codes.resize(count);
+            std::iota(list.codes.begin(), list.codes.end(), 0);
         }
+        TRY(check_texts(column, list));
+        std::swap(out.codes, list.codes);
+        hand_over(std::make_shared<const TextList>(std::move(list)), out);
+        return {};
     } else {
         return fail(ErrorCode::kDataLoss, "texts have an unknown form");
     }
@@ -462,9 +473,39 @@ tl::unexpected<Error> FileSegment::located(const Error& error, uint32_t column,
                 error.message);
 }
 
+// Blocks that are soon let go of, as nobody keeps them: their memory is used again. Each thread has
+// a few.
+static std::shared_ptr<ColumnBlock> short_lived_block() {
+    constexpr size_t kBlocks = 4;
+    constexpr size_t kValuesMax = kGroupRowsMax;
+    thread_local std::vector<std::unique_ptr<ColumnBlock>> free_blocks;
+    const auto let_go = [](ColumnBlock* block) {
+        std::unique_ptr<ColumnBlock> owned(block);
+        const bool is_small =
+            block->rows.capacity() <= kValuesMax && block->integers.capacity() <= kValuesMax &&
+            block->numbers.capacity() <= kValuesMax && block->codes.capacity() <= kValuesMax;
+        if (!is_small || free_blocks.size() == kBlocks) return;
+        ColumnBlock empty;
+        std::swap(empty.rows, block->rows);
+        std::swap(empty.integers, block->integers);
+        std::swap(empty.numbers, block->numbers);
+        std::swap(empty.codes, block->codes);
+        empty.rows.clear();
+        empty.integers.clear();
+        empty.numbers.clear();
+        empty.codes.clear();
+        *block = std::move(empty);
+        free_blocks.push_back(std::move(owned));
+    };
+    if (free_blocks.empty()) return {new ColumnBlock, let_go};
+    std::shared_ptr<ColumnBlock> block(free_blocks.back().release(), let_go);
+    free_blocks.pop_back();
+    return block;
+}
+
 Result<std::shared_ptr<const ColumnBlock>> FileSegment::read_values(
     uint32_t column, uint32_t row_group, size_t count, std::span<const uint8_t> wanted) const {
-    auto out = std::make_shared<ColumnBlock>();
+    auto out = short_lived_block();
     out->type = footer_.columns[column].type;
     const auto read = [&]() -> Result<void> {
         if (column < kFixedColumns) return read_fixed_values(column, row_group, *out);

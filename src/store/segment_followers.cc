@@ -246,8 +246,9 @@ Result<void> FollowerDirectory::decode(uint32_t follower, std::string_view body,
     const FollowedValues& followed = followers_[follower];
     ByteReader reader(body);
     const uint64_t count = reader.varint_max(keys.size());
-    std::vector<int64_t> gaps;
-    std::vector<int64_t> others;
+    thread_local std::vector<int64_t> gaps;
+    thread_local std::vector<int64_t> others;
+    gaps.clear();
     if (count > 0) {
         const std::string_view gaps_body = reader.text();
         if (!reader.ok()) return damaged("what differs ends early");

@@ -302,14 +302,25 @@ void CompareColumns::count_integers(Attribute& attribute, const ColumnKey& key,
 
 void CompareColumns::count_numbers(Attribute& attribute, const ColumnKey& key,
                                    const ColumnBlock& block, const CompareRows& counting) {
-    std::optional<int64_t> last;
+    // Many have a value that was looked up a moment ago.
+    struct Known {
+        int64_t integer = 0;
+        uint32_t number = kUnknown;
+    };
+    constexpr int kKnownBits = 8;
+    std::array<Known, size_t{1} << kKnownBits> seen{};
     uint32_t number = kUnknown;
+    const auto look_up = [&](uint32_t position) {
+        return table_.number_of(attribute, store::value_at(key, block, position));
+    };
     const auto number_at = [&](uint32_t position) {
-        // Many have the value of the one before.
-        const bool is_same = key.type == ColumnType::kInt && last == block.integers[position];
-        if (!is_same) number = table_.number_of(attribute, store::value_at(key, block, position));
-        if (key.type == ColumnType::kInt) last = block.integers[position];
-        return number;
+        if (key.type != ColumnType::kInt) return number = look_up(position);
+        const int64_t integer = block.integers[position];
+        constexpr uint64_t kSpread = 0x9E3779B97F4A7C15;
+        Known& known = seen[static_cast<uint64_t>(integer) * kSpread >> (64 - kKnownBits)];
+        if (known.number == kUnknown || known.integer != integer)
+            known = {integer, look_up(position)};
+        return number = known.number;
     };
     const bool is_plain = counting.is_plain();
     if (is_plain) {

@@ -21,11 +21,12 @@ constexpr size_t kIntervalsAtOnce = 8;
 }  // namespace
 
 CompareSink::CompareSink(const Stage& stage, const Grid& grid, bool is_weighted, double scale,
-                         MemoryShare& memory)
+                         CrowdedAttributes& crowded, MemoryShare& memory)
     : grid_(grid),
       is_weighted_(is_weighted),
       scale_(scale),
-      table_(stage, grid, memory),
+      crowded_(crowded),
+      table_(stage, grid, crowded, memory),
       columns_(table_) {
     if (stage.arguments.size() != 3) return;
     start_ns_ = static_cast<uint64_t>(stage.arguments[1].literal.integer);
@@ -142,6 +143,7 @@ Result<void> CompareSink::end() {
     }
     rows_.clear();
     columns_.end();
+    if (!crowded_.is_known()) crowded_.know(table_.crowded());
     return {};
 }
 

@@ -18,10 +18,10 @@ namespace spanloom::traceql {
 // them. One thread.
 class CompareSink final : public SpanSink {
   public:
-    // `stage`, `grid` and `memory` outlive it.
-    // Each span that is added stands for `scale`.
+    // `stage`, `grid`, `crowded` and `memory` outlive it. Each span that is added stands for
+    // `scale`. Where nothing is known to be crowded yet, end() says what is.
     CompareSink(const Stage& stage, const Grid& grid, bool is_weighted, double scale,
-                MemoryShare& memory);
+                CrowdedAttributes& crowded, MemoryShare& memory);
 
     Result<void> add(store::SearchSegment& segment, store::GroupReader& group,
                      const store::RowBitmap& rows, const store::RowBitmap* selected) override;
@@ -58,6 +58,7 @@ class CompareSink final : public SpanSink {
     uint64_t start_ns_ = 0;  // where the selection is limited in time
     uint64_t end_ns_ = UINT64_MAX;
     double weight_max_ = 1;
+    CrowdedAttributes& crowded_;
     CompareTable table_;
     std::map<Place, std::vector<Row>> rows_;  // of whole traces
     CompareColumns columns_;

@@ -34,12 +34,14 @@ bool CompareSums::make_room(const ColumnKey& key, const ColumnBlock& block, cons
         return true;
     }
     if (key.type != ColumnType::kInt) return false;
+    const size_t places = sums_.size() / 2;
+    const bool has_room =
+        places > 0 && std::all_of(block.integers.begin(), block.integers.end(),
+                                  [&](int64_t value) { return distance(first_, value) < places; });
+    if (has_room) return true;
     const auto [least, most] = std::minmax_element(block.integers.begin(), block.integers.end());
     const uint64_t range = distance(*least, *most);
     if (range >= kFewValues) return false;
-    const bool has_room =
-        !sums_.empty() && *least >= first_ && distance(first_, *most) < sums_.size() / 2;
-    if (has_room) return true;
     this->leave(key, leave);
     // On both sides, as the next blocks have about the same values.
     const uint64_t room = std::min<uint64_t>(range / 2 + 16, (kFewValues - range - 1) / 2);

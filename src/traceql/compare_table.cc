@@ -27,14 +27,25 @@ bool is_integer(ValueKind kind) {
 
 }  // namespace
 
-CompareTable::CompareTable(const Stage& stage, const Grid& grid, MemoryShare& memory)
-    : stage_(stage), grid_(grid), memory_(memory) {}
+CompareTable::CompareTable(const Stage& stage, const Grid& grid, const CrowdedAttributes& crowded,
+                           MemoryShare& memory)
+    : stage_(stage), grid_(grid), crowded_(crowded), memory_(memory) {}
 
 CompareTable::Attribute& CompareTable::attribute(const std::string& name) {
     const auto known = attributes_.find(name);
     if (known != attributes_.end()) return known->second;
     if (!memory_.take(name.size() + sizeof(Attribute) + 128)) return left_out_;
-    return attributes_[name];
+    Attribute& made = attributes_[name];
+    made.is_crowded = crowded_.has(name);
+    return made;
+}
+
+std::set<std::string, std::less<>> CompareTable::crowded() const {
+    std::set<std::string, std::less<>> names;
+    for (const auto& [name, attribute] : attributes_) {
+        if (attribute.is_crowded || attribute.values.size() > kCrowd) names.insert(name);
+    }
+    return names;
 }
 
 bool CompareTable::is_crowded(Attribute& attribute) {

@@ -3,17 +3,35 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <set>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
 
+#include <boost/container/small_vector.hpp>
 #include <boost/unordered/unordered_flat_map.hpp>
 
 #include "base/hash.h"
 #include "traceql/series.h"
 
 namespace spanloom::traceql {
+
+// Attributes with very many values, as the first piece of a store tells: so that nobody else counts
+// values of theirs that will not be told apart. Written once, before others read it.
+class CrowdedAttributes {
+  public:
+    bool is_known() const { return is_known_; }
+    bool has(std::string_view name) const { return names_.contains(name); }
+    void know(std::set<std::string, std::less<>> names) {
+        names_ = std::move(names);
+        is_known_ = true;
+    }
+
+  private:
+    std::set<std::string, std::less<>> names_;
+    bool is_known_ = false;
+};
 
 // What compare() has counted: for each attribute how many spans have each of its values, in each
 // slot (2 * interval, + 1 where the span is selected). One thread; what it is given outlives it.
@@ -30,7 +48,7 @@ class CompareTable {
     using ByText = boost::unordered_flat_map<std::string, uint32_t, TextHash, std::equal_to<>>;
     // In the order in which slots were met.
     struct Counts {
-        std::vector<std::pair<uint32_t, double>> slots;
+        boost::container::small_vector<std::pair<uint32_t, double>, 2> slots;
         double baseline = 0;
         double selection = 0;
     };
@@ -46,7 +64,9 @@ class CompareTable {
         bool is_crowded = false;
     };
 
-    CompareTable(const Stage& stage, const Grid& grid, MemoryShare& memory);
+    // What is known to be crowded is from the beginning.
+    CompareTable(const Stage& stage, const Grid& grid, const CrowdedAttributes& crowded,
+                 MemoryShare& memory);
 
     // Stays where it is. Where no memory is left for one more, one that is not shown.
     Attribute& attribute(const std::string& name);
@@ -61,6 +81,7 @@ class CompareTable {
     bool charge(size_t bytes) { return memory_.take(bytes); }
     bool is_full() const { return is_full_ || memory_.is_used_up(); }
 
+    std::set<std::string, std::less<>> crowded() const;
     // What another table of the same stage has counted.
     void add(const CompareTable& other);
     // For each attribute its most frequent values, of the baseline and of the selection; every
@@ -77,6 +98,7 @@ class CompareTable {
 
     const Stage& stage_;
     const Grid& grid_;
+    const CrowdedAttributes& crowded_;
     MemoryAllowance memory_;
     bool is_full_ = false;     // another that was joined was
     bool is_joining_ = false;  // what several tables have counted

@@ -121,9 +121,10 @@ class MetricsQuery {
         std::vector<Series> series;
         const double sample = is_compare ? sample_of(question) : 1;
         if (is_compare) {
+            CrowdedAttributes crowded;
             const auto make = [&] {
                 return std::make_unique<CompareSink>(counted, grid_, answer_.weighted, 1 / sample,
-                                                     memory);
+                                                     crowded, memory);
             };
             TRY_ASSIGN(series, count(question, true, sample, make));
         } else {
@@ -215,15 +216,16 @@ class MetricsQuery {
                             sample};
         // What compare() counts is joined value by value.
         constexpr double kLarge = 4;
+        const bool learns = question.has_selection();  // from the first piece
         const std::vector<Piece> pieces =
-            pieces_of(segments_, request.range, question.has_selection() ? kLarge / sample : 1);
+            pieces_of(segments_, request.range, learns ? kLarge / sample : 1, learns);
         std::vector<SegmentRead> reads;
         for (const auto& segment : segments_)
             reads.push_back({segment.get(), 0, false, false});
         std::mutex mutex;
         std::map<size_t, std::unique_ptr<Counter>> waiting;  // for those before them
         size_t next = 0;
-        store::share_out(scope, pieces.size(), [&](size_t number) {
+        const auto count_piece = [&](size_t number) {
             const Piece& piece = pieces[number];
             auto part = make();
             const PieceOutcome outcome =
@@ -235,7 +237,13 @@ class MetricsQuery {
                 total.add(std::move(*waiting.begin()->second));
                 waiting.erase(waiting.begin());
             }
-        });
+        };
+        const size_t alone = learns ? std::min<size_t>(pieces.size(), 1) : 0;
+        for (size_t number = 0; number < alone; ++number)
+            count_piece(number);
+        if (pieces.empty()) TRY(total.sink().end());  // there is nothing to learn
+        store::share_out(scope, pieces.size() - alone,
+                         [&](size_t number) { count_piece(alone + number); });
         TRY(count_shared(scan, scope, *shared, reads, total, make));
         store::ScanStats stats;
         stats.segments = static_cast<uint32_t>(segments_.size());

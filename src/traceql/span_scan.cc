@@ -15,6 +15,8 @@ using store::TraceFragment;
 // threads end at about the same time and other queries get their turn.
 constexpr uint32_t kPieceGroups = 64;
 constexpr uint32_t kPieceRows = 1U << 18;
+// Row groups of a first piece that others wait for.
+constexpr uint32_t kFirstGroups = 16;
 // Row groups that are one forest: what is kept of them fits into a cache.
 constexpr uint32_t kForestGroups = 4;
 
@@ -228,7 +230,8 @@ SpanQuestion::SpanQuestion(std::span<const Stage> choosing, const Spanset* selec
     }
 }
 
-std::vector<Piece> pieces_of(store::Segments segments, store::TimeRange range, double size) {
+std::vector<Piece> pieces_of(store::Segments segments, store::TimeRange range, double size,
+                             bool begins_small) {
     const double rows_max = kPieceRows * size;
     const double groups_max = kPieceGroups * size;
     std::vector<Piece> pieces;
@@ -242,7 +245,9 @@ std::vector<Piece> pieces_of(store::Segments segments, store::TimeRange range, d
         for (uint32_t i = 0; i < groups.size(); ++i) {
             rows += groups[i].rows;
             piece.end_group = i + 1;
-            if (rows < rows_max && piece.end_group - piece.first_group < groups_max) continue;
+            const uint32_t count = piece.end_group - piece.first_group;
+            const bool is_small = begins_small && pieces.empty() && count >= kFirstGroups;
+            if (!is_small && rows < rows_max && count < groups_max) continue;
             pieces.push_back(piece);
             piece.first_group = piece.end_group;
             rows = 0;

@@ -86,7 +86,9 @@ struct Piece {
 // Of all segments that reach into the range. They depend on nothing else: what is counted piece by
 // piece and joined in their order is the same whenever it is asked. `size`: how many times as large
 // as usual, where joining takes long.
-std::vector<Piece> pieces_of(store::Segments segments, store::TimeRange range, double size = 1);
+// `begins_small`: what the first one, which is small then, tells about the data serves the others.
+std::vector<Piece> pieces_of(store::Segments segments, store::TimeRange range, double size = 1,
+                             bool begins_small = false);
 
 // What all pieces of one scan have in common. Immutable; any thread.
 struct SpanScan {
