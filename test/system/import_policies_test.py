@@ -69,7 +69,7 @@ def traces():
            "nearly": {"duration_ns": 500 * MS - 100_000}, "numbered": {"attributes": {"n": 7}}, "negative": {"attributes": {"n": -3}},
            "pay": {"attributes": {"url": "/pay/1"}}, "gone": {"attributes": {"url": "/gone"}},
            "vip": {"attributes": {"vip": True}}, "client": {"kind": 3}, "event": {"extra": event},
-           "state": {"extra": state("key3=value1,vendor=a+b")}, "blanks": {"extra": state("x=key3=value1 ,\t vendor=other\t,z=1")},
+           "state": {"extra": state("key3=value1,vendor=a+b")}, "blanks": {"extra": state("x=key3:value1 ,\t vendor=other\t,z=1")},
            "sampled": {"extra": flags(0x301)}}
     made = {name: ("shop", [more], {}) for name, more in one.items()}
     made["cart"] = ("cart", [{}], {})
