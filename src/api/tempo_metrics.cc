@@ -154,6 +154,8 @@ Result<http::Response> reply(Call& call, bool is_instant) {
     add_remarks(response, answer.stats, answer.notes);
     response.headers.add("x-spanloom-weighted", answer.weighted ? "true" : "false");
     response.headers.add("x-spanloom-sampled", answer.is_sampled ? "true" : "false");
+    response.headers.add("x-spanloom-exact", answer.is_exact ? "true" : "false");
+    response.headers.add("x-spanloom-counted", std::to_string(answer.spans_from_counts));
     return response;
 }
 
@@ -208,6 +210,8 @@ Result<traceql::MetricsAnswer> tempo_metrics(const Call& call,
     options.helpers = call.context.options.limits.helpers;
     options.shared_traces = &call.context.shared_traces;
     options.explain = question.explain;
+    options.counted = [&call] { return call.counted(); };
+    options.rollups = &call.context.rollups;
     return traceql::query_metrics(*query, call.segments(), options, call.context.options.clock);
 }
 

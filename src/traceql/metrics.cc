@@ -4,13 +4,17 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <tuple>
 #include <utility>
+
+#include <fmt/format.h>
 
 #include "otlp/tracestate.h"
 #include "store/scan_segments.h"
 #include "store/trace_stream.h"
 #include "traceql/compare_sink.h"
+#include "traceql/counted_spans.h"
 #include "traceql/executor.h"
 #include "traceql/explain.h"
 #include "traceql/series.h"
@@ -38,6 +42,13 @@ class SeriesCounter {
         set_.add(std::move(other.set_));
         weight_max_ = std::max(weight_max_, other.weight_max());
     }
+    // What is counted already.
+    Result<CountedSpans::Stats> add(const CountedSpans& counted, std::span<const Stage> choosing,
+                                    const Stage& metric, bool is_weighted,
+                                    const std::function<bool()>& is_interrupted) {
+        return counted.add(choosing, metric, is_weighted, is_interrupted, set_, weight_max_);
+    }
+    void add_exemplars(SeriesCounter&& other) { set_.add_exemplars(std::move(other.set_)); }
     bool is_full() const { return set_.is_full(); }
     double weight_max() const { return std::max(weight_max_, sink_.weight_max()); }
     std::vector<Series> finish(const Sharing& share) const { return set_.finish(share); }
@@ -73,6 +84,12 @@ class MetricsQuery {
     }
 
     Result<MetricsAnswer> run(const Query& query) {
+        counts_ = choose_counts(query, options_, grid_);
+        answer_.is_exact = counts_.is_exact;
+        if (counts_.counted) segments_ = counts_.parts.segments;
+        if (!counts_.note.empty() && answer_.explanation)
+            answer_.explanation->plan.push_back(counts_.note);
+        if (!counts_.note.empty() && !counts_.is_of_query) answer_.notes.push_back(counts_.note);
         std::vector<Series> series;
         if (query.arithmetic) {
             TRY_ASSIGN(series, calculate(*query.arithmetic));
@@ -84,6 +101,8 @@ class MetricsQuery {
         leave_series_max(series);
         leave_exemplars_max(series);
         answer_.series = std::move(series);
+        const bool is_whole = !answer_.stats.partial && !(counts_.counted && counts_.counted->is_split());
+        answer_.is_exact = answer_.is_exact && is_whole;
         return std::move(answer_);
     }
 
@@ -108,11 +127,7 @@ class MetricsQuery {
 
     // Spans, then the metric over them, then what follows it.
     Result<std::vector<Series>> pipeline(const std::vector<Stage>& stages) {
-        size_t metric = 0;
-        while (stages[metric].kind != Stage::Kind::kFunction ||
-               (stages[metric].function != FunctionKind::kMetric &&
-                stages[metric].function != FunctionKind::kCompare))
-            ++metric;
+        const size_t metric = metric_in(stages);
         const Stage& counted = stages[metric];
         const bool is_compare = counted.function == FunctionKind::kCompare;
         const std::span<const Stage> all(stages);
@@ -125,22 +140,58 @@ class MetricsQuery {
                 return std::make_unique<CompareSink>(counted, grid_, answer_.weighted, 1 / sample,
                                                      memory);
             };
-            TRY_ASSIGN(series, count(question, true, sample, make));
+            const auto nothing = [](CompareSink&) -> Result<void> { return {}; };
+            TRY_ASSIGN(series, count(question, true, sample, make, nothing));
         } else {
             const auto make = [&] {
                 return std::make_unique<SeriesCounter>(counted, grid_, answer_.weighted, exemplars_,
                                                        memory);
             };
-            TRY_ASSIGN(series, count(question, SeriesSink::can_count(counted), sample, make));
+            const auto add_counts = [&](SeriesCounter& total) -> Result<void> {
+                return counts_.counted ? add_counted(question, counted, make, total) : Result<void>();
+            };
+            TRY_ASSIGN(series,
+                       count(question, SeriesSink::can_count(counted), sample, make, add_counts));
         }
         for (size_t i = metric + 1; i < stages.size(); ++i)
             apply_second(stages[i], series);
         return series;
     }
 
+    // What aged: from counts, and examples of it from the spans that stayed.
     template <typename Make>
+    Result<void> add_counted(const SpanQuestion& question, const Stage& metric, Make&& make,
+                             SeriesCounter& total) {
+        const CountedSpans& counted = *counts_.counted;
+        TRY_ASSIGN(const CountedSpans::Stats stats,
+                   total.add(counted, question.choosing(), metric, answer_.weighted,
+                             [this] { return is_interrupted(); }));
+        answer_.spans_from_counts += stats.spans;
+        answer_.stats.scanned_bytes += stats.bytes;
+        for (std::string& difference : counted.differences(metric)) {
+            const auto known = std::find(answer_.notes.begin(), answer_.notes.end(), difference);
+            if (known == answer_.notes.end()) answer_.notes.push_back(std::move(difference));
+        }
+        if (answer_.explanation)
+            answer_.explanation->plan.push_back(
+                fmt::format("add {} spans of hours that aged from {} files of counts of all spans",
+                            stats.spans, counted.files()));
+        if (exemplars_ == 0 || !counted.has_kept()) return {};
+        const store::Segments not_counted = std::exchange(segments_, store::Segments(counts_.parts.others));
+        auto explanation = std::exchange(answer_.explanation, std::nullopt);
+        const auto kept = make();
+        const Result<void> found = count_pieces(question, 1, *kept, make);
+        segments_ = not_counted;
+        answer_.explanation = std::move(explanation);
+        TRY(found);
+        total.add_exemplars(std::move(*kept));
+        return {};
+    }
+
+    // `add_others` adds what is known without spans.
+    template <typename Make, typename Add>
     Result<std::vector<Series>> count(const SpanQuestion& question, bool can_use_columns,
-                                      double sample, Make&& make) {
+                                      double sample, Make&& make, Add&& add_others) {
         const auto total = make();
         const bool in_pieces = can_use_columns && question.way() != SpanQuestion::Way::kTraces &&
                                options_.evaluation == MetricsOptions::Evaluation::kBest;
@@ -149,6 +200,7 @@ class MetricsQuery {
         } else {
             TRY(count_traces(question, *total));
         }
+        TRY(add_others(*total));
         if (options_.cancelled.stop_requested())
             return fail(ErrorCode::kCancelled, "the query was cancelled");
         if (is_late_) note_partial("the query took too long; what was counted so far is shown");
@@ -187,6 +239,7 @@ class MetricsQuery {
             share = sample_hint_.as_number();
         }
         if (!(share > 0 && share < 1)) return 1;
+        answer_.is_exact = false;
         answer_.notes.push_back(fmt::format(
             "as with(sample=...) asks, {:.1f} % of the spans were looked at: counts are estimates",
             share * 100));
@@ -441,6 +494,7 @@ class MetricsQuery {
     std::atomic<bool> is_late_ = false;
     uint32_t exemplars_ = 0;
     Value sample_hint_;
+    CountsChoice counts_;
     MetricsAnswer answer_;
 };
 
@@ -462,8 +516,10 @@ Result<MetricsAnswer> query_metrics(const Query& query, store::Segments segments
     TRY_ASSIGN(const Grid grid, Grid::of(options.range, options.step_ns));
     TRY_ASSIGN(MetricsAnswer answer,
                MetricsQuery(query, segments, options, grid, clock).run(query));
-    if (answer.series.empty() && !answer.stats.partial)
-        answer.notes = explain_emptiness(query, segments);
+    if (answer.series.empty() && !answer.stats.partial) {
+        for (std::string& note : explain_emptiness(query, segments))
+            answer.notes.push_back(std::move(note));
+    }
     return answer;
 }
 
