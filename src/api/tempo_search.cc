@@ -80,6 +80,35 @@ Predicate tag_filter(const TagFilter& tag) {
          contains({store::Scope::kResource, store::Intrinsic::kNone, tag.key})});
 }
 
+// How long whole traces took is known once they are found: page by page, until there are enough.
+Result<traceql::SearchAnswer> search_by_length(
+    const Call& call, store::SearchRequest request,
+    const std::function<bool(const store::TraceSummary&)>& has_length) {
+    constexpr uint32_t kPageMax = 1'000;
+    const size_t wanted = request.limit;
+    const auto segments = call.segments();
+    traceql::SearchAnswer answer;
+    while (true) {
+        TRY_ASSIGN(auto found, store::search(segments, request));
+        store::ScanStats& stats = answer.stats;
+        const store::ScanStats before = stats;
+        stats = found.stats;
+        stats.scanned_spans += before.scanned_spans;
+        stats.scanned_bytes += before.scanned_bytes;
+        answer.stats.traces += found.traces.size();
+        for (store::TraceSummary& summary : found.traces) {
+            if (answer.traces.size() >= wanted || !has_length(summary)) continue;
+            traceql::TraceFound trace;
+            trace.spansets.push_back({{}, summary.matched, summary.matched_spans});
+            trace.summary = std::move(summary);
+            answer.traces.push_back(std::move(trace));
+        }
+        if (answer.traces.size() >= wanted || !found.next || found.stats.partial) return answer;
+        request.after = found.next;
+        request.limit = std::min(request.limit * 2, std::max(kPageMax, request.limit));
+    }
+}
+
 Result<traceql::SearchAnswer> search_by_tags(const Call& call, const TempoQuestion& question) {
     TRY_ASSIGN(const auto tags, parse_logfmt(question.tags));
     TRY_ASSIGN(const auto min, duration_parameter("minDuration", question.duration_min));
@@ -87,10 +116,8 @@ Result<traceql::SearchAnswer> search_by_tags(const Call& call, const TempoQuesti
     std::vector<Predicate> all;
     for (const TagFilter& tag : tags)
         all.push_back(tag_filter(tag));
+    // No span is longer than its trace.
     const store::Field duration{store::Scope::kIntrinsic, store::Intrinsic::kDuration, ""};
-    if (min)
-        all.push_back(Predicate::compare(duration, store::Comparison::kGreaterEqual,
-                                         Value::of_duration(*min)));
     if (max)
         all.push_back(
             Predicate::compare(duration, store::Comparison::kLessEqual, Value::of_duration(*max)));
@@ -101,16 +128,12 @@ Result<traceql::SearchAnswer> search_by_tags(const Call& call, const TempoQuesti
     request.spans_per_trace = question.spans_per_spanset;
     request.cancelled = call.request.cancelled;
     request.deadline_monotonic_ns = call.deadline_ns;
-    TRY_ASSIGN(auto found, store::search(call.segments(), request));
-    traceql::SearchAnswer answer;
-    static_cast<store::ScanStats&>(answer.stats) = found.stats;
-    for (store::TraceSummary& summary : found.traces) {
-        traceql::TraceFound trace;
-        trace.spansets.push_back({{}, summary.matched, summary.matched_spans});
-        trace.summary = std::move(summary);
-        answer.traces.push_back(std::move(trace));
-    }
-    return answer;
+    const auto has_length = [&](const store::TraceSummary& trace) {
+        const uint64_t length = trace.end_ns - std::min(trace.end_ns, trace.start_ns);
+        return (!min || length >= static_cast<uint64_t>(*min)) &&
+               (!max || length <= static_cast<uint64_t>(*max));
+    };
+    return search_by_length(call, std::move(request), has_length);
 }
 
 // Attributes go by their key alone, intrinsics by their short name.
@@ -219,6 +242,13 @@ std::string header_text(std::string_view text) {
 }
 
 }  // namespace
+
+http::Response protobuf_reply(std::string body) {
+    http::Response response;
+    response.headers.add("content-type", std::string(kProtobuf));
+    response.body = std::move(body);
+    return response;
+}
 
 void TempoQuestion::set_spans(uint64_t spans) {
     spans_per_spanset = spans == 0 || spans > kSpansMax ? kSpansMax : static_cast<uint32_t>(spans);

@@ -9,11 +9,16 @@
 
 namespace spanloom::api {
 
+// What Tempo's clients accept beside JSON.
+inline constexpr std::string_view kProtobuf = "application/protobuf";
+inline constexpr std::string_view kForModels = "application/vnd.grafana.llm";
+http::Response protobuf_reply(std::string body);
+
 // What Tempo's search is asked, over HTTP or gRPC: a query, or tags with durations.
 struct TempoQuestion {
     std::string query;
     std::string tags;  // logfmt
-    std::string duration_min;
+    std::string duration_min;  // of the trace
     std::string duration_max;
     store::TimeRange range;
     uint32_t traces = kTracesDefault;
