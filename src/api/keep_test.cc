@@ -180,6 +180,26 @@ TEST_CASE("a forged threshold counts as a million at most, and is told") {
     reply = count("with(weighted=false)");
     CHECK(reply.has(":6"));
     CHECK(reply.headers.get("x-spanloom-note").empty());
+    // compare() weighs and tells the same, of columns and of whole traces.
+    for (const std::string choosing : {"{}", "{} | count() > 0"}) {
+        CAPTURE(choosing);
+        const auto compare = [&](const std::string& hints) {
+            std::string target = "/api/metrics/query?q=";
+            append_percent_encoded(target,
+                                   choosing + " | compare({ duration > 0s }) " + hints);
+            return k.server.get(target + "&start=1&end=" +
+                                std::to_string(k.f.clock.wall_ns() / 1'000'000'000 + 60));
+        };
+        reply = compare("");
+        CHECK_MESSAGE(reply.has("\"value\":1000005"), reply.body);
+        CHECK(reply.headers.get("x-spanloom-sampled") == "true");
+        CHECK(reply.headers.get("x-spanloom-note").find("stand for 1000000 or more") !=
+              std::string::npos);
+        reply = compare("with(weighted=false)");
+        CHECK(reply.has("\"value\":6"));
+        CHECK(!reply.has("1000005"));
+        CHECK(reply.headers.get("x-spanloom-note").empty());
+    }
 }
 
 TEST_CASE("rates and errors of services count all there ever was, whatever the rules kept") {
