@@ -77,6 +77,12 @@ TEST_CASE("rates, errors and quantiles by the queries of Grafana and Jaeger") {
     }
 }
 
+TEST_CASE("no span is dropped while it waits for its other side") {
+    TestServer server({kShopTrace});
+    CHECK(query(server, "sum(increase(traces_service_graph_dropped_spans_total[1h]))")
+              .has(R"("value":[1763819700.000,"0"])"));
+}
+
 TEST_CASE("a range of times, by GET and by form") {
     TestServer server({kShopTrace, kLaterTrace});
     const std::string form =
@@ -181,6 +187,8 @@ TEST_CASE("counts of operations as Prometheus scrapes them") {
           "server=\"front\"} 1\n",
           "traces_service_graph_request_failed_total{client=\"user\",connection_type="
           "\"virtual_node\",server=\"front\"} 1\n",
+          "# TYPE traces_service_graph_dropped_spans_total counter\n",
+          "traces_service_graph_dropped_spans_total{client=\"front\",server=\"db\"} 0\n",
           "# TYPE traces_service_graph_connection_info gauge\n",
           "traces_service_graph_connection_info{client=\"front\",server=\"db\"} 1\n",
           "# TYPE traces_target_info gauge\n", "traces_target_info{job=\"db\"} 1\n",

@@ -146,6 +146,8 @@ class SeriesEmitter {
         switch (family_.value) {
             case Value::kFailed:
                 return part.failed;
+            case Value::kDropped:
+                return 0;
             case Value::kSum:
                 return family_.is_ms ? part.duration_s * 1000 : part.duration_s;
             default:
@@ -380,6 +382,9 @@ const std::vector<RedFamily>& red_families() {
                   Source::kQueueEdges, false, false);
         counter("traces_service_graph_unpaired_spans_total", Source::kUnpaired, Value::kRequests,
                 false, "Calls that nothing answered and that do not say what they called.");
+        counter("traces_service_graph_dropped_spans_total", Source::kServerEdges, Value::kDropped,
+                false,
+                "None: pairs are found in what is stored, so no span waits for its other side.");
         return all;
     }();
     return table;

@@ -27,7 +27,7 @@ struct RedFamily {
         kQueueEdges,
         kUnpaired,
     };
-    enum class Value : uint8_t { kCalls, kRequests, kFailed, kBucket, kSum, kCount };
+    enum class Value : uint8_t { kCalls, kRequests, kFailed, kDropped, kBucket, kSum, kCount };
 
     std::string_view name;
     Source source = Source::kOperations;
