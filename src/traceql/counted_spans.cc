@@ -305,7 +305,7 @@ CountedSpans::CountedSpans(const store::CountedParts& parts, const Grid& grid, R
     for (const auto& file : parts.files) {
         const store::CountsFile& facts = file->file();
         known_from_ns_ = std::min(known_from_ns_, facts.start_ns_min);
-        if (store::overlaps(facts.start_ns_min, facts.end_ns_max, range)) files_.push_back(file);
+        if (store::overlaps(facts.start_ns_min, facts.end_ns_max, range)) files_.push_back({file, nullptr});
     }
     for (const auto& segment : parts.others) {
         const store::SegmentInfo& info = segment->info();
@@ -321,9 +321,19 @@ bool CountedSpans::is_split(uint64_t begin_ns, uint64_t end_ns) const {
            grid_.index(begin_ns + 1) != grid_.index(end_ns);
 }
 
+Result<std::shared_ptr<const SpanCounts>> CountedSpans::read(const File& file) const {
+    if (file.counts != nullptr) return file.counts;
+    return cache_.counts(file.file);
+}
+
 Result<void> CountedSpans::open() {
-    for (const auto& file : files_) {
-        TRY_ASSIGN(const auto counts, cache_.counts(file));
+    // What a long range has may be more than any query may hold: the rest is decoded once more.
+    constexpr size_t kHeldBytesMax = 64U << 20;
+    size_t held = 0;
+    for (File& file : files_) {
+        TRY_ASSIGN(const auto counts, cache_.counts(file.file));
+        held += counts->memory_bytes();
+        if (held <= kHeldBytesMax) file.counts = counts;
         const RollupSection& section = counts->operations;
         step_s_ = std::max(step_s_, section.step_s);
         detail_.merged_bits = std::max(detail_.merged_bits, section.detail.merged_bits);
@@ -383,8 +393,8 @@ Result<CountedSpans::Stats> CountedSpans::add(std::span<const Stage> choosing, c
                                               SeriesSet& to, double& weight_max) const {
     constexpr size_t kAtOnce = 4096;
     Stats stats;
-    for (const auto& file : files_) {
-        TRY_ASSIGN(const auto counts, cache_.counts(file));
+    for (const File& file : files_) {
+        TRY_ASSIGN(const auto counts, read(file));
         const RollupSection& section = counts->operations;
         SectionCounter counter(section, choosing, metric, grid_, is_weighted, to);
         for (size_t i = 0; i < section.cells.size(); ++i) {
@@ -392,7 +402,7 @@ Result<CountedSpans::Stats> CountedSpans::add(std::span<const Stage> choosing, c
             counter.add(section.cells[i]);
         }
         stats.spans += counter.spans();
-        stats.bytes += file->file().bytes;
+        stats.bytes += file.file->file().bytes;
         weight_max = std::max(weight_max, counter.weight_max());
     }
     return stats;

@@ -56,7 +56,13 @@ class CountedSpans {
 
     const Grid grid_;
     RollupCache& cache_;
-    std::vector<std::shared_ptr<const store::StoredCounts>> files_;
+    struct File {
+        std::shared_ptr<const store::StoredCounts> file;
+        std::shared_ptr<const SpanCounts> counts;  // kept from open() on where there is room
+    };
+    Result<std::shared_ptr<const SpanCounts>> read(const File& file) const;
+
+    std::vector<File> files_;
     bool has_kept_ = false;
     uint64_t kept_from_ns_ = UINT64_MAX;  // the first of those
     uint64_t known_from_ns_ = UINT64_MAX;
