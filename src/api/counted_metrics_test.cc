@@ -134,7 +134,7 @@ const std::vector<std::string> kCounts = {
     "{ resource.service.name = \"cart\" && name =~ \"GET.*\" } | count_over_time()",
     "{ resource.service.name !~ \"c.*\" || !(kind = server) } | count_over_time() by (name)",
     "{ name != \"GET /\" } | { status = error } | count_over_time() by (span:kind)",
-    "{ name = nil || name != nil } | count_over_time()",
+    "{ name != nil } | count_over_time()",
     "{} | histogram_over_time(duration)",
     "{ status = error } | histogram_over_time(span:duration) by (resource.service.name)",
     "{} | count_over_time() by (resource.service.name, name) | topk(2)",
