@@ -300,7 +300,7 @@ std::string refuse_counts(std::span<const Stage> choosing, const Stage& metric) 
 }
 
 CountedSpans::CountedSpans(const store::CountedParts& parts, const Grid& grid, RollupCache& cache)
-    : grid_(grid), cache_(cache) {
+    : grid_(grid), cache_(&cache) {
     const store::TimeRange range{grid.left_ns + 1, grid.right_ns() + 1};
     for (const auto& file : parts.files) {
         const store::CountsFile& facts = file->file();
@@ -323,7 +323,7 @@ bool CountedSpans::is_split(uint64_t begin_ns, uint64_t end_ns) const {
 
 Result<std::shared_ptr<const SpanCounts>> CountedSpans::read(const File& file) const {
     if (file.counts != nullptr) return file.counts;
-    return cache_.counts(file.file);
+    return cache_->counts(file.file);
 }
 
 Result<void> CountedSpans::open() {
@@ -331,7 +331,7 @@ Result<void> CountedSpans::open() {
     constexpr size_t kHeldBytesMax = 64U << 20;
     size_t held = 0;
     for (File& file : files_) {
-        TRY_ASSIGN(const auto counts, cache_.counts(file.file));
+        TRY_ASSIGN(const auto counts, cache_->counts(file.file));
         held += counts->memory_bytes();
         if (held <= kHeldBytesMax) file.counts = counts;
         const RollupSection& section = counts->operations;

@@ -54,8 +54,8 @@ class CountedSpans {
     // Some cell lies in more than one interval, or only in part in one.
     bool is_split(uint64_t begin_ns, uint64_t end_ns) const;
 
-    const Grid grid_;
-    RollupCache& cache_;
+    Grid grid_;
+    RollupCache* cache_;
     struct File {
         std::shared_ptr<const store::StoredCounts> file;
         std::shared_ptr<const SpanCounts> counts;  // kept from open() on where there is room
