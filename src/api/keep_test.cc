@@ -147,13 +147,19 @@ TEST_CASE("a preview, what came of it, and why, agree") {
     CHECK(std::to_string(kept) == at(preview, "/total/kept/traces"));
     CHECK(at(k.server.get("/api/keep/why/" + test_trace(999).hex()), "/state") == "\"unknown\"");
     CHECK(k.server.get("/api/keep/why/zz").status == 400);
-    // Counts say that they are weighted: 20 errors, and twice the others that stay.
-    const Reply series =
-        k.server.get("/api/metrics/query?q=%7B%7D%7Ccount_over_time()&start=1&end=" +
-                     std::to_string(k.f.clock.wall_ns() / 1'000'000'000));
+    // Counts of what stays say that they are weighted: 20 errors, and twice the others.
+    const auto count = [&](const char* hints) {
+        return k.server.get("/api/metrics/query?q=%7B%7D%7Ccount_over_time()" + std::string(hints) +
+                            "&start=1&end=" + std::to_string(k.f.clock.wall_ns() / 1'000'000'000));
+    };
+    const Reply series = count("with(counts=false)");
     CHECK_MESSAGE(series.headers.get("x-spanloom-weighted") == "true", series.body);
     CHECK(series.headers.get("x-spanloom-sampled") == "true");
+    CHECK(series.headers.get("x-spanloom-exact") == "false");
     CHECK(series.has(std::to_string(20 + 2 * (kept - 20))));
+    const Reply exact = count("");
+    CHECK(exact.headers.get("x-spanloom-exact") == "true");
+    CHECK(exact.has("\"value\":200"));
 }
 
 TEST_CASE("a forged threshold counts as a million at most, and is told") {
@@ -180,13 +186,12 @@ TEST_CASE("a forged threshold counts as a million at most, and is told") {
     reply = count("with(weighted=false)");
     CHECK(reply.has(":6"));
     CHECK(reply.headers.get("x-spanloom-note").empty());
-    // compare() weighs and tells the same, of columns and of whole traces.
-    for (const std::string choosing : {"{}", "{} | count() > 0"}) {
+    // compare() weighs and tells the same, by columns alone and with parents.
+    for (const std::string choosing : {"{}", "{} || {} >> {}"}) {
         CAPTURE(choosing);
         const auto compare = [&](const std::string& hints) {
             std::string target = "/api/metrics/query?q=";
-            append_percent_encoded(target,
-                                   choosing + " | compare({ duration > 0s }) " + hints);
+            append_percent_encoded(target, choosing + " | compare({ duration > 0s }) " + hints);
             return k.server.get(target + "&start=1&end=" +
                                 std::to_string(k.f.clock.wall_ns() / 1'000'000'000 + 60));
         };

@@ -191,7 +191,8 @@ TEST_CASE("counts of operations as Prometheus scrapes them") {
           "traces_service_graph_dropped_spans_total{client=\"front\",server=\"db\"} 0\n",
           "# TYPE traces_service_graph_connection_info gauge\n",
           "traces_service_graph_connection_info{client=\"front\",server=\"db\"} 1\n",
-          "# TYPE traces_target_info gauge\n", "traces_target_info{job=\"db\"} 1\n",
+          "# TYPE traces_target_info gauge\n",
+          "traces_target_info{job=\"db\"} 1\n",
           "traces_target_info{host_name=\"web-1\",job=\"front\"} 1\n",
           "traces_service_graph_request_client_seconds_count{client=\"front\",server=\"db\"} "
           "1\n"}) {

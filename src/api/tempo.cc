@@ -213,6 +213,12 @@ void add_tempo(Router& router) {
         .place = Place::kIoThread;
     router.add(Family::kTempo, "GET", "/api/status/buildinfo", build_info).place = Place::kIoThread;
     router.add(Family::kTempo, "GET", "/api/traces/{}", tempo_trace_v1).only_with_prefix = true;
+    // Its address would be that of a trace.
+    router.add(Family::kTempo, "GET", "/api/v2/traces/diff", [](Call&) {
+        http::Response response = text_reply("this address takes POST\n", 405);
+        response.headers.add("allow", "POST");
+        return Result<http::Response>(std::move(response));
+    });
     router.add(Family::kTempo, "GET", "/api/v2/traces/{}", trace_v2);
     router.add(Family::kTempo, "GET", "/api/search", search);
     router.add(Family::kTempo, "POST", "/api/v2/traces/diff", diff);

@@ -17,7 +17,7 @@ http::Response protobuf_reply(std::string body);
 // What Tempo's search is asked, over HTTP or gRPC: a query, or tags with durations.
 struct TempoQuestion {
     std::string query;
-    std::string tags;  // logfmt
+    std::string tags;          // logfmt
     std::string duration_min;  // of the trace
     std::string duration_max;
     store::TimeRange range;

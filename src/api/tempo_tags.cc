@@ -136,9 +136,8 @@ Predicate valid_conditions(std::string_view typed) {
     const size_t open = text.find('{');
     if (open == std::string_view::npos) return Predicate::everything();
     const size_t close = std::min(text.rfind('}'), text.size());
-    std::string_view rest = close > open
-                                ? std::string_view(text).substr(open + 1, close - open - 1)
-                                : std::string_view();
+    std::string_view rest = close > open ? std::string_view(text).substr(open + 1, close - open - 1)
+                                         : std::string_view();
     // Only conjunctions can lose a part and still mean what they say.
     if (rest.find("||") != std::string_view::npos) return Predicate::everything();
     std::vector<Predicate> conditions;

@@ -103,8 +103,7 @@ TEST_CASE("Tempo's search, tags and values are messages where clients accept the
     };
     // As over gRPC (grpc_test.cc says what is in them).
     const auto streamed = [&](const char* method, std::string_view request) {
-        const auto reply =
-            server.call(std::string("tempopb.StreamingQuerier/") + method, request);
+        const auto reply = server.call(std::string("tempopb.StreamingQuerier/") + method, request);
         std::string all;
         for (const std::string& one : reply.messages)
             all += one;
@@ -117,8 +116,8 @@ TEST_CASE("Tempo's search, tags and values are messages where clients accept the
           streamed("SearchTagValues", "\x0a\x0cservice.name"));
     CHECK(message("/api/v2/search/tag/name/values") ==
           streamed("SearchTagValuesV2", "\x0a\x04name"));
-    const Reply simple = server.get("/api/v2/search/tag/.rows/values",
-                                    {{"accept", "application/vnd.grafana.llm"}});
+    const Reply simple =
+        server.get("/api/v2/search/tag/.rows/values", {{"accept", "application/vnd.grafana.llm"}});
     CHECK(simple.body == R"({"int":["3"]})");
 }
 
@@ -244,6 +243,8 @@ TEST_CASE("two traces are compared by operation") {
                     R"({"spanCount":1,"errorCount":1,"durationNanos":"2000000000"})"));
     CHECK(reply.has(R"("name":"GET /later","change":"added")"));
     CHECK(server.post("/api/v2/traces/diff", "{}").status == 400);
+    CHECK(server.get("/api/v2/traces/diff").status == 405);
+    CHECK(server.get("/api/v2/traces/diff").headers.get("allow") == "POST");
     CHECK(server
               .post("/api/v2/traces/diff",
                     R"({"base":{"traceId":"abc"},"compare":{"traceId":"fff"}})")

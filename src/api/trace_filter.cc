@@ -44,8 +44,7 @@ Result<traceql::Query> parse_filter(std::string_view text) {
     return std::move(*query);
 }
 
-Result<int64_t> depth_parameter(const http::Query& query, std::string_view name,
-                                int64_t fallback) {
+Result<int64_t> depth_parameter(const http::Query& query, std::string_view name, int64_t fallback) {
     const std::string_view text = query.get(name);
     if (text.empty()) return fallback;
     const auto number = parse_int(text);

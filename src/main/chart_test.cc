@@ -19,8 +19,8 @@ Terminal of_columns(unsigned columns) {
 }  // namespace
 
 TEST_CASE("several series are lines of blocks on one scale") {
-    const std::string chart = draw_chart({{"a", {0, 1, 2, kNone, 8}}, {"bb", {8, 4, 0.001}}}, "10:00",
-                                         "11:00", of_columns(60));
+    const std::string chart = draw_chart({{"a", {0, 1, 2, kNone, 8}}, {"bb", {8, 4, 0.001}}},
+                                         "10:00", "11:00", of_columns(60));
     CHECK(chart ==
           "a    ▁▂ █  8\n"
           "bb  █▄▁  0.001\n"

@@ -305,7 +305,8 @@ CountedSpans::CountedSpans(const store::CountedParts& parts, const Grid& grid, R
     for (const auto& file : parts.files) {
         const store::CountsFile& facts = file->file();
         known_from_ns_ = std::min(known_from_ns_, facts.start_ns_min);
-        if (store::overlaps(facts.start_ns_min, facts.end_ns_max, range)) files_.push_back({file, nullptr});
+        if (store::overlaps(facts.start_ns_min, facts.end_ns_max, range))
+            files_.push_back({file, nullptr});
     }
     for (const auto& segment : parts.others) {
         const store::SegmentInfo& info = segment->info();

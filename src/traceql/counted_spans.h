@@ -68,9 +68,9 @@ class CountedSpans {
     uint64_t known_from_ns_ = UINT64_MAX;
     uint32_t step_s_ = 0;  // the longest
     bool has_split_ = false;
-    bool has_other_ = false;           // operations that are not told apart
+    bool has_other_ = false;             // operations that are not told apart
     bool has_unnamed_failures_ = false;  // failed spans are among the others
-    DurationDetail detail_;            // the least exact
+    DurationDetail detail_;              // the least exact
 };
 
 // Whether counts stand in for the spans that aged: in every part of a query or in none, so that

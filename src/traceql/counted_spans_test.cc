@@ -6,7 +6,8 @@
 
 #include "traceql/checker.h"
 
-// What the counts give is tested where there is a store that ages (src/api/counted_metrics_test.cc).
+// What the counts give is tested where there is a store that ages
+// (src/api/counted_metrics_test.cc).
 namespace spanloom::traceql {
 namespace {
 

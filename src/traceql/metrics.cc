@@ -101,7 +101,8 @@ class MetricsQuery {
         leave_series_max(series);
         leave_exemplars_max(series);
         answer_.series = std::move(series);
-        const bool is_whole = !answer_.stats.partial && !(counts_.counted && counts_.counted->is_split());
+        const bool is_whole =
+            !answer_.stats.partial && !(counts_.counted && counts_.counted->is_split());
         answer_.is_exact = answer_.is_exact && is_whole;
         return std::move(answer_);
     }
@@ -148,7 +149,8 @@ class MetricsQuery {
                                                        memory);
             };
             const auto add_counts = [&](SeriesCounter& total) -> Result<void> {
-                return counts_.counted ? add_counted(question, counted, make, total) : Result<void>();
+                return counts_.counted ? add_counted(question, counted, make, total)
+                                       : Result<void>();
             };
             TRY_ASSIGN(series,
                        count(question, SeriesSink::can_count(counted), sample, make, add_counts));
@@ -177,7 +179,8 @@ class MetricsQuery {
                 fmt::format("add {} spans of hours that aged from {} files of counts of all spans",
                             stats.spans, counted.files()));
         if (exemplars_ == 0 || !counted.has_kept()) return {};
-        const store::Segments not_counted = std::exchange(segments_, store::Segments(counts_.parts.others));
+        const store::Segments not_counted =
+            std::exchange(segments_, store::Segments(counts_.parts.others));
         auto explanation = std::exchange(answer_.explanation, std::nullopt);
         const auto kept = make();
         const Result<void> found = count_pieces(question, 1, *kept, make);
