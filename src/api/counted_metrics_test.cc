@@ -179,19 +179,27 @@ TEST_CASE("series of counts are the same before and after spans went") {
             CHECK(life.series(query, grid) == *was++);
         }
     }
-    // Minutes later days are one file, by the minute, then by the hour.
-    for (const uint64_t hours : {3 * 24, 16 * 24}) {
-        life.f.clock.advance(hours * kHour);
+    // Later they are by the minute, then a day is one file by the hour, then a month one.
+    struct Later {
+        uint64_t hours;
+        size_t grid;
+        const char* step;
+    };
+    for (const Later& later :
+         {Later{3 * 24, 1, "1m0s"}, {16 * 24, 4, "1h0m"}, {70 * 24, 4, "1h0m"}}) {
+        CAPTURE(later.hours);
+        life.f.clock.advance(later.hours * kHour);
         REQUIRE(life.f.store->settle().has_value());
-        CAPTURE(hours);
-        const auto first =
-            before.begin() + static_cast<ptrdiff_t>((hours < 100 ? 1 : 4) * kCounts.size());
         for (size_t i = 0; i < kCounts.size(); ++i) {
             CAPTURE(kCounts[i]);
-            CHECK(life.series(kCounts[i], hours < 100 ? "&step=60" : "") ==
-                  first[static_cast<ptrdiff_t>(i)]);
+            CHECK(life.series(kCounts[i], grids[later.grid]) ==
+                  before[later.grid * kCounts.size() + i]);
         }
+        const Reply finer = life.ask("{} | rate()", "&step=30");
+        CHECK_FALSE(is_exact(finer));
+        CHECK(has_note(finer, std::string("they are by ") + later.step));
     }
+    CHECK(has_note(life.ask("{} | max_over_time(duration)", ""), "in quarters of powers of two"));
 }
 
 TEST_CASE("durations of spans that went are within what the counts know") {
