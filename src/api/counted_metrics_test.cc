@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <atomic>
 #include <cmath>
 #include <string>
 #include <vector>
@@ -11,6 +12,7 @@
 #include "sampling/keeper.h"
 #include "sampling/test_traces.h"
 #include "store/engine_fixture.h"
+#include "store/store_paths.h"
 
 // TraceQL metrics over hours that aged, of whose spans few stayed: from the counts of all.
 namespace spanloom::api {
@@ -288,6 +290,31 @@ TEST_CASE(
     CHECK_FALSE(is_exact(ragged));
     CHECK(has_note(ragged, "spread evenly"));
     CHECK(ragged.has("\"value\":499}"));
+}
+
+TEST_CASE("files of counts are read only for what they can answer") {
+    Life life;
+    life.receive(life.start_ns);
+    std::atomic<size_t> read = 0;
+    life.f.io.set_fault([&](IoCall, const std::string& path) -> std::optional<Error> {
+        read += path.starts_with(store::kCounts.area) ? 1 : 0;
+        return {};
+    });
+    // Nothing aged.
+    life.ask("{} | rate()");
+    CHECK(read == 0);
+    life.age();
+    read = 0;
+    for (const char* query : {"{ span.x = 1 } | rate()", "{} | compare({ status = error })",
+                              "{} | rate() with(counts=false)", "{} >> {} | rate()"}) {
+        CAPTURE(query);
+        const Reply reply = life.ask(query);
+        CHECK(!is_exact(reply));
+        CHECK(read == 0);
+    }
+    CHECK(is_exact(life.ask("{} | rate()")));
+    CHECK(read > 0);
+    life.f.io.set_fault({});
 }
 
 TEST_CASE("counts of spans that senders sampled are weighted, or not") {

@@ -1,7 +1,6 @@
 #include "traceql/counted_spans.h"
 
 #include <algorithm>
-#include <tuple>
 #include <utility>
 
 #include <fmt/format.h>
@@ -247,22 +246,21 @@ void collect_pipelines(const MetricsExpression& expression,
         collect_pipelines(operand, out);
 }
 
-// Why some part of the query cannot be answered by counts, and whether that is for its own sake.
-std::pair<std::string, bool> refusal(const Query& query, const CountedSpans& counted) {
+// Why some part of the query cannot be answered by counts; empty: all can.
+std::string refusal(
+    const Query& query,
+    const std::function<std::string(std::span<const Stage>, const Stage&)>& refuse) {
     std::vector<const std::vector<Stage>*> parts;
     if (query.arithmetic) {
         collect_pipelines(*query.arithmetic, parts);
     } else {
         parts.push_back(&query.stages);
     }
-    for (const bool is_of_query : {true, false}) {
-        for (const std::vector<Stage>* stages : parts) {
-            const size_t metric = metric_in(*stages);
-            const auto choosing = std::span<const Stage>(*stages).first(metric);
-            std::string reason = is_of_query ? refuse_counts(choosing, (*stages)[metric])
-                                             : counted.refuse(choosing, (*stages)[metric]);
-            if (!reason.empty()) return {std::move(reason), is_of_query};
-        }
+    for (const std::vector<Stage>* stages : parts) {
+        const size_t metric = metric_in(*stages);
+        std::string reason =
+            refuse(std::span<const Stage>(*stages).first(metric), (*stages)[metric]);
+        if (!reason.empty()) return reason;
     }
     return {};
 }
@@ -414,6 +412,9 @@ CountsChoice choose_counts(const Query& query, const MetricsOptions& options, co
     if (!options.counted) return choice;
     const Value* hint = query.hint("counts");
     const bool is_wanted = hint == nullptr || hint->integer != 0;
+    std::string reason =
+        is_wanted ? refusal(query, refuse_counts) : std::string("with(counts=false) says so");
+    choice.is_of_query = !reason.empty();
     Result<void> opened;
     // Files may be put together to others just now.
     for (int attempt = 0; attempt < 2; ++attempt) {
@@ -424,16 +425,17 @@ CountsChoice choose_counts(const Query& query, const MetricsOptions& options, co
             choice.counted.reset();
             return choice;
         }
-        if (is_wanted) opened = choice.counted->open();
+        // No file is read for a question that files cannot answer.
+        if (choice.is_of_query) break;
+        opened = choice.counted->open();
         if (opened) break;
     }
-    std::string reason = "with(counts=false) says so";
-    choice.is_of_query = true;
     if (!opened) {
         reason = opened.error().message;
-        choice.is_of_query = false;
-    } else if (is_wanted) {
-        std::tie(reason, choice.is_of_query) = refusal(query, *choice.counted);
+    } else if (!choice.is_of_query) {
+        reason = refusal(query, [&](std::span<const Stage> choosing, const Stage& metric) {
+            return choice.counted->refuse(choosing, metric);
+        });
     }
     if (reason.empty()) return choice;
     choice.counted.reset();
