@@ -1,11 +1,9 @@
 #include <algorithm>
 #include <atomic>
-#include <cmath>
 #include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
-#include <tuple>
 #include <utility>
 
 #include <fmt/format.h>
@@ -17,7 +15,9 @@
 #include "traceql/counted_spans.h"
 #include "traceql/executor.h"
 #include "traceql/explain.h"
+#include "traceql/largest_series.h"
 #include "traceql/series.h"
+#include "traceql/series_counter.h"
 #include "traceql/series_sink.h"
 #include "traceql/shared_traces.h"
 #include "traceql/span_scan.h"
@@ -27,37 +27,6 @@ namespace {
 
 using store::Value;
 using store::ValueKind;
-
-// Counts one metric.
-class SeriesCounter {
-  public:
-    SeriesCounter(const Stage& metric, const Grid& grid, bool is_weighted, uint32_t exemplars,
-                  MemoryShare& memory)
-        : set_(metric, grid, memory), sink_(metric, grid, is_weighted, exemplars, set_) {
-        set_.set_exemplars(exemplars);
-    }
-
-    SpanSink& sink() { return sink_; }
-    void add(SeriesCounter&& other) {
-        set_.add(std::move(other.set_));
-        weight_max_ = std::max(weight_max_, other.weight_max());
-    }
-    // What is counted already.
-    Result<CountedSpans::Stats> add(const CountedSpans& counted, std::span<const Stage> choosing,
-                                    const Stage& metric, bool is_weighted,
-                                    const std::function<bool()>& is_interrupted) {
-        return counted.add(choosing, metric, is_weighted, is_interrupted, set_, weight_max_);
-    }
-    void add_exemplars(SeriesCounter&& other) { set_.add_exemplars(std::move(other.set_)); }
-    bool is_full() const { return set_.is_full(); }
-    double weight_max() const { return std::max(weight_max_, sink_.weight_max()); }
-    std::vector<Series> finish(const Sharing& share) const { return set_.finish(share); }
-
-  private:
-    SeriesSet set_;
-    SeriesSink sink_;
-    double weight_max_ = 1;
-};
 
 // One query in the course of being answered.
 class MetricsQuery {
@@ -98,8 +67,12 @@ class MetricsQuery {
         } else {
             TRY_ASSIGN(series, pipeline(query.stages));
         }
-        leave_series_max(series);
-        leave_exemplars_max(series);
+        if (series.size() > options_.series_max) {
+            note_partial(fmt::format("{} series are more than {}: the largest are shown",
+                                     series.size(), options_.series_max));
+            leave_largest(options_.series_max, series);
+        }
+        leave_exemplars(exemplars_, series);
         answer_.series = std::move(series);
         const bool is_whole =
             !answer_.stats.partial && !(counts_.counted && counts_.counted->is_split());
@@ -447,44 +420,6 @@ class MetricsQuery {
         answer_.stats.segments = stats.segments;
         answer_.stats.segments_skipped = stats.segments_skipped;
         if (stats.partial) note_partial(stats.reason);
-    }
-
-    // The largest series by what they add up to.
-    void leave_series_max(std::vector<Series>& series) {
-        if (series.size() <= options_.series_max) return;
-        note_partial(fmt::format("{} series are more than {}: the largest are shown", series.size(),
-                                 options_.series_max));
-        std::vector<std::pair<double, size_t>> order;
-        for (size_t i = 0; i < series.size(); ++i) {
-            double sum = 0;
-            for (const double value : series[i].values)
-                sum += std::isnan(value) ? 0 : value;
-            order.emplace_back(-sum, i);
-        }
-        std::sort(order.begin(), order.end());
-        order.resize(options_.series_max);
-        std::sort(order.begin(), order.end(),
-                  [](const auto& a, const auto& b) { return a.second < b.second; });
-        std::vector<Series> largest;
-        for (const auto& [sum, index] : order)
-            largest.push_back(std::move(series[index]));
-        series = std::move(largest);
-    }
-
-    void leave_exemplars_max(std::vector<Series>& series) const {
-        std::vector<uint64_t> hashes;
-        for (const Series& one : series) {
-            for (const Exemplar& exemplar : one.exemplars)
-                hashes.push_back(exemplar_hash(exemplar.trace_id, exemplar.span_id));
-        }
-        if (hashes.size() <= exemplars_) return;
-        std::nth_element(hashes.begin(), hashes.begin() + exemplars_, hashes.end());
-        const uint64_t bound = hashes[exemplars_];
-        for (Series& one : series) {
-            std::erase_if(one.exemplars, [&](const Exemplar& exemplar) {
-                return exemplar_hash(exemplar.trace_id, exemplar.span_id) >= bound;
-            });
-        }
     }
 
     static constexpr const char* kFull =
