@@ -73,7 +73,19 @@ TEST_CASE("Tempo's search streams traces, then metrics") {
     CHECK(number(spanset, 2) == 1);
     CHECK(field(field(spanset, 1), 1) == "0000000000000009");
     CHECK(field(field(newest, 8), 1) == "front");
-    CHECK(number(field(reply.messages.back(), 2), 1) == 2);
+    const std::string metrics = field(reply.messages.back(), 2);
+    CHECK(number(metrics, 1) == 2);
+    const auto& segments = server.store.segments;
+    const uint64_t bytes = segments[0]->info().bytes + segments[1]->info().bytes;
+    CHECK(number(metrics, 6) == bytes);
+    const auto series = server.call("tempopb.StreamingQuerier/MetricsQueryInstant",
+                                    message([&](otlp::WireWriter& out) {
+                                        out.bytes_field(1, "{} | rate()");
+                                        out.varint_field(2, 1'763'818'000'000'000'000);
+                                        out.varint_field(3, 1'763'820'000'000'000'000);
+                                    }));
+    REQUIRE(!series.messages.empty());
+    CHECK(number(field(series.messages.back(), 2), 6) == bytes);
 }
 
 TEST_CASE("a call that fails has a status and no message") {

@@ -112,23 +112,23 @@ Result<http::Response> trace_v2(Call& call) {
 
 // ---- search
 
-std::string search_message(const traceql::SearchAnswer& answer) {
+std::string search_message(const traceql::SearchAnswer& answer, uint64_t segment_bytes) {
     std::string out;
     otlp::WireWriter wire(out);
     for (const traceql::TraceFound& trace : answer.traces)
         write_tempo_trace(wire, 1, trace);
-    write_search_metrics(wire, 2, answer.stats, answer.traces.size());
+    write_search_metrics(wire, 2, {answer.stats, answer.traces.size(), segment_bytes});
     return out;
 }
 
-std::string search_json(const traceql::SearchAnswer& answer) {
+std::string search_json(const traceql::SearchAnswer& answer, uint64_t segment_bytes) {
     std::string out;
     JsonWriter json(out);
     json.begin_object().key("traces").begin_array();
     for (const traceql::TraceFound& trace : answer.traces)
         write_tempo_trace(json, trace);
     json.end_array();
-    write_search_metrics(json, answer.stats, answer.traces.size());
+    write_search_metrics(json, {answer.stats, answer.traces.size(), segment_bytes});
     json.end_object();
     return out;
 }
@@ -147,8 +147,10 @@ Result<http::Response> search(Call& call) {
     question.traces = static_cast<uint32_t>(traces);
     question.set_spans(spans);
     TRY_ASSIGN(const auto answer, tempo_search(call, question));
-    http::Response response = call.accepts(kProtobuf) ? protobuf_reply(search_message(answer))
-                                                      : json_reply(search_json(answer));
+    const uint64_t bytes = segment_bytes_in(call, question.range);
+    http::Response response = call.accepts(kProtobuf)
+                                  ? protobuf_reply(search_message(answer, bytes))
+                                  : json_reply(search_json(answer, bytes));
     add_remarks(response, answer.stats, answer.notes);
     return response;
 }

@@ -4,6 +4,7 @@
 
 #include "base/text.h"
 #include "otlp/json.h"
+#include "store/trace_summary.h"
 #include "traceql/checker.h"
 #include "traceql/executor.h"
 #include "traceql/names.h"
@@ -150,7 +151,7 @@ std::string value_message(const Value& value) {
 }
 
 // What has no type of its own in an AnyValue.
-std::string value_text(const Value& value) {
+std::string text_value(const Value& value) {
     switch (value.kind) {
         case ValueKind::kDuration:
             return format_duration_ns(value.integer);
@@ -319,7 +320,7 @@ void write_tempo_value(JsonWriter& json, const Value& value) {
             json.field("doubleValue", value.number);
             break;
         default:
-            json.field("stringValue", value_text(value));
+            json.field("stringValue", text_value(value));
             break;
     }
     json.end_object();
@@ -340,7 +341,7 @@ void write_tempo_value(otlp::WireWriter& out, uint32_t field, const Value& value
             out.double_field(4, value.number);
             break;
         default:
-            out.bytes_field(1, value_text(value));
+            out.bytes_field(1, text_value(value));
             break;
     }
     out.end(mark);
@@ -393,24 +394,34 @@ void write_tempo_trace(otlp::WireWriter& out, uint32_t field, const traceql::Tra
     out.end(mark);
 }
 
-void write_search_metrics(JsonWriter& json, const traceql::QueryStats& stats, uint64_t traces) {
-    json.key("metrics").begin_object();
-    json.field("inspectedTraces", std::max(stats.traces, traces));
-    json.key("inspectedBytes").quoted(stats.scanned_bytes);
-    json.key("inspectedSpans").quoted(stats.scanned_spans);
-    json.field("totalBlocks", stats.segments);
-    json.field("completedJobs", 1).field("totalJobs", 1).end_object();
+uint64_t segment_bytes_in(const Call& call, store::TimeRange range) {
+    uint64_t bytes = 0;
+    for (const auto& segment : call.segments()) {
+        const store::SegmentInfo& info = segment->info();
+        if (store::overlaps(info.start_ns_min, info.end_ns_max, range)) bytes += info.bytes;
+    }
+    return bytes;
 }
 
-void write_search_metrics(otlp::WireWriter& out, uint32_t field, const traceql::QueryStats& stats,
-                          uint64_t traces) {
+void write_search_metrics(JsonWriter& json, const SearchCosts& costs) {
+    json.key("metrics").begin_object();
+    json.field("inspectedTraces", std::max(costs.stats.traces, costs.traces));
+    json.key("inspectedBytes").quoted(costs.stats.scanned_bytes);
+    json.key("inspectedSpans").quoted(costs.stats.scanned_spans);
+    json.field("totalBlocks", costs.stats.segments);
+    json.field("completedJobs", 1).field("totalJobs", 1);
+    json.key("totalBlockBytes").quoted(costs.segment_bytes).end_object();
+}
+
+void write_search_metrics(otlp::WireWriter& out, uint32_t field, const SearchCosts& costs) {
     const size_t mark = out.begin(field);
-    out.varint_field(1, std::max(stats.traces, traces));
-    out.varint_field(2, stats.scanned_bytes);
-    out.varint_field(3, stats.segments);
+    out.varint_field(1, std::max(costs.stats.traces, costs.traces));
+    out.varint_field(2, costs.stats.scanned_bytes);
+    out.varint_field(3, costs.stats.segments);
     out.varint_field(4, 1);
     out.varint_field(5, 1);
-    out.varint_field(7, stats.scanned_spans);
+    out.varint_field(6, costs.segment_bytes);
+    out.varint_field(7, costs.stats.scanned_spans);
     out.end(mark);
 }
 

@@ -100,9 +100,9 @@ class TraceSender {
         stream_.send(waiting_);
         waiting_.clear();
     }
-    void finish(const traceql::QueryStats& stats) {
+    void finish(const traceql::QueryStats& stats, uint64_t segment_bytes) {
         otlp::WireWriter out(waiting_);
-        write_search_metrics(out, 2, stats, traces_);
+        write_search_metrics(out, 2, {stats, traces_, segment_bytes});
         stream_.send(waiting_);
     }
 
@@ -120,7 +120,7 @@ Result<void> search(Call& call, std::string_view message, GrpcStream& stream) {
     TRY_ASSIGN(
         const auto answer,
         tempo_search(call, question, [&](const traceql::TraceFound& trace) { sender.add(trace); }));
-    sender.finish(answer.stats);
+    sender.finish(answer.stats, segment_bytes_in(call, question.range));
     return {};
 }
 
@@ -216,7 +216,8 @@ Result<void> metrics(Call& call, std::string_view message, GrpcStream& stream, b
     if (question.start_ns == 0)
         question.start_ns = question.end_ns - std::min(question.end_ns, kHourNs);
     TRY_ASSIGN(const auto answer, tempo_metrics(call, question));
-    send_series(answer, is_instant, [&](std::string_view bytes) { return stream.send(bytes); });
+    send_series(call, answer, is_instant,
+                [&](std::string_view bytes) { return stream.send(bytes); });
     return {};
 }
 

@@ -121,6 +121,32 @@ TEST_CASE("Tempo's search, tags and values are messages where clients accept the
     CHECK(simple.body == R"({"int":["3"]})");
 }
 
+TEST_CASE("the metrics of an answer say how large all segments of its range are") {
+    TestServer server({kShopTrace, kLaterTrace});
+    const uint64_t first = server.store.segments[0]->info().bytes;
+    const uint64_t both = first + server.store.segments[1]->info().bytes;
+    REQUIRE(first > 0);
+    const auto check = [&](const std::string& target, uint64_t bytes) {
+        const Reply reply = server.get(target);
+        CAPTURE(target);
+        CAPTURE(reply.body);
+        CHECK(reply.status == 200);
+        CHECK(reply.has(fmt::format(R"("totalBlockBytes":"{}")", bytes)));
+    };
+    const std::string around_first = "start=1763818980&end=1763819100";
+    check("/api/search?q=%7B%7D", both);
+    check("/api/search?q=%7B%7D&" + around_first, first);
+    // Nothing has to be found or read.
+    check("/api/search?q=%7B.nothing%3D1%7D&" + around_first, first);
+    check("/api/search?tags=nothing%3D1", both);
+    check("/api/search?tags=nothing%3D1&" + around_first, first);
+    check("/api/search?q=%7B%7D&start=1000&end=2000", 0);
+    const std::string rate = "?q=%7B%7D%7Crate()&";
+    check("/api/metrics/query_range" + rate + around_first + "&step=10", first);
+    check("/api/metrics/query_range" + rate + "start=1763818980&end=1763819700", both);
+    check("/api/metrics/query" + rate + around_first, first);
+}
+
 TEST_CASE("Tempo's port serves Tempo's addresses alone") {
     TestServer server({kShopTrace}, Face::kTempo);
     CHECK(server.get("/api/traces/abc").has(R"({"batches":[)"));
