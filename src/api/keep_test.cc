@@ -17,8 +17,20 @@ using store::kHour;
 const char* const kHalf = R"({"recent": {"for": "1h"}, "keep": [
     {"name": "errors", "match": "{ status = error }"}, {"name": "half", "rate": 0.5}]})";
 
+// The time of the fixture, and a monotonic one that runs, which deadlines in the store follow.
+class RunningClock final : public Clock {
+  public:
+    explicit RunningClock(const Clock& wall) : wall_(wall) {}
+    uint64_t wall_ns() const override { return wall_.wall_ns(); }
+    uint64_t monotonic_ns() const override { return SystemClock().monotonic_ns(); }
+
+  private:
+    const Clock& wall_;
+};
+
 struct KeepServer {
     store::StoreFixture f;
+    RunningClock clock{f.clock};
     SeededRandom random{3};
     std::shared_ptr<sampling::Keeper> keeper;
     TestServer server{{}};
@@ -31,7 +43,7 @@ struct KeepServer {
         ApiOptions options{.store = *f.store,
                            .queries = server.inline_executor,
                            .metrics = server.metrics,
-                           .clock = f.clock};
+                           .clock = clock};
         options.keeper = keeper.get();
         options.disk_space = [] { return DiskSpace{1'000'000'000, 500'000'000}; };
         server.handler = make_api(std::move(options));
@@ -186,8 +198,8 @@ TEST_CASE("a forged threshold counts as a million at most, and is told") {
     reply = count("with(weighted=false)");
     CHECK(reply.has(":6"));
     CHECK(reply.headers.get("x-spanloom-note").empty());
-    // compare() weighs and tells the same, by columns alone and with parents.
-    for (const std::string choosing : {"{}", "{} || {} >> {}"}) {
+    // compare() weighs and tells the same, by columns alone, with parents and of whole traces.
+    for (const std::string choosing : {"{}", "{} || {} >> {}", "{} | count() > 0"}) {
         CAPTURE(choosing);
         const auto compare = [&](const std::string& hints) {
             std::string target = "/api/metrics/query?q=";
@@ -197,6 +209,7 @@ TEST_CASE("a forged threshold counts as a million at most, and is told") {
         };
         reply = compare("");
         CHECK_MESSAGE(reply.has("\"value\":1000005"), reply.body);
+        CHECK(reply.headers.get("x-spanloom-partial").empty());
         CHECK(reply.headers.get("x-spanloom-sampled") == "true");
         CHECK(reply.headers.get("x-spanloom-note").find("stand for 1000000 or more") !=
               std::string::npos);
