@@ -73,7 +73,19 @@ TEST_CASE("Tempo's search streams traces, then metrics") {
     CHECK(number(spanset, 2) == 1);
     CHECK(field(field(spanset, 1), 1) == "0000000000000009");
     CHECK(field(field(newest, 8), 1) == "front");
-    CHECK(number(field(reply.messages.back(), 2), 1) == 2);
+    const std::string metrics = field(reply.messages.back(), 2);
+    CHECK(number(metrics, 1) == 2);
+    const auto& segments = server.store.segments;
+    const uint64_t bytes = segments[0]->info().bytes + segments[1]->info().bytes;
+    CHECK(number(metrics, 6) == bytes);
+    const auto series = server.call("tempopb.StreamingQuerier/MetricsQueryInstant",
+                                    message([&](otlp::WireWriter& out) {
+                                        out.bytes_field(1, "{} | rate()");
+                                        out.varint_field(2, 1'763'818'000'000'000'000);
+                                        out.varint_field(3, 1'763'820'000'000'000'000);
+                                    }));
+    REQUIRE(!series.messages.empty());
+    CHECK(number(field(series.messages.back(), 2), 6) == bytes);
 }
 
 TEST_CASE("a call that fails has a status and no message") {
@@ -125,7 +137,7 @@ TEST_CASE("Jaeger's QueryService: services, operations, traces, summaries") {
     REQUIRE(reply.messages.size() == 1);
     CHECK(otlp::decode(Blob::copy_of(reply.messages[0])).value().spans.size() == 2);
 
-    const auto question = [](std::string_view tag) {
+    const auto question = [](std::string_view tag, int32_t depth = 10) {
         return message([&](otlp::WireWriter& out) {
             const size_t query = out.begin(1);
             out.bytes_field(1, "front");
@@ -137,7 +149,7 @@ TEST_CASE("Jaeger's QueryService: services, operations, traces, summaries") {
             }
             out.bytes_field(4, seconds(1'763'818'000));
             out.bytes_field(5, seconds(1'763'820'000));
-            out.varint_field(8, 10);
+            out.varint_field(8, static_cast<uint64_t>(int64_t{depth}));
             out.end(query);
         });
     };
@@ -145,6 +157,12 @@ TEST_CASE("Jaeger's QueryService: services, operations, traces, summaries") {
     CHECK(reply.messages.size() == 2);
     reply = server.call(service + "FindTraces", question("4815"));
     CHECK(reply.messages.size() == 1);
+    CHECK(server.call(service + "FindTraces", question("", 1)).messages.size() == 1);
+    for (const int32_t none : {0, -1})
+        CHECK(server.call(service + "FindTraces", question("", none)).messages.size() == 2);
+    reply = server.call(service + "GetTrace",
+                        message([](otlp::WireWriter& out) { out.bytes_field(1, "fff"); }));
+    CHECK(reply.status == "5");
     reply = server.call(service + "FindTraceSummaries", question("4815"));
     const std::string summary = field(reply.messages.at(0), 1);
     CHECK(field(summary, 1) == "00000000000000000000000000000abc");

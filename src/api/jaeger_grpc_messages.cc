@@ -89,7 +89,9 @@ Result<JaegerQuestion> read_parameters(const Call& call, std::string_view messag
                 break;
             }
             case 8: {
-                const std::string depth = std::to_string(static_cast<int32_t>(reader.number()));
+                // None is the default, as 0 is.
+                const auto given = static_cast<int32_t>(reader.number());
+                const std::string depth = std::to_string(std::max(given, 0));
                 TRY(question.set_limit({"search_depth", depth},
                                        call.context.options.limits.traces_max));
                 break;

@@ -17,8 +17,20 @@ using store::kHour;
 const char* const kHalf = R"({"recent": {"for": "1h"}, "keep": [
     {"name": "errors", "match": "{ status = error }"}, {"name": "half", "rate": 0.5}]})";
 
+// The time of the fixture, and a monotonic one that runs, which deadlines in the store follow.
+class RunningClock final : public Clock {
+  public:
+    explicit RunningClock(const Clock& wall) : wall_(wall) {}
+    uint64_t wall_ns() const override { return wall_.wall_ns(); }
+    uint64_t monotonic_ns() const override { return SystemClock().monotonic_ns(); }
+
+  private:
+    const Clock& wall_;
+};
+
 struct KeepServer {
     store::StoreFixture f;
+    RunningClock clock{f.clock};
     SeededRandom random{3};
     std::shared_ptr<sampling::Keeper> keeper;
     TestServer server{{}};
@@ -31,7 +43,7 @@ struct KeepServer {
         ApiOptions options{.store = *f.store,
                            .queries = server.inline_executor,
                            .metrics = server.metrics,
-                           .clock = f.clock};
+                           .clock = clock};
         options.keeper = keeper.get();
         options.disk_space = [] { return DiskSpace{1'000'000'000, 500'000'000}; };
         server.handler = make_api(std::move(options));
@@ -147,13 +159,19 @@ TEST_CASE("a preview, what came of it, and why, agree") {
     CHECK(std::to_string(kept) == at(preview, "/total/kept/traces"));
     CHECK(at(k.server.get("/api/keep/why/" + test_trace(999).hex()), "/state") == "\"unknown\"");
     CHECK(k.server.get("/api/keep/why/zz").status == 400);
-    // Counts say that they are weighted: 20 errors, and twice the others that stay.
-    const Reply series =
-        k.server.get("/api/metrics/query?q=%7B%7D%7Ccount_over_time()&start=1&end=" +
-                     std::to_string(k.f.clock.wall_ns() / 1'000'000'000));
+    // Counts of what stays say that they are weighted: 20 errors, and twice the others.
+    const auto count = [&](const char* hints) {
+        return k.server.get("/api/metrics/query?q=%7B%7D%7Ccount_over_time()" + std::string(hints) +
+                            "&start=1&end=" + std::to_string(k.f.clock.wall_ns() / 1'000'000'000));
+    };
+    const Reply series = count("with(counts=false)");
     CHECK_MESSAGE(series.headers.get("x-spanloom-weighted") == "true", series.body);
     CHECK(series.headers.get("x-spanloom-sampled") == "true");
+    CHECK(series.headers.get("x-spanloom-exact") == "false");
     CHECK(series.has(std::to_string(20 + 2 * (kept - 20))));
+    const Reply exact = count("");
+    CHECK(exact.headers.get("x-spanloom-exact") == "true");
+    CHECK(exact.has("\"value\":200"));
 }
 
 TEST_CASE("a forged threshold counts as a million at most, and is told") {
@@ -180,6 +198,26 @@ TEST_CASE("a forged threshold counts as a million at most, and is told") {
     reply = count("with(weighted=false)");
     CHECK(reply.has(":6"));
     CHECK(reply.headers.get("x-spanloom-note").empty());
+    // compare() weighs and tells the same, by columns alone, with parents and of whole traces.
+    for (const std::string choosing : {"{}", "{} || {} >> {}", "{} | count() > 0"}) {
+        CAPTURE(choosing);
+        const auto compare = [&](const std::string& hints) {
+            std::string target = "/api/metrics/query?q=";
+            append_percent_encoded(target, choosing + " | compare({ duration > 0s }) " + hints);
+            return k.server.get(target + "&start=1&end=" +
+                                std::to_string(k.f.clock.wall_ns() / 1'000'000'000 + 60));
+        };
+        reply = compare("");
+        CHECK_MESSAGE(reply.has("\"value\":1000005"), reply.body);
+        CHECK(reply.headers.get("x-spanloom-partial").empty());
+        CHECK(reply.headers.get("x-spanloom-sampled") == "true");
+        CHECK(reply.headers.get("x-spanloom-note").find("stand for 1000000 or more") !=
+              std::string::npos);
+        reply = compare("with(weighted=false)");
+        CHECK(reply.has("\"value\":6"));
+        CHECK(!reply.has("1000005"));
+        CHECK(reply.headers.get("x-spanloom-note").empty());
+    }
 }
 
 TEST_CASE("rates and errors of services count all there ever was, whatever the rules kept") {

@@ -163,10 +163,11 @@ Result<std::string> metrics(const Call& call, const McpArguments& arguments, boo
         question.step_ns = std::max((range.end_ns - range.start_ns) / kPointsShown, kSecondNs);
     }
     TRY_ASSIGN(const auto answer, tempo_metrics(call, question));
-    std::string out = fmt::format("{} series{}.\n", answer.series.size(),
+    std::string out = fmt::format("{} series{}{}.\n", answer.series.size(),
                                   answer.is_sampled && answer.weighted
                                       ? ", sampled spans weighted by what they stand for"
-                                      : "");
+                                      : "",
+                                  answer.is_exact || answer.stats.partial ? "" : ", estimated");
     append_remarks(out, answer.stats, answer.notes);
     size_t shown = 0;
     for (const traceql::Series& series : answer.series) {

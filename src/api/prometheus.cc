@@ -9,6 +9,7 @@
 
 #include "api/promql_eval.h"
 #include "api/red_exemplars.h"
+#include "api/red_targets.h"
 #include "base/text.h"
 
 namespace spanloom::api {
@@ -186,6 +187,13 @@ class Prometheus {
                 for (const auto& [name, value] : labels)
                     names.insert(name);
             }));
+            return names_reply(names);
+        }
+        TRY_ASSIGN(const store::TimeRange range, asked_range(call, query));
+        TRY_ASSIGN(const Targets targets, find_targets(call, {{range.start_ns, range.end_ns}}));
+        for (const auto& [labels, seen] : targets.seen) {
+            for (const auto& [name, value] : labels)
+                names.insert(name);
         }
         return names_reply(names);
     }
@@ -209,6 +217,10 @@ class Prometheus {
 
     Result<http::Response> metadata(Call& call) {
         const std::string_view wanted = call.query.get("metric");
+        TRY_ASSIGN(const int64_t limit, limit_parameter(call.query, "limit"));
+        // Each family has one.
+        TRY(limit_parameter(call.query, "limit_per_metric"));
+        int64_t shown = 0;
         std::string out;
         JsonWriter json(out);
         json.begin_object();
@@ -216,9 +228,9 @@ class Prometheus {
         for (const RedFamily& family : red_families()) {
             if (family.family == last || (!wanted.empty() && family.family != wanted)) continue;
             last = family.family;
-            const bool is_counter = family.family == family.name;
+            if (limit >= 0 && shown++ >= limit) break;
             json.key(family.family).begin_array().begin_object();
-            json.field("type", std::string_view(is_counter ? "counter" : "histogram"));
+            json.field("type", type_of(family));
             json.field("help", family.help).field("unit", std::string_view());
             json.end_object().end_array();
         }
@@ -229,6 +241,26 @@ class Prometheus {
     Result<http::Response> exemplars(Call& call);
 
   private:
+    static std::string_view type_of(const RedFamily& family) {
+        if (family.value == RedFamily::Value::kInfo) return "gauge";
+        return family.family == family.name ? "counter" : "histogram";
+    }
+
+    // Absent or negative: none.
+    static Result<int64_t> limit_parameter(const http::Query& query, std::string_view name) {
+        const std::string_view text = query.get(name);
+        if (text.empty()) return -1;
+        if (const auto limit = parse_int(text)) return *limit;
+        return fail(ErrorCode::kInvalidArgument, "{} must be a number", name);
+    }
+
+    static Result<store::TimeRange> asked_range(const Call& call, const http::Query& query) {
+        const uint64_t now = call.now_ns();
+        TRY_ASSIGN(const uint64_t start, time_parameter(query, "start", now - 3600 * kSecondNs));
+        TRY_ASSIGN(const uint64_t end, time_parameter(query, "end", now));
+        return store::TimeRange{start, std::max(end, start + 1)};
+    }
+
     static http::Response names_reply(const std::set<std::string>& names) {
         std::string out;
         JsonWriter json(out);
@@ -239,16 +271,15 @@ class Prometheus {
         return success(out);
     }
 
-    // The series that grew in the time asked for, of the selectors or of the plain counters.
+    // The series that grew in the time asked for, of the selectors or of the plain counters and of
+    // what sent spans.
     Result<void> each_matching(const Call& call, const http::Query& query,
                                const std::function<void(const PromLabels&)>& visit) {
-        const uint64_t now = call.now_ns();
-        TRY_ASSIGN(const uint64_t start, time_parameter(query, "start", now - 3600 * kSecondNs));
-        TRY_ASSIGN(const uint64_t end, time_parameter(query, "end", now));
+        TRY_ASSIGN(const store::TimeRange range, asked_range(call, query));
         auto selectors = query.all("match[]");
         if (selectors.empty())
             selectors = {"traces_spanmetrics_calls_total", "traces_span_metrics_calls_total",
-                         "traces_service_graph_request_total"};
+                         "traces_service_graph_request_total", kTargetInfo};
         std::set<PromLabels> seen;
         for (const std::string_view text : selectors) {
             TRY_ASSIGN(const PromNode node, parse_prom_selector(text));
@@ -259,7 +290,7 @@ class Prometheus {
                 if (seen.insert(labels).second) visit(labels);
                 return {};
             };
-            TRY(each_red_series(call, node, {{start, std::max(end, start + 1)}}, SpanWeights::kRaw,
+            TRY(each_red_series(call, node, {{range.start_ns, range.end_ns}}, SpanWeights::kRaw,
                                 edges_, emit));
         }
         return {};

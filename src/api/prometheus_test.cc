@@ -77,6 +77,12 @@ TEST_CASE("rates, errors and quantiles by the queries of Grafana and Jaeger") {
     }
 }
 
+TEST_CASE("no span is dropped while it waits for its other side") {
+    TestServer server({kShopTrace});
+    CHECK(query(server, "sum(increase(traces_service_graph_dropped_spans_total[1h]))")
+              .has(R"("value":[1763819700.000,"0"])"));
+}
+
 TEST_CASE("a range of times, by GET and by form") {
     TestServer server({kShopTrace, kLaterTrace});
     const std::string form =
@@ -181,9 +187,12 @@ TEST_CASE("counts of operations as Prometheus scrapes them") {
           "server=\"front\"} 1\n",
           "traces_service_graph_request_failed_total{client=\"user\",connection_type="
           "\"virtual_node\",server=\"front\"} 1\n",
+          "# TYPE traces_service_graph_dropped_spans_total counter\n",
+          "traces_service_graph_dropped_spans_total{client=\"front\",server=\"db\"} 0\n",
           "# TYPE traces_service_graph_connection_info gauge\n",
           "traces_service_graph_connection_info{client=\"front\",server=\"db\"} 1\n",
-          "# TYPE traces_target_info gauge\n", "traces_target_info{job=\"db\"} 1\n",
+          "# TYPE traces_target_info gauge\n",
+          "traces_target_info{job=\"db\"} 1\n",
           "traces_target_info{host_name=\"web-1\",job=\"front\"} 1\n",
           "traces_service_graph_request_client_seconds_count{client=\"front\",server=\"db\"} "
           "1\n"}) {
@@ -206,6 +215,104 @@ TEST_CASE("counts of operations as Prometheus scrapes them") {
     const Reply later = server.get("/metrics/red");
     CHECK(!later.has("traces_target_info"));
     CHECK(later.body == second.body.substr(0, second.body.find("# HELP traces_target_info")));
+}
+
+TEST_CASE("who sends spans and which pairs there are is queried as it is scraped") {
+    TestServer server({kShopTrace, kLaterTrace});
+    const Reply targets = query(server, "traces_target_info");
+    CAPTURE(targets.body);
+    for (const char* part :
+         {R"({"metric":{"__name__":"traces_target_info","host_name":"web-1","job":"front"},)"
+          R"("value":[1763819700.000,"1"]})",
+          R"({"metric":{"__name__":"traces_target_info","job":"front"},)",
+          R"({"metric":{"__name__":"traces_target_info","job":"db"},)"})
+        CHECK(targets.has(part));
+    CHECK(query(server, "count(traces_target_info)").has(R"("3"])"));
+    CHECK(query(server, "count by (job) (traces_target_info{host_name=\"web-1\"})")
+              .has(R"([{"metric":{"job":"front"},"value":[1763819700.000,"1"]}])"));
+    const Reply pairs = query(server, "traces_service_graph_connection_info");
+    CAPTURE(pairs.body);
+    CHECK(pairs.has(R"({"metric":{"__name__":"traces_service_graph_connection_info",)"
+                    R"("client":"front","server":"db"},"value":[1763819700.000,"1"]})"));
+    CHECK(pairs.has(R"("client":"user","connection_type":"virtual_node","server":"front"})"));
+    // A gauge that does not move, of the hour before.
+    CHECK(query(server, "max(rate(traces_target_info[5m]))").has(R"("0"])"));
+    CHECK(query(server, "max(increase(traces_service_graph_connection_info[1h]))").has(R"("0"])"));
+    for (const char* name : {"traces_target_info", "traces_service_graph_connection_info"}) {
+        CAPTURE(name);
+        CHECK(query(server, name, "1763818000").has(R"("result":[])"));
+        CHECK(query(server, name, "1763827000").has(R"("result":[])"));
+        CHECK(query(server, std::string(name) + " offset 2h", "1763827000").has(R"("1"])"));
+        const Reply range =
+            server.get("/api/v1/query_range?start=1763818200&end=1763824200&step=1200&query=" +
+                       encoded("max(" + std::string(name) + ")"));
+        CHECK(range.has(R"("values":[[1763819400.000,"1"],[1763820600.000,"1"],)"
+                        R"([1763821800.000,"1"],[1763823000.000,"1"]]})"));
+    }
+}
+
+TEST_CASE("who sends spans and which pairs there are is found by names, labels and metadata") {
+    TestServer server({kShopTrace, kLaterTrace});
+    const std::string times = "start=1763818000&end=1763820000";
+    const auto get = [&](const std::string& path) { return server.get("/api/v1/" + path); };
+    CHECK(get("series?" + times + "&match[]=" + encoded("{__name__=\"traces_target_info\"}"))
+              .has(R"({"__name__":"traces_target_info","host_name":"web-1","job":"front"})"));
+    CHECK(get("series?" + times + "&match[]=traces_service_graph_connection_info")
+              .has(R"({"__name__":"traces_service_graph_connection_info","client":"front",)"
+                   R"("server":"db"})"));
+    CHECK(get("series?start=1000&end=2000&match[]=traces_target_info").has(R"("data":[])"));
+    CHECK(get("labels?" + times + "&match[]=traces_target_info").body ==
+          R"({"status":"success","data":["__name__","host_name","job"]})");
+    const Reply labels = get("labels?" + times);
+    for (const char* name : {"host_name", "job", "service", "le"})
+        CHECK(labels.has("\"" + std::string(name) + "\""));
+    CHECK(get("label/job/values?" + times).body == R"({"status":"success","data":["db","front"]})");
+    CHECK(get("label/host_name/values?" + times).has(R"(["web-1"])"));
+    const Reply names = get("label/__name__/values");
+    CHECK(names.has(R"("traces_target_info")"));
+    CHECK(names.has(R"("traces_service_graph_connection_info")"));
+    for (const char* name : {"traces_target_info", "traces_service_graph_connection_info"}) {
+        const Reply metadata = get("metadata?metric=" + std::string(name));
+        CHECK(metadata.body.starts_with(R"({"status":"success","data":{")" + std::string(name) +
+                                        R"(":[{"type":"gauge","help":")"));
+    }
+    // They are scraped once.
+    const Reply scrape = server.get("/metrics/red");
+    for (const char* type : {"# TYPE traces_target_info gauge\n",
+                             "# TYPE traces_service_graph_connection_info gauge\n"}) {
+        const size_t at = scrape.body.find(type);
+        CHECK(at != std::string::npos);
+        CHECK(scrape.body.find(type, at + 1) == std::string::npos);
+    }
+}
+
+TEST_CASE("metadata is limited as Prometheus limits it") {
+    TestServer server({kShopTrace});
+    const auto families = [&](const std::string& query) {
+        const Reply reply = server.get("/api/v1/metadata" + query);
+        CAPTURE(reply.body);
+        CHECK(reply.status == 200);
+        size_t count = 0;
+        for (size_t at = 0; (at = reply.body.find("\"type\":", at)) != std::string::npos; ++at)
+            ++count;
+        return count;
+    };
+    const size_t all = families("");
+    CHECK(all > 10);
+    CHECK(families("?limit=2") == 2);
+    CHECK(families("?limit=0") == 0);
+    CHECK(families("?limit=-1") == all);
+    CHECK(families("?limit=1000") == all);
+    // Each has one.
+    for (const char* limit : {"-1", "0", "1", "5"})
+        CHECK(families("?limit_per_metric=" + std::string(limit)) == all);
+    CHECK(families("?metric=traces_spanmetrics_latency") == 1);
+    CHECK(families("?metric=traces_spanmetrics_latency&limit=0") == 0);
+    CHECK(families("?metric=nothing") == 0);
+    CHECK(server.get("/api/v1/metadata?limit=some").has("limit must be a number"));
+    const Reply wrong = server.get("/api/v1/metadata?limit_per_metric=1.5");
+    CHECK(wrong.status == 400);
+    CHECK(wrong.has(R"("errorType":"bad_data","error":"limit_per_metric must be a number")"));
 }
 
 TEST_CASE("exemplars are in a scrape as OpenMetrics, at the bucket that counts them") {

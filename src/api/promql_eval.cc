@@ -169,8 +169,12 @@ class Evaluator {
         plain.window_ns = 0;
         return each_red_series(call_, plain, windows, weights_, edges_,
                                [&](PromLabels labels, std::vector<double> values) -> Result<void> {
-                                   for (double& value : values)
+                                   const bool is_gauge = is_info(label_of(labels, "__name__"));
+                                   for (double& value : values) {
+                                       // Where a gauge is it does not grow.
+                                       if (is_gauge) value = value > 0 ? 0 : kPromNone;
                                        value /= divisor;
+                                   }
                                    return sink(without_name(std::move(labels)), std::move(values));
                                });
     }

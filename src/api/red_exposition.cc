@@ -2,11 +2,9 @@
 
 #include <algorithm>
 #include <array>
-#include <cctype>
 #include <map>
 #include <memory>
 #include <mutex>
-#include <set>
 #include <span>
 #include <string>
 
@@ -14,8 +12,7 @@
 
 #include "api/red_exemplars.h"
 #include "api/red_families.h"
-#include "otlp/json.h"
-#include "store/trace_summary.h"
+#include "api/red_targets.h"
 
 namespace spanloom::api {
 namespace {
@@ -26,15 +23,16 @@ constexpr uint64_t kSettleNs = 60 * kRollupMinuteNs;
 constexpr uint64_t kEdgeSettleNs = 2 * kRollupMinuteNs;
 constexpr uint64_t kEdgeWindowNs = 5 * kRollupMinuteNs;  // looked at in one go, at most
 constexpr size_t kSeriesMax = 50'000;                    // of one family
-constexpr size_t kTargetsMax = 5'000;
 constexpr uint64_t kExemplarsNs = 60 * kRollupMinuteNs;  // how old they may be
 
 bool is_of_edges(const RedFamily& family) {
-    return family.source != RedFamily::Source::kOperations;
+    return family.source != RedFamily::Source::kOperations &&
+           family.value != RedFamily::Value::kInfo;
 }
 
 // Tempo's names, and those of the OpenTelemetry connector as it makes them today.
 bool is_exposed(const RedFamily& family, std::string_view names) {
+    if (family.value == RedFamily::Value::kInfo) return false;  // shown by itself
     // Both name those of pairs alike.
     if (is_of_edges(family)) return true;
     if (!family.is_otel) return names != "otel";
@@ -75,38 +73,6 @@ void append_exemplar(std::string& out, const RedFamily& family, const RedExempla
                        exemplar.span_id.hex(),
                        static_cast<double>(exemplar.duration_ns) / (family.is_ms ? 1e6 : 1e9),
                        static_cast<double>(exemplar.start_ns) / 1e9);
-}
-
-// A label's name has letters, digits and "_" only.
-std::string label_name(std::string_view key) {
-    std::string name;
-    for (const char c : key)
-        name += std::isalnum(static_cast<unsigned char>(c)) != 0 ? c : '_';
-    if (!name.empty() && std::isdigit(static_cast<unsigned char>(name[0])) != 0)
-        name.insert(0, "_");
-    return name;
-}
-
-// One process that sends spans, as what it says of itself; `job` and `instance` are Prometheus's
-// names for which one it is.
-PromLabels target_labels(const otlp::ResourceView& resource) {
-    std::map<std::string, std::string> labels;
-    std::string space;
-    std::string service;
-    for (const otlp::AttributeView& attribute : resource.attributes()) {
-        std::string text = otlp::plain_text(attribute.value);
-        if (attribute.key == "service.namespace") {
-            space = std::move(text);
-        } else if (attribute.key == "service.name") {
-            service = std::move(text);
-        } else if (attribute.key == "service.instance.id") {
-            labels["instance"] = std::move(text);
-        } else {
-            labels.emplace(label_name(attribute.key), std::move(text));
-        }
-    }
-    labels["job"] = space.empty() ? service : space + "/" + service;
-    return {labels.begin(), labels.end()};
 }
 
 // Counters that only grow, from an hour before the first scrape. What has settled is kept; of
@@ -202,12 +168,11 @@ class RedCounters {
 
     // The pairs there are, for joins.
     void append_connections(Format format, std::string& out) {
-        constexpr std::string_view kName = "traces_service_graph_connection_info";
         const Counters& pairs = counters_["traces_service_graph_request_total"];
         if (pairs.empty()) return;
-        append_head(out, format, kName, "Pairs of services that were seen.", "gauge");
+        append_head(out, format, kConnectionInfo, kConnectionInfoHelp, "gauge");
         for (const auto& [key, counter] : pairs)
-            out += series_text(counter.labels, kName) + " 1\n";
+            out += series_text(counter.labels, kConnectionInfo) + " 1\n";
     }
 
     // Whole hours that are over are counted a last time.
@@ -291,7 +256,7 @@ class RedExposition {
         const std::lock_guard lock(mutex_);
         TRY_ASSIGN(std::string out, counters_[weights == SpanWeights::kRaw ? 0 : 1].render(
                                         call, names, weights, format));
-        append_targets(call, format, out);
+        TRY(append_targets(call, format, out));
         if (format == Format::kOpenMetrics) out += "# EOF\n";
         http::Response response = text_reply(std::move(out));
         response.headers = {};
@@ -306,26 +271,16 @@ class RedExposition {
     }
 
   private:
-    // What sent spans in the last hour.
-    void append_targets(const Call& call, Format format, std::string& out) {
-        constexpr std::string_view kName = "traces_target_info";
+    Result<void> append_targets(const Call& call, Format format, std::string& out) {
         const uint64_t now_ns = call.now_ns();
-        const store::TimeRange hour{now_ns - std::min(now_ns, kSettleNs), now_ns};
-        std::set<std::string> targets;
-        for (const auto& segment : call.segments()) {
-            const store::SegmentInfo& info = segment->info();
-            if (!store::overlaps(info.start_ns_min, info.end_ns_max, hour)) continue;
-            for (uint32_t i = 0; i < segment->resource_count(); ++i) {
-                is_full_ = is_full_ || targets.size() >= kTargetsMax;
-                if (targets.size() >= kTargetsMax) break;
-                targets.insert(series_text(
-                    target_labels(otlp::ResourceView::parse(segment->resource_message(i))), kName));
-            }
-        }
-        if (!targets.empty())
-            append_head(out, format, kName, "What sent spans in the last hour.", "gauge");
-        for (const std::string& target : targets)
-            out += target + " 1\n";
+        TRY_ASSIGN(const Targets targets,
+                   find_targets(call, {{now_ns - std::min(now_ns, kSettleNs), now_ns}}));
+        is_full_ = is_full_ || targets.is_full;
+        if (targets.seen.empty()) return {};
+        append_head(out, format, kTargetInfo, kTargetInfoHelp, "gauge");
+        for (const auto& [labels, windows] : targets.seen)
+            out += series_text(labels, kTargetInfo) + " 1\n";
+        return {};
     }
 
     std::mutex mutex_;

@@ -7,6 +7,7 @@
 
 #include <fmt/format.h>
 
+#include "api/red_targets.h"
 #include "base/hash.h"
 #include "insight/edge_counts.h"
 #include "store/trace_summary.h"
@@ -18,6 +19,7 @@ using Source = RedFamily::Source;
 using Value = RedFamily::Value;
 
 constexpr size_t kEdgeEntriesMax = 4;
+constexpr uint64_t kInfoNs = 60 * kRollupMinuteNs;
 // What is counted by ten seconds, from spans that are looked at.
 constexpr uint64_t kShortRangeNs = 6 * 60 * kRollupMinuteNs;
 constexpr uint64_t kShortSpansMax = 4'000'000;
@@ -139,6 +141,9 @@ class SeriesEmitter {
         growth.reserve(parts.size());
         for (const CountedSpans& part : parts)
             growth.push_back(value_of(part));
+        const auto is_zero = [](double value) { return value == 0; };
+        if (family_.value == Value::kInfo && std::all_of(growth.begin(), growth.end(), is_zero))
+            return {};
         return emit_(labels, std::move(growth));
     }
 
@@ -146,6 +151,10 @@ class SeriesEmitter {
         switch (family_.value) {
             case Value::kFailed:
                 return part.failed;
+            case Value::kDropped:
+                return 0;
+            case Value::kInfo:
+                return part.spans > 0 ? 1 : 0;
             case Value::kSum:
                 return family_.is_ms ? part.duration_s * 1000 : part.duration_s;
             default:
@@ -242,9 +251,42 @@ Result<void> each_edge_series(const Call& call, const RedFamily& family, const P
     return {};
 }
 
+std::vector<PromWindow> windows_of_gauge(std::vector<PromWindow> windows) {
+    for (PromWindow& window : windows) {
+        if (window.from_ns == 0) window.from_ns = window.to_ns - std::min(window.to_ns, kInfoNs);
+    }
+    return windows;
+}
+
+Result<void> each_target_series(const Call& call, const PromNode& selector,
+                                const std::vector<PromWindow>& windows, const EmitSeries& emit) {
+    TRY_ASSIGN(const Targets targets, find_targets(call, windows));
+    if (targets.is_full)
+        return fail(ErrorCode::kResourceExhausted,
+                    "more than {} processes sent spans: ask for a shorter range", kTargetsMax);
+    for (const auto& [labels, ranges] : targets.seen) {
+        TRY(check_time(call));
+        if (!matches_labels(selector, labels)) continue;
+        std::vector<int64_t> changes(windows.size() + 1);
+        for (const auto& [first, end] : ranges) {
+            ++changes[first];
+            --changes[end];
+        }
+        std::vector<double> seen(windows.size());
+        int64_t open = 0;
+        for (size_t i = 0; i < windows.size(); ++i) {
+            open += changes[i];
+            seen[i] = open > 0 ? 1 : 0;
+        }
+        TRY(emit(labels, std::move(seen)));
+    }
+    return {};
+}
+
 Result<void> each_family_series(const Call& call, const RedFamily& family, const PromNode& selector,
                                 const std::vector<PromWindow>& windows, SpanWeights weights,
                                 ServiceEdgeCache& edges, const EmitSeries& emit) {
+    if (family.source == Source::kTargets) return each_target_series(call, selector, windows, emit);
     if (family.source != Source::kOperations)
         return each_edge_series(call, family, selector, windows, weights, edges, emit);
     const store::CountedParts parts = call.counted();
@@ -380,6 +422,14 @@ const std::vector<RedFamily>& red_families() {
                   Source::kQueueEdges, false, false);
         counter("traces_service_graph_unpaired_spans_total", Source::kUnpaired, Value::kRequests,
                 false, "Calls that nothing answered and that do not say what they called.");
+        counter("traces_service_graph_dropped_spans_total", Source::kServerEdges, Value::kDropped,
+                false,
+                "None: pairs are found in what is stored, so no span waits for its other side.");
+        const auto info = [&](std::string_view name, Source source, std::string_view help) {
+            all.push_back({name, source, Value::kInfo, false, false, name, help});
+        };
+        info(kConnectionInfo, Source::kServerEdges, kConnectionInfoHelp);
+        info(kTargetInfo, Source::kTargets, kTargetInfoHelp);
         return all;
     }();
     return table;
@@ -422,8 +472,11 @@ Result<void> each_red_series(const Call& call, const PromNode& selector,
                              const std::vector<PromWindow>& windows, SpanWeights weights,
                              ServiceEdgeCache& edges, const EmitSeries& emit) {
     for (const RedFamily& family : red_families()) {
-        if (is_selected(selector, family))
-            TRY(each_family_series(call, family, selector, windows, weights, edges, emit));
+        if (!is_selected(selector, family)) continue;
+        const bool is_gauge = family.value == Value::kInfo;
+        TRY(each_family_series(call, family, selector,
+                               is_gauge ? windows_of_gauge(windows) : windows, weights, edges,
+                               emit));
     }
     return {};
 }

@@ -26,8 +26,19 @@ struct RedFamily {
         kClientEdges,
         kQueueEdges,
         kUnpaired,
+        kTargets,
     };
-    enum class Value : uint8_t { kCalls, kRequests, kFailed, kBucket, kSum, kCount };
+    // kInfo: not a counter but 1 where there was something.
+    enum class Value : uint8_t {
+        kCalls,
+        kRequests,
+        kFailed,
+        kDropped,
+        kBucket,
+        kSum,
+        kCount,
+        kInfo
+    };
 
     std::string_view name;
     Source source = Source::kOperations;
@@ -38,6 +49,15 @@ struct RedFamily {
     std::string_view help;
 };
 const std::vector<RedFamily>& red_families();
+
+// Gauges that are 1 for an hour behind what they tell of: what sent spans, which pairs there are.
+constexpr std::string_view kTargetInfo = "traces_target_info";
+constexpr std::string_view kTargetInfoHelp = "What sent spans in the last hour.";
+constexpr std::string_view kConnectionInfo = "traces_service_graph_connection_info";
+constexpr std::string_view kConnectionInfoHelp = "Pairs of services that were seen.";
+constexpr bool is_info(std::string_view family) {
+    return family == kTargetInfo || family == kConnectionInfo;
+}
 
 // How families of operations name things. Failed spans are told from the others, "ok" is not told
 // from "unset".
@@ -93,6 +113,8 @@ constexpr std::string_view kWeightsHeader = "x-spanloom-counts";
 
 // Calls `emit` with each series that a selector chooses and its growth in every window. Where
 // windows do not begin and end with minutes, and are of few spans, counts are by ten seconds.
+// Windows ascend. A gauge's growth is 1 where it was seen in the window; where that reaches back to
+// the beginning of time, in its last hour.
 using EmitSeries = std::function<Result<void>(PromLabels labels, std::vector<double> growth)>;
 Result<void> each_red_series(const Call& call, const PromNode& selector,
                              const std::vector<PromWindow>& windows, SpanWeights weights,

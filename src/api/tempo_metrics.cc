@@ -145,15 +145,24 @@ void write_series(otlp::WireWriter& out, const traceql::MetricsAnswer& answer,
     out.end(mark);
 }
 
+// Of all intervals.
+SearchCosts costs_of(const Call& call, const traceql::MetricsAnswer& answer) {
+    const uint64_t left_ns = answer.first_ns - answer.step_ns;
+    const uint64_t right_ns = left_ns + answer.step_ns * answer.intervals;
+    return {answer.stats, 0, segment_bytes_in(call, {left_ns + 1, right_ns + 1})};
+}
+
 Result<http::Response> reply(Call& call, bool is_instant) {
     TRY_ASSIGN(const TempoMetricsQuestion question, tempo_metrics_question(call, is_instant));
     TRY_ASSIGN(const auto answer, tempo_metrics(call, question));
     std::string out;
-    write_series_json(out, answer, is_instant);
+    write_series_json(out, call, answer, is_instant);
     http::Response response = json_reply(std::move(out));
     add_remarks(response, answer.stats, answer.notes);
     response.headers.add("x-spanloom-weighted", answer.weighted ? "true" : "false");
     response.headers.add("x-spanloom-sampled", answer.is_sampled ? "true" : "false");
+    response.headers.add("x-spanloom-exact", answer.is_exact ? "true" : "false");
+    response.headers.add("x-spanloom-counted", std::to_string(answer.spans_from_counts));
     return response;
 }
 
@@ -208,10 +217,13 @@ Result<traceql::MetricsAnswer> tempo_metrics(const Call& call,
     options.helpers = call.context.options.limits.helpers;
     options.shared_traces = &call.context.shared_traces;
     options.explain = question.explain;
+    options.counted = [&call] { return call.counted(); };
+    options.rollups = &call.context.rollups;
     return traceql::query_metrics(*query, call.segments(), options, call.context.options.clock);
 }
 
-void write_series_json(std::string& out, const traceql::MetricsAnswer& answer, bool is_instant) {
+void write_series_json(std::string& out, const Call& call, const traceql::MetricsAnswer& answer,
+                       bool is_instant) {
     JsonWriter json(out);
     json.begin_object().key("series").begin_array();
     for (const traceql::Series& series : answer.series) {
@@ -224,7 +236,7 @@ void write_series_json(std::string& out, const traceql::MetricsAnswer& answer, b
         }
     }
     json.end_array();
-    write_search_metrics(json, answer.stats, 0);
+    write_search_metrics(json, costs_of(call, answer));
     if (answer.stats.partial) {
         json.field("status", std::string_view("PARTIAL"));
         json.field("message", answer.stats.reason);
@@ -232,7 +244,7 @@ void write_series_json(std::string& out, const traceql::MetricsAnswer& answer, b
     json.end_object();
 }
 
-void send_series(const traceql::MetricsAnswer& answer, bool is_instant,
+void send_series(const Call& call, const traceql::MetricsAnswer& answer, bool is_instant,
                  const std::function<bool(std::string_view)>& send) {
     std::string bytes;
     otlp::WireWriter out(bytes);
@@ -249,7 +261,7 @@ void send_series(const traceql::MetricsAnswer& answer, bool is_instant,
         if (!send(bytes)) return;
         bytes.clear();
     }
-    write_search_metrics(out, 2, answer.stats, 0);
+    write_search_metrics(out, 2, costs_of(call, answer));
     if (answer.stats.partial) {
         out.varint_field(3, 1);
         out.bytes_field(4, answer.stats.reason);

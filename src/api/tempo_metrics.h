@@ -28,10 +28,11 @@ Result<TempoMetricsQuestion> tempo_metrics_question(const Call& call, bool is_in
 Result<traceql::MetricsAnswer> tempo_metrics(const Call& call,
                                              const TempoMetricsQuestion& question);
 
-void write_series_json(std::string& out, const traceql::MetricsAnswer& answer, bool is_instant);
+void write_series_json(std::string& out, const Call& call, const traceql::MetricsAnswer& answer,
+                       bool is_instant);
 // QueryRangeResponse or QueryInstantResponse, as one or more messages of about a MiB; `send`
 // returns false to stop.
-void send_series(const traceql::MetricsAnswer& answer, bool is_instant,
+void send_series(const Call& call, const traceql::MetricsAnswer& answer, bool is_instant,
                  const std::function<bool(std::string_view message)>& send);
 
 void add_tempo_metrics(Router& router);

@@ -4,6 +4,7 @@
 
 #include "base/text.h"
 #include "otlp/json.h"
+#include "store/trace_summary.h"
 #include "traceql/checker.h"
 #include "traceql/executor.h"
 #include "traceql/names.h"
@@ -80,6 +81,35 @@ Predicate tag_filter(const TagFilter& tag) {
          contains({store::Scope::kResource, store::Intrinsic::kNone, tag.key})});
 }
 
+// How long whole traces took is known once they are found: page by page, until there are enough.
+Result<traceql::SearchAnswer> search_by_length(
+    const Call& call, store::SearchRequest request,
+    const std::function<bool(const store::TraceSummary&)>& has_length) {
+    constexpr uint32_t kPageMax = 1'000;
+    const size_t wanted = request.limit;
+    const auto segments = call.segments();
+    traceql::SearchAnswer answer;
+    while (true) {
+        TRY_ASSIGN(auto found, store::search(segments, request));
+        store::ScanStats& stats = answer.stats;
+        const store::ScanStats before = stats;
+        stats = found.stats;
+        stats.scanned_spans += before.scanned_spans;
+        stats.scanned_bytes += before.scanned_bytes;
+        answer.stats.traces += found.traces.size();
+        for (store::TraceSummary& summary : found.traces) {
+            if (answer.traces.size() >= wanted || !has_length(summary)) continue;
+            traceql::TraceFound trace;
+            trace.spansets.push_back({{}, summary.matched, summary.matched_spans});
+            trace.summary = std::move(summary);
+            answer.traces.push_back(std::move(trace));
+        }
+        if (answer.traces.size() >= wanted || !found.next || found.stats.partial) return answer;
+        request.after = found.next;
+        request.limit = std::min(request.limit * 2, std::max(kPageMax, request.limit));
+    }
+}
+
 Result<traceql::SearchAnswer> search_by_tags(const Call& call, const TempoQuestion& question) {
     TRY_ASSIGN(const auto tags, parse_logfmt(question.tags));
     TRY_ASSIGN(const auto min, duration_parameter("minDuration", question.duration_min));
@@ -87,10 +117,8 @@ Result<traceql::SearchAnswer> search_by_tags(const Call& call, const TempoQuesti
     std::vector<Predicate> all;
     for (const TagFilter& tag : tags)
         all.push_back(tag_filter(tag));
+    // No span is longer than its trace.
     const store::Field duration{store::Scope::kIntrinsic, store::Intrinsic::kDuration, ""};
-    if (min)
-        all.push_back(Predicate::compare(duration, store::Comparison::kGreaterEqual,
-                                         Value::of_duration(*min)));
     if (max)
         all.push_back(
             Predicate::compare(duration, store::Comparison::kLessEqual, Value::of_duration(*max)));
@@ -101,16 +129,12 @@ Result<traceql::SearchAnswer> search_by_tags(const Call& call, const TempoQuesti
     request.spans_per_trace = question.spans_per_spanset;
     request.cancelled = call.request.cancelled;
     request.deadline_monotonic_ns = call.deadline_ns;
-    TRY_ASSIGN(auto found, store::search(call.segments(), request));
-    traceql::SearchAnswer answer;
-    static_cast<store::ScanStats&>(answer.stats) = found.stats;
-    for (store::TraceSummary& summary : found.traces) {
-        traceql::TraceFound trace;
-        trace.spansets.push_back({{}, summary.matched, summary.matched_spans});
-        trace.summary = std::move(summary);
-        answer.traces.push_back(std::move(trace));
-    }
-    return answer;
+    const auto has_length = [&](const store::TraceSummary& trace) {
+        const uint64_t length = trace.end_ns - std::min(trace.end_ns, trace.start_ns);
+        return (!min || length >= static_cast<uint64_t>(*min)) &&
+               (!max || length <= static_cast<uint64_t>(*max));
+    };
+    return search_by_length(call, std::move(request), has_length);
 }
 
 // Attributes go by their key alone, intrinsics by their short name.
@@ -127,7 +151,7 @@ std::string value_message(const Value& value) {
 }
 
 // What has no type of its own in an AnyValue.
-std::string value_text(const Value& value) {
+std::string text_value(const Value& value) {
     switch (value.kind) {
         case ValueKind::kDuration:
             return format_duration_ns(value.integer);
@@ -220,6 +244,13 @@ std::string header_text(std::string_view text) {
 
 }  // namespace
 
+http::Response protobuf_reply(std::string body) {
+    http::Response response;
+    response.headers.add("content-type", std::string(kProtobuf));
+    response.body = std::move(body);
+    return response;
+}
+
 void TempoQuestion::set_spans(uint64_t spans) {
     spans_per_spanset = spans == 0 || spans > kSpansMax ? kSpansMax : static_cast<uint32_t>(spans);
 }
@@ -289,7 +320,7 @@ void write_tempo_value(JsonWriter& json, const Value& value) {
             json.field("doubleValue", value.number);
             break;
         default:
-            json.field("stringValue", value_text(value));
+            json.field("stringValue", text_value(value));
             break;
     }
     json.end_object();
@@ -310,7 +341,7 @@ void write_tempo_value(otlp::WireWriter& out, uint32_t field, const Value& value
             out.double_field(4, value.number);
             break;
         default:
-            out.bytes_field(1, value_text(value));
+            out.bytes_field(1, text_value(value));
             break;
     }
     out.end(mark);
@@ -363,24 +394,34 @@ void write_tempo_trace(otlp::WireWriter& out, uint32_t field, const traceql::Tra
     out.end(mark);
 }
 
-void write_search_metrics(JsonWriter& json, const traceql::QueryStats& stats, uint64_t traces) {
-    json.key("metrics").begin_object();
-    json.field("inspectedTraces", std::max(stats.traces, traces));
-    json.key("inspectedBytes").quoted(stats.scanned_bytes);
-    json.key("inspectedSpans").quoted(stats.scanned_spans);
-    json.field("totalBlocks", stats.segments);
-    json.field("completedJobs", 1).field("totalJobs", 1).end_object();
+uint64_t segment_bytes_in(const Call& call, store::TimeRange range) {
+    uint64_t bytes = 0;
+    for (const auto& segment : call.segments()) {
+        const store::SegmentInfo& info = segment->info();
+        if (store::overlaps(info.start_ns_min, info.end_ns_max, range)) bytes += info.bytes;
+    }
+    return bytes;
 }
 
-void write_search_metrics(otlp::WireWriter& out, uint32_t field, const traceql::QueryStats& stats,
-                          uint64_t traces) {
+void write_search_metrics(JsonWriter& json, const SearchCosts& costs) {
+    json.key("metrics").begin_object();
+    json.field("inspectedTraces", std::max(costs.stats.traces, costs.traces));
+    json.key("inspectedBytes").quoted(costs.stats.scanned_bytes);
+    json.key("inspectedSpans").quoted(costs.stats.scanned_spans);
+    json.field("totalBlocks", costs.stats.segments);
+    json.field("completedJobs", 1).field("totalJobs", 1);
+    json.key("totalBlockBytes").quoted(costs.segment_bytes).end_object();
+}
+
+void write_search_metrics(otlp::WireWriter& out, uint32_t field, const SearchCosts& costs) {
     const size_t mark = out.begin(field);
-    out.varint_field(1, std::max(stats.traces, traces));
-    out.varint_field(2, stats.scanned_bytes);
-    out.varint_field(3, stats.segments);
+    out.varint_field(1, std::max(costs.stats.traces, costs.traces));
+    out.varint_field(2, costs.stats.scanned_bytes);
+    out.varint_field(3, costs.stats.segments);
     out.varint_field(4, 1);
     out.varint_field(5, 1);
-    out.varint_field(7, stats.scanned_spans);
+    out.varint_field(6, costs.segment_bytes);
+    out.varint_field(7, costs.stats.scanned_spans);
     out.end(mark);
 }
 

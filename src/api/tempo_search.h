@@ -9,11 +9,16 @@
 
 namespace spanloom::api {
 
+// What Tempo's clients accept beside JSON.
+inline constexpr std::string_view kProtobuf = "application/protobuf";
+inline constexpr std::string_view kForModels = "application/vnd.grafana.llm";
+http::Response protobuf_reply(std::string body);
+
 // What Tempo's search is asked, over HTTP or gRPC: a query, or tags with durations.
 struct TempoQuestion {
     std::string query;
-    std::string tags;  // logfmt
-    std::string duration_min;
+    std::string tags;          // logfmt
+    std::string duration_min;  // of the trace
     std::string duration_max;
     store::TimeRange range;
     uint32_t traces = kTracesDefault;
@@ -39,9 +44,15 @@ Result<store::TimeRange> tempo_range(const http::Query& query);
 // Answers as JSON and as tempopb's messages.
 void write_tempo_trace(JsonWriter& json, const traceql::TraceFound& trace);
 void write_tempo_trace(otlp::WireWriter& out, uint32_t field, const traceql::TraceFound& trace);
-void write_search_metrics(JsonWriter& json, const traceql::QueryStats& stats, uint64_t traces);
-void write_search_metrics(otlp::WireWriter& out, uint32_t field, const traceql::QueryStats& stats,
-                          uint64_t traces);
+// What was read for an answer, and what there was to read.
+struct SearchCosts {
+    traceql::QueryStats stats;
+    uint64_t traces = 0;         // shown
+    uint64_t segment_bytes = 0;  // of all segments that lie in the range, read or not
+};
+uint64_t segment_bytes_in(const Call& call, store::TimeRange range);
+void write_search_metrics(JsonWriter& json, const SearchCosts& costs);
+void write_search_metrics(otlp::WireWriter& out, uint32_t field, const SearchCosts& costs);
 
 // A value as an OTLP AnyValue; nil is one without a value.
 void write_tempo_value(JsonWriter& json, const store::Value& value);

@@ -1,7 +1,6 @@
 // tempopb.StreamingQuerier (tempo.proto): what Grafana asks over gRPC on the data source's own
 // address.
 #include <algorithm>
-#include <set>
 
 #include "api/tempo.h"
 #include "api/tempo_metrics.h"
@@ -101,9 +100,9 @@ class TraceSender {
         stream_.send(waiting_);
         waiting_.clear();
     }
-    void finish(const traceql::QueryStats& stats) {
+    void finish(const traceql::QueryStats& stats, uint64_t segment_bytes) {
         otlp::WireWriter out(waiting_);
-        write_search_metrics(out, 2, stats, traces_);
+        write_search_metrics(out, 2, {stats, traces_, segment_bytes});
         stream_.send(waiting_);
     }
 
@@ -121,7 +120,7 @@ Result<void> search(Call& call, std::string_view message, GrpcStream& stream) {
     TRY_ASSIGN(
         const auto answer,
         tempo_search(call, question, [&](const traceql::TraceFound& trace) { sender.add(trace); }));
-    sender.finish(answer.stats);
+    sender.finish(answer.stats, segment_bytes_in(call, question.range));
     return {};
 }
 
@@ -155,62 +154,28 @@ Result<TempoTagQuestion> read_tags(std::string_view message, bool is_values) {
 Result<void> tags(Call& call, std::string_view message, GrpcStream& stream) {
     TRY_ASSIGN(const TempoTagQuestion question, read_tags(message, false));
     TRY_ASSIGN(const auto scopes, tempo_tags(call, question));
-    std::set<std::string_view> names;
-    for (const TempoScopeTags& scope : scopes) {
-        if (scope.scope == "intrinsic" && question.scope != "intrinsic") continue;
-        for (const std::string& tag : scope.tags)
-            names.insert(tag);
-    }
-    std::string bytes;
-    otlp::WireWriter out(bytes);
-    for (const std::string_view name : names)
-        out.bytes_field(1, name);
-    stream.send(bytes);
+    stream.send(tag_names_message(scopes, question.scope));
     return {};
 }
 
 Result<void> tags_v2(Call& call, std::string_view message, GrpcStream& stream) {
     TRY_ASSIGN(const TempoTagQuestion question, read_tags(message, false));
     TRY_ASSIGN(const auto scopes, tempo_tags(call, question));
-    std::string bytes;
-    otlp::WireWriter out(bytes);
-    for (const TempoScopeTags& scope : scopes) {
-        const size_t mark = out.begin(1);
-        out.bytes_field(1, scope.scope);
-        for (const std::string& tag : scope.tags)
-            out.bytes_field(2, tag);
-        out.end(mark);
-    }
-    stream.send(bytes);
+    stream.send(tag_scopes_message(scopes));
     return {};
 }
 
 Result<void> values(Call& call, std::string_view message, GrpcStream& stream) {
     TRY_ASSIGN(const TempoTagQuestion question, read_tags(message, true));
     TRY_ASSIGN(const auto found, tempo_tag_values(call, question, true));
-    std::string bytes;
-    otlp::WireWriter out(bytes);
-    for (const store::Value& value : found) {
-        if (const auto shown = tempo_tag_value(value)) out.bytes_field(1, shown->text);
-    }
-    stream.send(bytes);
+    stream.send(tag_texts_message(found));
     return {};
 }
 
 Result<void> values_v2(Call& call, std::string_view message, GrpcStream& stream) {
     TRY_ASSIGN(const TempoTagQuestion question, read_tags(message, true));
     TRY_ASSIGN(const auto found, tempo_tag_values(call, question, false));
-    std::string bytes;
-    otlp::WireWriter out(bytes);
-    for (const store::Value& value : found) {
-        const auto shown = tempo_tag_value(value);
-        if (!shown) continue;
-        const size_t mark = out.begin(1);
-        out.bytes_field(1, shown->type);
-        out.bytes_field(2, shown->text);
-        out.end(mark);
-    }
-    stream.send(bytes);
+    stream.send(tag_values_message(found));
     return {};
 }
 
@@ -251,7 +216,8 @@ Result<void> metrics(Call& call, std::string_view message, GrpcStream& stream, b
     if (question.start_ns == 0)
         question.start_ns = question.end_ns - std::min(question.end_ns, kHourNs);
     TRY_ASSIGN(const auto answer, tempo_metrics(call, question));
-    send_series(answer, is_instant, [&](std::string_view bytes) { return stream.send(bytes); });
+    send_series(call, answer, is_instant,
+                [&](std::string_view bytes) { return stream.send(bytes); });
     return {};
 }
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <map>
 #include <set>
 
 #include "api/tempo.h"
@@ -106,14 +107,37 @@ std::optional<Field> parse_field(std::string_view text) {
     return Field{Scope::kIntrinsic, *intrinsic, ""};
 }
 
+// Clients write 'text', too, which is not of the language: as "text".
+std::string with_double_quotes(std::string_view text) {
+    if (text.size() > 1 && text.starts_with("\"{") && text.ends_with('"'))
+        text = text.substr(1, text.size() - 2);
+    std::string out;
+    char open = 0;
+    for (size_t i = 0; i < text.size(); ++i) {
+        const char c = text[i];
+        const bool is_quote = open == 0 ? c == '"' || c == '`' || c == '\'' : c == open;
+        if (open == '\'' && c == '"') out += '\\';
+        if (c == '\\' && open != 0 && open != '`' && i + 1 < text.size()) {
+            const bool is_needless = open == '\'' && text[i + 1] == '\'';
+            if (!is_needless) out += c;
+            out += text[++i];
+            continue;
+        }
+        out += is_quote && c == '\'' ? '"' : c;
+        if (is_quote) open = open == 0 ? c : 0;
+    }
+    return out;
+}
+
 // Conditions of a query that is still being typed: those that are whole count, the rest is ignored.
-Predicate valid_conditions(std::string_view text) {
+Predicate valid_conditions(std::string_view typed) {
+    const std::string text = with_double_quotes(typed);
     if (const auto query = traceql::parse(text)) return traceql::make_plan(*query).candidates;
     const size_t open = text.find('{');
     if (open == std::string_view::npos) return Predicate::everything();
     const size_t close = std::min(text.rfind('}'), text.size());
-    std::string_view rest =
-        close > open ? text.substr(open + 1, close - open - 1) : std::string_view();
+    std::string_view rest = close > open ? std::string_view(text).substr(open + 1, close - open - 1)
+                                         : std::string_view();
     // Only conjunctions can lose a part and still mean what they say.
     if (rest.find("||") != std::string_view::npos) return Predicate::everything();
     std::vector<Predicate> conditions;
@@ -191,6 +215,7 @@ Result<std::vector<Value>> values_of(const Call& call, Field field, const Predic
 Result<http::Response> tags_v2(Call& call) {
     TRY_ASSIGN(const TempoTagQuestion question, read_question(call));
     TRY_ASSIGN(const auto scopes, tempo_tags(call, question));
+    if (call.accepts(kProtobuf)) return protobuf_reply(tag_scopes_message(scopes));
     std::string out;
     JsonWriter json(out);
     json.begin_object().key("scopes").begin_array();
@@ -206,19 +231,25 @@ Result<http::Response> tags_v2(Call& call) {
     return json_reply(std::move(out));
 }
 
+// Version 1 names intrinsics only where they are asked for.
+std::set<std::string_view> all_names(const std::vector<TempoScopeTags>& scopes,
+                                     std::string_view asked) {
+    std::set<std::string_view> names;
+    for (const TempoScopeTags& scope : scopes) {
+        if (scope.scope != "intrinsic" || asked == "intrinsic")
+            names.insert(scope.tags.begin(), scope.tags.end());
+    }
+    return names;
+}
+
 Result<http::Response> tags_v1(Call& call) {
     TRY_ASSIGN(const TempoTagQuestion question, read_question(call));
     TRY_ASSIGN(const auto scopes, tempo_tags(call, question));
-    std::set<std::string_view> names;
-    for (const TempoScopeTags& scope : scopes) {
-        // Version 1 names intrinsics only where they are asked for.
-        if (scope.scope == "intrinsic" && question.scope != "intrinsic") continue;
-        names.insert(scope.tags.begin(), scope.tags.end());
-    }
+    if (call.accepts(kProtobuf)) return protobuf_reply(tag_names_message(scopes, question.scope));
     std::string out;
     JsonWriter json(out);
     json.begin_object().key("tagNames").begin_array();
-    for (const std::string_view name : names)
+    for (const std::string_view name : all_names(scopes, question.scope))
         json.string(name);
     json.end_array();
     write_metrics(json);
@@ -226,9 +257,32 @@ Result<http::Response> tags_v1(Call& call) {
     return json_reply(std::move(out));
 }
 
+// For language models: {"string": ["a", "b"], "int": ["1"]}.
+http::Response values_for_models(const std::vector<Value>& values) {
+    std::map<std::string_view, std::vector<std::string>> by_type;
+    for (const Value& value : values) {
+        if (auto shown = tempo_tag_value(value))
+            by_type[shown->type].push_back(std::move(shown->text));
+    }
+    http::Response response;
+    response.headers.add("content-type", std::string(kForModels));
+    JsonWriter json(response.body);
+    json.begin_object();
+    for (const auto& [type, texts] : by_type) {
+        json.key(type).begin_array();
+        for (const std::string& text : texts)
+            json.string(text);
+        json.end_array();
+    }
+    json.end_object();
+    return response;
+}
+
 Result<http::Response> values_v2(Call& call) {
     TRY_ASSIGN(const TempoTagQuestion question, read_question(call));
     TRY_ASSIGN(const auto values, tempo_tag_values(call, question, false));
+    if (call.accepts(kProtobuf)) return protobuf_reply(tag_values_message(values));
+    if (call.accepts(kForModels)) return values_for_models(values);
     std::string out;
     JsonWriter json(out);
     json.begin_object().key("tagValues").begin_array();
@@ -246,6 +300,7 @@ Result<http::Response> values_v2(Call& call) {
 Result<http::Response> values_v1(Call& call) {
     TRY_ASSIGN(const TempoTagQuestion question, read_question(call));
     TRY_ASSIGN(const auto values, tempo_tag_values(call, question, true));
+    if (call.accepts(kProtobuf)) return protobuf_reply(tag_texts_message(values));
     std::string out;
     JsonWriter json(out);
     json.begin_object().key("tagValues").begin_array();
@@ -293,6 +348,50 @@ std::optional<TempoTagValue> tempo_tag_value(const Value& value) {
         default:
             return std::nullopt;
     }
+}
+
+std::string tag_names_message(const std::vector<TempoScopeTags>& scopes, std::string_view asked) {
+    std::string bytes;
+    otlp::WireWriter out(bytes);
+    for (const std::string_view name : all_names(scopes, asked))
+        out.bytes_field(1, name);
+    return bytes;
+}
+
+std::string tag_scopes_message(const std::vector<TempoScopeTags>& scopes) {
+    std::string bytes;
+    otlp::WireWriter out(bytes);
+    for (const TempoScopeTags& scope : scopes) {
+        const size_t mark = out.begin(1);
+        out.bytes_field(1, scope.scope);
+        for (const std::string& tag : scope.tags)
+            out.bytes_field(2, tag);
+        out.end(mark);
+    }
+    return bytes;
+}
+
+std::string tag_texts_message(const std::vector<Value>& values) {
+    std::string bytes;
+    otlp::WireWriter out(bytes);
+    for (const Value& value : values) {
+        if (const auto shown = tempo_tag_value(value)) out.bytes_field(1, shown->text);
+    }
+    return bytes;
+}
+
+std::string tag_values_message(const std::vector<Value>& values) {
+    std::string bytes;
+    otlp::WireWriter out(bytes);
+    for (const Value& value : values) {
+        const auto shown = tempo_tag_value(value);
+        if (!shown) continue;
+        const size_t mark = out.begin(1);
+        out.bytes_field(1, shown->type);
+        out.bytes_field(2, shown->text);
+        out.end(mark);
+    }
+    return bytes;
 }
 
 Result<std::vector<TempoScopeTags>> tempo_tags(const Call& call, const TempoTagQuestion& question) {

@@ -32,6 +32,13 @@ struct TempoTagValue {
 };
 std::optional<TempoTagValue> tempo_tag_value(const store::Value& value);
 
+// As messages, of version 1 and 2: SearchTagsResponse, SearchTagsV2Response,
+// SearchTagValuesResponse, SearchTagValuesV2Response.
+std::string tag_names_message(const std::vector<TempoScopeTags>& scopes, std::string_view asked);
+std::string tag_scopes_message(const std::vector<TempoScopeTags>& scopes);
+std::string tag_texts_message(const std::vector<store::Value>& values);
+std::string tag_values_message(const std::vector<store::Value>& values);
+
 // The tag as a TraceQL field, or (version 1) a bare key.
 Result<std::vector<store::Value>> tempo_tag_values(const Call& call,
                                                    const TempoTagQuestion& question,

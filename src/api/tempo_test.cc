@@ -30,6 +30,123 @@ TEST_CASE("Tempo's traces by id are OTLP with base64 ids and names, or protobuf"
     CHECK(server.get("/tempo/api/traces/fff").status == 404);
 }
 
+TEST_CASE("a trace by id with a filter is the spans that it chooses, and what is around them") {
+    // 1 > 2 > 3 > 4, and 5 beside 2.
+    std::string spans;
+    for (int i = 1; i <= 5; ++i)
+        spans += fmt::format(
+            R"({}{{"traceId":"00000000000000000000000000000ace","spanId":"000000000000000{}",)"
+            R"("parentSpanId":"{}","name":"n{}","startTimeUnixNano":"176381900000000000{}",)"
+            R"("endTimeUnixNano":"1763819000000000009"}})",
+            i == 1 ? "" : ",", i,
+            i == 1   ? std::string()
+            : i == 5 ? std::string("0000000000000001")
+                     : fmt::format("000000000000000{}", i - 1),
+            i, i);
+    TestServer server({R"({"resourceSpans":[{"scopeSpans":[{"spans":[)" + spans + "]}]}]}"});
+    const auto names = [&](std::string_view query, const std::string& more) {
+        std::string target = "/api/v2/traces/ace?q=";
+        append_percent_encoded(target, query);
+        const Reply reply = server.get(target + more);
+        CAPTURE(reply.body);
+        CHECK(reply.status == 200);
+        std::string found;
+        for (int i = 1; i <= 5; ++i)
+            if (reply.has(fmt::format("\"name\":\"n{}\"", i))) found += std::to_string(i);
+        CHECK(reply.has("\"status\":\"PARTIAL\"") == (found != "12345"));
+        return found;
+    };
+    CHECK(names("", "") == "12345");
+    CHECK(names("{ }", "") == "12345");
+    CHECK(names("{ name = \"n3\" }", "") == "3");
+    CHECK(names("{ name = \"n3\" }", "&ancestor_depth=1") == "3");
+    CHECK(names("{ name = \"n3\" }", "&keep_hierarchy=true") == "123");
+    CHECK(names("{ name = \"n3\" }", "&keep_hierarchy=true&ancestor_depth=1") == "23");
+    CHECK(names("{ name = \"n3\" }", "&keep_hierarchy=true&ancestor_depth=0") == "3");
+    CHECK(names("{ name = \"n2\" }", "&match_depth=1") == "23");
+    CHECK(names("{ name = \"n2\" }", "&match_depth=-1") == "234");
+    CHECK(names("{ name =~ \"n[13]\" }", "&match_depth=1") == "12345");
+    CHECK(names("{ name =~ \"n[25]\" }", "&match_depth=1&keep_hierarchy=true") == "1235");
+    CHECK(names("{ name = \"none\" }", "&match_depth=-1&keep_hierarchy=true") == "");
+    for (const std::string_view bad :
+         {"{ name = ", "{ } | count() > 1", "{ } > { }", "{ } | rate()", "{ trace:duration > 1s }",
+          "{ rootName = \"n1\" }", "{ parent.a = 1 }", "{ nestedSetParent < 0 }"}) {
+        CAPTURE(bad);
+        std::string target = "/api/v2/traces/ace?q=";
+        append_percent_encoded(target, bad);
+        CHECK(server.get(target).status == 400);
+    }
+    CHECK(server.get("/api/v2/traces/ace?q=%7B%7D&match_depth=-2").status == 400);
+    CHECK(server.get("/api/v2/traces/ace?q=%7B%7D&ancestor_depth=-2").status == 200);
+    CHECK(server.get("/api/v2/traces/ace?q=%7B%7D&keep_hierarchy=1&ancestor_depth=-2").status ==
+          400);
+    // As a message, too.
+    const Reply raw = server.get("/api/v2/traces/ace?q=%7B%20name%20%3D%20%22n3%22%20%7D",
+                                 {{"accept", "application/protobuf"}});
+    CHECK(raw.body.find("n3") != std::string::npos);
+    CHECK(raw.body.find("n4") == std::string::npos);
+    CHECK(raw.body.find("only the spans that q asks for") != std::string::npos);
+    const Reply digest =
+        server.get("/api/v2/traces/ace", {{"accept", "application/vnd.grafana.llm"}});
+    CHECK(digest.headers.get("content-type") == "application/vnd.grafana.llm");
+    CHECK(digest.has(R"({"traceId":"00000000000000000000000000000ace","summary":")"));
+}
+
+TEST_CASE("Tempo's search, tags and values are messages where clients accept these") {
+    TestServer server({kShopTrace, kLaterTrace});
+    const auto message = [&](const char* target) {
+        const Reply reply =
+            server.get(target, {{"accept", "application/protobuf, application/json"}});
+        CHECK(reply.status == 200);
+        CHECK(reply.headers.get("content-type") == "application/protobuf");
+        return reply.body;
+    };
+    // As over gRPC (grpc_test.cc says what is in them).
+    const auto streamed = [&](const char* method, std::string_view request) {
+        const auto reply = server.call(std::string("tempopb.StreamingQuerier/") + method, request);
+        std::string all;
+        for (const std::string& one : reply.messages)
+            all += one;
+        return all;
+    };
+    CHECK(message("/api/search?q=%7B%7D") == streamed("Search", "\x42\x02{}"));
+    CHECK(message("/api/search/tags") == streamed("SearchTags", ""));
+    CHECK(message("/api/v2/search/tags") == streamed("SearchTagsV2", ""));
+    CHECK(message("/api/search/tag/service.name/values") ==
+          streamed("SearchTagValues", "\x0a\x0cservice.name"));
+    CHECK(message("/api/v2/search/tag/name/values") ==
+          streamed("SearchTagValuesV2", "\x0a\x04name"));
+    const Reply simple =
+        server.get("/api/v2/search/tag/.rows/values", {{"accept", "application/vnd.grafana.llm"}});
+    CHECK(simple.body == R"({"int":["3"]})");
+}
+
+TEST_CASE("the metrics of an answer say how large all segments of its range are") {
+    TestServer server({kShopTrace, kLaterTrace});
+    const uint64_t first = server.store.segments[0]->info().bytes;
+    const uint64_t both = first + server.store.segments[1]->info().bytes;
+    REQUIRE(first > 0);
+    const auto check = [&](const std::string& target, uint64_t bytes) {
+        const Reply reply = server.get(target);
+        CAPTURE(target);
+        CAPTURE(reply.body);
+        CHECK(reply.status == 200);
+        CHECK(reply.has(fmt::format(R"("totalBlockBytes":"{}")", bytes)));
+    };
+    const std::string around_first = "start=1763818980&end=1763819100";
+    check("/api/search?q=%7B%7D", both);
+    check("/api/search?q=%7B%7D&" + around_first, first);
+    // Nothing has to be found or read.
+    check("/api/search?q=%7B.nothing%3D1%7D&" + around_first, first);
+    check("/api/search?tags=nothing%3D1", both);
+    check("/api/search?tags=nothing%3D1&" + around_first, first);
+    check("/api/search?q=%7B%7D&start=1000&end=2000", 0);
+    const std::string rate = "?q=%7B%7D%7Crate()&";
+    check("/api/metrics/query_range" + rate + around_first + "&step=10", first);
+    check("/api/metrics/query_range" + rate + "start=1763818980&end=1763819700", both);
+    check("/api/metrics/query" + rate + around_first, first);
+}
+
 TEST_CASE("Tempo's port serves Tempo's addresses alone") {
     TestServer server({kShopTrace}, Face::kTempo);
     CHECK(server.get("/api/traces/abc").has(R"({"batches":[)"));
@@ -86,6 +203,14 @@ TEST_CASE("tag search takes logfmt with partial values") {
     CHECK(server.get("/api/search?tags=service.name%3DFRO%20name%3D%22get%22").has("0def"));
     CHECK(server.get("/api/search?tags=service.name%3Dfront&minDuration=1s").has("0abc"));
     CHECK(!server.get("/api/search?tags=service.name%3Dfront&minDuration=1s").has("0def"));
+    // Of the trace, whatever span has the tags.
+    CHECK(server.get("/api/search?tags=service.name%3Ddb&minDuration=2s").has("0abc"));
+    CHECK(!server.get("/api/search?tags=service.name%3Ddb&minDuration=2001ms").has("0abc"));
+    CHECK(!server.get("/api/search?tags=service.name%3Ddb&maxDuration=1s").has("0abc"));
+    CHECK(server.get("/api/search?tags=service.name%3Ddb&maxDuration=2s").has("0abc"));
+    // Those that are too short do not count against the limit.
+    const Reply one = server.get("/api/search?tags=service.name%3Dfront&minDuration=1s&limit=1");
+    CHECK(one.has("0abc"));
 }
 
 TEST_CASE("malformed questions to Tempo are plain text that says what is wrong") {
@@ -144,6 +269,8 @@ TEST_CASE("two traces are compared by operation") {
                     R"({"spanCount":1,"errorCount":1,"durationNanos":"2000000000"})"));
     CHECK(reply.has(R"("name":"GET /later","change":"added")"));
     CHECK(server.post("/api/v2/traces/diff", "{}").status == 400);
+    CHECK(server.get("/api/v2/traces/diff").status == 405);
+    CHECK(server.get("/api/v2/traces/diff").headers.get("allow") == "POST");
     CHECK(server
               .post("/api/v2/traces/diff",
                     R"({"base":{"traceId":"abc"},"compare":{"traceId":"fff"}})")
@@ -181,6 +308,15 @@ TEST_CASE("tags and their values are listed by scope") {
         "/api/v2/search/tag/name/"
         "values?q=%7B%20resource.service.name%20%3D%20%22db%22%20%26%26%20span.x%20%3D%20%7D");
     CHECK(narrowed.body == R"({"tagValues":[{"type":"string","value":"SELECT"}],"metrics":{}})");
+    // As clients write texts there, and with quotes around it all.
+    for (const std::string_view typed :
+         {"{ resource.service.name = 'db' }", "\"{resource.service.name='db'}\"",
+          "{ resource.service.name = 'db' && span.x = }", "{resource.service.name=`db`}"}) {
+        CAPTURE(typed);
+        std::string target = "/api/v2/search/tag/name/values?q=";
+        append_percent_encoded(target, typed);
+        CHECK(server.get(target).body == narrowed.body);
+    }
     CHECK(server.get("/api/search/tag/service.name/values").body ==
           R"({"tagValues":["db","front"],"metrics":{}})");
     CHECK(server.get("/api/search/tag/status.code/values").has(R"("error")"));

@@ -4,10 +4,8 @@
 #include <chrono>
 #include <cmath>
 #include <cstdio>
-#include <deque>
 #include <limits>
 #include <thread>
-#include <unordered_set>
 
 #include <fmt/format.h>
 #include <simdjson.h>
@@ -19,6 +17,7 @@
 #include "main/chart.h"
 #include "main/commands.h"
 #include "main/http_get.h"
+#include "main/new_traces.h"
 #include "main/server_reply.h"
 #include "main/terminal.h"
 #include "traceql/checker.h"
@@ -31,7 +30,6 @@ constexpr uint64_t kSecondNs = 1'000'000'000;
 // How far `tail` looks back for traces that began before it was asked.
 constexpr uint64_t kTailBackNs = 60 * kSecondNs;
 constexpr uint32_t kTailTraces = 200;
-constexpr size_t kTailSeenMax = 100'000;
 
 using simdjson::dom::element;
 
@@ -317,25 +315,7 @@ bool check_query(const std::string& text, bool& is_metrics) {
 
 // ---- live
 
-// Ids that were printed already, the oldest forgotten.
-class Seen {
-  public:
-    bool is_new(const std::string& id) {
-        if (!ids_.insert(id).second) return false;
-        order_.push_back(id);
-        if (order_.size() > kTailSeenMax) {
-            ids_.erase(order_.front());
-            order_.pop_front();
-        }
-        return true;
-    }
-
-  private:
-    std::unordered_set<std::string> ids_;
-    std::deque<std::string> order_;
-};
-
-Result<std::string> new_traces(const TailOptions& options, Seen& seen) {
+Result<std::string> new_traces(const TailOptions& options, NewTraces& known) {
     const uint64_t now = SystemClock().wall_ns();
     TRY_ASSIGN(
         const std::string body,
@@ -346,17 +326,19 @@ Result<std::string> new_traces(const TailOptions& options, Seen& seen) {
     simdjson::dom::array traces;
     if (parser.parse(body)["traces"].get(traces) != simdjson::SUCCESS)
         return fail(ErrorCode::kInternal, "the server's answer is not a list of traces");
-    std::vector<std::string> lines;
-    const size_t width = root_width(Terminal::of(STDOUT_FILENO));
+    std::vector<element> found;
+    std::vector<std::string> ids;
     for (const element trace : traces) {
-        if (!seen.is_new(text_of(trace["traceID"]))) continue;
-        lines.push_back(options.as_ndjson ? std::string(simdjson::minify(trace)) + "\n"
-                                          : trace_line(trace, width));
+        found.push_back(trace);
+        ids.push_back(text_of(trace["traceID"]));
     }
-    // They come newest first; a log reads the other way.
     std::string out;
-    for (auto line = lines.rbegin(); line != lines.rend(); ++line)
-        out += *line;
+    const size_t width = root_width(Terminal::of(STDOUT_FILENO));
+    for (const size_t index : known.take(ids, kTailTraces))
+        out += options.as_ndjson ? std::string(simdjson::minify(found[index])) + "\n"
+                                 : trace_line(found[index], width);
+    if (known.may_have_missed())
+        fmt::print(stderr, "spanloom: more traces come than are shown: narrow the query\n");
     return out;
 }
 
@@ -432,9 +414,9 @@ int run_tail(const TailOptions& options) {
                        "tail shows traces as they come: leave the function at the end out"});
     const SystemClock clock;
     const uint64_t begin = clock.monotonic_ns();
-    Seen seen;
+    NewTraces known;
     while (true) {
-        const auto text = new_traces(options, seen);
+        const auto text = new_traces(options, known);
         if (!text) return report(text.error());
         print(*text);
         std::fflush(stdout);

@@ -283,6 +283,7 @@ Result<void> StoreEngine::commit_written(const ManifestChange& change, std::vect
         std::vector<LiveSegment> come;
         for (Written& one : written)
             come.push_back(std::move(one.live));
+        std::lock_guard counted_lock(counted_mutex_);
         live_.replace(gone, std::move(come));
         follow_counts(change);
         return {};
@@ -525,8 +526,11 @@ Result<bool> StoreEngine::drop_expired(bool can_thin) {
         counters_.dropped_bytes.add(info.bytes);
         obsolete_.add(one->path, one->segment);
     }
-    live_.replace(gone, {});
-    follow_counts(change);
+    {
+        std::lock_guard counted_lock(counted_mutex_);
+        live_.replace(gone, {});
+        follow_counts(change);
+    }
     dropped.clear();
     obsolete_.collect(io_);
     log::info("retention dropped {} segments", gone.size());

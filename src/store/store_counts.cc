@@ -59,8 +59,7 @@ bool is_older(uint64_t hour, CountsDetail detail, uint64_t limit_ms, uint64_t no
 
 CountedParts StoreEngine::counted(std::string_view tenant) const {
     CountedParts parts;
-    // Who holds it sees the same in manifest and segments.
-    std::lock_guard lock(manifest_mutex_);
+    std::lock_guard lock(counted_mutex_);
     for (const LiveSegments::Pointer& one : live_.all()) {
         if (one->tenant != tenant || one->visible == nullptr) continue;
         const bool is_in_file = one->kept && options_.counting.count;
@@ -193,7 +192,7 @@ Result<bool> StoreEngine::drop_old_counts() {
     return true;
 }
 
-// Makes counts_ what the manifest says. Under its lock.
+// Makes counts_ what the manifest says. Under both locks.
 void StoreEngine::follow_counts(const ManifestChange& change) {
     for (const CountsFile& file : change.counts_added)
         counts_[file.id] = std::make_shared<const StoredCounts>(file, io_);

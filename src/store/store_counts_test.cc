@@ -1,5 +1,7 @@
 #include <algorithm>
+#include <chrono>
 #include <cstring>
+#include <future>
 #include <string>
 #include <vector>
 
@@ -294,6 +296,30 @@ TEST_CASE("an hour that cannot be counted stays") {
     CHECK(f.store->settle().error().code == ErrorCode::kResourceExhausted);
     CHECK(f.stored() == range(0, 40));
     CHECK(files_on_disk(f) == 0);
+}
+
+TEST_CASE("who asks for what is counted does not wait for the disk of the manifest") {
+    CountingFixture f;
+    f.open();
+    f.fill(2);
+    f.store->set_ageing(every_second());
+    std::vector<std::future<size_t>> asked;
+    size_t answered = 0;
+    f.io.set_fault([&](IoCall call, const std::string& path) -> std::optional<Error> {
+        if (call != IoCall::kSync || !path.starts_with("MANIFEST")) return {};
+        asked.push_back(std::async(std::launch::async, [&] { return files_of(f); }));
+        const auto state = asked.back().wait_for(std::chrono::seconds(20));
+        answered += state == std::future_status::ready ? 1 : 0;
+        return {};
+    });
+    REQUIRE(f.store->settle().has_value());
+    f.io.set_fault({});
+    REQUIRE(!asked.empty());
+    CHECK(answered == asked.size());
+    // The file is seen with what it counts, which happens behind the sync.
+    CHECK(asked.front().get() == 0);
+    CHECK(files_of(f) == 2);
+    CHECK(counted(f) == range(0, 80));
 }
 
 TEST_CASE("damaged bytes of counts are an error, whatever they are") {

@@ -268,6 +268,9 @@ class StoreEngine final : public Store {
     uint64_t opened_monotonic_ns_ = 0;
 
     mutable std::mutex manifest_mutex_;  // manifest_, obsolete_, counts_, orphans_, directories_
+    // After manifest_mutex_, and only for moments: live_ and counts_ change together under both, so
+    // that who holds this one sees the same in both without waiting for a disk.
+    mutable std::mutex counted_mutex_;
     std::unique_ptr<Manifest> manifest_;
     ObsoleteFiles obsolete_;
     std::map<uint64_t, std::shared_ptr<const StoredCounts>> counts_;  // of the manifest

@@ -89,6 +89,7 @@ Result<void> StoreEngine::recover(Random& random, MetricsRegistry& metrics) {
     TRY(take_in_counts(adopt, change));
     {
         std::lock_guard manifest_lock(manifest_mutex_);
+        std::lock_guard counted_lock(counted_mutex_);
         ManifestChange named = change;
         for (const auto& [id, file] : manifest_->state().counts)
             named.counts_added.push_back(file);

@@ -11,6 +11,11 @@
 #include "base/executor.h"
 #include "base/result.h"
 #include "store/search.h"
+#include "store/stored_counts.h"
+
+namespace spanloom {
+class RollupCache;
+}
 
 // What a query is asked with and what it answers: lists of traces, or time series.
 namespace spanloom::traceql {
@@ -121,6 +126,10 @@ struct MetricsOptions {
     Executor* executor = nullptr;
     uint32_t helpers = 0;
     SharedTraceCache* shared_traces = nullptr;  // of earlier questions; may be left out
+    // What is known of all spans, also of those that went when their hour aged: with it, what such
+    // counts can answer is answered by them. The cache is there where the function is.
+    std::function<store::CountedParts()> counted;
+    RollupCache* rollups = nullptr;
     bool explain = false;
     // kTraces: every trace is put together even where columns alone could tell, which must not
     // change the answer. For tests.
@@ -137,6 +146,10 @@ struct MetricsAnswer {
     std::vector<Series> series;
     bool weighted = true;     // each span counts as many as it stands for (tracestate ot=th)
     bool is_sampled = false;  // some span stood for more than one
+    // No span that was received is missing: those of hours that aged were taken from counts, or
+    // there are none. Else they are estimated from the ones that stayed.
+    bool is_exact = true;
+    uint64_t spans_from_counts = 0;
     std::vector<std::string> notes;
     QueryStats stats;
     std::optional<Explanation> explanation;

@@ -330,6 +330,9 @@ class Checker {
 
 Parsed<void> check_hints(const Query& query) {
     for (const Hint& hint : query.hints) {
+        if (hint.name == "counts" && hint.value.kind != ValueKind::kBool)
+            return tl::unexpected(error_at(query.text, hint.from, hint.from + hint.name.size(),
+                                           "counts is true or false"));
         if (hint.name != "sort" && hint.name != "order") continue;
         const bool fits =
             hint.name == "order"

@@ -1,19 +1,23 @@
 #include <algorithm>
 #include <atomic>
-#include <cmath>
 #include <map>
 #include <memory>
 #include <mutex>
-#include <tuple>
+#include <optional>
 #include <utility>
+
+#include <fmt/format.h>
 
 #include "otlp/tracestate.h"
 #include "store/scan_segments.h"
 #include "store/trace_stream.h"
 #include "traceql/compare_sink.h"
+#include "traceql/counted_spans.h"
 #include "traceql/executor.h"
 #include "traceql/explain.h"
+#include "traceql/largest_series.h"
 #include "traceql/series.h"
+#include "traceql/series_counter.h"
 #include "traceql/series_sink.h"
 #include "traceql/shared_traces.h"
 #include "traceql/span_scan.h"
@@ -23,30 +27,6 @@ namespace {
 
 using store::Value;
 using store::ValueKind;
-
-// Counts one metric.
-class SeriesCounter {
-  public:
-    SeriesCounter(const Stage& metric, const Grid& grid, bool is_weighted, uint32_t exemplars,
-                  MemoryShare& memory)
-        : set_(metric, grid, memory), sink_(metric, grid, is_weighted, exemplars, set_) {
-        set_.set_exemplars(exemplars);
-    }
-
-    SpanSink& sink() { return sink_; }
-    void add(SeriesCounter&& other) {
-        set_.add(std::move(other.set_));
-        weight_max_ = std::max(weight_max_, other.weight_max());
-    }
-    bool is_full() const { return set_.is_full(); }
-    double weight_max() const { return std::max(weight_max_, sink_.weight_max()); }
-    std::vector<Series> finish(const Sharing& share) const { return set_.finish(share); }
-
-  private:
-    SeriesSet set_;
-    SeriesSink sink_;
-    double weight_max_ = 1;
-};
 
 // One query in the course of being answered.
 class MetricsQuery {
@@ -73,6 +53,12 @@ class MetricsQuery {
     }
 
     Result<MetricsAnswer> run(const Query& query) {
+        counts_ = choose_counts(query, options_, grid_);
+        answer_.is_exact = counts_.is_exact;
+        if (counts_.counted) segments_ = counts_.parts.segments;
+        if (!counts_.note.empty() && answer_.explanation)
+            answer_.explanation->plan.push_back(counts_.note);
+        if (!counts_.note.empty() && !counts_.is_of_query) answer_.notes.push_back(counts_.note);
         std::vector<Series> series;
         if (query.arithmetic) {
             TRY_ASSIGN(series, calculate(*query.arithmetic));
@@ -81,9 +67,16 @@ class MetricsQuery {
         } else {
             TRY_ASSIGN(series, pipeline(query.stages));
         }
-        leave_series_max(series);
-        leave_exemplars_max(series);
+        if (series.size() > options_.series_max) {
+            note_partial(fmt::format("{} series are more than {}: the largest are shown",
+                                     series.size(), options_.series_max));
+            leave_largest(options_.series_max, series);
+        }
+        leave_exemplars(exemplars_, series);
         answer_.series = std::move(series);
+        const bool is_whole =
+            !answer_.stats.partial && !(counts_.counted && counts_.counted->is_split());
+        answer_.is_exact = answer_.is_exact && is_whole;
         return std::move(answer_);
     }
 
@@ -108,11 +101,7 @@ class MetricsQuery {
 
     // Spans, then the metric over them, then what follows it.
     Result<std::vector<Series>> pipeline(const std::vector<Stage>& stages) {
-        size_t metric = 0;
-        while (stages[metric].kind != Stage::Kind::kFunction ||
-               (stages[metric].function != FunctionKind::kMetric &&
-                stages[metric].function != FunctionKind::kCompare))
-            ++metric;
+        const size_t metric = metric_in(stages);
         const Stage& counted = stages[metric];
         const bool is_compare = counted.function == FunctionKind::kCompare;
         const std::span<const Stage> all(stages);
@@ -126,22 +115,60 @@ class MetricsQuery {
                 return std::make_unique<CompareSink>(counted, grid_, answer_.weighted, 1 / sample,
                                                      crowded, memory);
             };
-            TRY_ASSIGN(series, count(question, true, sample, make));
+            const auto nothing = [](CompareSink&) -> Result<void> { return {}; };
+            TRY_ASSIGN(series, count(question, true, sample, make, nothing));
         } else {
             const auto make = [&] {
                 return std::make_unique<SeriesCounter>(counted, grid_, answer_.weighted, exemplars_,
                                                        memory);
             };
-            TRY_ASSIGN(series, count(question, SeriesSink::can_count(counted), sample, make));
+            const auto add_counts = [&](SeriesCounter& total) -> Result<void> {
+                return counts_.counted ? add_counted(question, counted, make, total)
+                                       : Result<void>();
+            };
+            TRY_ASSIGN(series,
+                       count(question, SeriesSink::can_count(counted), sample, make, add_counts));
         }
         for (size_t i = metric + 1; i < stages.size(); ++i)
             apply_second(stages[i], series);
         return series;
     }
 
+    // What aged: from counts, and examples of it from the spans that stayed.
     template <typename Make>
+    Result<void> add_counted(const SpanQuestion& question, const Stage& metric, Make&& make,
+                             SeriesCounter& total) {
+        const CountedSpans& counted = *counts_.counted;
+        TRY_ASSIGN(const CountedSpans::Stats stats,
+                   total.add(counted, question.choosing(), metric, answer_.weighted,
+                             [this] { return is_interrupted(); }));
+        answer_.spans_from_counts += stats.spans;
+        answer_.stats.scanned_bytes += stats.bytes;
+        for (std::string& difference : counted.differences(metric)) {
+            const auto known = std::find(answer_.notes.begin(), answer_.notes.end(), difference);
+            if (known == answer_.notes.end()) answer_.notes.push_back(std::move(difference));
+        }
+        if (answer_.explanation)
+            answer_.explanation->plan.push_back(
+                fmt::format("add {} spans of hours that aged from {} files of counts of all spans",
+                            stats.spans, counted.files()));
+        if (exemplars_ == 0 || !counted.has_kept()) return {};
+        const store::Segments not_counted =
+            std::exchange(segments_, store::Segments(counts_.parts.others));
+        auto explanation = std::exchange(answer_.explanation, std::nullopt);
+        const auto kept = make();
+        const Result<void> found = count_pieces(question, 1, *kept, make);
+        segments_ = not_counted;
+        answer_.explanation = std::move(explanation);
+        TRY(found);
+        total.add_exemplars(std::move(*kept));
+        return {};
+    }
+
+    // `add_others` adds what is known without spans.
+    template <typename Make, typename Add>
     Result<std::vector<Series>> count(const SpanQuestion& question, bool can_use_columns,
-                                      double sample, Make&& make) {
+                                      double sample, Make&& make, Add&& add_others) {
         const auto total = make();
         const bool in_pieces = can_use_columns && question.way() != SpanQuestion::Way::kTraces &&
                                options_.evaluation == MetricsOptions::Evaluation::kBest;
@@ -150,6 +177,7 @@ class MetricsQuery {
         } else {
             TRY(count_traces(question, *total));
         }
+        TRY(add_others(*total));
         if (options_.cancelled.stop_requested())
             return fail(ErrorCode::kCancelled, "the query was cancelled");
         if (is_late_) note_partial("the query took too long; what was counted so far is shown");
@@ -188,6 +216,7 @@ class MetricsQuery {
             share = sample_hint_.as_number();
         }
         if (!(share > 0 && share < 1)) return 1;
+        answer_.is_exact = false;
         answer_.notes.push_back(fmt::format(
             "as with(sample=...) asks, {:.1f} % of the spans were looked at: counts are estimates",
             share * 100));
@@ -401,44 +430,6 @@ class MetricsQuery {
         if (stats.partial) note_partial(stats.reason);
     }
 
-    // The largest series by what they add up to.
-    void leave_series_max(std::vector<Series>& series) {
-        if (series.size() <= options_.series_max) return;
-        note_partial(fmt::format("{} series are more than {}: the largest are shown", series.size(),
-                                 options_.series_max));
-        std::vector<std::pair<double, size_t>> order;
-        for (size_t i = 0; i < series.size(); ++i) {
-            double sum = 0;
-            for (const double value : series[i].values)
-                sum += std::isnan(value) ? 0 : value;
-            order.emplace_back(-sum, i);
-        }
-        std::sort(order.begin(), order.end());
-        order.resize(options_.series_max);
-        std::sort(order.begin(), order.end(),
-                  [](const auto& a, const auto& b) { return a.second < b.second; });
-        std::vector<Series> largest;
-        for (const auto& [sum, index] : order)
-            largest.push_back(std::move(series[index]));
-        series = std::move(largest);
-    }
-
-    void leave_exemplars_max(std::vector<Series>& series) const {
-        std::vector<uint64_t> hashes;
-        for (const Series& one : series) {
-            for (const Exemplar& exemplar : one.exemplars)
-                hashes.push_back(exemplar_hash(exemplar.trace_id, exemplar.span_id));
-        }
-        if (hashes.size() <= exemplars_) return;
-        std::nth_element(hashes.begin(), hashes.begin() + exemplars_, hashes.end());
-        const uint64_t bound = hashes[exemplars_];
-        for (Series& one : series) {
-            std::erase_if(one.exemplars, [&](const Exemplar& exemplar) {
-                return exemplar_hash(exemplar.trace_id, exemplar.span_id) >= bound;
-            });
-        }
-    }
-
     static constexpr const char* kFull =
         "the groups need more memory than a query may have: some are left out; group by less";
 
@@ -449,6 +440,7 @@ class MetricsQuery {
     std::atomic<bool> is_late_ = false;
     uint32_t exemplars_ = 0;
     Value sample_hint_;
+    CountsChoice counts_;
     MetricsAnswer answer_;
 };
 
@@ -470,8 +462,10 @@ Result<MetricsAnswer> query_metrics(const Query& query, store::Segments segments
     TRY_ASSIGN(const Grid grid, Grid::of(options.range, options.step_ns));
     TRY_ASSIGN(MetricsAnswer answer,
                MetricsQuery(query, segments, options, grid, clock).run(query));
-    if (answer.series.empty() && !answer.stats.partial)
-        answer.notes = explain_emptiness(query, segments);
+    if (answer.series.empty() && !answer.stats.partial) {
+        for (std::string& note : explain_emptiness(query, segments))
+            answer.notes.push_back(std::move(note));
+    }
     return answer;
 }
 

@@ -199,6 +199,10 @@ void SeriesSet::join(Group& group, Group& other) {
         for (size_t i = 0; i < own.size(); ++i)
             own[i] += counts[i];
     }
+    join_exemplars(group, other);
+}
+
+void SeriesSet::join_exemplars(Group& group, Group& other) {
     if (group.kept.empty()) {
         group.kept = std::move(other.kept);
         return;
@@ -284,6 +288,13 @@ void SeriesSet::add_exemplar(uint32_t series, Exemplar exemplar) {
     exemplar.value *= needs_value() ? scale_ : 1e-9;
     Kept& slot = kept[grid_.index(exemplar.time_ns) * slots / grid_.intervals];
     if (hash < slot.hash) slot = {hash, std::move(exemplar)};
+}
+
+void SeriesSet::add_exemplars(SeriesSet&& other) {
+    for (Group& theirs : other.groups_) {
+        const auto known = by_key_.find(*theirs.key);
+        if (known != by_key_.end()) join_exemplars(groups_[known->second], theirs);
+    }
 }
 
 std::vector<double> SeriesSet::values_of(const Group& group) const {

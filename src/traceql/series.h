@@ -95,6 +95,8 @@ class SeriesSet {
     // What another set of the same metric has counted, which is used up.
     void add(SeriesSet&& other);
     void add_exemplar(uint32_t series, Exemplar exemplar);
+    // Those of another set of the same metric, for series that are here.
+    void add_exemplars(SeriesSet&& other);
     // Exemplars kept for each series; 0: none.
     void set_exemplars(uint32_t per_series) { exemplars_max_ = per_series; }
     bool wants_exemplar(uint32_t series, size_t interval, uint64_t hash) const;
@@ -125,6 +127,7 @@ class SeriesSet {
     uint32_t make_group(std::string key, std::vector<Label> labels);
     void join(Group& group, Group& other);
     void join(std::unique_ptr<ValueSketch>& sketch, std::unique_ptr<ValueSketch>& other);
+    static void join_exemplars(Group& group, Group& other);
     void recharge(size_t before, size_t after);
 
     const Stage& stage_;
