@@ -9,6 +9,7 @@
 #include "api/forward.h"
 #include "api/head_sampling.h"
 #include "api/jaeger.h"
+#include "api/jaeger_ui.h"
 #include "api/keep.h"
 #include "api/mcp.h"
 #include "api/own_state.h"
@@ -120,6 +121,9 @@ class Api : public std::enable_shared_from_this<Api> {
             "queries_waiting", "Questions queued or being answered.",
             [waiting = context_.waiting] { return static_cast<double>(waiting->load()); },
             {{"face", face_name(context_.options.face)}});
+        if (const auto& ui = context_.options.jaeger_ui)
+            context_.options.metrics.gauge("jaeger_ui_bytes", "Memory of Jaeger's UI.",
+                                           [ui] { return static_cast<double>(ui->bytes()); });
     }
 
     void handle(http::Request request, std::shared_ptr<http::Responder> responder) {
@@ -158,6 +162,8 @@ class Api : public std::enable_shared_from_this<Api> {
             context_.options.face == Face::kAll && reads && !request.path.starts_with("/api");
         if (is_page) {
             auto file = context_.files.answer(request);
+            if (!file && context_.options.jaeger_ui)
+                file = context_.options.jaeger_ui->answer(request);
             if (file) return std::move(*file);
         }
         if (request.path == "/" && reads)

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <span>
 #include <string>
 #include <vector>
@@ -22,6 +23,8 @@ class Keeper;
 }  // namespace spanloom::sampling
 
 namespace spanloom::api {
+
+class JaegerUi;
 
 // Which addresses a port serves.
 enum class Face : uint8_t {
@@ -68,6 +71,7 @@ struct ApiOptions {
     const Clock& clock;
     BootInfo boot = {};
     std::span<const StaticFile> files = embedded_files();
+    std::shared_ptr<const JaegerUi> jaeger_ui = nullptr;  // none: only our own UI is served
     // Ready to receive and answer, or why not.
     std::function<Result<void>()> readiness = {};
     // Spans that senders were told to be bad, since the start.

@@ -44,18 +44,41 @@ bool accepts(std::string_view list, std::string_view coding) {
     return false;
 }
 
-Blob shared(std::string_view bytes) {
-    // The bytes are part of the program: nothing has to own them.
-    return Blob::wrap(nullptr, bytes.data(), bytes.size());
-}
-
 }  // namespace
 
 void add_security_headers(http::Response& response) {
     response.headers.add("x-content-type-options", "nosniff");
     response.headers.add("referrer-policy", "no-referrer");
-    response.headers.add("content-security-policy", std::string(kPolicy));
+    if (!response.headers.has("content-security-policy"))
+        response.headers.add("content-security-policy", std::string(kPolicy));
     if (!response.headers.has("cache-control")) response.headers.add("cache-control", "no-store");
+}
+
+http::Response file_reply(const http::Request& request, const StaticFile& file,
+                          const std::shared_ptr<const void>& owner) {
+    http::Response response;
+    const std::string tag = "\"" + std::string(file.hash) + "\"";
+    response.headers.add("etag", tag);
+    response.headers.add("vary", "accept-encoding");
+    response.headers.add("cache-control", file.has_hashed_name
+                                              ? "public, max-age=31536000, immutable"
+                                              : "no-cache");
+    if (request.headers.get("if-none-match").find(tag) != std::string_view::npos) {
+        response.status = 304;
+        return response;
+    }
+    response.headers.add("content-type", std::string(file.content_type));
+    const std::string_view codings = request.headers.get("accept-encoding");
+    std::string_view bytes = file.bytes;
+    if (!file.brotli.empty() && accepts(codings, "br")) {
+        response.headers.add("content-encoding", "br");
+        bytes = file.brotli;
+    } else if (!file.gzip.empty() && accepts(codings, "gzip")) {
+        response.headers.add("content-encoding", "gzip");
+        bytes = file.gzip;
+    }
+    response.shared_body = Blob::wrap(owner, bytes.data(), bytes.size());
+    return response;
 }
 
 const StaticFile* StaticFiles::find(std::string_view path) const {
@@ -70,29 +93,7 @@ Result<http::Response> StaticFiles::answer(const http::Request& request) const {
     if (file == nullptr && is_page(request.path)) file = find("/index.html");
     if (file == nullptr)
         return fail(ErrorCode::kNotFound, "there is nothing at {}", request.path.substr(0, 200));
-    http::Response response;
-    const std::string tag = "\"" + std::string(file->hash) + "\"";
-    response.headers.add("etag", tag);
-    response.headers.add("vary", "accept-encoding");
-    response.headers.add("cache-control", file->has_hashed_name
-                                              ? "public, max-age=31536000, immutable"
-                                              : "no-cache");
-    if (request.headers.get("if-none-match").find(tag) != std::string_view::npos) {
-        response.status = 304;
-        return response;
-    }
-    response.headers.add("content-type", std::string(file->content_type));
-    const std::string_view codings = request.headers.get("accept-encoding");
-    if (!file->brotli.empty() && accepts(codings, "br")) {
-        response.headers.add("content-encoding", "br");
-        response.shared_body = shared(file->brotli);
-    } else if (!file->gzip.empty() && accepts(codings, "gzip")) {
-        response.headers.add("content-encoding", "gzip");
-        response.shared_body = shared(file->gzip);
-    } else {
-        response.shared_body = shared(file->bytes);
-    }
-    return response;
+    return file_reply(request, *file);
 }
 
 }  // namespace spanloom::api

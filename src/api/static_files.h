@@ -1,5 +1,6 @@
 #pragma once
 
+#include <memory>
 #include <span>
 #include <string_view>
 
@@ -22,8 +23,13 @@ struct StaticFile {
 // What the build has embedded; without web/dist one page that says how to build it.
 std::span<const StaticFile> embedded_files();
 
-// Headers that every answer carries, whatever it is.
+// Headers that every answer carries, whatever it is. An answer may have a policy of its own.
 void add_security_headers(http::Response& response);
+
+// The file in a coding that the browser takes, or that it has it already. `owner` keeps the file's
+// bytes for as long as they are sent; none where they are part of the program.
+http::Response file_reply(const http::Request& request, const StaticFile& file,
+                          const std::shared_ptr<const void>& owner = nullptr);
 
 // Serves the files by their exact paths, and the page for every address that the UI knows.
 // Addresses are looked up in the table alone, so nothing outside it can be reached.

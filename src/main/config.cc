@@ -128,6 +128,9 @@ const std::vector<Setting>& settings() {
         {"listen", "host_names", List{&Config::host_names},
          "names under which a proxy on this machine passes browsers on, e.g. "
          "[\"traces.example.com\"]; addresses and localhost always work"},
+        {"listen", "jaeger_ui", Text{&Config::jaeger_ui},
+         "directory of a build of Jaeger's own UI, to be served below /jaeger/ as well: apis.md; "
+         "\"\" means none"},
         {"tls", "certificate", Text{&Config::tls_certificate},
          "PEM file of the certificate chain, for all ports; \"\" means plaintext"},
         {"tls", "key", Text{&Config::tls_key}, "PEM file of the private key"},
@@ -477,6 +480,9 @@ Result<void> check_config(const Config& config) {
                         "listen.public: true (or --public) if that is meant",
                         key, *address);
     }
+    if (!config.jaeger_ui.empty() && config.http.empty())
+        return fail(ErrorCode::kInvalidArgument,
+                    "listen.jaeger_ui needs listen.http, where it is served");
     for (const std::string& quota : config.quotas) {
         if (const auto parsed = parse_quota(quota); !parsed)
             return fail(ErrorCode::kInvalidArgument, "receive.quotas: {}", parsed.error().message);

@@ -33,6 +33,7 @@ struct Config {
     std::string jaeger_binary;
     bool listen_public = false;
     std::vector<std::string> host_names;
+    std::string jaeger_ui;  // directory; "": none
 
     std::string tls_certificate;
     std::string tls_key;

@@ -136,6 +136,18 @@ TEST_CASE("a public address needs to be meant") {
     CHECK(check_config(config).error().message.find("belong together") != std::string::npos);
 }
 
+TEST_CASE("Jaeger's own UI needs the port on which it is served") {
+    Config config;
+    REQUIRE(read_config_text("listen:\n  jaeger_ui: /opt/jaeger-ui\n", "f", config).has_value());
+    CHECK(config.jaeger_ui == "/opt/jaeger-ui");
+    CHECK(check_config(config).has_value());
+    Config again;
+    REQUIRE(read_config_text(print_config(config), "printed", again).has_value());
+    CHECK(again.jaeger_ui == config.jaeger_ui);
+    config.http.clear();
+    CHECK(check_config(config).error().message.find("needs listen.http") != std::string::npos);
+}
+
 TEST_CASE("addresses") {
     CHECK(parse_host_port("[::1]:4317").value().host == "::1");
     CHECK(parse_host_port(":4317").value().host == "127.0.0.1");

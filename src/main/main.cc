@@ -34,6 +34,7 @@ struct ServeFlags {
     std::string jaeger_grpc;
     std::string jaeger_compact;
     std::string jaeger_binary;
+    std::string jaeger_ui;
     bool has_jaeger_ports = false;
     bool is_public = false;
 };
@@ -62,6 +63,7 @@ Result<Config> effective_config(const ServeFlags& flags) {
     override_with(flags.jaeger_grpc, config.jaeger_grpc);
     override_with(flags.jaeger_compact, config.jaeger_compact);
     override_with(flags.jaeger_binary, config.jaeger_binary);
+    override_with(flags.jaeger_ui, config.jaeger_ui);
     config.listen_public = config.listen_public || flags.is_public;
     TRY(spanloom::check_config(config));
     return config;
@@ -89,6 +91,8 @@ void add_serve_flags(CLI::App& command, ServeFlags& flags) {
                        "HOST:PORT for datagrams of Jaeger clients, compact Thrift (off)");
     command.add_option("--jaeger-binary", flags.jaeger_binary,
                        "HOST:PORT for datagrams of Jaeger clients, binary Thrift (off)");
+    command.add_option("--jaeger-ui", flags.jaeger_ui,
+                       "directory of a build of Jaeger's own UI, served below /jaeger/ (none)");
     command.add_flag("--public", flags.is_public,
                      "allow addresses other than loopback; there is no login");
 }

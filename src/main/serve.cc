@@ -17,6 +17,7 @@
 
 #include "api/api.h"
 #include "api/head_sampling.h"
+#include "api/jaeger_ui.h"
 #include "api/remote_write.h"
 #include "base/clock.h"
 #include "base/executor.h"
@@ -121,6 +122,14 @@ Result<std::optional<sampling::HeadStrategies>> head_strategies(const Config& co
     if (config.head_sampling.empty()) return std::optional<sampling::HeadStrategies>();
     TRY_ASSIGN(auto strategies, sampling::parse_head_strategies(config.head_sampling));
     return std::optional(std::move(strategies));
+}
+
+// Null where there is none.
+Result<std::shared_ptr<const api::JaegerUi>> jaeger_ui(const Config& config) {
+    if (config.jaeger_ui.empty()) return std::shared_ptr<const api::JaegerUi>();
+    auto ui = api::JaegerUi::read(config.jaeger_ui, kVersion);
+    if (!ui) return fail(ui.error().code, "listen.jaeger_ui: {}", ui.error().message);
+    return ui;
 }
 
 std::vector<api::SettingInForce> settings_in_force(const Config& config) {
@@ -335,6 +344,7 @@ Result<void> Program::start_forwarding() {
 }
 
 Result<void> Program::start() {
+    TRY_ASSIGN(const auto jaegers_own, jaeger_ui(config_));
     auto io = open_posix_io(config_.data);
     if (!io)
         return fail(io.error().code, "cannot use {} as the data directory: {}", config_.data,
@@ -374,6 +384,7 @@ Result<void> Program::start() {
             .metrics = metrics_,
             .clock = clock_,
             .boot = {std::string(kVersion), otlp_grpc_, otlp_http_},
+            .jaeger_ui = face == api::Face::kAll ? jaegers_own : nullptr,
             .readiness = [this] { return readiness(); },
             .spans_rejected = [this] { return metrics_.total("rejected_spans_total"); },
             .limits = {},
@@ -391,7 +402,9 @@ Result<void> Program::start() {
         return api::make_api(std::move(options));
     };
     const http::Handler all = queries(api::Face::kAll);
-    TRY(listen({"http", &config_.http, all, "web UI and query APIs"}));
+    TRY(listen({"http", &config_.http, all,
+                jaegers_own ? "web UI and query APIs; Jaeger's UI below /jaeger/"
+                            : "web UI and query APIs"}));
     TRY(listen({"tempo", &config_.tempo, queries(api::Face::kTempo), "Tempo API"}));
     TRY(listen({"zipkin", &config_.zipkin, zipkin_port(queries(api::Face::kZipkin)),
                 "Zipkin spans and queries"}));

@@ -101,6 +101,12 @@ std::string_view view(const uint8_t* bytes, size_t size) {
 
 }  // namespace
 
+std::array<uint8_t, 32> sha256(std::string_view text) {
+    Sha256 hash;
+    hash.update(text);
+    return hash.finish();
+}
+
 // RFC 2104.
 std::array<uint8_t, 32> hmac_sha256(std::string_view key, std::string_view text) {
     std::array<uint8_t, kDigestBytes> digest;

@@ -7,6 +7,7 @@
 
 namespace spanloom::privacy {
 
+std::array<uint8_t, 32> sha256(std::string_view text);
 std::array<uint8_t, 32> hmac_sha256(std::string_view key, std::string_view text);
 
 // HMAC-SHA256 of the text, cut to 16 bytes, as 32 hexadecimal digits: equal texts stay equal and

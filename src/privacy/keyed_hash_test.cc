@@ -18,6 +18,18 @@ std::string hex(std::string_view key, std::string_view text) {
 
 }  // namespace
 
+TEST_CASE("SHA-256 as FIPS 180-4's examples have it") {
+    const auto hash = [](std::string_view text) {
+        std::string out;
+        append_hex(out, privacy::sha256(text));
+        return out;
+    };
+    CHECK(hash("") == "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
+    CHECK(hash("abc") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+    CHECK(hash("abcdbcdecdefdefgefghfghighijhijkijkljklmklmnlmnomnopnopq") ==
+          "248d6a61d20638b8e5c026930c3e6039a33ce45964ff2167f6ecedd419db06c1");
+}
+
 TEST_CASE("HMAC-SHA256 as RFC 4231 has it") {
     CHECK(hex(std::string(20, '\x0b'), "Hi There") ==
           "b0344c61d8db38535ca8afceaf0bf12b881dc200c9833da726e9376c2e32cff7");
