@@ -252,8 +252,7 @@ Result<http::Response> JaegerUi::answer(const http::Request& request) const {
         response.headers.add("location", std::string(kRoot));
         return response;
     }
-    const auto unknown =
-        fail(ErrorCode::kNotFound, "there is nothing at {}", whole.substr(0, 200));
+    const auto unknown = fail(ErrorCode::kNotFound, "there is nothing at {}", whole.substr(0, 200));
     if (!whole.starts_with(kRoot)) return unknown;
     const std::string path = decode_percent(whole.substr(kRoot.size()), false);
     if (path != kPage) {

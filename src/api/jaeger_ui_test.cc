@@ -34,7 +34,7 @@ const JAEGER_BACKEND_CAPABILITIES = DEFAULT_BACKEND_CAPABILITIES;
 const JAEGER_STORAGE_CAPABILITIES=DEFAULT_STORAGE_CAPABILITIES;
 const other = '<base href="' + safe + '" data-inject-target="BASE_URL" />';
 </SCRIPT>
-<script type="module">import'data:text/javascript,if(!import.meta.resolve)throw Error("old")';go();</script>
+<script type="module">import'data:text/javascript,if(!import.meta.resolve)throw 1';go();</script>
 </head><body><div id="jaeger-ui-root"></div></body></html>
 )";
 
@@ -108,13 +108,16 @@ TEST_CASE("the page of Jaeger's UI has what Jaeger's server writes into it") {
     CHECK(page.has("'<base href=\"' + safe + '\" data-inject-target=\"BASE_URL\" />'"));
     CHECK(page.has("const DEFAULT_CONFIG = null;\n"));
     CHECK(page.has(R"(const JAEGER_CONFIG = {"archiveEnabled":true};)"));
-    CHECK(page.has("const JAEGER_VERSION = "
-                   R"({"gitCommit":"","gitVersion":"spanloom-1.2.3","buildDate":""};)"));
-    CHECK(page.has("const JAEGER_BACKEND_CAPABILITIES = {\"archiveStorage\":true,"
-                   "\"metricsStorage\":true,\"searchWithoutServiceName\":true,"
-                   "\"aiAssistant\":false};"));
-    CHECK(page.has("const JAEGER_STORAGE_CAPABILITIES = "
-                   "{\"archiveStorage\":true,\"metricsStorage\":true};"));
+    CHECK(
+        page.has("const JAEGER_VERSION = "
+                 R"({"gitCommit":"","gitVersion":"spanloom-1.2.3","buildDate":""};)"));
+    CHECK(
+        page.has("const JAEGER_BACKEND_CAPABILITIES = {\"archiveStorage\":true,"
+                 "\"metricsStorage\":true,\"searchWithoutServiceName\":true,"
+                 "\"aiAssistant\":false};"));
+    CHECK(
+        page.has("const JAEGER_STORAGE_CAPABILITIES = "
+                 "{\"archiveStorage\":true,\"metricsStorage\":true};"));
     CHECK(page.has(R"(<script type="module">go();</script>)"));
     CHECK(served.server.get("/metrics").has("spanloom_jaeger_ui_bytes"));
 }
@@ -215,9 +218,10 @@ TEST_CASE("only the page of Jaeger's UI has a policy of its own, of the scripts 
         policies += name == "content-security-policy";
     CHECK(policies == 1);
     // By another program, of "\nfirst();\n" and of "const a = 1;".
-    CHECK(has(policy, "script-src 'self' 'wasm-unsafe-eval' "
-                      "'sha256-on4NmDchKxL8BCVs5/BELTszwxaApzvAgmXbLhbEHtA=' "
-                      "'sha256-zv0N0Hv6Zw9+C4JbNy52ozAX+zm+quOk2wp0IZa7md8=' 'sha256-"));
+    CHECK(has(policy,
+              "script-src 'self' 'wasm-unsafe-eval' "
+              "'sha256-on4NmDchKxL8BCVs5/BELTszwxaApzvAgmXbLhbEHtA=' "
+              "'sha256-zv0N0Hv6Zw9+C4JbNy52ozAX+zm+quOk2wp0IZa7md8=' 'sha256-"));
     size_t hashes = 0;
     for (size_t at = policy.find("'sha256-"); at != std::string::npos;
          at = policy.find("'sha256-", at + 1))

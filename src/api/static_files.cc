@@ -60,9 +60,8 @@ http::Response file_reply(const http::Request& request, const StaticFile& file,
     const std::string tag = "\"" + std::string(file.hash) + "\"";
     response.headers.add("etag", tag);
     response.headers.add("vary", "accept-encoding");
-    response.headers.add("cache-control", file.has_hashed_name
-                                              ? "public, max-age=31536000, immutable"
-                                              : "no-cache");
+    response.headers.add("cache-control",
+                         file.has_hashed_name ? "public, max-age=31536000, immutable" : "no-cache");
     if (request.headers.get("if-none-match").find(tag) != std::string_view::npos) {
         response.status = 304;
         return response;

@@ -126,6 +126,33 @@ def test_configuration_mistakes_name_the_line():
             assert code != 0 and f"{path}:3" in one_sentence(err) and "listen.http" in err, err
 
 
+def test_jaegers_own_ui_is_served_from_a_directory_or_refused_with_the_reason():
+    with tempfile.TemporaryDirectory() as folder:
+        data = os.path.join(folder, "data")
+        ports = [word for flag in ("http", "otlp-grpc", "otlp-http", "zipkin", "sampling") for word in (f"--{flag}", "127.0.0.1:0")]
+        code, _, err = command("serve", "--data", data, "--jaeger-ui", folder, *ports)
+        assert code == 1 and "listen.jaeger_ui" in one_sentence(err) and "index.html" in err, err
+        assert not os.path.exists(data), "nothing is touched before what is configured can be read"
+        build = os.path.join(folder, "build")
+        os.makedirs(os.path.join(build, "static"))
+        with open(os.path.join(build, "index.html"), "w", encoding="utf-8") as f:
+            f.write('<html><base href="/" data-inject-target="BASE_URL"/><script>const JAEGER_VERSION = DEFAULT_VERSION;</script></html>')
+        with open(os.path.join(build, "static", "index-1a.js"), "w", encoding="utf-8") as f:
+            f.write("let x = 1;\n" * 500)
+        for served in (Server(config=f"listen:\n  jaeger_ui: {build}\n"), Server(args=["--jaeger-ui", build])):
+            with served as server:
+                status, headers, page = server.request("http", "GET", "/jaeger/trace/abc")
+                assert status == 200 and b'<base href="/jaeger/"' in page and b'"gitVersion":"spanloom-' in page, page
+                policies = [v for k, v in headers.items() if k == "content-security-policy"]
+                assert len(policies) == 1 and "'sha256-" in policies[0], policies
+                status, _, body = server.request("http", "GET", "/jaeger/static/index-1a.js")
+                assert status == 200 and len(body) == 5500, status
+                assert server.request("http", "GET", "/jaeger/static/gone.js")[0] == 404
+                assert server.get_json("/jaeger/api/nothing")[0] == 404
+                assert server.get_json("/jaeger/api/services")[0] == 200
+                assert "sha256" not in server.request("http", "GET", "/")[1]["content-security-policy"]
+
+
 def test_the_printed_configuration_is_a_configuration():
     code, out, _ = command("config", "print")
     assert code == 0
