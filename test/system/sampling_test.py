@@ -95,13 +95,14 @@ def adapts_in_go():
         flood = [second.get("flood", 0) for second in seconds]
         # By then the third adjustment is over and told.
         settled = sum(flood[-5:]) / 5
-        assert flood[2] > 300 and 5 < settled < 17, flood
+        assert flood[2] > 300 and 3 < settled < 25, flood
         trickle = sum(second.get("trickle", 0) for second in seconds[-5:])
         assert trickle >= 8, seconds[-5:]
         clients = s.get_json("/api/head-sampling")[1]["services"]
         learned = {o["operation"]: o for o in clients[0]["operations"]}
-        assert 0.005 < learned["flood"]["share"] < 0.02 and learned["trickle"]["share"] == 1, clients
-        assert 700 < learned["flood"]["traces_per_second"] < 1400, clients
+        # Of some 25 traces: a standard deviation is a fifth.
+        assert 0.004 < learned["flood"]["share"] < 0.04 and learned["trickle"]["share"] == 1, clients
+        assert 250 < learned["flood"]["traces_per_second"] < 2500, clients
         # What was learned is there after a kill.
         s.kill()
         s.start(keep_ports=True)
