@@ -19,8 +19,10 @@ if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
     -Wno-array-bounds -Wno-stringop-overflow -Wno-stringop-overread -Wno-dangling-pointer)
 endif()
 if(CMAKE_CXX_COMPILER_ID STREQUAL "Clang")
-  # libstdc++ 12's own std::stable_sort uses what it deprecates; g++ keeps quiet about it.
-  target_compile_options(spanloom_flags INTERFACE -Wno-deprecated-declarations)
+  # libstdc++ 12's own std::stable_sort uses what it deprecates; g++ keeps quiet about it, and
+  # about [[unlikely]] in what is C++17.
+  target_compile_options(spanloom_flags INTERFACE -Wno-deprecated-declarations
+    -Wno-c++20-attribute-extensions)
 endif()
 target_include_directories(spanloom_flags INTERFACE ${PROJECT_SOURCE_DIR}/src ${PROJECT_SOURCE_DIR}/include)
 
