@@ -88,7 +88,8 @@ constexpr size_t kRecordHeadBytes = 272;
 // generation is still the current one. Used by the owner of the Span, but where said.
 class alignas(64) SpanRecord {
   public:
-    SpanRecord() noexcept : buffer(storage.data(), storage.size()) {}
+    // By its address, since it comes later.
+    SpanRecord() noexcept : buffer(reinterpret_cast<uint8_t*>(&storage), sizeof storage) {}
 
     SpanContext context;
     // Read by any thread; tracers are never freed.

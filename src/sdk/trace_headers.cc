@@ -104,8 +104,8 @@ bool parse_traceparent(std::string_view value, TraceHeader& out) noexcept {
     if (text[2] != '-' || text[35] != '-' || text[52] != '-' || flags < 0) return false;
 
     TraceHeader header;
-    const bool is_hex = decode_hex16(text + 3, header.trace_id.bytes.data()) &
-                        decode_hex16(text + 19, header.trace_id.bytes.data() + 8) &
+    const bool is_hex = decode_hex16(text + 3, header.trace_id.bytes.data()) &&
+                        decode_hex16(text + 19, header.trace_id.bytes.data() + 8) &&
                         decode_hex16(text + 36, header.span_id.bytes.data());
     if (!is_hex || header.trace_id.is_zero() || header.span_id.is_zero()) return false;
     header.flags = static_cast<uint8_t>(flags) & (kFlagSampled | kFlagRandom);
