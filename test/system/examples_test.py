@@ -8,7 +8,7 @@ import subprocess
 import sys
 
 import collector as otel
-from spanloom_server import ROOT, Server, run_tests
+from spanloom_server import ROOT, Server
 
 EXAMPLES = os.environ.get("SPANLOOM_EXAMPLES", os.path.join(ROOT, "build", "release", "examples"))
 
@@ -210,15 +210,5 @@ def test_the_samples_of_the_user_guide_run():
     assert re.search(r"^\d+ samples ran$", done.stdout, re.M), done.stdout
 
 
-def main():
-    tests = sys.modules[__name__]
-    reason = otel.build()
-    skipped = [n for n in vars(tests) if n.startswith("test_a_collector")] if reason else []
-    for name in skipped:
-        print(f"skip {name[5:].replace('_', ' ')}: {reason}", flush=True)
-        delattr(tests, name)
-    run_tests(tests, skipped=len(skipped))
-
-
 if __name__ == "__main__":
-    main()
+    otel.run_tests(sys.modules[__name__])

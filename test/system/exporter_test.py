@@ -9,7 +9,7 @@ import tempfile
 import time
 
 import collector as otel
-from spanloom_server import ROOT, Server, run_tests
+from spanloom_server import ROOT, Server
 
 SENDER = os.path.join(ROOT, "build", "release", "test", "send_spans")
 SPANS_PER_TRACE = 100
@@ -134,15 +134,5 @@ def test_a_collector_that_asks_for_a_client_certificate_gets_one():
         shutil.rmtree(folder)
 
 
-def main():
-    tests = sys.modules[__name__]
-    reason = otel.build()
-    skipped = [n for n in vars(tests) if n.startswith("test_a_collector")] if reason else []
-    for name in skipped:
-        print(f"skip {name[5:].replace('_', ' ')}: {reason}", flush=True)
-        delattr(tests, name)
-    run_tests(tests, skipped=len(skipped))
-
-
 if __name__ == "__main__":
-    main()
+    otel.run_tests(sys.modules[__name__])

@@ -12,7 +12,7 @@ import threading
 import time
 
 import collector as otel
-from spanloom_server import BINARY, Server, ids, request, run_tests, span
+from spanloom_server import BINARY, Server, ids, request, span
 
 RNG = random.Random(11)
 ROUNDS = int(os.environ.get("FORWARD_ROUNDS", "12"))
@@ -303,15 +303,5 @@ def test_a_wrong_configuration_is_refused():
             server.clean()
 
 
-def main():
-    tests = sys.modules[__name__]
-    reason = otel.build()
-    skipped = [n for n in vars(tests) if n.startswith("test_a_collector")] if reason else []
-    for name in skipped:
-        print(f"skip {name[5:].replace('_', ' ')}: {reason}", flush=True)
-        delattr(tests, name)
-    run_tests(tests, skipped=len(skipped), at_once=4)
-
-
 if __name__ == "__main__":
-    main()
+    otel.run_tests(sys.modules[__name__], at_once=4)

@@ -9,7 +9,7 @@ import tempfile
 import time
 
 import collector as otel
-from spanloom_server import BINARY, Server, field, ids, request, run_tests, span, text, varint
+from spanloom_server import BINARY, Server, field, ids, request, span, text, varint
 
 RNG = random.Random(3)
 SECOND = 1_000_000_000
@@ -165,15 +165,5 @@ def test_what_is_wrong_is_one_sentence():
     assert rules.endswith("keep: []\n") and notes.startswith("'a' (quantum): LEFT OUT: "), (rules, notes)
 
 
-def main():
-    tests = sys.modules[__name__]
-    reason = otel.build()
-    skipped = [n for n in vars(tests) if n.startswith("test_a_collector")] if reason else []
-    for name in skipped:
-        print(f"skip {name[5:].replace('_', ' ')}: {reason}", flush=True)
-        delattr(tests, name)
-    run_tests(tests, skipped=len(skipped))
-
-
 if __name__ == "__main__":
-    main()
+    otel.run_tests(sys.modules[__name__])
