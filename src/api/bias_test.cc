@@ -9,12 +9,8 @@
 #include <doctest/doctest.h>
 #include <simdjson.h>
 
-#include "api/test_server.h"
-#include "insight/edge_counts.h"
+#include "api/ageing_server.h"
 #include "otlp/tracestate.h"
-#include "sampling/keeper.h"
-#include "sampling/test_traces.h"
-#include "store/engine_fixture.h"
 
 // What is told of traces after rules decided which stay, against what there was: by TraceQL from
 // the kept ones, with their weights, and by the counts of all.
@@ -35,12 +31,6 @@ constexpr uint64_t kTracesPerRequest = 500;
 uint64_t setting(const char* name, uint64_t fallback) {
     const char* const text = std::getenv(name);
     return text == nullptr ? fallback : std::strtoull(text, nullptr, 10);
-}
-
-std::string in_url(std::string_view text) {
-    std::string out;
-    append_percent_encoded(out, text);
-    return out;
 }
 
 // What is known of a trace from its number alone.
@@ -76,28 +66,10 @@ std::vector<std::string> questions_about(const Known& trace) {
     return questions;
 }
 
-struct Life {
-    store::StoreFixture f;
-    SeededRandom random{3};
-    std::shared_ptr<sampling::Keeper> keeper;
-    TestServer server{{}};
+struct Life : AgeingServer {
     uint64_t start_ns = f.clock.wall_ns();
 
-    Life() {
-        f.options.log_file_bytes = 16U << 20;
-        f.options.rollup = make_operation_rollup();
-        f.options.counting = insight::make_span_counting();
-        f.open();
-        auto rules = sampling::parse_keep_rules(kRules);
-        REQUIRE(rules.has_value());
-        keeper = *sampling::Keeper::start(*f.store, f.clock, random, f.metrics, std::move(*rules));
-        ApiOptions options{.store = *f.store,
-                           .queries = server.inline_executor,
-                           .metrics = server.metrics,
-                           .clock = f.clock};
-        options.limits.deadline_ms = 600'000;
-        server.handler = make_api(std::move(options));
-    }
+    Life() : AgeingServer(kRules, 16U << 20) {}
 
     void receive(uint64_t first, uint64_t count) {
         for (uint64_t at = first; at < first + count; at += kTracesPerRequest) {
@@ -113,14 +85,10 @@ struct Life {
                 span.duration_ns = known.duration_ns;
                 span.is_error = known.is_error;
             }
-            REQUIRE(f.send(sampling::batch_of(spans, f.clock.wall_ns())).has_value());
+            send(spans);
             if ((at - first) % (64 * kTracesPerRequest) == 0) REQUIRE(f.store->flush().has_value());
         }
         REQUIRE(f.store->flush().has_value());
-    }
-    void age() {
-        f.clock.advance(3 * kHour);
-        REQUIRE(f.store->settle().has_value());
     }
 
     // {"r1": 17, ...} or {"r1 24": 17, ...} of a TraceQL query.

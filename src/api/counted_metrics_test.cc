@@ -7,11 +7,7 @@
 #include <doctest/doctest.h>
 #include <simdjson.h>
 
-#include "api/test_server.h"
-#include "insight/edge_counts.h"
-#include "sampling/keeper.h"
-#include "sampling/test_traces.h"
-#include "store/engine_fixture.h"
+#include "api/ageing_server.h"
 #include "store/store_paths.h"
 
 // TraceQL metrics over hours that aged, of whose spans few stayed: from the counts of all.
@@ -28,35 +24,12 @@ const char* const kRules = R"({"recent": {"for": "1h"}, "keep": [
     {"name": "errors", "match": "{ status = error }", "rate": 1},
     {"name": "rest", "rate": 0.1}]})";
 
-std::string in_url(std::string_view text) {
-    std::string out;
-    append_percent_encoded(out, text);
-    return out;
-}
-
-struct Life {
-    store::StoreFixture f;
-    SeededRandom random{3};
-    std::shared_ptr<sampling::Keeper> keeper;
-    TestServer server{{}};
+struct Life : AgeingServer {
     // A whole hour, from which on spans start.
     uint64_t start_ns = f.clock.wall_ns() / kHour * kHour;
     uint64_t traces = 0;
 
-    Life() {
-        f.options.rollup = make_operation_rollup();
-        f.options.counting = insight::make_span_counting();
-        f.open();
-        auto rules = sampling::parse_keep_rules(kRules);
-        REQUIRE(rules.has_value());
-        keeper = *sampling::Keeper::start(*f.store, f.clock, random, f.metrics, std::move(*rules));
-        ApiOptions options{.store = *f.store,
-                           .queries = server.inline_executor,
-                           .metrics = server.metrics,
-                           .clock = f.clock};
-        options.limits.deadline_ms = 600'000;
-        server.handler = make_api(std::move(options));
-    }
+    Life() : AgeingServer(kRules) {}
 
     // One every 7 s from `from_ns` on, which no step of ours begins with.
     void receive(uint64_t from_ns, uint64_t count = kSpans, const std::string& state = "") {
@@ -72,12 +45,8 @@ struct Life {
             span.is_error = i % 5 == 0;
             span.trace_state = state;
         }
-        REQUIRE(f.send(sampling::batch_of(spans, f.clock.wall_ns())).has_value());
+        send(spans);
         REQUIRE(f.store->flush().has_value());
-    }
-    void age() {
-        f.clock.advance(3 * kHour);
-        REQUIRE(f.store->settle().has_value());
     }
 
     // Of the hour of the spans; "&step=60", "&exemplars=10".

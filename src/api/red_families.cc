@@ -19,6 +19,7 @@ using Source = RedFamily::Source;
 using Value = RedFamily::Value;
 
 constexpr size_t kEdgeEntriesMax = 4;
+constexpr std::string_view kEvaluating = "in expression evaluation";
 constexpr uint64_t kInfoNs = 60 * kRollupMinuteNs;
 // What is counted by ten seconds, from spans that are looked at.
 constexpr uint64_t kShortRangeNs = 6 * 60 * kRollupMinuteNs;
@@ -216,15 +217,6 @@ uint32_t step_of(const std::vector<PromWindow>& windows, const store::CountedPar
     return spans <= kShortSpansMax ? kShortStepS : kMinuteStepS;
 }
 
-Result<void> check_time(const Call& call) {
-    if (call.request.cancelled.stop_requested())
-        return fail(ErrorCode::kCancelled, "the client has gone");
-    if (call.context.options.clock.monotonic_ns() > call.deadline_ns)
-        return fail(ErrorCode::kDeadlineExceeded,
-                    "query timed out in expression evaluation: ask for a shorter range");
-    return {};
-}
-
 const StepTable::Operation& side_of(const insight::ServiceEdge& edge, Source source) {
     if (source == Source::kServerEdges) return edge.as_server;
     return source == Source::kQueueEdges ? edge.in_queue : edge.as_client;
@@ -239,7 +231,7 @@ Result<void> each_edge_series(const Call& call, const RedFamily& family, const P
     SeriesEmitter emitter(family, selector, windows, weights, call.now_ns(), emit);
     for (const insight::ServiceEdge& edge :
          family.source == Source::kUnpaired ? edges->unpaired : edges->edges) {
-        TRY(check_time(call));
+        TRY(check_time(call, kEvaluating));
         const StepTable::Operation& operation = side_of(edge, family.source);
         if (operation.empty()) continue;
         TRY(emitter.emit(operation, {{"__name__", std::string(family.name)},
@@ -265,7 +257,7 @@ Result<void> each_target_series(const Call& call, const PromNode& selector,
         return fail(ErrorCode::kResourceExhausted,
                     "more than {} processes sent spans: ask for a shorter range", kTargetsMax);
     for (const auto& [labels, ranges] : targets.seen) {
-        TRY(check_time(call));
+        TRY(check_time(call, kEvaluating));
         if (!matches_labels(selector, labels)) continue;
         std::vector<int64_t> changes(windows.size() + 1);
         for (const auto& [first, end] : ranges) {
@@ -295,7 +287,7 @@ Result<void> each_family_series(const Call& call, const RedFamily& family, const
     if (!table.reason().empty()) return fail(ErrorCode::kResourceExhausted, "{}", table.reason());
     SeriesEmitter emitter(family, selector, windows, weights, call.now_ns(), emit);
     for (const StepTable::Operation* operation : table.operations()) {
-        TRY(check_time(call));
+        TRY(check_time(call, kEvaluating));
         PromLabels labels = {{"__name__", std::string(family.name)},
                              {std::string(service_label(family)), operation->service},
                              {"span_kind", std::string(kind_label(operation->kind))},
@@ -359,6 +351,15 @@ Result<SpanWeights> asked_weights(const http::Query& query) {
 
 std::string_view weights_name(SpanWeights weights) {
     return weights == SpanWeights::kRaw ? "raw" : "weighted";
+}
+
+Result<void> check_time(const Call& call, std::string_view at_what) {
+    if (call.request.cancelled.stop_requested())
+        return fail(ErrorCode::kCancelled, "the client has gone");
+    if (call.context.options.clock.monotonic_ns() > call.deadline_ns)
+        return fail(ErrorCode::kDeadlineExceeded, "query timed out {}: ask for a shorter range",
+                    at_what);
+    return {};
 }
 
 const std::vector<RedFamily>& red_families() {

@@ -49,6 +49,8 @@ struct RedFamily {
     std::string_view help;
 };
 const std::vector<RedFamily>& red_families();
+// kCancelled and kDeadlineExceeded where the question has ended.
+Result<void> check_time(const Call& call, std::string_view at_what);
 
 // Gauges that are 1 for an hour behind what they tell of: what sent spans, which pairs there are.
 constexpr std::string_view kTargetInfo = "traces_target_info";

@@ -59,15 +59,6 @@ std::pair<size_t, size_t> windows_of(const store::SegmentInfo& info,
             static_cast<size_t>(end - windows.begin())};
 }
 
-Result<void> check_asked(const Call& call) {
-    if (call.request.cancelled.stop_requested())
-        return fail(ErrorCode::kCancelled, "the client has gone");
-    if (call.context.options.clock.monotonic_ns() > call.deadline_ns)
-        return fail(ErrorCode::kDeadlineExceeded,
-                    "query timed out while it looked for who sends spans: ask for a shorter range");
-    return {};
-}
-
 }  // namespace
 
 Result<Targets> find_targets(const Call& call, const std::vector<PromWindow>& windows) {
@@ -75,7 +66,7 @@ Result<Targets> find_targets(const Call& call, const std::vector<PromWindow>& wi
     // Most segments have the same resources: each message is read once.
     std::unordered_map<uint64_t, Windows*> by_message;
     for (const auto& segment : call.segments()) {
-        TRY(check_asked(call));
+        TRY(check_time(call, "while it looked for who sends spans"));
         const auto range = windows_of(segment->info(), windows);
         if (range.first >= range.second) continue;
         for (uint32_t i = 0; i < segment->resource_count(); ++i) {
