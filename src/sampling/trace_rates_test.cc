@@ -61,20 +61,27 @@ size_t arrivals(Random& random, double expected) {
     return count;
 }
 
+// So many a second of each, until the averages have settled, and for the time that is returned.
+double settle(Stream& stream, Random& random, const std::map<uint64_t, double>& rates) {
+    constexpr int kSettling = 21;
+    constexpr int kBatches = 400;
+    for (int batch = 0; batch < kBatches; ++batch) {
+        if (batch == kSettling) stream.reset();
+        std::map<uint64_t, size_t> traces;
+        for (const auto& [key, rate] : rates)
+            traces[key] = arrivals(random, rate * kBatchS);
+        stream.batch(traces);
+    }
+    return (kBatches - kSettling) * kBatchS;
+}
+
 }  // namespace
 
 TEST_CASE("each key has the rate that it is to have, rare ones are whole") {
     Stream stream{rule_of(R"("per_key": 2)")};
     SeededRandom random(1);
     const std::map<uint64_t, double> rates = {{1, 500}, {2, 20}, {3, 3}, {4, 1}, {5, 0.02}};
-    for (int batch = 0; batch < 400; ++batch) {
-        std::map<uint64_t, size_t> traces;
-        for (const auto& [key, rate] : rates)
-            traces[key] = arrivals(random, rate * kBatchS);
-        stream.batch(traces);
-        if (batch == 20) stream.reset();
-    }
-    const double seconds = 379 * kBatchS;
+    const double seconds = settle(stream, random, rates);
     CHECK(stream.kept[1] / seconds == doctest::Approx(2).epsilon(0.03));
     CHECK(stream.kept[2] / seconds == doctest::Approx(2).epsilon(0.05));
     CHECK(stream.kept[3] / seconds == doctest::Approx(2).epsilon(0.1));
@@ -166,14 +173,7 @@ TEST_CASE("what all keys have together is shared out: those with few traces keep
     Stream stream{rule_of(R"("per_second": 10)")};
     SeededRandom random(4);
     const std::map<uint64_t, double> rates = {{1, 200}, {2, 50}, {3, 2}, {4, 0.5}};
-    for (int batch = 0; batch < 400; ++batch) {
-        std::map<uint64_t, size_t> traces;
-        for (const auto& [key, rate] : rates)
-            traces[key] = arrivals(random, rate * kBatchS);
-        stream.batch(traces);
-        if (batch == 20) stream.reset();
-    }
-    const double seconds = 379 * kBatchS;
+    const double seconds = settle(stream, random, rates);
     double all = 0;
     for (const auto& [key, kept] : stream.kept)
         all += kept;
