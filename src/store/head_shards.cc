@@ -107,9 +107,10 @@ void HeadShards::add(Batch batch, LogPosition end) {
     is_stalled_ = false;
     queue_bytes_ += bytes;
     added_end_ = end;
+    const bool wakes = has_gathered();
     for (const auto& shard : shards_) {
         shard->queue.push_back(request);
-        if (has_gathered()) shard->wake.notify_one();
+        if (wakes) shard->wake.notify_one();
     }
 }
 

@@ -20,6 +20,11 @@ constexpr size_t kCrowdedMax = 5'000;
 // which is small, they are always counted.
 constexpr size_t kCrowd = 2'000;
 
+// Also of one that has become so while its values were counted.
+bool has_many(const CompareTable::Attribute& attribute) {
+    return attribute.is_crowded || attribute.values.size() > kCrowd;
+}
+
 bool is_integer(ValueKind kind) {
     return kind == ValueKind::kInt || kind == ValueKind::kBool || kind == ValueKind::kStatus ||
            kind == ValueKind::kSpanKind;
@@ -43,13 +48,13 @@ CompareTable::Attribute& CompareTable::attribute(const std::string& name) {
 std::set<std::string, std::less<>> CompareTable::crowded() const {
     std::set<std::string, std::less<>> names;
     for (const auto& [name, attribute] : attributes_) {
-        if (attribute.is_crowded || attribute.values.size() > kCrowd) names.insert(name);
+        if (has_many(attribute)) names.insert(name);
     }
     return names;
 }
 
 bool CompareTable::is_crowded(Attribute& attribute) {
-    attribute.is_crowded = attribute.is_crowded || attribute.values.size() > kCrowd;
+    attribute.is_crowded = has_many(attribute);
     return attribute.is_crowded;
 }
 
@@ -185,7 +190,7 @@ void CompareTable::add_series(const std::string& name, const Attribute& attribut
     };
     const Value nil = Value::of_string("nil");
     // However many pieces it was counted in.
-    const bool has_many = attribute.is_crowded || attribute.values.size() > kCrowd;
+    const bool is_crowd = has_many(attribute);
     for (const bool of_selection : {false, true}) {
         const std::string_view type = of_selection ? "selection" : "baseline";
         const auto sum = [&](const Counts& counts) {
@@ -193,7 +198,7 @@ void CompareTable::add_series(const std::string& name, const Attribute& attribut
         };
         if (sum(attribute.totals) == 0) continue;
         std::vector<uint32_t> order;
-        const bool is_told_apart = of_selection || !has_many;
+        const bool is_told_apart = of_selection || !is_crowd;
         for (uint32_t i = 0; is_told_apart && i < attribute.counts.size(); ++i) {
             if (sum(attribute.counts[i]) > 0) order.push_back(i);
         }

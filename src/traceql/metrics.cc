@@ -267,9 +267,8 @@ class MetricsQuery {
                 waiting.erase(waiting.begin());
             }
         };
-        const size_t alone = learns ? std::min<size_t>(pieces.size(), 1) : 0;
-        for (size_t number = 0; number < alone; ++number)
-            count_piece(number);
+        const size_t alone = learns && !pieces.empty() ? 1 : 0;
+        if (alone > 0) count_piece(0);
         if (pieces.empty()) TRY(total.sink().end());  // there is nothing to learn
         store::share_out(scope, pieces.size() - alone,
                          [&](size_t number) { count_piece(alone + number); });
