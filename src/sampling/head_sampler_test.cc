@@ -197,9 +197,9 @@ TEST_CASE("adaptive shares reach their targets in three adjustments") {
     CHECK(Fleet::received(f.told, "busy", 40'000, f.fleet.sdk) == doctest::Approx(2).epsilon(0.2));
     CHECK(Fleet::received(f.told, "usual", 50, f.fleet.sdk) == doctest::Approx(2).epsilon(0.2));
     CHECK(f.share("rare") == 1);
-    // Nobody has seen it: it is sampled as all of them together need, and promised its minimum.
+    // Nobody has seen it: it is sampled as what is new, and promised its minimum.
     CHECK(Fleet::received(f.told, "hourly", 0.0003, f.fleet.sdk) == 0.0003);
-    CHECK(f.told.param == doctest::Approx(4.2 / 40'050).epsilon(0.3));
+    CHECK(f.told.param == 0.1);
     const HeadAnswer before = f.told;
     f.adjust();
     CHECK(f.told.operations == before.operations);
@@ -213,10 +213,35 @@ TEST_CASE("clients whose sampler does not know the operation's later name come t
     SamplerFixture f;
     f.start(parsed(kAdaptive));
     f.fleet = {Fleet::Sdk::kNamesLater, {{"GET /a", 1000}, {"GET /b", 100}}};
-    for (int i = 0; i < 8; ++i)
+    for (int i = 0; i < 3; ++i)
         f.adjust();
     CHECK(f.fleet.all_received(f.told) < 2 * 2 * 1.3);
     CHECK(f.fleet.all_received(f.told) > 1);
+    CHECK(f.share("GET") == doctest::Approx(4.0 / 1100).epsilon(0.3));
+    // It is known after a restart, too.
+    f.start(parsed(kAdaptive));
+    for (int i = 0; i < 5; ++i)
+        f.adjust();
+    CHECK(f.fleet.all_received(f.told) < 2 * 2 * 1.3);
+    CHECK(f.fleet.all_received(f.told) > 1);
+    // When they have gone, what is new begins as it did at first.
+    f.fleet.rates.clear();
+    for (int i = 0; i < 10; ++i)
+        f.adjust();
+    CHECK(f.share("GET") == 0.1);
+}
+
+TEST_CASE("a flood does not hide a rare operation that comes later") {
+    SamplerFixture f;
+    f.start(parsed(kAdaptive));
+    f.fleet.rates = {{"flood", 100'000}};
+    for (int i = 0; i < 5; ++i)
+        f.adjust();
+    f.fleet.rates.emplace_back("refund", 1);
+    f.adjust();
+    CHECK(f.share("refund") == 1);
+    CHECK(Fleet::received(f.told, "flood", 100'000, f.fleet.sdk) ==
+          doctest::Approx(2).epsilon(0.2));
 }
 
 TEST_CASE("a share takes bounded steps and stays between its bounds") {

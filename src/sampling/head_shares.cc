@@ -17,6 +17,7 @@ constexpr double kGrowthMax = 10;
 constexpr double kShrinkMax = 100;
 constexpr double kTolerance = 0.2;
 constexpr double kIdleGrowth = 2;
+constexpr double kTellingApart = 2;
 constexpr uint64_t kForgetNs = 24ULL * 3'600'000'000'000;
 
 // ---- counting
@@ -96,21 +97,21 @@ class Adapting {
         const std::optional<double> target = target_of(strategies_, service_, count.operation);
         if (!target) return;
         auto known = shares_.operations.find(count.operation);
-        const double share =
-            known == shares_.operations.end() ? shares_.share : known->second.share;
-        const double traces = count.weighed_traces + static_cast<double>(count.bare) / share;
-        wanted_ += std::min(*target, traces / seconds_);
-        traces_ += traces / seconds_;
         if (known == shares_.operations.end()) {
-            if (!may_add(count.operation)) return;
+            if (!may_add(count.operation))
+                return by_service(*target, rate_of(count, shares_.share));
             known = shares_.operations.try_emplace(count.operation).first;
-            known->second.share = share;
+            known->second.share = shares_.share;
             has_changed_ = true;
         }
         OperationShare& operation = known->second;
-        operation.traces_per_s = traces / seconds_;
+        set(operation.is_named_later, is_named_later(operation, count));
+        operation.traces_per_s =
+            rate_of(count, operation.is_named_later ? shares_.share : operation.share);
+        if (operation.is_named_later) by_service(*target, operation.traces_per_s);
         operation.received_per_s = static_cast<double>(count.weighed + count.bare) / seconds_;
         operation.seen_ns = now_ns_;
+        operation.former_share = operation.share;
         move(operation.share, *target / operation.traces_per_s);
         seen_.insert(known->first);
     }
@@ -127,20 +128,58 @@ class Adapting {
             }
             if (!seen_.contains(at->first)) {
                 at->second.traces_per_s = at->second.received_per_s = 0;
+                at->second.former_share = 0;
                 move(at->second.share, at->second.share * kIdleGrowth);
             }
             ++at;
         }
-        // What is new, and what the client names only after it has decided, gets what all of them
-        // together need.
-        if (traces_ > 0) move(shares_.share, wanted_ / traces_);
+        // What is decided by it gets what all of that together needs.
+        move(shares_.share, traces_ > 0 ? wanted_ / traces_ : idle_share());
         return has_changed_;
     }
 
   private:
-    void set(double& share, double value) {
-        has_changed_ = has_changed_ || share != value;
-        share = value;
+    // Traces a second that there are, where those that do not say it were chosen by this share.
+    double rate_of(const RootCount& count, double share) const {
+        return (count.weighed_traces + static_cast<double>(count.bare) / share) / seconds_;
+    }
+
+    // Traces a second, of them decided by the service's share and wanted.
+    void by_service(double target, double rate) {
+        wanted_ += std::min(target, rate);
+        traces_ += rate;
+    }
+
+    // Where nobody decides by it, it comes back to what new operations begin with.
+    double idle_share() const {
+        return std::max(shares_.share, std::min(shares_.share * kIdleGrowth, limits_.initial));
+    }
+
+    // By which of two shares it was decided: by the one that fits better what clients wrote down,
+    // else what came after its own share was moved.
+    bool is_named_later(const OperationShare& operation, const RootCount& count) const {
+        const double own = operation.share;
+        const double service = shares_.share;
+        const auto is_nearer = [](double value, double to, double than) {
+            return std::abs(std::log(value / to)) < std::abs(std::log(value / than));
+        };
+        if (!are_apart(own, service)) return operation.is_named_later;
+        if (count.weighed > 0)
+            return is_nearer(static_cast<double>(count.weighed) / count.weighed_traces, service,
+                             own);
+        if (operation.former_share == 0 || !are_apart(own, operation.former_share))
+            return operation.is_named_later;
+        return is_nearer(operation.traces_per_s, rate_of(count, service), rate_of(count, own));
+    }
+
+    static bool are_apart(double a, double b) {
+        return std::max(a, b) >= kTellingApart * std::min(a, b);
+    }
+
+    template <typename T>
+    void set(T& place, T value) {
+        has_changed_ = has_changed_ || place != value;
+        place = value;
     }
     void move(double& share, double wanted) {
         const double next = std::clamp(step(share, wanted), limits_.min, limits_.max);
@@ -154,7 +193,7 @@ class Adapting {
     const uint64_t now_ns_;
     ServiceShares& shares_;
     std::set<std::string, std::less<>> seen_;
-    double wanted_ = 0;  // traces a second
+    double wanted_ = 0;  // traces a second, of those that the service's share decides
     double traces_ = 0;
     bool has_changed_ = false;
 };
