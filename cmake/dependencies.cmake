@@ -36,10 +36,18 @@ third_library(nghttp2 HEADER nghttp2/nghttp2.h LIBS nghttp2)
 third_library(re2 HEADER re2/re2.h LIBS re2)
 third_library(yaml HEADER yaml-cpp/yaml.h LIBS yaml-cpp)
 third_library(cli11 HEADER CLI/CLI.hpp)
+third_library(jemalloc HEADER jemalloc/jemalloc.h LIBS jemalloc)
 third_library(boost DEFINES BOOST_ASIO_NO_DEPRECATED=1 BOOST_ASIO_SEPARATE_COMPILATION=1 BOOST_BEAST_SEPARATE_COMPILATION=1)
 target_include_directories(third_boost SYSTEM INTERFACE ${Boost_INCLUDE_DIRS})
 third_library(openssl)
 target_link_libraries(third_openssl INTERFACE OpenSSL::SSL OpenSSL::Crypto ${CMAKE_DL_LIBS})
 target_link_libraries(third_re2 INTERFACE Threads::Threads)
+
+# What programs that serve allocate with; sanitizers bring their own.
+add_library(spanloom_allocator INTERFACE)
+if(NOT SPANLOOM_SANITIZE)
+  target_sources(spanloom_allocator INTERFACE ${PROJECT_SOURCE_DIR}/src/main/allocator.cc)
+  target_link_libraries(spanloom_allocator INTERFACE third::jemalloc Threads::Threads ${CMAKE_DL_LIBS})
+endif()
 
 find_path(DOCTEST_INCLUDE doctest/doctest.h)

@@ -8,7 +8,7 @@ boost_package() { # the default one where it is new enough
 
 build_packages() {
   echo "g++ cmake ninja-build ccache mold $(boost_package) libnghttp2-dev libssl-dev libprotozero-dev libsimdjson-dev libzstd-dev" \
-    "libdeflate-dev libsnappy-dev zlib1g-dev libxxhash-dev libre2-dev libyaml-cpp-dev libcli11-dev libfmt-dev libspdlog-dev libexpected-dev"
+    "libdeflate-dev libsnappy-dev zlib1g-dev libxxhash-dev libre2-dev libyaml-cpp-dev libcli11-dev libfmt-dev libspdlog-dev libexpected-dev libjemalloc-dev"
 }
 
 test_packages() { echo "python3 pkg-config doctest-dev libprotobuf-dev protobuf-compiler openssl curl chromium fonts-dejavu-core clang-format-19" \

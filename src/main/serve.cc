@@ -10,7 +10,6 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
-#include <malloc.h>
 #include <pthread.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -67,10 +66,6 @@ void prepare_process() {
         files.rlim_cur = files.rlim_max;
         setrlimit(RLIMIT_NOFILE, &files);
     }
-    // Large blocks pass between threads; one arena per thread would keep each one's peak.
-    mallopt(M_ARENA_MAX, 2);
-    mallopt(M_TRIM_THRESHOLD, 8 << 20);
-    mallopt(M_MMAP_THRESHOLD, 1 << 20);
     // On a cold disk the first question would wait for the program page by page.
     if (const int program = open("/proc/self/exe", O_RDONLY | O_CLOEXEC); program >= 0) {
         (void)posix_fadvise(program, 0, 0, POSIX_FADV_WILLNEED);

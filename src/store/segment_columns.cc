@@ -31,29 +31,32 @@ uint32_t fixed_width(uint32_t column) {
     return column == kColumnLinkTraceId ? 16 : 8;
 }
 
-// Leaves only the values that keep(i) likes.
-template <typename Keep>
-void filter_block(ColumnBlock& block, Keep keep) {
-    const size_t count = block.size();
-    std::vector<uint32_t>& rows = block.rows;  // there are none yet
+// Leaves only the values that keep() likes: `values` are the block's integers or codes.
+template <typename T, typename Keep>
+void filter_block(ColumnBlock& block, std::vector<T>& values, Keep keep) {
+    const size_t count = values.size();
+    block.rows.resize(count);  // there are none yet
     size_t to = 0;
-    const auto move = [&](size_t i) {
-        if (!block.integers.empty()) block.integers[to] = block.integers[i];
-        if (!block.codes.empty()) block.codes[to] = block.codes[i];
-        ++to;
-    };
+    // Without a branch.
     for (size_t i = 0; i < count; ++i) {
-        if (!keep(i)) continue;
-        rows.push_back(static_cast<uint32_t>(i));
-        move(i);
+        const T value = values[i];
+        block.rows[to] = static_cast<uint32_t>(i);
+        values[to] = value;
+        to += keep(value) ? 1 : 0;
     }
     if (to == count && count > 0) {
-        rows.clear();
+        block.rows.clear();
         return;
     }
-    if (!block.integers.empty()) block.integers.resize(to);
-    if (!block.codes.empty()) block.codes.resize(to);
+    block.rows.resize(to);
+    values.resize(to);
     block.dense = false;
+}
+
+void drop_empty_texts(ColumnBlock& block) {
+    const auto is_empty = [](std::string_view text) { return text.empty(); };
+    if (std::none_of(block.strings.begin(), block.strings.end(), is_empty)) return;
+    filter_block(block, block.codes, [&](uint32_t code) { return !block.strings[code].empty(); });
 }
 
 void hand_over(std::shared_ptr<const TextList> texts, ColumnBlock& out) {
@@ -446,9 +449,9 @@ Result<void> FileSegment::read_fixed_column(uint32_t column, uint32_t group,
     }
     if (column == kColumnStart) TRY(add_starts(group, out.integers));
     TRY(check_fixed(column, group, out));
-    if (drops_zeros(column)) filter_block(out, [&](size_t i) { return out.integers[i] != 0; });
-    if (!out.codes.empty())
-        filter_block(out, [&](size_t i) { return !out.strings[out.codes[i]].empty(); });
+    if (drops_zeros(column))
+        filter_block(out, out.integers, [](int64_t value) { return value != 0; });
+    if (!out.codes.empty()) drop_empty_texts(out);
     if (count == 0) out.dense = false;
     return {};
 }

@@ -239,6 +239,19 @@ Result<FollowerDirectory> FollowerDirectory::parse(std::string_view bytes, uint3
     return directory;
 }
 
+bool FollowedValues::look_up(std::span<const uint32_t> keys, int64_t* out) const {
+    const size_t count = is_known.size();
+    if (count == 0) return keys.empty();
+    // Without a branch for each.
+    uint8_t are_known = 1;
+    for (const uint32_t key : keys) {
+        const uint32_t at = key < count ? key : 0;
+        are_known &= static_cast<uint8_t>((key < count ? 1 : 0) & is_known[at]);
+        *out++ = values[at];
+    }
+    return are_known != 0;
+}
+
 Result<void> FollowerDirectory::decode(uint32_t follower, std::string_view body,
                                        std::span<const uint32_t> keys,
                                        std::vector<int64_t>& out) const {
@@ -262,12 +275,9 @@ Result<void> FollowerDirectory::decode(uint32_t follower, std::string_view body,
     for (size_t i = 0; i <= gaps.size(); ++i) {
         const uint64_t gap = i < gaps.size() ? static_cast<uint64_t>(gaps[i]) : keys.size() - next;
         if (gap > keys.size() - next) return damaged("what differs lies outside");
-        for (const size_t end = next + gap; next < end; ++next) {
-            const uint32_t key = keys[next];
-            if (key >= followed.is_known.size() || followed.is_known[key] == 0)
-                return damaged("a name is not among those that are followed");
-            out[next] = followed.values[key];
-        }
+        if (!followed.look_up(keys.subspan(next, gap), out.data() + next))
+            return damaged("a name is not among those that are followed");
+        next += gap;
         if (i == gaps.size()) break;
         if (next == keys.size()) return damaged("what differs lies outside");
         out[next++] = others[i];

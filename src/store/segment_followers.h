@@ -23,6 +23,9 @@ constexpr uint32_t kNoKey = UINT32_MAX;
 struct FollowedValues {
     std::vector<uint8_t> is_known;  // 0, 1
     std::vector<int64_t> values;
+
+    // False where one is not known.
+    bool look_up(std::span<const uint32_t> keys, int64_t* out) const;
 };
 
 // What may follow: the values of a column, or the numbers of its texts' patterns.

@@ -19,6 +19,7 @@ using store::Table;
 constexpr uint32_t kUnknown = UINT32_MAX - 1;
 constexpr uint32_t kNoOrder = UINT32_MAX;
 constexpr uint32_t kNoName = UINT32_MAX - 2;
+constexpr uint32_t kRecentSpread = 29;
 // Beyond so many the spans have little in common.
 constexpr size_t kClassesMax = 20'000;
 
@@ -31,7 +32,12 @@ void CompareClasses::use(std::span<CompareTable::Attribute* const> attributes,
     for (size_t i = 0; i < attributes.size(); ++i)
         columns_[i].attribute = attributes[i];
     orders_ = nullptr;
+    forget_classes();
+}
+
+void CompareClasses::forget_classes() {
     by_pair_.clear();
+    recent_.fill({});
     classes_.clear();
 }
 
@@ -63,8 +69,7 @@ Result<bool> CompareClasses::find_classes(const SegmentReader& reader, GroupRead
                group.block(reader.column(Table::kSpans, RowField::kAttributeOrder)));
     if (orders->size() > 0 && orders_ != orders->owner) {
         flush();
-        by_pair_.clear();
-        classes_.clear();
+        forget_classes();
         orders_ = orders->owner;
     }
     if (classes_.size() > kClassesMax) return false;
@@ -88,8 +93,12 @@ Result<bool> CompareClasses::find_classes(const SegmentReader& reader, GroupRead
         const uint64_t pair = uint64_t{order} << 32 | kind;
         if (pair != last) {
             last = pair;
-            number = class_of(order, kind,
-                              order == kNoOrder ? std::string_view() : orders->strings[order]);
+            Recent& recent = recent_[(order * kRecentSpread + kind) % kRecentClasses];
+            if (recent.pair != pair || recent.number == UINT32_MAX)
+                recent = {pair, class_of(order, kind,
+                                         order == kNoOrder ? std::string_view()
+                                                           : orders->strings[order])};
+            number = recent.number;
             tells_names_ = tells_names_ && kind != store::Segment::kNoKind;
             one = &classes_[number];
             is_told = is_told && !one->repeats;

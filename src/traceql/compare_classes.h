@@ -74,6 +74,7 @@ class CompareClasses {
     Result<bool> find_classes(const store::SegmentReader& reader, store::GroupReader& group,
                               const store::RowBitmap& rows, const store::RowBitmap* selected);
     void leave_group();
+    void forget_classes();
     uint32_t class_of(uint32_t order, uint32_t kind, std::string_view columns);
     Result<void> count_class(const store::SegmentReader& reader, store::GroupReader& group,
                              Class& one);
@@ -89,6 +90,13 @@ class CompareClasses {
     std::vector<ColumnState> columns_;
     std::shared_ptr<const void> orders_;  // whose numbers the classes have
     boost::unordered_flat_map<uint64_t, uint32_t> by_pair_;
+    // Those of rows a moment ago, so that most need not be looked up.
+    static constexpr uint32_t kRecentClasses = 512;
+    struct Recent {
+        uint64_t pair = 0;
+        uint32_t number = UINT32_MAX;  // none
+    };
+    std::array<Recent, kRecentClasses> recent_;
     std::vector<Class> classes_;
     // Of the row group at hand.
     std::vector<uint32_t> order_of_row_;

@@ -104,8 +104,8 @@ uint32_t CompareTable::number_of(Attribute& attribute, std::string_view text) {
     if (known != attribute.by_text.end()) return known->second;
     if (!has_room(attribute, text.size() * 2 + 256)) return kTooMany;
     const auto number = static_cast<uint32_t>(attribute.values.size());
-    attribute.by_text.emplace(text, number);
     attribute.values.push_back(Value::of_string(std::string(text)));
+    attribute.by_text.emplace(attribute.values.back().text, number);
     attribute.counts.emplace_back();
     return number;
 }

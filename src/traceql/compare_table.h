@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <functional>
 #include <map>
 #include <set>
@@ -45,7 +46,8 @@ class CompareTable {
         using is_transparent = void;
         size_t operator()(std::string_view text) const { return hash64(text); }
     };
-    using ByText = boost::unordered_flat_map<std::string, uint32_t, TextHash, std::equal_to<>>;
+    template <typename Text>
+    using ByText = boost::unordered_flat_map<Text, uint32_t, TextHash, std::equal_to<>>;
     // In the order in which slots were met.
     struct Counts {
         boost::container::small_vector<std::pair<uint32_t, double>, 2> slots;
@@ -54,9 +56,9 @@ class CompareTable {
     };
     struct Attribute {
         boost::unordered_flat_map<int64_t, uint32_t> by_integer;  // of values that are integers
-        ByText by_text;
-        ByText by_key;  // of the others
-        std::vector<store::Value> values;
+        ByText<std::string_view> by_text;                         // theirs, in `values`
+        ByText<std::string> by_key;                               // of the others
+        std::deque<store::Value> values;                          // stay where they are
         std::vector<Counts> counts;
         Counts totals;
         double overflowed = 0;
