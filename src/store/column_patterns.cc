@@ -229,26 +229,34 @@ namespace {
 
 // What one list after another is read with. Each thread has its own.
 struct PatternScratch {
-    struct Progress {
-        uint32_t digits_bytes = 0;  // of one text
-        uint32_t passed = 0;        // how many of its texts are behind us
+    struct Pattern {
+        uint32_t times = 0;                 // texts that have it
+        uint32_t first_column = 0;          // of its numbers
+        uint32_t digits_bytes = 0;          // of one text
+        uint32_t passed = 0;                // how many of its texts are behind us
+        uint32_t known = TextTable::kNone;  // the text that all of them are
+        bool is_wanted = false;
+        bool varies = false;  // its texts may differ
     };
-    // By pattern.
-    std::vector<uint32_t> first_column;
-    std::vector<uint8_t> varies;  // its texts may differ
-    std::vector<Progress> progress;
-    std::vector<uint32_t> times;
-    std::vector<uint8_t> is_wanted;
-    std::vector<uint32_t> known;  // of those all texts share
+    // As many as the longest list has, of which those in use are not as they were made.
+    std::vector<Pattern> patterns;
+    std::vector<uint32_t> in_use;
     // Columns of numbers, more of them than are in use.
     std::vector<std::vector<int64_t>> columns;
     std::vector<size_t> ends;
     std::string joined;
 
+    void begin(size_t pattern_count) {
+        for (const uint32_t number : in_use)
+            patterns[number] = {};
+        in_use.clear();
+        if (patterns.size() < pattern_count) patterns.resize(pattern_count);
+    }
     // What few lists need is not worth keeping.
     bool is_small() const {
         constexpr size_t kBytesMax = 2U << 20;
-        size_t bytes = joined.capacity() + first_column.capacity() * 24 + ends.capacity() * 8;
+        size_t bytes =
+            joined.capacity() + patterns.capacity() * (sizeof(Pattern) + 4) + ends.capacity() * 8;
         for (const std::vector<int64_t>& column : columns)
             bytes += sizeof column + column.capacity() * 8;
         return bytes <= kBytesMax;
@@ -262,11 +270,6 @@ class PatternReader {
         : list_(std::move(patterns)),
           patterns_(list_->texts),
           marks_(marks == PatternMarks::kOld ? kOldMarks : kMarks),
-          first_column_(scratch.first_column),
-          varies_(scratch.varies),
-          progress_(scratch.progress),
-          columns_(scratch.columns),
-          joined_(scratch.joined),
           scratch_(scratch) {}
 
     Result<TextList> read(ByteReader& reader, std::span<const int64_t> codes,
@@ -274,8 +277,8 @@ class PatternReader {
 
   private:
     bool is_mark(char c) const { return static_cast<uint8_t>(c) < marks_ && c != 0; }
-    Result<void> read_numbers(ByteReader& reader, std::span<const int64_t> codes,
-                              std::span<const uint8_t> wanted);
+    Result<void> find_patterns(std::span<const int64_t> codes, std::span<const uint8_t> wanted);
+    Result<void> read_numbers(ByteReader& reader);
     bool append(uint32_t pattern);
     bool skip(uint32_t pattern);
     bool append_hex(size_t bytes);
@@ -285,20 +288,15 @@ class PatternReader {
     std::shared_ptr<const TextList> list_;
     std::span<const std::string_view> patterns_;
     size_t marks_;
-    std::vector<uint32_t>& first_column_;
-    std::vector<uint8_t>& varies_;
-    std::vector<PatternScratch::Progress>& progress_;
-    std::vector<std::vector<int64_t>>& columns_;
-    std::string& joined_;
     PatternScratch& scratch_;
     std::string_view digits_;
 };
 
 bool PatternReader::append_hex(size_t bytes) {
     if (digits_.size() < bytes) return false;
-    const size_t at = joined_.size();
-    joined_.resize(at + bytes * 2);
-    char* to = joined_.data() + at;
+    const size_t at = scratch_.joined.size();
+    scratch_.joined.resize(at + bytes * 2);
+    char* to = scratch_.joined.data() + at;
     for (size_t i = 0; i < bytes; ++i) {
         const auto byte = static_cast<uint8_t>(digits_[i]);
         *to++ = kHexDigits[byte >> 4];
@@ -317,7 +315,7 @@ bool PatternReader::append_uuid(std::string_view bytes) {
         *to++ = kHexDigits[byte >> 4];
         *to++ = kHexDigits[byte & 15];
     }
-    joined_.append(text.data(), text.size());
+    scratch_.joined.append(text.data(), text.size());
     return true;
 }
 
@@ -336,18 +334,19 @@ bool PatternReader::append_random_uuid(int64_t number) {
 
 bool PatternReader::append(uint32_t number) {
     const std::string_view pattern = patterns_[number];
-    uint32_t column_number = first_column_[number];
+    PatternScratch::Pattern& state = scratch_.patterns[number];
+    uint32_t column_number = state.first_column;
     for (size_t i = 0; i < pattern.size(); ++i) {
         const char c = pattern[i];
         if (!is_mark(c)) {
-            joined_ += c;
+            scratch_.joined += c;
             continue;
         }
         if (c == kNumberMark) {
             std::array<char, 24> digits;
             const auto end = std::to_chars(digits.data(), digits.data() + digits.size(),
-                                           columns_[column_number++][progress_[number].passed]);
-            joined_.append(digits.data(), end.ptr);
+                                           scratch_.columns[column_number++][state.passed]);
+            scratch_.joined.append(digits.data(), end.ptr);
         } else if (c == kHexMark) {
             if (++i == pattern.size() || static_cast<uint8_t>(pattern[i]) < marks_) return false;
             if (!append_hex(static_cast<uint8_t>(pattern[i]) - marks_)) return false;
@@ -355,69 +354,79 @@ bool PatternReader::append(uint32_t number) {
             if (digits_.size() < kUuidBytes || !append_uuid(digits_)) return false;
             digits_.remove_prefix(kUuidBytes);
         } else {
-            if (!append_random_uuid(columns_[column_number++][progress_[number].passed]))
-                return false;
+            if (!append_random_uuid(scratch_.columns[column_number++][state.passed])) return false;
         }
     }
-    ++progress_[number].passed;
+    ++state.passed;
     return true;
 }
 
 // What a text of the pattern takes, without putting it together.
 bool PatternReader::skip(uint32_t number) {
-    PatternScratch::Progress& progress = progress_[number];
-    ++progress.passed;
-    if (digits_.size() < progress.digits_bytes) return false;
-    digits_.remove_prefix(progress.digits_bytes);
+    PatternScratch::Pattern& state = scratch_.patterns[number];
+    ++state.passed;
+    if (digits_.size() < state.digits_bytes) return false;
+    digits_.remove_prefix(state.digits_bytes);
     return true;
 }
 
-// The patterns that some text has, ascending; each with a column of numbers for each mark. Those of
-// patterns that no wanted text has are passed over.
-Result<void> PatternReader::read_numbers(ByteReader& reader, std::span<const int64_t> codes,
-                                         std::span<const uint8_t> wanted) {
-    std::vector<uint32_t>& times = scratch_.times;
-    std::vector<uint8_t>& is_wanted = scratch_.is_wanted;
-    times.assign(patterns_.size(), 0);
-    is_wanted.assign(patterns_.size(), wanted.empty() ? 1 : 0);
-    for (size_t i = 0; i < codes.size(); ++i) {
-        if (static_cast<uint64_t>(codes[i]) >= patterns_.size())
+// Those that some text has (of old marks: all), ascending, and which of them a wanted text has.
+Result<void> PatternReader::find_patterns(std::span<const int64_t> codes,
+                                          std::span<const uint8_t> wanted) {
+    std::vector<uint32_t>& in_use = scratch_.in_use;
+    scratch_.begin(patterns_.size());
+    for (const int64_t code : codes) {
+        if (static_cast<uint64_t>(code) >= patterns_.size())
             return damaged("a pattern is out of range");
-        ++times[static_cast<size_t>(codes[i])];
+        PatternScratch::Pattern& state = scratch_.patterns[static_cast<size_t>(code)];
+        if (state.times++ == 0) in_use.push_back(static_cast<uint32_t>(code));
     }
-    for (size_t i = 0; i < wanted.size(); ++i)
-        is_wanted[static_cast<size_t>(codes[i])] |= wanted[i];
-    first_column_.assign(patterns_.size(), 0);
-    varies_.assign(patterns_.size(), 0);
-    progress_.assign(patterns_.size(), {});
+    if (marks_ == kOldMarks) {
+        in_use.resize(patterns_.size());
+        std::iota(in_use.begin(), in_use.end(), 0);
+    } else {
+        std::sort(in_use.begin(), in_use.end());
+    }
+    for (size_t i = 0; i < wanted.size(); ++i) {
+        if (wanted[i] != 0) scratch_.patterns[static_cast<size_t>(codes[i])].is_wanted = true;
+    }
+    for (const uint32_t number : in_use) {
+        if (wanted.empty()) scratch_.patterns[number].is_wanted = true;
+    }
+    return {};
+}
+
+// Each pattern has a column of numbers for each mark. Those of patterns that no wanted text has are
+// passed over.
+Result<void> PatternReader::read_numbers(ByteReader& reader) {
     uint32_t columns = 0;
-    for (size_t p = 0; p < patterns_.size(); ++p) {
-        first_column_[p] = columns;
-        if (times[p] == 0 && marks_ != kOldMarks) continue;
-        const std::string_view pattern = patterns_[p];
+    for (const uint32_t number : scratch_.in_use) {
+        PatternScratch::Pattern& state = scratch_.patterns[number];
+        state.first_column = columns;
+        const std::string_view pattern = patterns_[number];
         for (size_t i = 0; i < pattern.size(); ++i) {
             const char c = pattern[i];
             if (!is_mark(c)) continue;
-            if (c != kNumberMark) varies_[p] = 1;
-            if (c == kUuidMark) progress_[p].digits_bytes += kUuidBytes;
-            if (c == kRandomUuidMark) progress_[p].digits_bytes += kRandomUuidBytes;
+            if (c != kNumberMark) state.varies = true;
+            if (c == kUuidMark) state.digits_bytes += kUuidBytes;
+            if (c == kRandomUuidMark) state.digits_bytes += kRandomUuidBytes;
             if (c == kHexMark && ++i < pattern.size()) {
                 // A length comes next, whatever it looks like.
                 if (static_cast<uint8_t>(pattern[i]) < marks_)
                     return damaged("a pattern is broken");
-                progress_[p].digits_bytes += static_cast<uint8_t>(pattern[i]) - marks_;
+                state.digits_bytes += static_cast<uint8_t>(pattern[i]) - marks_;
             }
             if (c != kNumberMark && c != kRandomUuidMark) continue;
             const std::string_view body = reader.text();
             if (!reader.ok()) return damaged("numbers of texts end early");
-            if (is_wanted[p] == 0) continue;
-            if (columns == columns_.size()) columns_.emplace_back();
-            std::vector<int64_t>& values = columns_[columns++];
-            TRY(decode_integers(body, times[p], values));
+            if (!state.is_wanted) continue;
+            if (columns == scratch_.columns.size()) scratch_.columns.emplace_back();
+            std::vector<int64_t>& values = scratch_.columns[columns++];
+            TRY(decode_integers(body, state.times, values));
             const bool is_constant = std::all_of(values.begin(), values.end(), [&](int64_t value) {
                 return value == values.front();
             });
-            if (!is_constant) varies_[p] = 1;
+            if (!is_constant) state.varies = true;
         }
     }
     return {};
@@ -427,17 +436,16 @@ Result<TextList> PatternReader::read(ByteReader& reader, std::span<const int64_t
                                      std::span<const uint8_t> wanted) {
     if (!wanted.empty() && wanted.size() != codes.size())
         return damaged("texts and those that are wanted do not fit");
-    TRY(read_numbers(reader, codes, wanted));
+    TRY(find_patterns(codes, wanted));
+    TRY(read_numbers(reader));
     TRY_ASSIGN(const Part part, read_part(reader));
     if (!reader.at_end()) return damaged("texts are followed by something else");
     digits_ = part.bytes;
     TextList out;
     out.codes.assign(codes.size(), 0);
     std::vector<size_t>& ends = scratch_.ends;
-    std::vector<uint32_t>& known = scratch_.known;
     ends.clear();
-    known.assign(patterns_.size(), TextTable::kNone);
-    joined_.clear();
+    scratch_.joined.clear();
     if (!wanted.empty()) ends.push_back(0);  // the text of those that are not
     for (size_t i = 0; i < codes.size(); ++i) {
         const auto p = static_cast<uint32_t>(codes[i]);
@@ -445,19 +453,21 @@ Result<TextList> PatternReader::read(ByteReader& reader, std::span<const int64_t
             if (!skip(p)) return damaged("hexadecimal digits end early");
             continue;
         }
-        if (known[p] != TextTable::kNone) {
-            out.codes[i] = known[p];
+        PatternScratch::Pattern& state = scratch_.patterns[p];
+        if (state.known != TextTable::kNone) {
+            out.codes[i] = state.known;
             continue;
         }
         const auto number = static_cast<uint32_t>(ends.size());
         if (!append(p)) return damaged("hexadecimal digits end early");
-        if (joined_.size() > kBlockBytesMax) return damaged("texts are longer than a block may be");
+        if (scratch_.joined.size() > kBlockBytesMax)
+            return damaged("texts are longer than a block may be");
         out.codes[i] = number;
-        ends.push_back(joined_.size());
-        if (varies_[p] == 0) known[p] = number;
+        ends.push_back(scratch_.joined.size());
+        if (!state.varies) state.known = number;
     }
     if (!digits_.empty()) return damaged("too many hexadecimal digits");
-    out.storage = Blob::copy_of(joined_);
+    out.storage = Blob::copy_of(scratch_.joined);
     out.texts.reserve(ends.size());
     size_t at = 0;
     for (const size_t end : ends) {
