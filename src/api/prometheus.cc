@@ -78,6 +78,14 @@ http::Response success(std::string_view data) {
     return json_reply(std::move(out));
 }
 
+// Without what is beyond the limit asked for.
+http::Response truncated(std::string_view data) {
+    std::string out = R"({"status":"success","data":)";
+    out += data;
+    out += R"(,"warnings":["results truncated due to limit"]})";
+    return json_reply(std::move(out));
+}
+
 // An answer that says how its spans are counted.
 http::Response counted(std::string_view data, SpanWeights weights) {
     http::Response response = success(data);
@@ -166,13 +174,16 @@ class Prometheus {
         TRY_ASSIGN(const http::Query query, read_query(call));
         if (query.all("match[]").empty())
             return fail(ErrorCode::kInvalidArgument, "no match[] parameter provided");
+        TRY_ASSIGN(const uint64_t limit, most_results(query));
+        uint64_t found = 0;
         std::string out;
         JsonWriter json(out);
         json.begin_array();
-        TRY(each_matching(call, query,
-                          [&](const PromLabels& labels) { write_labels(json, labels); }));
+        TRY(each_matching(call, query, [&](const PromLabels& labels) {
+            if (found++ < limit) write_labels(json, labels);
+        }));
         json.end_array();
-        return success(out);
+        return found > limit ? truncated(out) : success(out);
     }
 
     Result<http::Response> labels(Call& call) {
@@ -187,7 +198,7 @@ class Prometheus {
                 for (const auto& [name, value] : labels)
                     names.insert(name);
             }));
-            return names_reply(names);
+            return names_reply(names, query);
         }
         TRY_ASSIGN(const store::TimeRange range, asked_range(call, query));
         TRY_ASSIGN(const Targets targets, find_targets(call, {{range.start_ns, range.end_ns}}));
@@ -195,7 +206,7 @@ class Prometheus {
             for (const auto& [name, value] : labels)
                 names.insert(name);
         }
-        return names_reply(names);
+        return names_reply(names, query);
     }
 
     Result<http::Response> values(Call& call) {
@@ -205,14 +216,14 @@ class Prometheus {
         if (name == "__name__" && query.all("match[]").empty()) {
             for (const RedFamily& family : red_families())
                 found.emplace(family.name);
-            return names_reply(found);
+            return names_reply(found, query);
         }
         TRY(each_matching(call, query, [&](const PromLabels& labels) {
             for (const auto& [key, value] : labels) {
                 if (key == name && !value.empty()) found.insert(value);
             }
         }));
-        return names_reply(found);
+        return names_reply(found, query);
     }
 
     Result<http::Response> metadata(Call& call) {
@@ -261,14 +272,26 @@ class Prometheus {
         return store::TimeRange{start, std::max(end, start + 1)};
     }
 
-    static http::Response names_reply(const std::set<std::string>& names) {
+    // How many series, names or values are wanted; 0 means all of them.
+    static Result<uint64_t> most_results(const http::Query& query) {
+        TRY_ASSIGN(const int64_t limit, limit_parameter(query, "limit"));
+        if (limit < 0 && !query.get("limit").empty())
+            return fail(ErrorCode::kInvalidArgument, "limit must be non-negative");
+        return limit > 0 ? static_cast<uint64_t>(limit) : UINT64_MAX;
+    }
+
+    static Result<http::Response> names_reply(const std::set<std::string>& names,
+                                              const http::Query& query) {
+        TRY_ASSIGN(const uint64_t limit, most_results(query));
+        uint64_t shown = 0;
         std::string out;
         JsonWriter json(out);
         json.begin_array();
-        for (const std::string& name : names)
-            json.string(name);
+        for (const std::string& name : names) {
+            if (shown++ < limit) json.string(name);
+        }
         json.end_array();
-        return success(out);
+        return shown > limit ? truncated(out) : success(out);
     }
 
     // The series that grew in the time asked for, of the selectors or of the plain counters and of

@@ -286,6 +286,31 @@ TEST_CASE("who sends spans and which pairs there are is found by names, labels a
     }
 }
 
+TEST_CASE("series, names and values are limited as Prometheus limits them") {
+    TestServer server({kShopTrace, kLaterTrace});
+    const auto get = [&](const std::string& what, const std::string& limit) {
+        return server.get("/api/v1/" + what + "start=1763818000&end=1763820000" + limit);
+    };
+    const std::string series = "series?match[]=traces_spanmetrics_calls_total&";
+    const std::string truncated = R"("warnings":["results truncated due to limit"])";
+    for (const std::string& what :
+         {series, std::string("labels?"), std::string("label/service/values?")}) {
+        const Reply all = get(what, "");
+        CHECK_FALSE(all.has("warnings"));
+        CHECK(get(what, "&limit=0").body == all.body);
+        CHECK(get(what, "&limit=1000").body == all.body);
+        const Reply one = get(what, "&limit=1");
+        CHECK(one.has(truncated));
+        CHECK(one.body.size() < all.body.size());
+        CHECK(get(what, "&limit=-1").has("limit must be non-negative"));
+        CHECK(get(what, "&limit=some").has("limit must be a number"));
+    }
+    CHECK(get("label/service/values?", "&limit=1").body ==
+          R"({"status":"success","data":["db"],"warnings":["results truncated due to limit"]})");
+    CHECK(get("label/service/values?", "&limit=2").body ==
+          R"({"status":"success","data":["db","front"]})");
+}
+
 TEST_CASE("metadata is limited as Prometheus limits it") {
     TestServer server({kShopTrace});
     const auto families = [&](const std::string& query) {
