@@ -53,8 +53,8 @@ struct SamplingServer {
 };
 
 const char* const kLearned =
-    R"({"strategyType":"PROBABILISTIC","probabilisticSampling":{"samplingRate":0.01},)"
-    R"("operationSampling":{"defaultSamplingProbability":0.01,)"
+    R"({"strategyType":"PROBABILISTIC","probabilisticSampling":{"samplingRate":0.1},)"
+    R"("operationSampling":{"defaultSamplingProbability":0.1,)"
     R"("defaultLowerBoundTracesPerSecond":0.016666666666666666,"perOperationStrategies":[)"
     R"({"operation":"GET /","probabilisticSampling":{"samplingRate":0.01}}],)"
     R"("defaultUpperBoundTracesPerSecond":0}})";
@@ -122,8 +122,8 @@ TEST_CASE("strategies are told over gRPC") {
     const auto learned = ask("\x0a\x06learns");
     REQUIRE(learned.messages.size() == 1);
     CHECK(hex(learned.messages[0]) ==
-          "128980808000097b14ae47e17a843f"    // share
-          "22ae80808000097b14ae47e17a843f"    // operations: default,
+          "128980808000099a9999999999b93f"    // share
+          "22ae80808000099a9999999999b93f"    // operations: default,
           "11111111111111913f"                // at least,
           "1a9680808000"                      // one of them:
           "0a05474554202f"                    // "GET /"
@@ -139,7 +139,7 @@ TEST_CASE("strategies are read, replaced by who knows their version, and given u
     CHECK(shown.headers.get("etag") == "\"0\"");
     CHECK(shown.has(R"("source":"file","version":0,"changed":null)"));
     CHECK(shown.has(R"({"service":"learns","asked":"1700000000000000000","type":"adaptive",)"
-                    R"("param":1,"share":0.01,"operations":[{"operation":"GET /","share":0.01,)"
+                    R"("param":1,"share":0.1,"operations":[{"operation":"GET /","share":0.01,)"
                     R"("traces_per_second":100,"received_per_second":10,)"
                     R"("seen":"1700000120000000000"}]})"));
     const char* const other = R"({"default_strategy": {"type": "probabilistic", "param": 0.25}})";

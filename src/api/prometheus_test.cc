@@ -301,7 +301,6 @@ TEST_CASE("series, names and values are limited as Prometheus limits them") {
         CHECK(get(what, "&limit=1000").body == all.body);
         const Reply one = get(what, "&limit=1");
         CHECK(one.has(truncated));
-        CHECK(one.body.size() < all.body.size());
         CHECK(get(what, "&limit=-1").has("limit must be non-negative"));
         CHECK(get(what, "&limit=some").has("limit must be a number"));
     }
