@@ -45,42 +45,44 @@ std::string encode_body(const Deletion& deletion) {
 }
 
 std::optional<Deletion> decode_body(std::string_view body) {
+    constexpr auto kVarint = protozero::pbf_wire_type::varint;
+    constexpr auto kBytes = protozero::pbf_wire_type::length_delimited;
     try {
         Deletion deletion;
         protozero::pbf_reader reader(body.data(), body.size());
         while (reader.next()) {
-            switch (reader.tag()) {
-                case 1:
+            switch (reader.tag_and_type()) {
+                case protozero::tag_and_type(1, kVarint):
                     deletion.id = reader.get_uint64();
                     break;
-                case 2:
+                case protozero::tag_and_type(2, kBytes):
                     deletion.tenant = reader.get_string();
                     break;
-                case 3:
+                case protozero::tag_and_type(3, kVarint):
                     deletion.at_ns = reader.get_uint64();
                     break;
-                case 4:
+                case protozero::tag_and_type(4, kBytes):
                     deletion.by = reader.get_string();
                     break;
-                case 5:
+                case protozero::tag_and_type(5, kBytes):
                     deletion.reason = reader.get_string();
                     break;
-                case 6:
+                case protozero::tag_and_type(6, kVarint):
                     deletion.query_hash = reader.get_uint64();
                     break;
-                case 7:
+                case protozero::tag_and_type(7, kVarint):
                     deletion.traces = reader.get_uint64();
                     break;
-                case 8:
+                case protozero::tag_and_type(8, kVarint):
                     deletion.spans = reader.get_uint64();
                     break;
-                case 9:
+                case protozero::tag_and_type(9, kVarint):
                     deletion.log_end.value = reader.get_uint64();
                     break;
-                case 10:
+                case protozero::tag_and_type(10, kVarint):
                     deletion.erased_at_ns = reader.get_uint64();
                     break;
-                case 11: {
+                case protozero::tag_and_type(11, kBytes): {
                     const auto ids = reader.get_view();
                     if (ids.size() % kIdBytes != 0) return std::nullopt;
                     deletion.ids.resize(ids.size() / kIdBytes);

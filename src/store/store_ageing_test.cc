@@ -7,6 +7,7 @@
 
 #include <doctest/doctest.h>
 
+#include "base/hash.h"
 #include "otlp/tracestate.h"
 #include "store/engine_fixture.h"
 #include "store/hiding_segment.h"
@@ -230,6 +231,23 @@ TEST_CASE("a damaged record of a deletion is read from its copy") {
         const auto read = decode_deletion(std::string_view(whole).substr(0, size), copy_used);
         CHECK_FALSE(read.has_value());
     }
+}
+
+TEST_CASE("a number where a deletion's record has a text is passed over") {
+    Deletion deletion;
+    deletion.id = 3;
+    const std::string whole = encode_deletion(deletion);
+    std::string body = whole.substr(16, whole.size() / 2 - 16);
+    body += "\x10\x05";  // field 2 as a varint
+    const uint64_t checksum = hash64(body);
+    std::string bytes = whole.substr(0, 8);
+    bytes.append(reinterpret_cast<const char*>(&checksum), sizeof checksum);
+    bytes += body;
+    bool copy_used = false;
+    const auto read = decode_deletion(bytes + bytes, copy_used);
+    REQUIRE(read.has_value());
+    CHECK(read->id == 3);
+    CHECK(read->tenant.empty());
 }
 
 TEST_CASE("an hour that ages moves what rules keep to its day, and drops the rest") {
