@@ -15,6 +15,9 @@
 namespace spanloom::store {
 namespace {
 
+constexpr auto kVarint = protozero::pbf_wire_type::varint;
+constexpr auto kBytes = protozero::pbf_wire_type::length_delimited;
+
 constexpr const char* kPath = "MANIFEST";
 constexpr const char* kNewPath = "MANIFEST.tmp";
 constexpr std::string_view kMagic = "SPANMAN1";
@@ -91,31 +94,31 @@ std::string encode_entry(const ManifestChange& change, uint64_t next_id) {
 ManifestSegment decode_segment(protozero::pbf_reader reader) {
     ManifestSegment segment;
     while (reader.next()) {
-        switch (reader.tag()) {
-            case 1:
+        switch (reader.tag_and_type()) {
+            case protozero::tag_and_type(1, kVarint):
                 segment.id = reader.get_uint64();
                 break;
-            case 2:
+            case protozero::tag_and_type(2, kBytes):
                 segment.tenant = reader.get_string();
                 break;
-            case 3:
+            case protozero::tag_and_type(3, kVarint):
                 segment.hour = reader.get_uint64();
                 break;
-            case 4:
+            case protozero::tag_and_type(4, kVarint):
                 segment.spans = reader.get_uint64();
                 break;
-            case 5:
+            case protozero::tag_and_type(5, kVarint):
                 segment.bytes = reader.get_uint64();
                 break;
-            case 6:
+            case protozero::tag_and_type(6, kBytes):
                 if (!segment.kept) segment.kept.emplace();
                 segment.kept->rule = reader.get_string();
                 break;
-            case 7:
+            case protozero::tag_and_type(7, kVarint):
                 if (!segment.kept) segment.kept.emplace();
                 segment.kept->for_ms = reader.get_uint64();
                 break;
-            case 8:
+            case protozero::tag_and_type(8, kVarint):
                 if (!segment.kept) segment.kept.emplace();
                 segment.kept->halvings = reader.get_uint32();
                 break;
@@ -129,20 +132,20 @@ ManifestSegment decode_segment(protozero::pbf_reader reader) {
 DecisionsFile decode_decisions(protozero::pbf_reader reader) {
     DecisionsFile file;
     while (reader.next()) {
-        switch (reader.tag()) {
-            case 1:
+        switch (reader.tag_and_type()) {
+            case protozero::tag_and_type(1, kVarint):
                 file.id = reader.get_uint64();
                 break;
-            case 2:
+            case protozero::tag_and_type(2, kBytes):
                 file.tenant = reader.get_string();
                 break;
-            case 3:
+            case protozero::tag_and_type(3, kVarint):
                 file.hour = reader.get_uint64();
                 break;
-            case 4:
+            case protozero::tag_and_type(4, kVarint):
                 file.at_ns = reader.get_uint64();
                 break;
-            case 5:
+            case protozero::tag_and_type(5, kVarint):
                 file.bytes = reader.get_uint64();
                 break;
             default:
@@ -156,30 +159,30 @@ CountsFile decode_counts_entry(protozero::pbf_reader reader) {
     CountsFile file;
     file.detail = CountsDetail::kMinutes;
     while (reader.next()) {
-        switch (reader.tag()) {
-            case 1:
+        switch (reader.tag_and_type()) {
+            case protozero::tag_and_type(1, kVarint):
                 file.id = reader.get_uint64();
                 break;
-            case 2:
+            case protozero::tag_and_type(2, kBytes):
                 file.tenant = reader.get_string();
                 break;
-            case 3:
+            case protozero::tag_and_type(3, kVarint):
                 file.hour = reader.get_uint64();
                 break;
-            case 4:
+            case protozero::tag_and_type(4, kVarint):
                 // Where nothing says how detailed they are.
                 if (reader.get_bool()) file.detail = CountsDetail::kHours;
                 break;
-            case 5:
+            case protozero::tag_and_type(5, kVarint):
                 file.start_ns_min = reader.get_uint64();
                 break;
-            case 6:
+            case protozero::tag_and_type(6, kVarint):
                 file.end_ns_max = reader.get_uint64();
                 break;
-            case 7:
+            case protozero::tag_and_type(7, kVarint):
                 file.bytes = reader.get_uint64();
                 break;
-            case 8:
+            case protozero::tag_and_type(8, kVarint):
                 file.detail = counts_detail(reader.get_uint32());
                 break;
             default:
@@ -199,29 +202,29 @@ std::optional<Entry> decode_body(std::string_view body) {
         Entry entry;
         protozero::pbf_reader reader(body.data(), body.size());
         while (reader.next()) {
-            switch (reader.tag()) {
-                case 1:
+            switch (reader.tag_and_type()) {
+                case protozero::tag_and_type(1, kBytes):
                     entry.change.added.push_back(decode_segment(reader.get_message()));
                     break;
-                case 2:
+                case protozero::tag_and_type(2, kVarint):
                     entry.change.removed.push_back(reader.get_uint64());
                     break;
-                case 3:
+                case protozero::tag_and_type(3, kVarint):
                     entry.change.log_position.value = reader.get_uint64();
                     break;
-                case 4:
+                case protozero::tag_and_type(4, kVarint):
                     entry.next_id = reader.get_uint64();
                     break;
-                case 5:
+                case protozero::tag_and_type(5, kBytes):
                     entry.change.decisions_added.push_back(decode_decisions(reader.get_message()));
                     break;
-                case 6:
+                case protozero::tag_and_type(6, kVarint):
                     entry.change.decisions_removed.push_back(reader.get_uint64());
                     break;
-                case 7:
+                case protozero::tag_and_type(7, kBytes):
                     entry.change.counts_added.push_back(decode_counts_entry(reader.get_message()));
                     break;
-                case 8:
+                case protozero::tag_and_type(8, kVarint):
                     entry.change.counts_removed.push_back(reader.get_uint64());
                     break;
                 default:
