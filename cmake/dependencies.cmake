@@ -43,11 +43,4 @@ third_library(openssl)
 target_link_libraries(third_openssl INTERFACE OpenSSL::SSL OpenSSL::Crypto ${CMAKE_DL_LIBS})
 target_link_libraries(third_re2 INTERFACE Threads::Threads)
 
-# What programs that serve allocate with; sanitizers bring their own.
-add_library(spanloom_allocator INTERFACE)
-if(NOT SPANLOOM_SANITIZE)
-  target_sources(spanloom_allocator INTERFACE ${PROJECT_SOURCE_DIR}/src/main/allocator.cc)
-  target_link_libraries(spanloom_allocator INTERFACE third::jemalloc Threads::Threads ${CMAKE_DL_LIBS})
-endif()
-
 find_path(DOCTEST_INCLUDE doctest/doctest.h)

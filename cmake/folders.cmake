@@ -3,7 +3,7 @@ enable_testing()
 
 # spanloom_folder(NAME [HOT] [SOURCES ...] [USES folder... third::lib...] [PRIVATE third::lib...])
 # Without SOURCES, all .cc files of the folder that are not tests. HOT: every span passes here, or
-# every row of a query, so that a release takes a fifth longer to compile it as fast as it goes.
+# every row of a query: a release optimises it more, which takes compilers a fifth longer.
 function(spanloom_folder name)
   cmake_parse_arguments(F "HOT" "" "SOURCES;USES;PRIVATE;TEST_USES" ${ARGN})
   file(GLOB all CONFIGURE_DEPENDS *.cc)

@@ -71,18 +71,12 @@ void write_point(JsonWriter& json, uint64_t time_ns, double value) {
     json.string(number_text(value)).end_array();
 }
 
-http::Response success(std::string_view data) {
+// `is_truncated`: without what is beyond the limit asked for.
+http::Response success(std::string_view data, bool is_truncated = false) {
     std::string out = R"({"status":"success","data":)";
     out += data;
+    if (is_truncated) out += R"(,"warnings":["results truncated due to limit"])";
     out += '}';
-    return json_reply(std::move(out));
-}
-
-// Without what is beyond the limit asked for.
-http::Response truncated(std::string_view data) {
-    std::string out = R"({"status":"success","data":)";
-    out += data;
-    out += R"(,"warnings":["results truncated due to limit"]})";
     return json_reply(std::move(out));
 }
 
@@ -183,11 +177,12 @@ class Prometheus {
             if (found++ < limit) write_labels(json, labels);
         }));
         json.end_array();
-        return found > limit ? truncated(out) : success(out);
+        return success(out, found > limit);
     }
 
     Result<http::Response> labels(Call& call) {
         TRY_ASSIGN(const http::Query query, read_query(call));
+        TRY_ASSIGN(const uint64_t limit, most_results(query));
         std::set<std::string> names;
         if (query.all("match[]").empty()) {
             names = {"__name__",  "client",    "connection_type", "le",
@@ -198,7 +193,7 @@ class Prometheus {
                 for (const auto& [name, value] : labels)
                     names.insert(name);
             }));
-            return names_reply(names, query);
+            return names_reply(names, limit);
         }
         TRY_ASSIGN(const store::TimeRange range, asked_range(call, query));
         TRY_ASSIGN(const Targets targets, find_targets(call, {{range.start_ns, range.end_ns}}));
@@ -206,31 +201,33 @@ class Prometheus {
             for (const auto& [name, value] : labels)
                 names.insert(name);
         }
-        return names_reply(names, query);
+        return names_reply(names, limit);
     }
 
     Result<http::Response> values(Call& call) {
         TRY_ASSIGN(const http::Query query, read_query(call));
+        TRY_ASSIGN(const uint64_t limit, most_results(query));
         const std::string& name = call.captures[0];
         std::set<std::string> found;
         if (name == "__name__" && query.all("match[]").empty()) {
             for (const RedFamily& family : red_families())
                 found.emplace(family.name);
-            return names_reply(found, query);
+            return names_reply(found, limit);
         }
         TRY(each_matching(call, query, [&](const PromLabels& labels) {
             for (const auto& [key, value] : labels) {
                 if (key == name && !value.empty()) found.insert(value);
             }
         }));
-        return names_reply(found, query);
+        return names_reply(found, limit);
     }
 
     Result<http::Response> metadata(Call& call) {
         const std::string_view wanted = call.query.get("metric");
-        TRY_ASSIGN(const int64_t limit, limit_parameter(call.query, "limit"));
+        // Negative ones are none.
+        TRY_ASSIGN(const int64_t limit, limit_parameter(call.query, "limit", -1));
         // Each family has one.
-        TRY(limit_parameter(call.query, "limit_per_metric"));
+        TRY(limit_parameter(call.query, "limit_per_metric", -1));
         int64_t shown = 0;
         std::string out;
         JsonWriter json(out);
@@ -257,10 +254,10 @@ class Prometheus {
         return family.family == family.name ? "counter" : "histogram";
     }
 
-    // Absent or negative: none.
-    static Result<int64_t> limit_parameter(const http::Query& query, std::string_view name) {
+    static Result<int64_t> limit_parameter(const http::Query& query, std::string_view name,
+                                           int64_t absent) {
         const std::string_view text = query.get(name);
-        if (text.empty()) return -1;
+        if (text.empty()) return absent;
         if (const auto limit = parse_int(text)) return *limit;
         return fail(ErrorCode::kInvalidArgument, "{} must be a number", name);
     }
@@ -274,24 +271,22 @@ class Prometheus {
 
     // How many series, names or values are wanted; 0 means all of them.
     static Result<uint64_t> most_results(const http::Query& query) {
-        TRY_ASSIGN(const int64_t limit, limit_parameter(query, "limit"));
-        if (limit < 0 && !query.get("limit").empty())
-            return fail(ErrorCode::kInvalidArgument, "limit must be non-negative");
+        TRY_ASSIGN(const int64_t limit, limit_parameter(query, "limit", 0));
+        if (limit < 0) return fail(ErrorCode::kInvalidArgument, "limit must be non-negative");
         return limit > 0 ? static_cast<uint64_t>(limit) : UINT64_MAX;
     }
 
-    static Result<http::Response> names_reply(const std::set<std::string>& names,
-                                              const http::Query& query) {
-        TRY_ASSIGN(const uint64_t limit, most_results(query));
-        uint64_t shown = 0;
+    static http::Response names_reply(const std::set<std::string>& names, uint64_t limit) {
         std::string out;
         JsonWriter json(out);
         json.begin_array();
+        uint64_t shown = 0;
         for (const std::string& name : names) {
-            if (shown++ < limit) json.string(name);
+            if (shown++ == limit) break;
+            json.string(name);
         }
         json.end_array();
-        return shown > limit ? truncated(out) : success(out);
+        return success(out, names.size() > limit);
     }
 
     // The series that grew in the time asked for, of the selectors or of the plain counters and of

@@ -212,8 +212,8 @@ bool HeadSampler::adjust(const std::vector<RootCount>& counts, double seconds, u
     return has_changed;
 }
 
-// With mutex_ held. {"services": [{"service", "share", "operations": [["name", share, "seen", named
-// later]]}]}
+// With mutex_ held.
+// {"services": [{"service", "share", "operations": [["name", share, "seen", named later]]}]}
 std::string HeadSampler::shares_body() const {
     std::string body;
     JsonWriter json(body);
@@ -265,6 +265,7 @@ void HeadSampler::load_shares() {
             if (entry.at(0).get(operation) || entry.at(1).get(learned.share) ||
                 entry.at(2).get(learned.seen_ns) || !is_share(learned.share))
                 continue;
+            // Earlier versions did not write it.
             if (entry.at(3).get(learned.is_named_later)) learned.is_named_later = false;
             learned_bytes_ += operation.size() + kOperationBytes;
             shares.operations.emplace(operation, learned);

@@ -252,6 +252,7 @@ struct PatternScratch {
         in_use.clear();
         if (patterns.size() < pattern_count) patterns.resize(pattern_count);
     }
+
     // What few lists need is not worth keeping.
     bool is_small() const {
         constexpr size_t kBytesMax = 2U << 20;
@@ -387,11 +388,10 @@ Result<void> PatternReader::find_patterns(std::span<const int64_t> codes,
     } else {
         std::sort(in_use.begin(), in_use.end());
     }
+    for (const uint32_t number : in_use)
+        scratch_.patterns[number].is_wanted = wanted.empty();
     for (size_t i = 0; i < wanted.size(); ++i) {
         if (wanted[i] != 0) scratch_.patterns[static_cast<size_t>(codes[i])].is_wanted = true;
-    }
-    for (const uint32_t number : in_use) {
-        if (wanted.empty()) scratch_.patterns[number].is_wanted = true;
     }
     return {};
 }

@@ -55,6 +55,10 @@ class CompareTable {
         double selection = 0;
     };
     struct Attribute {
+        Attribute() = default;
+        Attribute(const Attribute&) = delete;  // by_text shows what is in `values`
+        Attribute& operator=(const Attribute&) = delete;
+
         boost::unordered_flat_map<int64_t, uint32_t> by_integer;  // of values that are integers
         ByText<std::string_view> by_text;                         // theirs, in `values`
         ByText<std::string> by_key;                               // of the others
