@@ -325,11 +325,12 @@ Result<OrderCodes> FileSegment::read_order_codes(Table table, uint32_t group,
     TRY(decode_values(order_column(table), group, reader.rest(), table_rows(table, group), {},
                       decoded));
     TRY_ASSIGN(const auto known, orders(table));
+    const size_t orders_known = std::min<size_t>(known->texts->texts.size(), kShapesMax);
     OrderCodes codes(decoded.size());
     for (size_t row = 0; row < decoded.size(); ++row) {
-        if (static_cast<uint64_t>(decoded[row]) >= known->texts->texts.size())
+        if (static_cast<uint64_t>(decoded[row]) >= orders_known)
             return fail(ErrorCode::kDataLoss, "segment: an attribute order is out of range");
-        codes[row] = static_cast<uint32_t>(decoded[row]);
+        codes[row] = static_cast<uint16_t>(decoded[row]);
     }
     return codes;
 }

@@ -275,8 +275,8 @@ class Segment {
     // What each row of a group is (its name, service and instrumentation), as a number. Rows of one
     // kind that have the same attributes in the same order have equal values in the columns that
     // follow kinds there. kNoKind: not told. nullptr: the segment cannot tell.
-    using RowKinds = std::vector<uint32_t>;
-    static constexpr uint32_t kNoKind = UINT32_MAX;
+    using RowKinds = std::vector<uint16_t>;
+    static constexpr uint16_t kNoKind = UINT16_MAX;
     virtual Result<std::shared_ptr<const RowKinds>> row_kinds(uint32_t) const { return nullptr; }
     virtual bool follows_row_kinds(uint32_t, uint32_t) const { return false; }
 

@@ -101,7 +101,7 @@ Result<void> FileSegment::decode_values(uint32_t column, uint32_t group, std::st
         rows = found.rows;
     }
     if (rows.size() != count) return fail(ErrorCode::kDataLoss, "names and values do not fit");
-    thread_local std::vector<uint32_t> keys_of_rows;
+    thread_local std::vector<FollowKey> keys_of_rows;
     keys_of_rows.resize(rows.size());
     for (size_t i = 0; i < rows.size(); ++i)
         keys_of_rows[i] = (*keys)[rows[i]];
@@ -249,7 +249,7 @@ Result<std::shared_ptr<const OrderRows>> FileSegment::order_rows(Table table,
         TRY_ASSIGN(const auto codes, order_codes(table, group));
         TRY_ASSIGN(const auto known, orders(table));
         std::vector<uint32_t> next(known->texts->texts.size(), 0);  // place of an order's next row
-        for (const uint32_t order : *codes)
+        for (const uint16_t order : *codes)
             ++next[order];
         OrderRows made;
         uint32_t place = 0;
@@ -350,7 +350,7 @@ Result<void> FileSegment::find_rows(uint32_t column, uint32_t group, ColumnBlock
         }
         count = static_cast<size_t>(to - out.rows.data());
     } else {
-        for (const uint32_t code : *codes)
+        for (const uint16_t code : *codes)
             count += times[code];
         // A few bytes of order may name a column often: what they ask for must fit a block.
         if (count > kBlockBytesMax / 16)

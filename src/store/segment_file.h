@@ -32,7 +32,9 @@ struct AttributeOrders {
     std::vector<uint32_t> first_use;  // per column, and the end
     std::vector<Use> uses;
 };
-using OrderCodes = std::vector<uint32_t>;
+static_assert(kShapesMax <= UINT16_MAX + 1);
+using OrderCodes = std::vector<uint16_t>;  // by row
+using FollowKeys = std::vector<FollowKey>;
 // Which rows of a group have which order.
 struct OrderRows {
     std::vector<uint32_t> orders;  // those that come, ascending
@@ -74,7 +76,7 @@ inline size_t memory_bytes_of(const AttributeOrders& orders) {
     return orders.uses.size() * sizeof(AttributeOrders::Use) + orders.first_use.size() * 4;
 }
 inline size_t memory_bytes_of(const OrderCodes& codes) {
-    return codes.size() * 4;
+    return codes.size() * sizeof(codes[0]);
 }
 inline size_t memory_bytes_of(const Segment::Thresholds& thresholds) {
     return thresholds.size() * 8;
@@ -191,7 +193,7 @@ class FileSegment final : public Segment {
     Result<AttributeOrders> read_orders(Table table) const;
     Result<OrderCodes> read_order_codes(Table table, uint32_t group,
                                         const ColumnPlace& place) const;
-    Result<OrderCodes> read_follow_keys(uint32_t group) const;
+    Result<FollowKeys> read_follow_keys(uint32_t group) const;
     Result<GroupScopes> read_group_scopes(uint32_t group) const;
     Result<std::shared_ptr<const TextList>> dictionary(uint32_t column) const;
     Result<std::shared_ptr<const TextList>> patterns(uint32_t column) const;
@@ -227,7 +229,7 @@ class FileSegment final : public Segment {
     Result<void> decode_values(uint32_t column, uint32_t group, std::string_view body, size_t count,
                                std::span<const uint32_t> rows, std::vector<int64_t>& out,
                                bool is_pattern = false) const;
-    Result<std::shared_ptr<const OrderCodes>> follow_keys(uint32_t group) const;
+    Result<std::shared_ptr<const FollowKeys>> follow_keys(uint32_t group) const;
     Result<void> check_texts(uint32_t column, const TextList& list) const;
     Result<std::shared_ptr<const FollowerDirectory>> followers() const;
     Result<std::shared_ptr<const GroupModels>> models() const;

@@ -42,19 +42,19 @@ std::string scope_family(std::string_view resource_message, std::string_view sco
     return family;
 }
 
-uint32_t FollowerTable::key_of(uint32_t family, uint32_t name) {
+FollowKey FollowerTable::key_of(uint32_t family, uint32_t name) {
     if (family >= kFamiliesMax || name >= kNamesMax) return kNoKey;
     if (family >= keys_.size()) keys_.resize(family + size_t{1});
-    std::vector<uint32_t>& names = keys_[family];
+    std::vector<FollowKey>& names = keys_[family];
     if (name >= names.size()) names.resize(name + size_t{1}, kNoKey);
-    uint32_t& key = names[name];
+    FollowKey& key = names[name];
     if (key != kNoKey || pairs_.size() == kPairsMax) return key;
-    key = static_cast<uint32_t>(pairs_.size());
+    key = static_cast<FollowKey>(pairs_.size());
     pairs_.push_back({family, name});
     return key;
 }
 
-void FollowerTable::learn(Follower& follower, std::span<const uint32_t> keys,
+void FollowerTable::learn(Follower& follower, std::span<const FollowKey> keys,
                           std::span<const int64_t> values) {
     if (values.size() < kLearnValuesMin) return;
     // The value that most of a key's rows have, by votes.
@@ -63,7 +63,7 @@ void FollowerTable::learn(Follower& follower, std::span<const uint32_t> keys,
     followed.values.assign(pairs_.size(), 0);
     std::vector<uint32_t> votes(pairs_.size());
     for (size_t i = 0; i < values.size(); ++i) {
-        const uint32_t key = keys[i];
+        const FollowKey key = keys[i];
         if (key == kNoKey) continue;
         if (votes[key] == 0) {
             followed.is_known[key] = 1;
@@ -83,7 +83,7 @@ void FollowerTable::learn(Follower& follower, std::span<const uint32_t> keys,
     if (!follows) followed = {};
 }
 
-bool FollowerTable::encode(uint32_t number, std::span<const uint32_t> keys,
+bool FollowerTable::encode(uint32_t number, std::span<const FollowKey> keys,
                            std::span<const int64_t> values, bool even_equal, int zstd_level,
                            std::string& out) {
     if (keys.size() != values.size() || values.empty()) return false;
@@ -100,7 +100,7 @@ bool FollowerTable::encode(uint32_t number, std::span<const uint32_t> keys,
     const size_t most = values.size() / kDifferentPart;
     size_t next = 0;  // the position after the last that differs
     for (size_t i = 0; i < values.size(); ++i) {
-        const uint32_t key = keys[i];
+        const FollowKey key = keys[i];
         if (key != kNoKey && followed.is_known[key] == 0) {
             // No block before this one has the key: what is seen first is followed from here on.
             followed.is_known[key] = 1;
@@ -184,11 +184,11 @@ Result<std::vector<int64_t>> read_numbers(ByteReader& reader, size_t count) {
     return numbers;
 }
 
-Result<std::vector<std::vector<uint32_t>>> read_pairs(ByteReader& reader, size_t& pairs) {
+Result<std::vector<std::vector<FollowKey>>> read_pairs(ByteReader& reader, size_t& pairs) {
     pairs = reader.varint_max(kPairsMax);
     TRY_ASSIGN(const auto families, read_numbers(reader, pairs));
     TRY_ASSIGN(const auto names, read_numbers(reader, pairs));
-    std::vector<std::vector<uint32_t>> keys;
+    std::vector<std::vector<FollowKey>> keys;
     for (uint32_t key = 0; key < pairs; ++key) {
         const auto family = static_cast<uint64_t>(families[key]);
         const auto name = static_cast<uint64_t>(names[key]);
@@ -196,7 +196,7 @@ Result<std::vector<std::vector<uint32_t>>> read_pairs(ByteReader& reader, size_t
             return damaged("segment: a follower's name is out of range");
         if (family >= keys.size()) keys.resize(family + 1);
         if (name >= keys[family].size()) keys[family].resize(name + 1, kNoKey);
-        keys[family][name] = key;
+        keys[family][name] = static_cast<FollowKey>(key);
     }
     return keys;
 }
@@ -239,12 +239,12 @@ Result<FollowerDirectory> FollowerDirectory::parse(std::string_view bytes, uint3
     return directory;
 }
 
-bool FollowedValues::look_up(std::span<const uint32_t> keys, int64_t* out) const {
+bool FollowedValues::look_up(std::span<const FollowKey> keys, int64_t* out) const {
     const size_t count = is_known.size();
     if (count == 0) return keys.empty();
     // Without a branch for each.
     uint8_t are_known = 1;
-    for (const uint32_t key : keys) {
+    for (const FollowKey key : keys) {
         const uint32_t at = key < count ? key : 0;
         are_known &= static_cast<uint8_t>((key < count ? 1 : 0) & is_known[at]);
         *out++ = values[at];
@@ -253,7 +253,7 @@ bool FollowedValues::look_up(std::span<const uint32_t> keys, int64_t* out) const
 }
 
 Result<void> FollowerDirectory::decode(uint32_t follower, std::string_view body,
-                                       std::span<const uint32_t> keys,
+                                       std::span<const FollowKey> keys,
                                        std::vector<int64_t>& out) const {
     if (follower >= followers_.size()) return damaged("a column follows, but nothing says how");
     const FollowedValues& followed = followers_[follower];

@@ -16,8 +16,10 @@ namespace spanloom::store {
 
 constexpr uint8_t kFollowsForm = 5;  // of integers, in blocks of followers
 
-// Values follow from keys: numbers of (family, name) pairs.
-constexpr uint32_t kNoKey = UINT32_MAX;
+// Values follow from keys: numbers of (family, name) pairs. Of every row of what is asked for often
+// they lie in the cache, so they are short.
+using FollowKey = uint16_t;
+constexpr FollowKey kNoKey = UINT16_MAX;
 
 // What a column's values are, by key.
 struct FollowedValues {
@@ -25,7 +27,7 @@ struct FollowedValues {
     std::vector<int64_t> values;
 
     // False where one is not known.
-    bool look_up(std::span<const uint32_t> keys, int64_t* out) const;
+    bool look_up(std::span<const FollowKey> keys, int64_t* out) const;
 };
 
 // What may follow: the values of a column, or the numbers of its texts' patterns.
@@ -40,14 +42,14 @@ std::string scope_family(std::string_view resource_message, std::string_view sco
 class FollowerTable {
   public:
     // kNoKey once there are too many.
-    uint32_t key_of(uint32_t family, uint32_t name);
+    FollowKey key_of(uint32_t family, uint32_t name);
     // False once it is known not to.
     bool may_follow(uint32_t follower) const {
         return follower >= followers_.size() || followers_[follower].state != State::kNot;
     }
     // Appends a block's body; false, and nothing, where too many values differ.
     // Values that are all equal follow only where asked for: they are as short without.
-    bool encode(uint32_t follower, std::span<const uint32_t> keys, std::span<const int64_t> values,
+    bool encode(uint32_t follower, std::span<const FollowKey> keys, std::span<const int64_t> values,
                 bool even_equal, int zstd_level, std::string& out);
     // What a reader needs; empty where no block followed.
     std::string directory(int zstd_level) const;
@@ -61,15 +63,16 @@ class FollowerTable {
         FollowedValues followed;
     };
 
-    void learn(Follower& follower, std::span<const uint32_t> keys, std::span<const int64_t> values);
+    void learn(Follower& follower, std::span<const FollowKey> keys,
+               std::span<const int64_t> values);
 
     struct Pair {
         uint32_t family;
         uint32_t name;
     };
-    std::vector<Pair> pairs_;                  // by key
-    std::vector<std::vector<uint32_t>> keys_;  // by family and name
-    std::vector<Follower> followers_;          // by follower_of
+    std::vector<Pair> pairs_;                   // by key
+    std::vector<std::vector<FollowKey>> keys_;  // by family and name
+    std::vector<Follower> followers_;           // by follower_of
     std::vector<int64_t> gaps_;
     std::vector<int64_t> others_;
 };
@@ -82,18 +85,18 @@ class FollowerDirectory {
                                            uint32_t version);
     // Whether keys need families: before version 3 they are the names.
     bool has_families() const { return has_families_; }
-    uint32_t key(uint32_t family, uint32_t name) const {
-        if (!has_families_) return name;
+    FollowKey key(uint32_t family, uint32_t name) const {
+        if (!has_families_) return name < kNoKey ? static_cast<FollowKey>(name) : kNoKey;
         return family < keys_.size() && name < keys_[family].size() ? keys_[family][name] : kNoKey;
     }
     // The values of a block whose body (after the form) is given; keys by value.
-    Result<void> decode(uint32_t follower, std::string_view body, std::span<const uint32_t> keys,
+    Result<void> decode(uint32_t follower, std::string_view body, std::span<const FollowKey> keys,
                         std::vector<int64_t>& out) const;
     size_t memory_bytes() const;
 
   private:
     bool has_families_ = false;
-    std::vector<std::vector<uint32_t>> keys_;  // by family and name
+    std::vector<std::vector<FollowKey>> keys_;  // by family and name
     std::vector<FollowedValues> followers_;
 };
 

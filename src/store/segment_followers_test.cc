@@ -10,7 +10,7 @@ namespace {
 struct Column {
     std::vector<uint32_t> names;
     std::vector<int64_t> values;
-    std::vector<uint32_t> keys;  // of the names, in families 0 and 1 by turns of names
+    std::vector<FollowKey> keys;  // of the names, in families 0 and 1 by turns of names
 };
 
 template <typename KeyOf>
@@ -99,7 +99,7 @@ TEST_CASE(
     "keys that come later are learnt when they come, and equal values follow where asked for") {
     FollowerTable table;
     const auto key = [&](uint32_t name) { return table.key_of(0, name); };
-    std::vector<uint32_t> keys(100, key(1));
+    std::vector<FollowKey> keys(100, key(1));
     std::vector<int64_t> values(100, 7);
     std::string body;
     CHECK_FALSE(table.encode(5, keys, values, false, 1, body));
@@ -118,7 +118,7 @@ TEST_CASE(
     CHECK(directory->key(0, 3) == kNoKey);
     CHECK(directory->key(1, 1) == kNoKey);
     // A name that nobody had follows nothing.
-    const std::vector<uint32_t> unknown = {kNoKey};
+    const std::vector<FollowKey> unknown = {kNoKey};
     CHECK_FALSE(directory->decode(5, std::string_view(later).substr(1), unknown, read));
 }
 

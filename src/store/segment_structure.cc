@@ -260,7 +260,7 @@ Result<void> FileSegment::decode_names(uint32_t group, std::string_view body,
     return {};
 }
 
-Result<OrderCodes> FileSegment::read_follow_keys(uint32_t group) const {
+Result<FollowKeys> FileSegment::read_follow_keys(uint32_t group) const {
     TRY_ASSIGN(const auto directory, followers());
     const ColumnPlace* place = footer_.find(kColumnName, group);
     if (place == nullptr)
@@ -271,17 +271,22 @@ Result<OrderCodes> FileSegment::read_follow_keys(uint32_t group) const {
         return fail(ErrorCode::kDataLoss, "the names that others follow have another form");
     std::vector<int64_t> names;
     TRY(decode_names(group, reader.rest(), names));
-    OrderCodes keys(names.begin(), names.end());
-    if (!directory->has_families()) return keys;
+    FollowKeys keys(names.size());
+    const auto name_of = [&](size_t row) { return static_cast<uint32_t>(names[row]); };
+    if (!directory->has_families()) {
+        for (size_t row = 0; row < keys.size(); ++row)
+            keys[row] = directory->key(0, name_of(row));
+        return keys;
+    }
     TRY_ASSIGN(const auto scopes_known, scopes(group));
     for (size_t row = 0; row < keys.size(); ++row)
-        keys[row] = directory->key(families_[scopes_known->scopes[row]], keys[row]);
+        keys[row] = directory->key(families_[scopes_known->scopes[row]], name_of(row));
     return keys;
 }
 
 // What the values of each row of a group follow.
-Result<std::shared_ptr<const OrderCodes>> FileSegment::follow_keys(uint32_t group) const {
-    return cached<OrderCodes>(Piece::kFollowKeys, group, [&] { return read_follow_keys(group); });
+Result<std::shared_ptr<const FollowKeys>> FileSegment::follow_keys(uint32_t group) const {
+    return cached<FollowKeys>(Piece::kFollowKeys, group, [&] { return read_follow_keys(group); });
 }
 
 }  // namespace spanloom::store

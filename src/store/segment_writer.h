@@ -231,7 +231,7 @@ class SegmentWriter {
     bool parents_have_model_ = false;  // those of the group at hand
     bool has_keys_ = false;            // the same, below
     // What the span of each value is followed by, by column; of all spans with kColumnName.
-    std::vector<std::vector<uint32_t>> keys_of_values_;
+    std::vector<std::vector<FollowKey>> keys_of_values_;
     std::vector<std::vector<uint32_t>> followed_columns_;  // by order of attributes
     SegmentInfo info_;
     uint64_t staged_text_bytes_ = 0;

@@ -95,7 +95,7 @@ void SegmentWriter::gather_keys() {
     for (auto& column : keys_of_values_)
         column.clear();
     const std::vector<int64_t>& scopes = stages_[kColumnScope].integers;
-    std::vector<uint32_t>& keys = keys_of_values_[kColumnName];
+    std::vector<FollowKey>& keys = keys_of_values_[kColumnName];
     keys.resize(names.size());
     for (size_t row = 0; row < names.size(); ++row)
         keys[row] =
