@@ -29,6 +29,7 @@
 #include "http/server.h"
 #include "insight/edge_counts.h"
 #include "main/commands.h"
+#include "main/freed_memory.h"
 #include "main/scrape.h"
 #include "main/terminal.h"
 #include "main/version.h"
@@ -190,6 +191,7 @@ class Program {
     std::unique_ptr<http::Server> server_;
     std::vector<std::unique_ptr<JaegerDatagrams>> datagrams_;
     std::unique_ptr<Periodic> every_second_;
+    std::unique_ptr<Periodic> freed_memory_;
     std::stop_source remote_stop_;
     std::vector<std::unique_ptr<api::RemoteWriter>> remote_writers_;
     std::vector<std::unique_ptr<Periodic>> remote_writing_;
@@ -411,6 +413,8 @@ Result<void> Program::start() {
     TRY(listen_for_datagrams());
     every_second_ =
         std::make_unique<Periodic>("every second", 1000, [this] { head_sampler_->tick(); });
+    freed_memory_ = std::make_unique<Periodic>("freed memory", FreedMemory::kLookEveryMs,
+                                               [freed = FreedMemory()]() mutable { freed.look(); });
     TRY(start_remote_write(all));
     server_->start();
     if (!config_.http.empty() && config_.tls_certificate.empty())

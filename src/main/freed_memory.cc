@@ -1,0 +1,60 @@
+#include "main/freed_memory.h"
+
+#include <cstddef>
+#include <cstdio>
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+// jemalloc's, where the program is linked with it (tests with sanitizers are not).
+extern "C" __attribute__((weak)) int mallctl(const char* name, void* old_value, size_t* old_size,
+                                             void* new_value, size_t new_size);
+
+namespace spanloom {
+namespace {
+
+constexpr uint64_t kSmallBytes = 128U << 20;
+constexpr int64_t kLongMs = 10'000;
+constexpr int64_t kShortMs = 200;
+
+// Memory that is in no file; 0 where it cannot be told.
+uint64_t held_bytes() {
+    std::FILE* file = std::fopen("/proc/self/statm", "r");
+    if (file == nullptr) return 0;
+    unsigned long resident = 0;
+    unsigned long shared = 0;
+    const int read = std::fscanf(file, "%*u %lu %lu", &resident, &shared);
+    std::fclose(file);
+    if (read != 2 || shared > resident) return 0;
+    return (resident - shared) * static_cast<uint64_t>(sysconf(_SC_PAGESIZE));
+}
+
+void set_arenas(int64_t kept) {
+    unsigned arenas = 0;
+    size_t size = sizeof(arenas);
+    if (mallctl("arenas.narenas", &arenas, &size, nullptr, 0) != 0) return;
+    for (unsigned arena = 0; arena < arenas; ++arena)
+        (void)mallctl(fmt::format("arena.{}.dirty_decay_ms", arena).c_str(), nullptr, nullptr,
+                      &kept, sizeof(kept));
+}
+
+}  // namespace
+
+int64_t FreedMemory::kept_ms(uint64_t held_bytes) {
+    return held_bytes <= kSmallBytes ? kLongMs : kShortMs;
+}
+
+void FreedMemory::look() {
+    if (mallctl == nullptr) return;
+    int64_t kept = kept_ms(held_bytes());
+    if (kept != kept_ms_) {
+        kept_ms_ = kept;
+        // Of arenas that come, and of those that are there.
+        (void)mallctl("arenas.dirty_decay_ms", nullptr, nullptr, &kept, sizeof(kept));
+        set_arenas(kept);
+    }
+    // Of all arenas (MALLCTL_ARENAS_ALL): where nobody allocates any more it would stay for ever.
+    (void)mallctl("arena.4096.decay", nullptr, nullptr, nullptr, 0);
+}
+
+}  // namespace spanloom
