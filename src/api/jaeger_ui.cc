@@ -21,6 +21,11 @@ namespace {
 
 constexpr std::string_view kRoot = "/jaeger/";
 constexpr std::string_view kPage = "index.html";
+// A worker goes by the policy of its script, not by the page's: graphs are laid out in one, by
+// compiled C.
+constexpr std::string_view kScriptPolicy =
+    "default-src 'self'; script-src 'self' 'wasm-unsafe-eval'; object-src 'none'; "
+    "base-uri 'none'; frame-ancestors 'none'; form-action 'self'";
 // Smaller files fit into a packet or two as they are.
 constexpr size_t kCompressBytesMin = 1400;
 // Each has its hash in a header of every page.
@@ -77,6 +82,16 @@ Result<std::string> read_file(const std::filesystem::path& path, uint64_t bytes_
     return bytes;
 }
 
+// Where the page's files are. Newer pages find that out by a script, which browsers have not run
+// when they begin to fetch what the page names: below /jaeger/trace/, where nothing is.
+void write_base(std::string& page) {
+    static const RE2 kBase(R"re(<base\s+href="[^"']*"\s+data-inject-target="BASE_URL"\s*/?>)re");
+    static const RE2 kHead(R"((?i)<head(\s[^>]*)?>)");
+    const std::string base =
+        fmt::format(R"(<base href="{}" data-inject-target="BASE_URL" />)", kRoot);
+    if (RE2::GlobalReplace(&page, kBase, base) == 0) RE2::Replace(&page, kHead, R"(\0)" + base);
+}
+
 // What Jaeger's own server writes into the page, at the same places.
 void replace(std::string& page, const RE2& place, std::string_view text) {
     std::string escaped;  // RE2 has meanings for backslashes
@@ -88,7 +103,6 @@ void replace(std::string& page, const RE2& place, std::string_view text) {
 }
 
 void fill_in(std::string& page, std::string_view version) {
-    static const RE2 kBase(R"re(<base\s+href="[^"']*"\s+data-inject-target="BASE_URL"\s*/?>)re");
     static const RE2 kConfig(R"(JAEGER_CONFIG *= *DEFAULT_CONFIG;)");
     static const RE2 kVersion(R"(JAEGER_VERSION *= *DEFAULT_VERSION;)");
     static const RE2 kBackend(R"(JAEGER_BACKEND_CAPABILITIES *= *DEFAULT_BACKEND_CAPABILITIES;)");
@@ -102,7 +116,7 @@ void fill_in(std::string& page, std::string_view version) {
     json.begin_object().field("gitCommit", std::string_view());
     json.field("gitVersion", fmt::format("spanloom-{}", version));
     json.field("buildDate", std::string_view()).end_object();
-    replace(page, kBase, fmt::format(R"(<base href="{}" data-inject-target="BASE_URL" />)", kRoot));
+    write_base(page);
     replace(page, kConfig, R"(JAEGER_CONFIG = {"archiveEnabled":true};)");
     replace(page, kVersion, fmt::format("JAEGER_VERSION = {};", about));
     replace(page, kBackend,
@@ -139,7 +153,8 @@ Result<std::string> hashes_of_scripts(std::string_view page) {
     return hashes;
 }
 
-// Styles are made at run time; graphs are laid out by compiled C, in a worker made of a blob.
+// Styles are made at run time. Older builds make the worker that lays graphs out of a blob, which
+// has the page's policy.
 std::string policy_of(std::string_view hashes) {
     return fmt::format(
         "default-src 'self'; script-src 'self' 'wasm-unsafe-eval'{}; "
@@ -256,8 +271,12 @@ Result<http::Response> JaegerUi::answer(const http::Request& request) const {
     if (!whole.starts_with(kRoot)) return unknown;
     const std::string path = decode_percent(whole.substr(kRoot.size()), false);
     if (path != kPage) {
-        if (const auto file = files_.find(path); file != files_.end())
-            return reply(request, file->second);
+        if (const auto file = files_.find(path); file != files_.end()) {
+            http::Response response = reply(request, file->second);
+            if (file->second.content_type.starts_with("text/javascript"))
+                response.headers.add("content-security-policy", std::string(kScriptPolicy));
+            return response;
+        }
         if (is_never_the_page(path)) return unknown;
     }
     http::Response response = reply(request, files_.find(kPage)->second);

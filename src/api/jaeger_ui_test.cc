@@ -92,6 +92,11 @@ constexpr std::string_view kOwnPolicy =
     "default-src 'self'; img-src 'self' data:; object-src 'none'; base-uri 'none'; "
     "frame-ancestors 'none'; form-action 'self'";
 
+// Of scripts: a worker has its own policy, not that of the page.
+constexpr std::string_view kScriptPolicy =
+    "default-src 'self'; script-src 'self' 'wasm-unsafe-eval'; object-src 'none'; "
+    "base-uri 'none'; frame-ancestors 'none'; form-action 'self'";
+
 bool has(std::string_view text, std::string_view part) {
     return text.find(part) != std::string_view::npos;
 }
@@ -120,6 +125,26 @@ TEST_CASE("the page of Jaeger's UI has what Jaeger's server writes into it") {
                  "{\"archiveStorage\":true,\"metricsStorage\":true};"));
     CHECK(page.has(R"(<script type="module">go();</script>)"));
     CHECK(served.server.get("/metrics").has("spanloom_jaeger_ui_bytes"));
+}
+
+TEST_CASE("a page that finds out by a script where it is served is told before its first file") {
+    Build build;
+    build.write("index.html",
+                "<!doctype html>\n<HTML><Head lang=\"en\">\n"
+                "<link href=\"./static/large.css\" />\n"
+                "<script>s.after('<base href=\"' + path + '\" data-inject-target=\"BASE_URL\" />');"
+                "</script></head><body><header></header></body></html>\n");
+    const auto ui = JaegerUi::read(build.path, "1");
+    REQUIRE_MESSAGE(ui.has_value(), (ui ? "" : ui.error().message));
+    http::Request request;
+    request.path = "/jaeger/trace/00000000000000000000000000000abc";
+    const auto page = (*ui)->answer(request);
+    REQUIRE(page.has_value());
+    const std::string_view text = page->shared_body.view();
+    CHECK(has(text,
+              "<Head lang=\"en\"><base href=\"/jaeger/\" data-inject-target=\"BASE_URL\" />\n"
+              "<link "));
+    CHECK(has(text, "<body><header></header></body>"));
 }
 
 TEST_CASE("what is written into the page cannot end its script") {
@@ -152,14 +177,17 @@ TEST_CASE("files of Jaeger's UI are served with their types") {
     Served served;
     const auto check = [&](const char* path, std::string_view type, std::string_view body) {
         CAPTURE(path);
+        const std::string_view policy = has(type, "javascript") ? kScriptPolicy : kOwnPolicy;
         const Reply reply = served.get(path);
         CHECK(reply.status == 200);
         CHECK(reply.headers.get("content-type") == type);
         CHECK(reply.headers.get("x-content-type-options") == "nosniff");
-        CHECK(reply.headers.get("content-security-policy") == kOwnPolicy);
+        CHECK(reply.headers.get("content-security-policy") == policy);
         CHECK(reply.body == body);
         const std::string tag(reply.headers.get("etag"));
-        CHECK(served.get(path, {{"if-none-match", tag}}).status == 304);
+        const Reply known = served.get(path, {{"if-none-match", tag}});
+        CHECK(known.status == 304);
+        CHECK(known.headers.get("content-security-policy") == policy);
     };
     check("/jaeger/static/index-1a.js", "text/javascript; charset=utf-8", "let x = 1;");
     check("/jaeger/static/fonts/deep/text.woff2", "font/woff2", "font");
@@ -209,7 +237,7 @@ TEST_CASE("neither unknown addresses of the API nor missing files give the page"
     CHECK(served.server.post("/jaeger/api/services", "").status == 405);
 }
 
-TEST_CASE("only the page of Jaeger's UI has a policy of its own, of the scripts in it") {
+TEST_CASE("the page of Jaeger's UI has a policy of its own, of the scripts in it") {
     Served served;
     const Reply page = served.get("/jaeger/trace/abc");
     const std::string policy(page.headers.get("content-security-policy"));
