@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cmath>
 #include <functional>
+#include <limits>
 #include <map>
 #include <set>
 
@@ -146,8 +147,9 @@ Result<http::Response> answer(const Call& call, const MetricsQuestion& question,
     return json_reply(std::move(out));
 }
 
-double or_zero(double part, double whole) {
-    return whole > 0 ? part / whole : 0;
+// Where nothing was called there is no rate: Jaeger's page averages over the points that have one.
+double share(double part, double whole) {
+    return whole > 0 ? part / whole : std::numeric_limits<double>::quiet_NaN();
 }
 
 Result<http::Response> calls(Call& call) {
@@ -162,7 +164,7 @@ Result<http::Response> errors(Call& call) {
     return answer(
         call, question,
         {"error_rate", "error rate, computed as a fraction of errors/sec over calls/sec", false,
-         [](const WindowCounts& sum, double) { return or_zero(sum.errors, sum.spans); }});
+         [](const WindowCounts& sum, double) { return share(sum.errors, sum.spans); }});
 }
 
 Result<http::Response> latencies(Call& call) {

@@ -151,7 +151,13 @@ TEST_CASE("Jaeger's Monitor page") {
     CHECK(calls.has(R"("timestamp":"2025-11-22T13:)"));
     const Reply errors = server.get("/api/metrics/errors?service=front" + times);
     CHECK(errors.has(R"("name":"service_error_rate")"));
-    CHECK(errors.has(R"("doubleValue":0)"));
+    CHECK(errors.has(R"({"gaugeValue":{"doubleValue":1},"timestamp":"2025-11-22T13:45:00.)"));
+    CHECK(errors.has(R"({"gaugeValue":{"doubleValue":0},"timestamp":"2025-11-22T13:55:00.)"));
+    // Where nothing was called, nothing can be said of what failed.
+    CHECK(server
+              .get("/api/metrics/errors?service=front&endTs=1763819700000&lookback=1800000"
+                   "&step=300000&ratePer=600000")
+              .has(R"({"gaugeValue":{"doubleValue":"NaN"},"timestamp":"2025-11-22T13:40:00.)"));
     const Reply latencies = server.get("/api/metrics/latencies?service=front&quantile=0.95" +
                                        times + "&spanKind=server&spanKind=client");
     CHECK(latencies.has(R"("help":"0.95th quantile latency, grouped by service")"));
