@@ -76,7 +76,8 @@ Result<void> check_origin(const http::Request& request) {
                                            origin.substr(scheme + 3) == host);
     if (site == "cross-site" || site == "same-site" || !is_own)
         return fail(ErrorCode::kPermissionDenied,
-                    "requests from pages of other origins are refused");
+                    "requests from pages of other origins are refused: a proxy that serves the "
+                    "page has to pass on the Host that browsers send");
     return {};
 }
 

@@ -106,6 +106,10 @@ TEST_CASE("pages of other origins cannot post") {
     CHECK(post({{"host", "127.0.0.1:16686"}, {"origin", "http://evil.example"}}) == 403);
     CHECK(post({{"host", "127.0.0.1:16686"}, {"origin", "null"}}) == 403);
     CHECK(post({{"host", "127.0.0.1:16686"}, {"sec-fetch-site", "cross-site"}}) == 403);
+    CHECK(server
+              .post("/api/archive/00000000000000000000000000000abc", "",
+                    {{"host", "127.0.0.1:16686"}, {"origin", "http://127.0.0.1:8080"}})
+              .has("a proxy that serves the page has to pass on the Host"));
     // A name that was made to point at this machine.
     CHECK(post({{"host", "evil.example:16686"}, {"origin", "http://evil.example:16686"}}) == 403);
 }
