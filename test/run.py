@@ -167,6 +167,7 @@ def suite_system(log):
 
 
 def suite_browser(log):
+    """Our pages, and Jaeger's where JAEGER_UI_DIR names a build of its UI."""
     return run([node(), "test/browser/run.mjs", "--binary", "build/release/spanloom"], log)
 
 

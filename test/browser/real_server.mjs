@@ -23,8 +23,10 @@ function free_port() {
 const pause = (milliseconds) => new Promise((resolve) => setTimeout(resolve, milliseconds));
 
 export class RealServer {
-  constructor(where) {
+  /** `more`: further arguments of a binary that is to be started. */
+  constructor(where, more = []) {
     this.where = where;
+    this.more = more;
     this.output = '';
   }
 
@@ -40,7 +42,7 @@ export class RealServer {
     this.url = `http://127.0.0.1:${http}`;
     this.otlp = `http://127.0.0.1:${otlp_http}`;
     const at = (port) => `127.0.0.1:${port}`;
-    this.arguments = ['serve', '--data', this.data, '--http', at(http), '--otlp-http', at(otlp_http), '--otlp-grpc', at(otlp_grpc), '--zipkin', at(zipkin), '--sampling', at(sampling)];
+    this.arguments = ['serve', '--data', this.data, '--http', at(http), '--otlp-http', at(otlp_http), '--otlp-grpc', at(otlp_grpc), '--zipkin', at(zipkin), '--sampling', at(sampling), ...this.more];
     await this.spawn();
   }
 

@@ -6,12 +6,14 @@
 //   --only TEXT runs the scenarios whose name contains the text; --skip-mock leaves the mock server's out.
 //   --slow FACTOR gives pages that much less of the processor, --times N runs each scenario so often: finds what leans on speed.
 //   --patience FACTOR makes every limit of time that much longer: for a machine that has other work.
-// The last line is 'N passed, N failed'; the exit code is 1 when one failed.
+// With JAEGER_UI_DIR, the directory of a build of Jaeger's own UI, that is tried on the server, too.
+// The last line is 'N passed, N failed', with ', N skipped' where some were; the exit code is 1 when one failed.
 
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { analysis_scenarios } from './analysis_scenarios.mjs';
 import { at_once_scenarios } from './at_once_scenarios.mjs';
+import { jaeger_ui_scenarios, send_jaeger_ui_traces } from './jaeger_ui_scenarios.mjs';
 import { keep_scenarios } from './keep_scenarios.mjs';
 import { kept_scenarios } from './kept_scenarios.mjs';
 import { Browser, root, save_shot, shots, want_shots } from './lib.mjs';
@@ -62,7 +64,7 @@ async function within(milliseconds, work) {
   }
 }
 
-const counts = { passed: 0, failed: 0 };
+const counts = { passed: 0, failed: 0, skipped: 0 };
 
 /** What is measured, and what shares the clipboard, runs without another one beside it. */
 const kAlone = /100,000|first paint|clipboard|share it|every row by keyboard|copied/;
@@ -106,6 +108,29 @@ async function run(scenarios, only, make, beside = 1) {
   for (const [name, scenario] of alone) await run_one(name, scenario, make);
 }
 
+/** Jaeger's UI is not ours to copy: its scenarios need a build of it, and a server that is started with that. */
+async function run_jaeger_ui(binary) {
+  const names = Object.keys(jaeger_ui_scenarios).filter((name) => name.includes(chosen.only));
+  if (!names.length) return;
+  const build = process.env.JAEGER_UI_DIR ?? '';
+  let reason = '';
+  if (!build || !existsSync(join(build, 'index.html'))) reason = 'JAEGER_UI_DIR names no build of github.com/jaegertracing/jaeger-ui';
+  else if (/^https?:/.test(binary)) reason = '--server names one that runs already';
+  if (reason) {
+    console.log(`skip  jaeger ui: ${reason}`);
+    counts.skipped += names.length;
+    return;
+  }
+  const server = new RealServer(binary, ['--jaeger-ui', build]);
+  await server.start();
+  try {
+    await send_jaeger_ui_traces(server);
+    await run(jaeger_ui_scenarios, chosen.only, async () => ({ browser, server, url: server.url }), kBeside);
+  } finally {
+    await server.stop();
+  }
+}
+
 const chosen = options(process.argv.slice(2));
 if (!existsSync(join(root, 'web/dist/index.html')) && chosen.mock) {
   console.error('web/dist is missing: run `npm ci && npm run build` in web/ first');
@@ -141,6 +166,7 @@ try {
         await server.stop();
       }
     }
+    await run_jaeger_ui(chosen.server);
     if (task_table()) console.log(`      interactions of the tasks:\n${task_table()}`);
   }
 } catch (error) {
@@ -150,5 +176,5 @@ try {
   await browser.stop();
 }
 console.log(`screenshots are in ${shots}`);
-console.log(`${counts.passed} passed, ${counts.failed} failed`);
+console.log(`${counts.passed} passed, ${counts.failed} failed${counts.skipped ? `, ${counts.skipped} skipped` : ''}`);
 process.exit(counts.failed > 0 ? 1 : 0);
