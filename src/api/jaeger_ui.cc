@@ -167,8 +167,8 @@ std::string policy_of(std::string_view hashes) {
 // Addresses that never mean the page, whose text a script or a client could take for the answer.
 bool is_never_the_page(std::string_view path) {
     const std::string whole = fmt::format("/{}/", path);
-    return whole.starts_with("/api/") || whole.find("/static/") != std::string::npos ||
-           whole.find("/../") != std::string::npos;
+    return whole.starts_with("/api/") || whole.starts_with("/analytics/") ||
+           whole.find("/static/") != std::string::npos || whole.find("/../") != std::string::npos;
 }
 
 }  // namespace

@@ -220,12 +220,13 @@ TEST_CASE("a file of Jaeger's UI outlives the server that sends it") {
 TEST_CASE("neither unknown addresses of the API nor missing files give the page") {
     Served served;
     for (const char* path :
-         {"/jaeger/api/nothing", "/jaeger/api", "/jaeger/api/", "/jaeger/api/v3/nothing",
-          "/jaeger/%61pi/nothing", "/jaeger/api%2Fnothing", "/jaeger/static/gone.js",
-          "/jaeger/static", "/jaeger/static/", "/jaeger/trace/1/static/gone.js",
-          "/jaeger/static/../index.html", "/jaeger/../../etc/passwd",
-          "/jaeger/%2e%2e/%2e%2e/etc/passwd", "/jaeger/static/..%2findex.html", "/jaeger/..",
-          "/jaegers/", "/jaeger.html", "/tempo/jaeger/"}) {
+         {"/jaeger/analytics/v1/dependencies", "/jaeger/api/nothing", "/jaeger/api", "/jaeger/api/",
+          "/jaeger/api/v3/nothing", "/jaeger/%61pi/nothing", "/jaeger/api%2Fnothing",
+          "/jaeger/static/gone.js", "/jaeger/static", "/jaeger/static/",
+          "/jaeger/trace/1/static/gone.js", "/jaeger/static/../index.html",
+          "/jaeger/../../etc/passwd", "/jaeger/%2e%2e/%2e%2e/etc/passwd",
+          "/jaeger/static/..%2findex.html", "/jaeger/..", "/jaegers/", "/jaeger.html",
+          "/tempo/jaeger/"}) {
         CAPTURE(path);
         const Reply reply = served.get(path);
         CHECK(reply.status == 404);
