@@ -22,7 +22,8 @@ constexpr char kRandomUuidMark = 4;  // the same of version 4: six bits less
 constexpr size_t kMarks = 5;
 constexpr size_t kOldMarks = 4;
 
-constexpr size_t kNumberDigits = 15;  // fit an int64 with room
+constexpr size_t kNumberDigits = 15;    // fit an int64 with room
+constexpr size_t kNumberCharsMax = 20;  // of any int64
 constexpr size_t kHexDigitsMin = 8;
 constexpr size_t kHexDigitsMax = 200;
 constexpr size_t kUuidChars = 36;
@@ -47,7 +48,33 @@ constexpr std::array<uint8_t, 256> digit_table() {
     return table;
 }
 constexpr std::array<uint8_t, 256> kDigits = digit_table();
-constexpr char kHexDigits[] = "0123456789abcdef";
+constexpr std::array<std::array<char, 2>, 256> hex_table() {
+    constexpr char kHexDigits[] = "0123456789abcdef";
+    std::array<std::array<char, 2>, 256> table{};
+    for (size_t byte = 0; byte < table.size(); ++byte)
+        table[byte] = {kHexDigits[byte >> 4], kHexDigits[byte & 15]};
+    return table;
+}
+constexpr std::array<std::array<char, 2>, 256> kHexPairs = hex_table();
+
+// What is behind the digits that were written.
+char* write_hex(std::string_view bytes, char* to) {
+    for (const char byte : bytes) {
+        std::memcpy(to, kHexPairs[static_cast<uint8_t>(byte)].data(), 2);
+        to += 2;
+    }
+    return to;
+}
+
+char* write_uuid(std::string_view bytes, char* to) {
+    to = write_hex(bytes.substr(0, 4), to);
+    for (const size_t at : {4, 6, 8}) {
+        *to++ = '-';
+        to = write_hex(bytes.substr(at, 2), to);
+    }
+    *to++ = '-';
+    return write_hex(bytes.substr(10, 6), to);
+}
 
 uint8_t digit_of(char c) {
     return kDigits[static_cast<uint8_t>(c)];
@@ -230,39 +257,64 @@ namespace {
 // What one list after another is read with. Each thread has its own.
 struct PatternScratch {
     struct Pattern {
-        uint32_t times = 0;                 // texts that have it
         uint32_t first_column = 0;          // of its numbers
         uint32_t digits_bytes = 0;          // of one text
-        uint32_t passed = 0;                // how many of its texts are behind us
+        size_t chars_max = 0;               // the same, put together
         uint32_t known = TextTable::kNone;  // the text that all of them are
         bool is_wanted = false;
         bool varies = false;  // its texts may differ
     };
+    struct Wanted {
+        uint32_t text = 0;
+        uint32_t place = 0;  // among the texts of its pattern
+    };
     // As many as the longest list has, of which those in use are not as they were made.
     std::vector<Pattern> patterns;
+    std::vector<uint32_t> times;  // how many texts have each
     std::vector<uint32_t> in_use;
+    std::vector<Wanted> wanted;
     // Columns of numbers, more of them than are in use.
     std::vector<std::vector<int64_t>> columns;
     std::vector<size_t> ends;
-    std::string joined;
+    // Texts end to end, and room behind them.
+    std::vector<char> joined;
+    size_t joined_bytes = 0;
+
+    // Where the next text goes, which has so many characters at most.
+    char* room(size_t chars) {
+        if (joined.size() - joined_bytes < chars)
+            joined.resize(std::max(joined_bytes + chars, joined.size() * 2));
+        return joined.data() + joined_bytes;
+    }
+    std::string_view texts() const { return {joined.data(), joined_bytes}; }
 
     void begin(size_t pattern_count) {
-        for (const uint32_t number : in_use)
+        for (const uint32_t number : in_use) {
             patterns[number] = {};
+            times[number] = 0;
+        }
         in_use.clear();
-        if (patterns.size() < pattern_count) patterns.resize(pattern_count);
+        wanted.clear();
+        if (patterns.size() >= pattern_count) return;
+        patterns.resize(pattern_count);
+        times.resize(pattern_count);
     }
 
     // What few lists need is not worth keeping.
     bool is_small() const {
         constexpr size_t kBytesMax = 2U << 20;
-        size_t bytes =
-            joined.capacity() + patterns.capacity() * (sizeof(Pattern) + 4) + ends.capacity() * 8;
+        size_t bytes = joined.capacity() + patterns.capacity() * (sizeof(Pattern) + 8) +
+                       (ends.capacity() + wanted.capacity()) * 8;
         for (const std::vector<int64_t>& column : columns)
             bytes += sizeof column + column.capacity() * 8;
         return bytes <= kBytesMax;
     }
 };
+
+// Of what stands for a mark, but for hexadecimal digits, whose number comes behind it.
+constexpr size_t chars_max(char mark) {
+    return mark == kNumberMark ? kNumberCharsMax : mark == kHexMark ? 0 : kUuidChars;
+}
 
 class PatternReader {
   public:
@@ -280,95 +332,80 @@ class PatternReader {
     bool is_mark(char c) const { return static_cast<uint8_t>(c) < marks_ && c != 0; }
     Result<void> find_patterns(std::span<const int64_t> codes, std::span<const uint8_t> wanted);
     Result<void> read_numbers(ByteReader& reader);
-    bool append(uint32_t pattern);
-    bool skip(uint32_t pattern);
-    bool append_hex(size_t bytes);
-    bool append_uuid(std::string_view bytes);
-    bool append_random_uuid(int64_t number);
+    bool append(uint32_t pattern, uint32_t place);
+    bool pass_digits(std::span<const int64_t> codes);
+    std::string_view take_digits(size_t bytes);
+    char* write_random_uuid(int64_t number, char* to);
 
     std::shared_ptr<const TextList> list_;
     std::span<const std::string_view> patterns_;
     size_t marks_;
     PatternScratch& scratch_;
     std::string_view digits_;
+    bool have_digits_ = false;
 };
 
-bool PatternReader::append_hex(size_t bytes) {
-    if (digits_.size() < bytes) return false;
-    const size_t at = scratch_.joined.size();
-    scratch_.joined.resize(at + bytes * 2);
-    char* to = scratch_.joined.data() + at;
-    for (size_t i = 0; i < bytes; ++i) {
-        const auto byte = static_cast<uint8_t>(digits_[i]);
-        *to++ = kHexDigits[byte >> 4];
-        *to++ = kHexDigits[byte & 15];
-    }
-    digits_.remove_prefix(bytes);
-    return true;
+// The next bytes of the digits, as many as there are at most.
+std::string_view PatternReader::take_digits(size_t bytes) {
+    const std::string_view taken = digits_.substr(0, bytes);
+    digits_.remove_prefix(taken.size());
+    return taken;
 }
 
-bool PatternReader::append_uuid(std::string_view bytes) {
-    std::array<char, kUuidChars> text;
-    char* to = text.data();
-    for (size_t i = 0; i < kUuidBytes; ++i) {
-        if (i == 4 || i == 6 || i == 8 || i == 10) *to++ = '-';
-        const auto byte = static_cast<uint8_t>(bytes[i]);
-        *to++ = kHexDigits[byte >> 4];
-        *to++ = kHexDigits[byte & 15];
-    }
-    scratch_.joined.append(text.data(), text.size());
-    return true;
-}
-
-bool PatternReader::append_random_uuid(int64_t number) {
-    if (digits_.size() < kRandomUuidBytes) return false;
+// nullptr: the digits end early.
+char* PatternReader::write_random_uuid(int64_t number, char* to) {
+    const std::string_view random = take_digits(kRandomUuidBytes);
+    if (random.size() < kRandomUuidBytes) return nullptr;
     std::array<char, kUuidBytes> bytes;
-    std::memcpy(bytes.data(), digits_.data(), kVersionByte);
+    std::memcpy(bytes.data(), random.data(), kVersionByte);
     bytes[kVersionByte] = static_cast<char>(0x40 | (number >> 6 & 0x0f));
-    bytes[kVersionByte + 1] = digits_[kVersionByte];
+    bytes[kVersionByte + 1] = random[kVersionByte];
     bytes[kVariantByte] = static_cast<char>(0x80 | (number & 0x3f));
-    std::memcpy(bytes.data() + kVariantByte + 1, digits_.data() + kVersionByte + 1,
+    std::memcpy(bytes.data() + kVariantByte + 1, random.data() + kVersionByte + 1,
                 kUuidBytes - kVariantByte - 1);
-    digits_.remove_prefix(kRandomUuidBytes);
-    return append_uuid({bytes.data(), bytes.size()});
+    return write_uuid({bytes.data(), bytes.size()}, to);
 }
 
-bool PatternReader::append(uint32_t number) {
+// Of the pattern's texts the one in this place.
+bool PatternReader::append(uint32_t number, uint32_t place) {
     const std::string_view pattern = patterns_[number];
     PatternScratch::Pattern& state = scratch_.patterns[number];
     uint32_t column_number = state.first_column;
+    char* const begin = scratch_.room(state.chars_max);
+    char* to = begin;
     for (size_t i = 0; i < pattern.size(); ++i) {
         const char c = pattern[i];
         if (!is_mark(c)) {
-            scratch_.joined += c;
-            continue;
-        }
-        if (c == kNumberMark) {
-            std::array<char, 24> digits;
-            const auto end = std::to_chars(digits.data(), digits.data() + digits.size(),
-                                           scratch_.columns[column_number++][state.passed]);
-            scratch_.joined.append(digits.data(), end.ptr);
+            *to++ = c;
+        } else if (c == kNumberMark) {
+            to = std::to_chars(to, to + kNumberCharsMax, scratch_.columns[column_number++][place])
+                     .ptr;
         } else if (c == kHexMark) {
-            if (++i == pattern.size() || static_cast<uint8_t>(pattern[i]) < marks_) return false;
-            if (!append_hex(static_cast<uint8_t>(pattern[i]) - marks_)) return false;
+            if (++i == pattern.size()) return false;
+            const size_t bytes = static_cast<uint8_t>(pattern[i]) - marks_;
+            const std::string_view digits = take_digits(bytes);
+            if (digits.size() < bytes) return false;
+            to = write_hex(digits, to);
         } else if (c == kUuidMark) {
-            if (digits_.size() < kUuidBytes || !append_uuid(digits_)) return false;
-            digits_.remove_prefix(kUuidBytes);
+            const std::string_view digits = take_digits(kUuidBytes);
+            if (digits.size() < kUuidBytes) return false;
+            to = write_uuid(digits, to);
         } else {
-            if (!append_random_uuid(scratch_.columns[column_number++][state.passed])) return false;
+            to = write_random_uuid(scratch_.columns[column_number++][place], to);
+            if (to == nullptr) return false;
         }
     }
-    ++state.passed;
+    scratch_.joined_bytes += static_cast<size_t>(to - begin);
     return true;
 }
 
-// What a text of the pattern takes, without putting it together.
-bool PatternReader::skip(uint32_t number) {
-    PatternScratch::Pattern& state = scratch_.patterns[number];
-    ++state.passed;
-    if (digits_.size() < state.digits_bytes) return false;
-    digits_.remove_prefix(state.digits_bytes);
-    return true;
+// Those of texts that are not put together.
+bool PatternReader::pass_digits(std::span<const int64_t> codes) {
+    if (!have_digits_) return true;
+    size_t bytes = 0;
+    for (const int64_t code : codes)
+        bytes += scratch_.patterns[static_cast<size_t>(code)].digits_bytes;
+    return take_digits(bytes).size() == bytes;
 }
 
 // Those that some text has (of old marks: all), ascending, and which of them a wanted text has.
@@ -376,11 +413,12 @@ Result<void> PatternReader::find_patterns(std::span<const int64_t> codes,
                                           std::span<const uint8_t> wanted) {
     std::vector<uint32_t>& in_use = scratch_.in_use;
     scratch_.begin(patterns_.size());
-    for (const int64_t code : codes) {
-        if (static_cast<uint64_t>(code) >= patterns_.size())
-            return damaged("a pattern is out of range");
-        PatternScratch::Pattern& state = scratch_.patterns[static_cast<size_t>(code)];
-        if (state.times++ == 0) in_use.push_back(static_cast<uint32_t>(code));
+    for (uint32_t text = 0; text < codes.size(); ++text) {
+        const auto number = static_cast<size_t>(codes[text]);
+        if (number >= patterns_.size()) return damaged("a pattern is out of range");
+        uint32_t& times = scratch_.times[number];
+        if (wanted.empty() || wanted[text] != 0) scratch_.wanted.push_back({text, times});
+        if (times++ == 0) in_use.push_back(static_cast<uint32_t>(number));
     }
     if (marks_ == kOldMarks) {
         in_use.resize(patterns_.size());
@@ -390,9 +428,8 @@ Result<void> PatternReader::find_patterns(std::span<const int64_t> codes,
     }
     for (const uint32_t number : in_use)
         scratch_.patterns[number].is_wanted = wanted.empty();
-    for (size_t i = 0; i < wanted.size(); ++i) {
-        if (wanted[i] != 0) scratch_.patterns[static_cast<size_t>(codes[i])].is_wanted = true;
-    }
+    for (const PatternScratch::Wanted& one : scratch_.wanted)
+        scratch_.patterns[static_cast<size_t>(codes[one.text])].is_wanted = true;
     return {};
 }
 
@@ -406,6 +443,7 @@ Result<void> PatternReader::read_numbers(ByteReader& reader) {
         const std::string_view pattern = patterns_[number];
         for (size_t i = 0; i < pattern.size(); ++i) {
             const char c = pattern[i];
+            state.chars_max += is_mark(c) ? chars_max(c) : 1;
             if (!is_mark(c)) continue;
             if (c != kNumberMark) state.varies = true;
             if (c == kUuidMark) state.digits_bytes += kUuidBytes;
@@ -414,15 +452,18 @@ Result<void> PatternReader::read_numbers(ByteReader& reader) {
                 // A length comes next, whatever it looks like.
                 if (static_cast<uint8_t>(pattern[i]) < marks_)
                     return damaged("a pattern is broken");
-                state.digits_bytes += static_cast<uint8_t>(pattern[i]) - marks_;
+                const size_t bytes = static_cast<uint8_t>(pattern[i]) - marks_;
+                state.digits_bytes += static_cast<uint32_t>(bytes);
+                state.chars_max += bytes * 2;
             }
+            have_digits_ = have_digits_ || state.digits_bytes > 0;
             if (c != kNumberMark && c != kRandomUuidMark) continue;
             const std::string_view body = reader.text();
             if (!reader.ok()) return damaged("numbers of texts end early");
             if (!state.is_wanted) continue;
             if (columns == scratch_.columns.size()) scratch_.columns.emplace_back();
             std::vector<int64_t>& values = scratch_.columns[columns++];
-            TRY(decode_integers(body, state.times, values));
+            TRY(decode_integers(body, scratch_.times[number], values));
             const bool is_constant = std::all_of(values.begin(), values.end(), [&](int64_t value) {
                 return value == values.front();
             });
@@ -445,29 +486,30 @@ Result<TextList> PatternReader::read(ByteReader& reader, std::span<const int64_t
     out.codes.assign(codes.size(), 0);
     std::vector<size_t>& ends = scratch_.ends;
     ends.clear();
-    scratch_.joined.clear();
+    scratch_.joined_bytes = 0;
     if (!wanted.empty()) ends.push_back(0);  // the text of those that are not
-    for (size_t i = 0; i < codes.size(); ++i) {
-        const auto p = static_cast<uint32_t>(codes[i]);
-        if (!wanted.empty() && wanted[i] == 0) {
-            if (!skip(p)) return damaged("hexadecimal digits end early");
-            continue;
-        }
-        PatternScratch::Pattern& state = scratch_.patterns[p];
+    size_t passed = 0;                       // texts, up to the one at hand
+    for (const PatternScratch::Wanted& one : scratch_.wanted) {
+        if (!pass_digits(codes.subspan(passed, one.text - passed)))
+            return damaged("hexadecimal digits end early");
+        passed = one.text + size_t{1};
+        const auto pattern = static_cast<uint32_t>(codes[one.text]);
+        PatternScratch::Pattern& state = scratch_.patterns[pattern];
         if (state.known != TextTable::kNone) {
-            out.codes[i] = state.known;
+            out.codes[one.text] = state.known;
             continue;
         }
         const auto number = static_cast<uint32_t>(ends.size());
-        if (!append(p)) return damaged("hexadecimal digits end early");
-        if (scratch_.joined.size() > kBlockBytesMax)
+        if (!append(pattern, one.place)) return damaged("hexadecimal digits end early");
+        if (scratch_.joined_bytes > kBlockBytesMax)
             return damaged("texts are longer than a block may be");
-        out.codes[i] = number;
-        ends.push_back(scratch_.joined.size());
+        out.codes[one.text] = number;
+        ends.push_back(scratch_.joined_bytes);
         if (!state.varies) state.known = number;
     }
+    if (!pass_digits(codes.subspan(passed))) return damaged("hexadecimal digits end early");
     if (!digits_.empty()) return damaged("too many hexadecimal digits");
-    out.storage = Blob::copy_of(scratch_.joined);
+    out.storage = Blob::copy_of(scratch_.texts());
     out.texts.reserve(ends.size());
     size_t at = 0;
     for (const size_t end : ends) {
