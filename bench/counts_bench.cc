@@ -2,7 +2,7 @@
 // services with as many operations each, whose spans come by the hour of the day and take times
 // spread as they are in life; each service calls two others. Nothing is stored; hours are drawn at
 // random.
-//   counts_bench [services] [operations] [spans a second]
+//   counts_bench [services] [operations] [spans a second] [0: without sizes of spans]
 #include <algorithm>
 #include <chrono>
 #include <cmath>
@@ -39,6 +39,7 @@ struct Row {
     double middle = 0;  // of durations, as a power of two
     double width = 0;
     double errors = 0;  // share
+    double bytes = 0;   // of a span, on average; 0: not counted
 };
 
 struct Load {
@@ -48,6 +49,7 @@ struct Load {
 
 Load make_load(int services, int operations, double spans_per_s) {
     std::mt19937_64 random(1);
+    std::mt19937_64 sizes(4);
     std::uniform_real_distribution<double> uniform;
     Load load;
     double all = 0;
@@ -60,7 +62,8 @@ Load make_load(int services, int operations, double spans_per_s) {
             const auto kind = static_cast<otlp::SpanKind>(1 + o % 3);
             load.operations.push_back({service, "/api/v1/things/" + std::to_string(o), kind, often,
                                        18 + 10 * uniform(random), 0.5 + uniform(random),
-                                       uniform(random) < 0.7 ? 0 : 0.02 * uniform(random)});
+                                       uniform(random) < 0.7 ? 0 : 0.02 * uniform(random),
+                                       300 + 900 * uniform(sizes)});
             all += often;
             calls += often;
         }
@@ -82,7 +85,7 @@ Load make_load(int services, int operations, double spans_per_s) {
 
 class Hours {
   public:
-    explicit Hours(const Load& load) : load_(load) {}
+    Hours(const Load& load, bool has_sizes) : load_(load), has_sizes_(has_sizes) {}
 
     // By ten seconds; with `step_s` longer, as they are put together.
     std::string hour(uint64_t number, uint32_t step_s) {
@@ -118,7 +121,11 @@ class Hours {
             1 + 0.35 * std::sin((static_cast<double>(number % 24) - 8) / 24 * 6.2832);
         const double week = number / 24 % 7 < 5 ? 1 : 0.65;
         const double expected = row.spans_per_s * share * day * week * part.step_s;
+        const uint64_t steps_together = std::max<uint64_t>(1, kMinuteStepS / part.step_s);
+        double bytes = 0;
         for (uint64_t step = 0; step < steps; ++step) {
+            if (step % steps_together == 0)
+                bytes = mean_bytes(row, expected * static_cast<double>(steps_together));
             RollupCell cell;
             cell.step = static_cast<uint32_t>((kFirstHour + number) * steps + step);
             cell.first_bucket = static_cast<uint32_t>(part.buckets.size());
@@ -143,9 +150,20 @@ class Hours {
             cell.buckets = static_cast<uint32_t>(part.buckets.size()) - cell.first_bucket;
             cell.errors = is_error ? cell.count : 0;
             cell.weighted = static_cast<double>(cell.count);
+            cell.bytes =
+                static_cast<uint64_t>(std::llround(bytes * static_cast<double>(cell.count)));
             part.cells.push_back(cell);
         }
         sum.add(part);
+    }
+
+    // Spans of an operation differ by a fifth. Segments know it by the minute, so that shorter
+    // steps have the same mean.
+    double mean_bytes(const Row& row, double spans) {
+        if (row.bytes == 0 || !has_sizes_) return 0;
+        std::normal_distribution<double> mean(row.bytes,
+                                              row.bytes / 5 / std::sqrt(std::max(spans, 1.0)));
+        return std::max(mean(sizes_random_), 1.0);
     }
 
     static uint32_t bucket_at(double power) {
@@ -154,7 +172,9 @@ class Hours {
     static double below(double deviations) { return 0.5 * std::erfc(-deviations / std::sqrt(2)); }
 
     const Load& load_;
+    const bool has_sizes_;
     std::mt19937_64 random_{2};
+    std::mt19937_64 sizes_random_{3};
 };
 
 std::string put_together(const std::vector<std::string>& parts, store::CountsDetail detail) {
@@ -173,8 +193,9 @@ int main(int argc, char** argv) {
     const int services = argc > 1 ? std::atoi(argv[1]) : 20;
     const int operations = argc > 2 ? std::atoi(argv[2]) : 10;
     const double spans_per_s = argc > 3 ? std::atof(argv[3]) : 1000;
+    const bool has_sizes = argc <= 4 || std::atoi(argv[4]) != 0;
     const Load load = make_load(services, operations, spans_per_s);
-    Hours hours(load);
+    Hours hours(load, has_sizes);
     const std::string shortest = hours.hour(14, kShortStepS);
     const double started_s = now_s();
     const std::string minutes = put_together({shortest}, store::CountsDetail::kMinutes);

@@ -93,16 +93,31 @@ def added(share, count):
     return share - (share >> 3) + (count << 4)
 
 
-def read_series(b):
-    """What read_section gives, of version 3."""
+def bucket_of(value):
+    shift = value.bit_length() - 5
+    return 16 * shift + (value >> shift) if value >= 32 else value
+
+
+def middle_of(bucket):
+    shift = bucket // 16 - 1
+    return bucket if bucket < 32 else (16 + bucket % 16 << shift) + (1 << shift >> 1)
+
+
+def mean(total, number):
+    return (total + number // 2) // number
+
+
+def read_series(b, version):
+    """What read_section gives, of versions 3 and 6."""
     merged, together = b.u8(), b.u8()
+    has_sizes = version == 6 and b.u8() == 1
     names, n = Bytes(read_part(Bytes(b.text()))), Numbers(b.text())
     services = [names.text().decode() for _ in range(names.varint())]
     operations = []
     for _ in range(names.varint()):
         service, kind = names.varint(), names.u8()
         operations.append((services[service], names.text().decode(), kind & 7, kind >> 3))
-    cells, first_step, totals = [], 0, {}
+    cells, first_step, totals, first_size = [], 0, {}, 0
     for operation in operations:
         count, lowest, width = n.number("cells"), n.number("lowest"), n.number("width")
         first_step += n.signed("first step")
@@ -117,12 +132,13 @@ def read_series(b):
             spans = n.near("spans", expected)
             errors = n.near("errors", float(spans) * float(failed) / float(failed + good))
             failed, good = added(failed, errors), added(good, spans - errors)
-            own.append([step, spans, errors, float(spans), {}])
+            own.append([step, spans, errors, float(spans), {}, 0])
         for step, spans, *_ in own:
             totals[step] = totals.get(step, 0) + spans
+        byte_share, span_share = 0, 0
         for group in sorted({cell[0] // together for cell in own}):
             of_group = [cell for cell in own if cell[0] // together == group]
-            left = sum(cell[1] for cell in of_group)
+            left = all_spans = sum(cell[1] for cell in of_group)
             shares_left, held = sum(shares), []
             for j, share in enumerate(shares):
                 number = left
@@ -139,6 +155,14 @@ def read_series(b):
                         cell[4][(lowest + j << merged) + (1 << merged >> 1)] = until - taken
                     held[j] -= until - taken
                     taken = until
+            if not has_sizes:
+                continue
+            size = bucket_of(mean(byte_share, span_share)) if span_share else first_size
+            size += n.signed(("size", min(all_spans.bit_length(), 15)))
+            first_size = first_size if span_share else size
+            byte_share, span_share = added(byte_share, middle_of(size) * all_spans), added(span_share, all_spans)
+            for cell in of_group:
+                cell[5] = middle_of(size) * cell[1]
         cells += [(operation, cell) for cell in own]
     if n.at != len(n.data):
         raise ValueError("there is more behind numbers")
@@ -158,25 +182,26 @@ def read_series(b):
 def both_statuses(cells):
     """Failed spans and others of an operation and step as one."""
     found = {}
-    for (service, name, kind, is_error), (step, spans, errors, weight, buckets) in cells:
+    for (service, name, kind, is_error), (step, spans, errors, weight, buckets, size) in cells:
         if is_error and errors != spans:
             raise ValueError("an operation of failed spans has others")
-        before = found.setdefault((service, name, kind), {}).get(step, (0, 0, 0.0, {}))
+        before = found.setdefault((service, name, kind), {}).get(step, (0, 0, 0.0, {}, 0))
         both = {b: before[3].get(b, 0) + buckets.get(b, 0) for b in before[3].keys() | buckets.keys()}
-        found[service, name, kind][step] = (before[0] + spans, before[1] + errors, before[2] + weight, both)
+        found[service, name, kind][step] = (before[0] + spans, before[1] + errors, before[2] + weight, both, before[4] + size)
     return found
 
 
 def read_section(data):
-    """{(service, name, kind): {step: (spans, errors, weight, {bucket: spans})}}"""
+    """{(service, name, kind): {step: (spans, errors, weight, {bucket: spans}, bytes)}}"""
     if not data:
         return {}
     b = Bytes(data)
     version = b.u8()
-    if version == 3:
-        return read_series(b)
-    if version not in (2, 4):
+    if version in (3, 6):
+        return read_series(b, version)
+    if version not in (2, 4, 5):
         raise ValueError("a section of another version")
+    flags = {2: 1, 4: 0}[version] if version < 5 else b.u8()
     services = [b.text().decode() for _ in range(b.varint())]
     operations = []
     for _ in range(b.varint()):
@@ -184,7 +209,7 @@ def read_section(data):
         operations.append((services[service], b.text().decode(), kind & 7, kind >> 3))
     count = b.varint()
     steps, minutes = integers_of(b.text(), count), integers_of(b.text(), count)
-    errors = integers_of(b.text(), count) if version == 2 else None
+    errors = integers_of(b.text(), count) if flags & 1 else None
     sizes, firsts = integers_of(b.text(), count), integers_of(b.text(), count)
     bits = [min(size.bit_length(), 9) for size in sizes]
     gaps = read_modelled(b, [s for s, size in zip(bits, sizes) for _ in range(size - 1)])
@@ -195,21 +220,23 @@ def read_section(data):
             left, right = own[i - 1] if i else 0, own[i] if i + 1 < size else 0
             contexts.append(16 * s + 4 * min(left, 3) + min(right, 3))
     counts, gap = iter(read_modelled(b, contexts)), iter(gaps)
+    beyond = integers_of(b.text(), count) if flags & 2 else None
     weights, number = {}, 0
     for _ in range(b.varint()):
         number += b.varint()
         weights[number] = struct.unpack("<d", b.take(8))[0]
     if b.rest():
         raise ValueError("there is more behind a section")
-    cells, operation, minute = [], 0, 0
+    cells, operation, minute, spans, size = [], 0, 0, 0, 0
     for i in range(count):
         operation, minute, bucket, buckets = operation + steps[i], minute + minutes[i], firsts[i], {}
         for j in range(sizes[i]):
             bucket += next(gap) + 1 if j else 0
             buckets[bucket] = next(counts) + 1
-        spans = sum(buckets.values())
+        before, spans = spans, sum(buckets.values())
+        size = (size * spans // before if before else 0) + beyond[i] if beyond else 0
         failed = errors[i] if errors is not None else spans * operations[operation][3]
-        cells.append((operations[operation], (minute, spans, failed, weights.get(i, float(spans)), buckets)))
+        cells.append((operations[operation], (minute, spans, failed, weights.get(i, float(spans)), buckets, size)))
     return both_statuses(cells)
 
 
@@ -227,7 +254,7 @@ class Counts:
         self.start_ns_min, self.end_ns_max = fields.get(4, 0), fields.get(5, 0)
         body = Bytes(fields[6])
         self.version = body.u8()
-        if self.version not in (1, 2):
+        if self.version not in (1, 2, 3):
             raise ValueError("counts of another version")
         self.step_s = body.varint() * (60 if self.version == 1 else 1)
         self.operations, edges = read_section(body.text()), read_section(body.text())

@@ -1,7 +1,9 @@
 #include <doctest/doctest.h>
+#include <fmt/format.h>
 
 #include "api/promql.h"
 #include "api/test_server.h"
+#include "otlp/json.h"
 
 using namespace spanloom;
 using namespace spanloom::api;
@@ -95,6 +97,38 @@ TEST_CASE("a range of times, by GET and by form") {
     const Reply post = server.post("/api/v1/query_range", form,
                                    {{"content-type", "application/x-www-form-urlencoded"}});
     CHECK(post.body == get.body);
+}
+
+TEST_CASE("how many bytes spans had as they came, by operation") {
+    TestServer server({kShopTrace, kLaterTrace});
+    const auto bytes = otlp::json_to_protobuf(kShopTrace);
+    REQUIRE(bytes.has_value());
+    const auto batch = otlp::decode(*bytes);
+    REQUIRE(batch.has_value());
+    const auto size_of = [&](size_t span) { return batch->spans[span].message.size; };
+    const auto increase = [&](std::string_view labels) {
+        return query(server, "sum(increase(traces_spanmetrics_size_total{" + std::string(labels) +
+                                 "}[1h]))")
+            .body;
+    };
+    const auto sum = [](uint64_t size) { return fmt::format(R"(1763819700.000,"{}"])", size); };
+    CHECK(increase("service=\"db\"").find(sum(size_of(1))) != std::string::npos);
+    CHECK(increase("service=\"front\",status_code=\"STATUS_CODE_ERROR\"").find(sum(size_of(0))) !=
+          std::string::npos);
+    CHECK(server.get("/metrics/red")
+              .has(fmt::format(
+                  "traces_spanmetrics_size_total{{service=\"db\",span_kind=\"SPAN_KIND_CLIENT\","
+                  "span_name=\"SELECT\",status_code=\"STATUS_CODE_UNSET\"}} {}\n",
+                  size_of(1))));
+    CHECK(server.get("/metrics/red").has("# TYPE traces_spanmetrics_size_total counter\n"));
+    CHECK(!server.get("/metrics/red?names=otel").has("_size_total"));
+    CHECK(server.get("/api/v1/metadata?metric=traces_spanmetrics_size_total")
+              .has(R"("traces_spanmetrics_size_total":[{"type":"counter")"));
+    CHECK(server.get("/api/v1/label/__name__/values").has(R"("traces_spanmetrics_size_total")"));
+    CHECK(server
+              .get("/api/v1/series?start=1763818000&end=1763820000&match[]=" +
+                   encoded("traces_spanmetrics_size_total{service=\"db\"}"))
+              .has(R"("__name__":"traces_spanmetrics_size_total","service":"db")"));
 }
 
 TEST_CASE("what is not answered is refused by name, what is wrong with its place") {

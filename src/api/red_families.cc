@@ -63,11 +63,13 @@ struct CountedSpans {
     double spans = 0;
     double failed = 0;
     double duration_s = 0;
+    double bytes = 0;
     WindowBuckets buckets;
 };
 
 CountedSpans failed_of(const WindowCounts& counts, Value value) {
-    CountedSpans part{counts.errors, counts.errors, counts.errors_duration_s, counts.error_buckets};
+    CountedSpans part{counts.errors, counts.errors, counts.errors_duration_s, counts.errors_bytes,
+                      counts.error_buckets};
     if (!is_of_durations(value)) return part;
     // Long ago durations were not counted by status.
     part.spans = 0;
@@ -78,7 +80,11 @@ CountedSpans failed_of(const WindowCounts& counts, Value value) {
 
 CountedSpans others_of(const WindowCounts& counts, Value value) {
     const CountedSpans failed = failed_of(counts, value);
-    CountedSpans part{counts.spans - failed.spans, 0, counts.duration_s - failed.duration_s, {}};
+    CountedSpans part{counts.spans - failed.spans,
+                      0,
+                      counts.duration_s - failed.duration_s,
+                      counts.bytes - failed.bytes,
+                      {}};
     auto next = failed.buckets.begin();
     for (const auto& [bucket, count] : counts.buckets) {
         const bool is_there = next != failed.buckets.end() && next->first == bucket;
@@ -112,7 +118,8 @@ class SeriesEmitter {
         if (!has_status) {
             std::vector<CountedSpans> parts;
             for (WindowCounts& one : counts)
-                parts.push_back({one.spans, one.errors, one.duration_s, std::move(one.buckets)});
+                parts.push_back(
+                    {one.spans, one.errors, one.duration_s, one.bytes, std::move(one.buckets)});
             return emit_part(labels, parts);
         }
         const auto emit_status = [&](std::string_view status, const auto& part_of) -> Result<void> {
@@ -154,6 +161,8 @@ class SeriesEmitter {
                 return part.failed;
             case Value::kDropped:
                 return 0;
+            case Value::kBytes:
+                return part.bytes;
             case Value::kInfo:
                 return part.spans > 0 ? 1 : 0;
             case Value::kSum:
@@ -386,6 +395,8 @@ const std::vector<RedFamily>& red_families() {
                    "traces_spanmetrics_latency_count"},
                   Source::kOperations, false, false);
         counter("traces_span_metrics_calls_total", Source::kOperations, Value::kCalls, true,
+        counter("traces_spanmetrics_size_total", Source::kOperations, Value::kBytes, false,
+                "Bytes of spans' OTLP messages as they were received.");
                 kCallsHelp);
         counter("traces_span_metrics_calls", Source::kOperations, Value::kCalls, true, kCallsHelp);
         histogram(all, "traces_span_metrics_duration_milliseconds",

@@ -34,6 +34,7 @@ struct RedFamily {
         kRequests,
         kFailed,
         kDropped,
+        kBytes,
         kBucket,
         kSum,
         kCount,

@@ -73,6 +73,13 @@ std::string shown(const insight::ServiceEdges& found) {
     return out;
 }
 
+double bytes_of(const RollupSection& section) {
+    double bytes = 0;
+    for (const RollupCell& cell : section.cells)
+        bytes += static_cast<double>(cell.bytes);
+    return bytes;
+}
+
 // Counted as the store does it before the spans go.
 struct Files {
     MemoryIo io;
@@ -249,7 +256,7 @@ TEST_CASE("files of counts are written as they were, and read by others") {
     check_longer("month.cnt", CountsDetail::kMonth);
 }
 
-TEST_CASE("files of version 1 say what they said") {
+TEST_CASE("files of earlier versions say what they said, and nothing of sizes") {
     const Counting counting = insight::make_span_counting();
     const std::vector<std::shared_ptr<const Segment>> segments = {segment_of(hour_of_calls(10))};
     RollupCache cache;
@@ -258,7 +265,10 @@ TEST_CASE("files of version 1 say what they said") {
     const auto edges = insight::find_all_service_edges(spans, {}, cache);
     REQUIRE(edges.has_value());
     for (const auto& [name, detail] : {std::pair("hour-v1.cnt", CountsDetail::kMinutes),
-                                       std::pair("day-v1.cnt", CountsDetail::kHours)}) {
+                                       std::pair("day-v1.cnt", CountsDetail::kHours),
+                                       std::pair("hour-v2.cnt", CountsDetail::kShort),
+                                       std::pair("minutes-v2.cnt", CountsDetail::kMinutes),
+                                       std::pair("day-v2.cnt", CountsDetail::kHours)}) {
         CAPTURE(name);
         const auto reading = decode_counts(read_golden(name));
         REQUIRE(reading.has_value());
@@ -279,7 +289,24 @@ TEST_CASE("files of version 1 say what they said") {
         REQUIRE(decoded.has_value());
         REQUIRE_FALSE(decoded->operations.cells.empty());
         CHECK(decoded->operations.cells[0].step == 10);
-        CHECK(decoded->operations.cells[0].count == 60);
+        uint64_t counted = 0;
+        for (const RollupCell& cell : decoded->operations.cells)
+            counted += cell.count;
+        CHECK(counted == 180);
+        CHECK_FALSE(decoded->operations.has_sizes());
+        // With what is counted now they have the sizes of this alone.
+        const auto now = counting.count(segments, {});
+        REQUIRE(now.has_value());
+        const std::string_view both[] = {reading->counts, *now};
+        const auto mixed = counting.put_together(both, CountsDetail::kHours);
+        REQUIRE(mixed.has_value());
+        const auto sums_of_both = decode_span_counts(*mixed);
+        const auto sums_of_now = decode_span_counts(*now);
+        REQUIRE(sums_of_both.has_value());
+        REQUIRE(sums_of_now.has_value());
+        const double bytes = bytes_of(sums_of_now->operations);
+        CHECK(bytes > 180 * 50);
+        CHECK(bytes_of(sums_of_both->operations) == doctest::Approx(bytes).epsilon(0.033));
     }
 }
 

@@ -36,12 +36,11 @@ store::RollupFunction make_operation_rollup() {
 }
 
 Result<std::string> rollup_of(const store::Segment& segment, uint32_t step_s) {
-    if (step_s == kMinuteStepS) {
-        TRY_ASSIGN(const Blob bytes, segment.rollup());
-        return std::string(bytes.view());
-    }
-    return store::count_rows(
-        segment, [step_s](const store::RollupRows& rows) { return encode_rollup(rows, step_s); });
+    TRY_ASSIGN(const Blob counted, segment.rollup());
+    if (step_s == kMinuteStepS) return std::string(counted.view());
+    return store::count_rows(segment, counted, [step_s](const store::RollupRows& rows) {
+        return encode_rollup(rows, step_s);
+    });
 }
 
 // ---- cache

@@ -1,11 +1,8 @@
 #include "rollup/rollup_section.h"
 
 #include <algorithm>
-#include <array>
 #include <bit>
 #include <cmath>
-#include <map>
-#include <unordered_map>
 
 #include "rollup/duration_histogram.h"
 #include "rollup/rollup_operations.h"
@@ -19,51 +16,21 @@ namespace {
 
 using store::ByteReader;
 using store::ByteWriter;
+__extension__ using Wide = unsigned __int128;
 
-constexpr uint8_t kVersion = 4;       // 3 is kSeriesVersion
-constexpr uint8_t kMixedVersion = 2;  // where failed spans are among the others
+constexpr uint8_t kVersion = 5;
 constexpr uint8_t kVersionMin = 1;
-constexpr uint8_t kHasErrors = 1;  // flags of version 1
+// What of its cells a section of version 5 says. Version 2 has errors, version 4 nothing more.
+constexpr uint8_t kErrorsFollow = 1;
+constexpr uint8_t kSizesFollow = 2;
+constexpr uint64_t kBytesMax = 1ULL << 48;  // of the spans of a cell
+constexpr uint8_t kHasErrors = 1;           // flags of version 1
 constexpr uint8_t kHasWeight = 2;
 constexpr int kZstdLevel = 1;
 // Cells, and buckets, that a section of so many bytes may have: a reader allocates by it before it
 // sees the numbers.
 constexpr uint64_t cells_max(size_t bytes) {
     return 65'536 + uint64_t{bytes} * 256;
-}
-
-// A row as one number that sorts as cells and their buckets do: operation (22 bits), error (1),
-// step (31), bucket (10).
-constexpr uint32_t kBucketBits = 10;
-constexpr uint32_t kStepBits = 31;
-static_assert(DurationHistogram::kBuckets <= 1U << kBucketBits);
-static_assert(UINT64_MAX / (kShortStepS * kRollupSecondNs) < 1ULL << kStepBits);
-static_assert(kSectionOperationsMax * 2 < 1U << 22);
-
-uint64_t cell_key(uint32_t operation, bool error, uint64_t step) {
-    return (uint64_t{operation} << 1 | (error ? 1 : 0)) << kStepBits | step;
-}
-
-// Digit by digit, lowest first; digits that all keys share are left out, and most are.
-void sort_keys(std::vector<uint64_t>& keys) {
-    constexpr uint32_t kDigitBits = 11;
-    constexpr size_t kDigits = size_t{1} << kDigitBits;
-    if (keys.size() < kDigits) return std::sort(keys.begin(), keys.end());
-    uint64_t differing = 0;
-    for (const uint64_t key : keys)
-        differing |= key ^ keys.front();
-    std::vector<uint64_t> sorted(keys.size());
-    for (uint32_t shift = 0; shift < 64; shift += kDigitBits) {
-        if ((differing >> shift & (kDigits - 1)) == 0) continue;
-        std::array<size_t, kDigits + 1> next{};
-        for (const uint64_t key : keys)
-            ++next[(key >> shift & (kDigits - 1)) + 1];
-        for (size_t digit = 1; digit < kDigits; ++digit)
-            next[digit] += next[digit - 1];
-        for (const uint64_t key : keys)
-            sorted[next[key >> shift & (kDigits - 1)]++] = key;
-        keys.swap(sorted);
-    }
 }
 
 // The numbers of all cells as columns.
@@ -74,7 +41,16 @@ struct CellColumns {
     std::vector<int64_t> first_buckets;
     std::vector<int64_t> gaps;    // buckets left out between one and the next of a cell
     std::vector<int64_t> counts;  // beyond one
+    std::vector<int64_t> errors;  // of a reader's: none where operations say it
+    std::vector<int64_t> bytes;   // beyond what the cell before lets expect
 };
+
+// As many bytes a span as in the cell before.
+int64_t expected_bytes(const RollupCell& before, uint64_t spans) {
+    if (before.count == 0) return 0;
+    const Wide bytes = Wide{before.bytes} * spans / before.count;
+    return static_cast<int64_t>(bytes < kBytesMax ? static_cast<uint64_t>(bytes) : kBytesMax);
+}
 
 // By how many buckets its cell has: those of many spans are dense.
 uint8_t gap_context(int64_t size) {
@@ -111,24 +87,21 @@ void add_count_contexts(std::span<const int64_t> sizes, std::span<const int64_t>
     }
 }
 
-// One cell: the rows keys[first, end).
-void add_cell(const std::vector<uint64_t>& keys, size_t first, size_t end, CellColumns& cells) {
-    int64_t size = 0;
-    uint64_t bucket_before = 0;
-    for (size_t i = first; i < end; ++size) {
-        size_t next = i;
-        while (next < end && keys[next] == keys[i])
-            ++next;
-        const uint64_t bucket = keys[i] & ((1U << kBucketBits) - 1);
-        if (i == first)
-            cells.first_buckets.push_back(static_cast<int64_t>(bucket));
+void add_cell(const RollupSection& section, const RollupCell& cell, const RollupCell& before,
+              CellColumns& cells) {
+    cells.operations.push_back(int64_t{cell.operation} - before.operation);
+    cells.steps.push_back(int64_t{cell.step} - before.step);
+    cells.sizes.push_back(cell.buckets);
+    cells.errors.push_back(static_cast<int64_t>(cell.errors));
+    cells.bytes.push_back(static_cast<int64_t>(cell.bytes) - expected_bytes(before, cell.count));
+    for (uint32_t i = 0; i < cell.buckets; ++i) {
+        const auto& [bucket, count] = section.buckets[cell.first_bucket + i];
+        if (i == 0)
+            cells.first_buckets.push_back(bucket);
         else
-            cells.gaps.push_back(static_cast<int64_t>(bucket - bucket_before - 1));
-        cells.counts.push_back(static_cast<int64_t>(next - i - 1));
-        bucket_before = bucket;
-        i = next;
+            cells.gaps.push_back(bucket - section.buckets[cell.first_bucket + i - 1].first - 1);
+        cells.counts.push_back(int64_t{count} - 1);
     }
-    cells.sizes.push_back(size);
 }
 
 void write_numbers(std::span<const int64_t> values, ByteWriter& out) {
@@ -159,32 +132,6 @@ void write_modelled(std::span<const int64_t> values, std::span<const uint8_t> co
     bytes += has_model && modelled.size() < plain.size() ? modelled : plain;
 }
 
-// The operations of a segment that have rows, as these come: sorted, with their status.
-class OperationList {
-  public:
-    explicit OperationList(const std::vector<store::OperationKey>& chosen) : chosen_(chosen) {}
-
-    // Of a key's operation and error bits, which ascend.
-    int64_t number_of(uint32_t key) {
-        if (operations_.empty() || key != last_) {
-            const store::OperationKey& one = chosen_[key >> 1];
-            if (services_.empty() || services_.back() != one.service)
-                services_.emplace_back(one.service);
-            operations_.push_back({static_cast<uint32_t>(services_.size() - 1),
-                                   std::string(one.name), one.kind, (key & 1) != 0});
-            last_ = key;
-        }
-        return static_cast<int64_t>(operations_.size()) - 1;
-    }
-    void write(ByteWriter& out) const { write_operations(services_, operations_, out); }
-
-  private:
-    const std::vector<store::OperationKey>& chosen_;
-    std::vector<std::string> services_;
-    std::vector<RollupOperation> operations_;
-    uint32_t last_ = 0;
-};
-
 using CellWeights = std::vector<std::pair<uint64_t, double>>;  // number of the cell, its weight
 
 void write_weights(const CellWeights& weights, ByteWriter& out) {
@@ -197,13 +144,11 @@ void write_weights(const CellWeights& weights, ByteWriter& out) {
     }
 }
 
-// `errors`: none where operations say it.
-void write_cells(const CellColumns& cells, std::span<const int64_t> errors, ByteWriter& out,
-                 std::string& bytes) {
+void write_cells(const CellColumns& cells, uint8_t flags, ByteWriter& out, std::string& bytes) {
     out.varint(cells.sizes.size());
     write_numbers(cells.operations, out);
     write_numbers(cells.steps, out);
-    if (!errors.empty()) write_numbers(errors, out);
+    if ((flags & kErrorsFollow) != 0) write_numbers(cells.errors, out);
     write_numbers(cells.sizes, out);
     write_numbers(cells.first_buckets, out);
     CellContexts contexts;
@@ -211,6 +156,7 @@ void write_cells(const CellColumns& cells, std::span<const int64_t> errors, Byte
     add_count_contexts(cells.sizes, cells.gaps, contexts);
     write_modelled(cells.gaps, contexts.gaps, bytes);
     write_modelled(cells.counts, contexts.counts, bytes);
+    if ((flags & kSizesFollow) != 0) write_numbers(cells.bytes, out);
 }
 
 // Of version 1.
@@ -262,74 +208,126 @@ bool read_weights(ByteReader& in, RollupSection& section) {
     return in.ok() && in.at_end();
 }
 
-// The cells of a version from 2 on; false, or an error, where they are damaged.
-Result<bool> read_cells(ByteReader& in, uint8_t version, RollupSection& section) {
+// What a section says of its cells, but for their weights.
+Result<bool> read_columns(ByteReader& in, uint8_t flags, CellColumns& cells) {
     const uint64_t limit = cells_max(in.rest().size());
     const uint64_t count = in.varint_max(limit);
-    TRY_ASSIGN(const auto operations, read_numbers(in, count));
-    TRY_ASSIGN(const auto steps, read_numbers(in, count));
-    // Failed spans are operations of their own since.
-    std::vector<int64_t> errors;
-    if (version == 2) {
-        TRY_ASSIGN(errors, read_numbers(in, count));
+    TRY_ASSIGN(cells.operations, read_numbers(in, count));
+    TRY_ASSIGN(cells.steps, read_numbers(in, count));
+    if ((flags & kErrorsFollow) != 0) {
+        TRY_ASSIGN(cells.errors, read_numbers(in, count));
     }
-    TRY_ASSIGN(const auto sizes, read_numbers(in, count));
-    TRY_ASSIGN(const auto first_buckets, read_numbers(in, count));
+    TRY_ASSIGN(cells.sizes, read_numbers(in, count));
+    TRY_ASSIGN(cells.first_buckets, read_numbers(in, count));
     uint64_t buckets = 0;
-    for (const int64_t size : sizes) {
+    for (const int64_t size : cells.sizes) {
         if (size < 1 || size > DurationHistogram::kBuckets) return false;
         buckets += static_cast<uint64_t>(size);
     }
     if (buckets > limit) return false;
     CellContexts contexts;
-    add_gap_contexts(sizes, contexts);
-    TRY_ASSIGN(const auto gaps, read_modelled(in, contexts.gaps));
-    add_count_contexts(sizes, gaps, contexts);
-    TRY_ASSIGN(const auto counts, read_modelled(in, contexts.counts));
-    int64_t operation = 0;
-    int64_t step = 0;
-    size_t next_gap = 0;
-    size_t next_count = 0;
-    for (size_t i = 0; i < count; ++i) {
-        if (operations[i] < 0 || operations[i] > UINT32_MAX || steps[i] < -int64_t{UINT32_MAX} ||
-            steps[i] > UINT32_MAX)
-            return false;
-        operation += operations[i];
-        step += steps[i];
-        if (operation >= static_cast<int64_t>(section.operations.size()) || step < 0 ||
+    add_gap_contexts(cells.sizes, contexts);
+    TRY_ASSIGN(cells.gaps, read_modelled(in, contexts.gaps));
+    add_count_contexts(cells.sizes, cells.gaps, contexts);
+    TRY_ASSIGN(cells.counts, read_modelled(in, contexts.counts));
+    if ((flags & kSizesFollow) != 0) {
+        TRY_ASSIGN(cells.bytes, read_numbers(in, count));
+    }
+    return true;
+}
+
+// Cell after cell of columns; false where they are damaged.
+class CellReader {
+  public:
+    CellReader(const CellColumns& columns, RollupSection& section)
+        : columns_(columns), section_(section) {}
+
+    bool run() {
+        for (size_t i = 0; i < columns_.sizes.size(); ++i) {
+            RollupCell cell;
+            if (!read_place(i, cell) || !read_buckets(i, cell) || !read_sums(i, cell)) return false;
+            section_.cells.push_back(cell);
+        }
+        return true;
+    }
+
+  private:
+    bool read_place(size_t i, RollupCell& cell) {
+        const int64_t operation = columns_.operations[i];
+        const int64_t step = columns_.steps[i];
+        if (operation < 0 || operation > UINT32_MAX || step < -int64_t{UINT32_MAX} ||
             step > UINT32_MAX)
             return false;
-        RollupCell& cell = section.cells.emplace_back();
-        cell.operation = static_cast<uint32_t>(operation);
-        cell.step = static_cast<uint32_t>(step);
-        cell.first_bucket = static_cast<uint32_t>(section.buckets.size());
-        cell.buckets = static_cast<uint32_t>(sizes[i]);
-        int64_t bucket = first_buckets[i];
-        for (int64_t b = 0; b < sizes[i]; ++b) {
+        operation_ += operation;
+        step_ += step;
+        if (operation_ >= static_cast<int64_t>(section_.operations.size()) || step_ < 0 ||
+            step_ > UINT32_MAX)
+            return false;
+        cell.operation = static_cast<uint32_t>(operation_);
+        cell.step = static_cast<uint32_t>(step_);
+        return true;
+    }
+
+    bool read_buckets(size_t i, RollupCell& cell) {
+        cell.first_bucket = static_cast<uint32_t>(section_.buckets.size());
+        cell.buckets = static_cast<uint32_t>(columns_.sizes[i]);
+        int64_t bucket = columns_.first_buckets[i];
+        for (uint32_t b = 0; b < cell.buckets; ++b) {
             if (b > 0) {
-                if (gaps[next_gap] < 0 || gaps[next_gap] >= DurationHistogram::kBuckets)
-                    return false;
-                bucket += gaps[next_gap++] + 1;
+                const int64_t gap = columns_.gaps[next_gap_++];
+                if (gap < 0 || gap >= DurationHistogram::kBuckets) return false;
+                bucket += gap + 1;
             }
-            const int64_t spans = counts[next_count++];
+            const int64_t spans = columns_.counts[next_count_++];
             if (bucket < 0 || bucket >= DurationHistogram::kBuckets || spans < 0 ||
                 spans >= UINT32_MAX)
                 return false;
-            section.buckets.emplace_back(static_cast<uint16_t>(bucket),
-                                         static_cast<uint32_t>(spans) + 1);
+            section_.buckets.emplace_back(static_cast<uint16_t>(bucket),
+                                          static_cast<uint32_t>(spans) + 1);
             cell.count += static_cast<uint64_t>(spans) + 1;
         }
-        if (!errors.empty())
-            cell.errors = static_cast<uint64_t>(errors[i]);
-        else if (section.operations[cell.operation].is_error)
-            cell.errors = cell.count;
-        if (cell.errors > cell.count) return false;
-        cell.weighted = static_cast<double>(cell.count);
+        return true;
     }
-    return read_weights(in, section);
+
+    bool read_sums(size_t i, RollupCell& cell) const {
+        if (!columns_.errors.empty())
+            cell.errors = static_cast<uint64_t>(columns_.errors[i]);
+        else if (section_.operations[cell.operation].is_error)
+            cell.errors = cell.count;
+        cell.weighted = static_cast<double>(cell.count);
+        if (cell.errors > cell.count) return false;
+        if (columns_.bytes.empty()) return true;
+        const int64_t difference = columns_.bytes[i];
+        constexpr auto kMost = static_cast<int64_t>(kBytesMax);
+        if (difference < -kMost || difference > kMost) return false;
+        const RollupCell before = i > 0 ? section_.cells.back() : RollupCell();
+        const int64_t bytes = expected_bytes(before, cell.count) + difference;
+        if (bytes < 0 || bytes > kMost) return false;
+        cell.bytes = static_cast<uint64_t>(bytes);
+        return true;
+    }
+
+    const CellColumns& columns_;
+    RollupSection& section_;
+    int64_t operation_ = 0;
+    int64_t step_ = 0;
+    size_t next_gap_ = 0;
+    size_t next_count_ = 0;
+};
+
+// The cells of a version from 2 on; false, or an error, where they are damaged.
+Result<bool> read_cells(ByteReader& in, uint8_t flags, RollupSection& section) {
+    CellColumns columns;
+    TRY_ASSIGN(const bool is_whole, read_columns(in, flags, columns));
+    return is_whole && CellReader(columns, section).run() && read_weights(in, section);
 }
 
 }  // namespace
+
+bool RollupSection::has_sizes() const {
+    return std::any_of(cells.begin(), cells.end(),
+                       [](const RollupCell& cell) { return cell.bytes > 0; });
+}
 
 size_t RollupSection::memory_bytes() const {
     size_t bytes = sizeof *this + cells.capacity() * sizeof(RollupCell) + buckets.capacity() * 8;
@@ -340,82 +338,28 @@ size_t RollupSection::memory_bytes() const {
     return bytes;
 }
 
-std::string encode_rollup(const store::RollupRows& rows, uint32_t step_s) {
-    std::string bytes;
-    const size_t count = rows.operation.size();
-    if (count == 0) return bytes;
-    const uint64_t step_ns = step_s * kRollupSecondNs;
-    const ChosenOperations chosen = choose_operations(rows);
-    std::vector<uint64_t> keys(count);
-    std::unordered_map<uint64_t, double> extra_weights;
-    for (size_t i = 0; i < count; ++i) {
-        const uint64_t cell = cell_key(chosen.place[rows.operation[i]], rows.is_error[i] != 0,
-                                       rows.start_ns[i] / step_ns);
-        keys[i] = cell << kBucketBits | DurationHistogram::bucket_of(rows.duration_ns[i]);
-        if (rows.weight[i] != 1) extra_weights[cell] += rows.weight[i] - 1;
-    }
-    sort_keys(keys);
-    OperationList operations(chosen.kept);
-    CellColumns cells;
-    CellWeights weights;
-    uint64_t step_before = 0;
-    int64_t operation_before = 0;
-    for (size_t i = 0; i < count;) {
-        const uint64_t cell = keys[i] >> kBucketBits;
-        size_t end = i;
-        while (end < count && keys[end] >> kBucketBits == cell)
-            ++end;
-        const uint64_t step = cell & ((1ULL << kStepBits) - 1);
-        const int64_t operation = operations.number_of(static_cast<uint32_t>(cell >> kStepBits));
-        cells.operations.push_back(operation - operation_before);
-        cells.steps.push_back(static_cast<int64_t>(step) - static_cast<int64_t>(step_before));
-        if (const auto weight = extra_weights.find(cell); weight != extra_weights.end())
-            weights.emplace_back(cells.sizes.size(), static_cast<double>(end - i) + weight->second);
-        add_cell(keys, i, end, cells);
-        operation_before = operation;
-        step_before = step;
-        i = end;
-    }
-    ByteWriter out(bytes);
-    out.u8(kVersion);
-    operations.write(out);
-    write_cells(cells, {}, out, bytes);
-    write_weights(weights, out);
-    return bytes;
-}
-
 std::string encode_section(const RollupSection& section) {
     std::string bytes;
     if (section.cells.empty()) return bytes;
     CellColumns cells;
     CellWeights weights;
-    std::vector<int64_t> errors;
-    bool is_by_status = true;
+    uint8_t flags = section.has_sizes() ? kSizesFollow : 0;
     RollupCell before;
-    for (const RollupCell& cell : section.cells) {
+    for (const RollupCell& from : section.cells) {
+        RollupCell cell = from;
+        cell.bytes = std::min(cell.bytes, kBytesMax);
         if (cell.weighted != static_cast<double>(cell.count))
             weights.emplace_back(cells.sizes.size(), cell.weighted);
-        cells.operations.push_back(int64_t{cell.operation} - before.operation);
-        cells.steps.push_back(int64_t{cell.step} - before.step);
-        cells.sizes.push_back(cell.buckets);
-        errors.push_back(static_cast<int64_t>(cell.errors));
-        is_by_status =
-            is_by_status &&
-            cell.errors == (section.operations[cell.operation].is_error ? cell.count : 0);
-        for (uint32_t i = 0; i < cell.buckets; ++i) {
-            const auto& [bucket, count] = section.buckets[cell.first_bucket + i];
-            if (i == 0)
-                cells.first_buckets.push_back(bucket);
-            else
-                cells.gaps.push_back(bucket - section.buckets[cell.first_bucket + i - 1].first - 1);
-            cells.counts.push_back(int64_t{count} - 1);
-        }
+        if (cell.errors != (section.operations[cell.operation].is_error ? cell.count : 0))
+            flags |= kErrorsFollow;
+        add_cell(section, cell, before, cells);
         before = cell;
     }
     ByteWriter out(bytes);
-    out.u8(is_by_status ? kVersion : kMixedVersion);
+    out.u8(kVersion);
+    out.u8(flags);
     write_operations(section.services, section.operations, out);
-    write_cells(cells, is_by_status ? std::span<const int64_t>() : errors, out, bytes);
+    write_cells(cells, flags, out, bytes);
     write_weights(weights, out);
     return bytes;
 }
@@ -425,6 +369,7 @@ Result<uint64_t> count_cells(std::string_view bytes) {
     ByteReader in(bytes);
     RollupSection section;
     const bool is_known = in.u8() == kVersion;
+    in.u8();  // what cells say
     if (!is_known || !read_operations(in, section))
         return fail(ErrorCode::kDataLoss, "rollup: the section is damaged");
     return in.varint();
@@ -436,16 +381,19 @@ Result<RollupSection> decode_rollup(std::string_view bytes, uint32_t step_s) {
     if (bytes.empty()) return section;
     ByteReader in(bytes);
     const uint8_t version = in.u8();
-    if (version == kSeriesVersion) return decode_series(in.rest(), step_s);
+    if (version == kSeriesVersion || version == kSeriesVersionBefore)
+        return decode_series(version, in.rest(), step_s);
     if (version < kVersionMin || version > kVersion) {
         return fail(ErrorCode::kUnsupported,
                     "rollup: version {} is not known here, only {} to {}; use a newer spanloom",
-                    version, kVersionMin, kVersion);
+                    version, kVersionMin, kSeriesVersion);
     }
     const auto broken = [] { return fail(ErrorCode::kDataLoss, "rollup: the section is damaged"); };
+    uint8_t flags = version == 2 ? kErrorsFollow : 0;
+    if (version == kVersion) flags = in.u8();
     if (!read_operations(in, section)) return broken();
     if (version >= 2) {
-        const Result<bool> cells = read_cells(in, version, section);
+        const Result<bool> cells = read_cells(in, flags, section);
         if (!cells || !*cells) return broken();
         return section;
     }

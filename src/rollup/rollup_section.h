@@ -49,6 +49,7 @@ struct RollupCell {
     uint64_t count = 0;
     uint64_t errors = 0;
     double weighted = 0;  // sum of adjusted counts
+    uint64_t bytes = 0;   // of the spans' messages as they came; 0 in what older versions wrote
     uint32_t first_bucket = 0;
     uint32_t buckets = 0;
 };
@@ -84,6 +85,8 @@ struct RollupSection {
     uint64_t begin_ns(const RollupCell& cell) const {
         return uint64_t{cell.step} * step_s * kRollupSecondNs;
     }
+    // False where older versions counted all of it, and of edges.
+    bool has_sizes() const;
     size_t memory_bytes() const;
 };
 

@@ -18,6 +18,7 @@ namespace {
 
 constexpr int kZstdLevel = 19;  // names are few, and stay for years
 constexpr uint64_t kCountMax = 1ULL << 48;
+constexpr uint64_t kBytesMax = 1ULL << 50;
 __extension__ using Wide = unsigned __int128;
 // Parts of a section of so many bytes: what a reader may allocate.
 constexpr uint64_t parts_max(size_t bytes) {
@@ -59,6 +60,31 @@ class StepTotals {
     std::vector<std::pair<uint32_t, uint64_t>> added_;
 };
 
+// How long spans are, in bytes on average, in buckets as durations have them: near what they were
+// the last times.
+class SizeShares {
+  public:
+    static uint32_t bucket_of(uint64_t bytes, uint64_t spans) {
+        return DurationHistogram::bucket_of((bytes + spans / 2) / spans);
+    }
+    static uint64_t bytes_of(uint32_t bucket) {
+        return DurationHistogram::lower_bound_of(bucket) + DurationHistogram::width_of(bucket) / 2;
+    }
+    // Of an operation's first one, that of the operation before's.
+    uint32_t expected() const { return spans_ == 0 ? first_ : bucket_of(bytes_, spans_); }
+    void add(uint32_t bucket, uint64_t spans) {
+        if (spans_ == 0) first_ = bucket;
+        add_to_share(bytes_, bytes_of(bucket) * spans);
+        add_to_share(spans_, spans);
+    }
+    void finish_operation() { bytes_ = spans_ = 0; }
+
+  private:
+    uint32_t first_ = 0;
+    uint64_t bytes_ = 0;
+    uint64_t spans_ = 0;
+};
+
 // The contexts of all numbers of a section.
 struct SeriesContexts {
     static constexpr size_t kClasses = 64;
@@ -66,7 +92,8 @@ struct SeriesContexts {
     NumberContext first_step;
     NumberContext lowest;
     NumberContext width;
-    std::array<NumberContext, 8> gaps;  // by how many bits the gap before had
+    std::array<NumberContext, 8> gaps;    // by how many bits the gap before had
+    std::array<NumberContext, 16> sizes;  // by how many bits the number of spans has
     // By what is expected:
     std::array<NumberContext, kClasses> spans;
     std::array<NumberContext, kClasses> errors;
@@ -77,6 +104,9 @@ struct SeriesContexts {
         if (sixteenths < 2) return sixteenths;
         const auto bits = static_cast<uint32_t>(std::bit_width(sixteenths));
         return std::min<size_t>(2 * bits - 2 + (sixteenths >> (bits - 2) & 1), kClasses - 1);
+    }
+    static size_t class_of_size(uint64_t spans) {
+        return std::min<size_t>(std::bit_width(spans), 15);
     }
     static size_t class_of_gap(uint64_t gap) { return std::min<size_t>(std::bit_width(gap), 7); }
 };
@@ -101,7 +131,8 @@ size_t end_of_durations(const RollupSection& section, size_t first, size_t end) 
 
 class SeriesWriter {
   public:
-    explicit SeriesWriter(const RollupSection& section) : section_(section) {}
+    explicit SeriesWriter(const RollupSection& section)
+        : section_(section), has_sizes_(section.has_sizes()) {}
 
     std::string run() {
         const auto& cells = section_.cells;
@@ -156,8 +187,23 @@ class SeriesWriter {
         for (size_t i = first; i < end;) {
             const size_t next = end_of_durations(section_, i, end);
             write_durations(i, next, lowest);
+            if (has_sizes_) write_sizes(i, next);
             i = next;
         }
+        sizes_.finish_operation();
+    }
+
+    void write_sizes(size_t first, size_t end) {
+        uint64_t spans = 0;
+        uint64_t bytes = 0;
+        for (size_t i = first; i < end; ++i) {
+            spans += section_.cells[i].count;
+            bytes += section_.cells[i].bytes;
+        }
+        const uint32_t bucket = SizeShares::bucket_of(std::min(bytes, kBytesMax / 2), spans);
+        out_.number(contexts_->sizes[SeriesContexts::class_of_size(spans)],
+                    zigzag(int64_t{bucket} - int64_t{sizes_.expected()}));
+        sizes_.add(bucket, spans);
     }
 
     // Of all of these cells together.
@@ -192,9 +238,11 @@ class SeriesWriter {
     }
 
     const RollupSection& section_;
+    const bool has_sizes_;
     const std::unique_ptr<SeriesContexts> contexts_ = std::make_unique<SeriesContexts>();
     NumberEncoder out_;
     StepTotals totals_;
+    SizeShares sizes_;
     std::vector<uint64_t> shares_;  // of buckets
     std::vector<uint64_t> counts_;
     uint32_t first_step_ = 0;
@@ -226,8 +274,8 @@ void write_weights(const RollupSection& section, store::ByteWriter& out) {
 
 class SeriesReader {
   public:
-    SeriesReader(std::string_view bytes, RollupSection& section)
-        : in_(bytes), limit_(parts_max(bytes.size())), section_(section) {}
+    SeriesReader(std::string_view bytes, bool has_sizes, RollupSection& section)
+        : in_(bytes), has_sizes_(has_sizes), limit_(parts_max(bytes.size())), section_(section) {}
 
     // False where the bytes are damaged.
     bool run() {
@@ -280,8 +328,26 @@ class SeriesReader {
         for (size_t i = end - cells; i < end;) {
             const size_t next = end_of_durations(section_, i, end);
             if (!read_durations(i, next, static_cast<uint32_t>(lowest))) return false;
+            if (has_sizes_ && !read_sizes(i, next)) return false;
             i = next;
         }
+        sizes_.finish_operation();
+        return true;
+    }
+
+    bool read_sizes(size_t first, size_t end) {
+        uint64_t spans = 0;
+        for (size_t i = first; i < end; ++i)
+            spans += section_.cells[i].count;
+        const int64_t bucket =
+            sizes_.expected() +
+            unzigzag(in_.number(contexts_->sizes[SeriesContexts::class_of_size(spans)]));
+        if (!in_.ok() || bucket < 0 || bucket >= DurationHistogram::kBuckets) return false;
+        const uint64_t bytes = SizeShares::bytes_of(static_cast<uint32_t>(bucket));
+        if (bytes > kBytesMax / spans) return false;
+        sizes_.add(static_cast<uint32_t>(bucket), spans);
+        for (size_t i = first; i < end; ++i)
+            section_.cells[i].bytes = section_.cells[i].count * bytes;
         return true;
     }
 
@@ -347,7 +413,9 @@ class SeriesReader {
     }
 
     NumberDecoder in_;
+    const bool has_sizes_;
     StepTotals totals_;
+    SizeShares sizes_;
     const uint64_t limit_;
     RollupSection& section_;
     const std::unique_ptr<SeriesContexts> contexts_ = std::make_unique<SeriesContexts>();
@@ -385,6 +453,7 @@ std::string encode_series(const RollupSection& section) {
     out.u8(kSeriesVersion);
     out.u8(section.detail.merged_bits);
     out.u8(section.detail.steps);
+    out.u8(section.has_sizes() ? 1 : 0);
     std::string operations;
     store::ByteWriter operations_out(operations);
     write_operations(section.services, section.operations, operations_out);
@@ -396,12 +465,13 @@ std::string encode_series(const RollupSection& section) {
     return bytes;
 }
 
-Result<RollupSection> decode_series(std::string_view bytes, uint32_t step_s) {
+Result<RollupSection> decode_series(uint8_t version, std::string_view bytes, uint32_t step_s) {
     const auto broken = [] { return fail(ErrorCode::kDataLoss, "rollup: the section is damaged"); };
     RollupSection section;
     section.step_s = step_s;
     store::ByteReader in(bytes);
     section.detail = {in.u8(), in.u8()};
+    const bool has_sizes = version != kSeriesVersionBefore && in.u8() != 0;
     const std::string_view operations = in.text();
     const std::string_view numbers = in.text();
     if (!in.ok() || section.detail.merged_bits > DurationDetail::kMergedBitsMax ||
@@ -410,7 +480,8 @@ Result<RollupSection> decode_series(std::string_view bytes, uint32_t step_s) {
     TRY_ASSIGN(const Blob names, store::decode_bytes(operations));
     store::ByteReader names_in(names.view());
     if (!read_operations(names_in, section) || !names_in.at_end()) return broken();
-    if (!SeriesReader(numbers, section).run() || !read_weights(in, section)) return broken();
+    if (!SeriesReader(numbers, has_sizes, section).run() || !read_weights(in, section))
+        return broken();
     return section;
 }
 

@@ -18,6 +18,8 @@ struct Rows {
     std::vector<uint64_t> duration_ns;
     std::vector<uint8_t> is_error;
     std::vector<double> weight;
+    std::vector<uint32_t> bytes;  // of none, or of all
+    std::vector<Blob> counted;
 
     void add(uint32_t op, uint64_t start, uint64_t duration, bool error = false, double w = 1) {
         operation.push_back(op);
@@ -27,7 +29,7 @@ struct Rows {
         weight.push_back(w);
     }
     store::RollupRows view() const {
-        return {operations, operation, start_ns, duration_ns, is_error, weight};
+        return {operations, operation, start_ns, duration_ns, is_error, weight, bytes, counted};
     }
     RollupSection section(uint32_t step_s = kMinuteStepS) const {
         auto decoded = decode_rollup(encode_rollup(view(), step_s), step_s);

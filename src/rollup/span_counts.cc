@@ -10,7 +10,7 @@
 namespace spanloom {
 namespace {
 
-constexpr uint8_t kVersion = 2;
+constexpr uint8_t kVersion = 3;
 constexpr uint8_t kVersionMin = 1;
 
 }  // namespace
@@ -74,6 +74,7 @@ void RollupSum::Cell::add(const Cell& more) {
     spans += more.spans;
     errors += more.errors;
     weighted += more.weighted;
+    bytes += more.bytes;
     Buckets sum;
     sum.reserve(buckets.size() + more.buckets.size());
     auto left = buckets.begin();
@@ -106,7 +107,7 @@ void RollupSum::add(const RollupSection& section) {
             operation =
                 &operations_[Key(section.services[one.service], one.name, one.kind, one.is_error)];
         }
-        Cell more{0, from.errors, from.weighted, {}};
+        Cell more{0, from.errors, from.weighted, from.bytes, {}};
         for (uint32_t i = 0; i < from.buckets; ++i) {
             const auto& [bucket, count] = section.buckets[from.first_bucket + i];
             more.buckets.emplace_back(merged(bucket), count);
@@ -121,7 +122,7 @@ void RollupSum::add(std::string_view service, std::string_view name, otlp::SpanK
                     uint64_t begin_ns, uint64_t errors, double weighted,
                     const DurationHistogram& durations) {
     Operation& operation = operations_[Key(service, name, kind, false)];
-    Cell more{durations.count(), errors, weighted, {}};
+    Cell more{durations.count(), errors, weighted, 0, {}};
     for (const auto& [bucket, count] : durations.buckets())
         more.buckets.emplace_back(merged(bucket), count);
     operation.spans += more.spans;
@@ -170,6 +171,7 @@ RollupSection RollupSum::finish() {
             cell.step = step;
             cell.errors = from.errors;
             cell.weighted = from.weighted;
+            cell.bytes = from.bytes;
             cell.first_bucket = static_cast<uint32_t>(section.buckets.size());
             for (const auto& [bucket, count] : from.buckets) {
                 section.buckets.emplace_back(

@@ -58,6 +58,7 @@ class RollupSum {
         uint64_t spans = 0;
         uint64_t errors = 0;
         double weighted = 0;
+        uint64_t bytes = 0;
         Buckets buckets;
 
         void add(const Cell& more);

@@ -61,7 +61,9 @@ void WindowCounts::add(const WindowCounts& other) {
     spans += other.spans;
     errors += other.errors;
     duration_s += other.duration_s;
+    bytes += other.bytes;
     errors_duration_s += other.errors_duration_s;
+    errors_bytes += other.errors_bytes;
     add_buckets(other.buckets, buckets);
     add_buckets(other.error_buckets, error_buckets);
 }
@@ -93,6 +95,8 @@ WindowCounts StepTable::Operation::window(uint64_t from_ns, uint64_t to_ns, uint
             if (weights == SpanWeights::kAdjusted) share *= at->second.weight();
             sum.spans += share * static_cast<double>(at->second.spans);
             sum.errors += share * static_cast<double>(at->second.errors);
+            sum.bytes += share * static_cast<double>(at->second.bytes);
+            sum.errors_bytes += share * static_cast<double>(at->second.errors_bytes);
             if (!with_durations) continue;
             for (const auto& [bucket, count] : at->second.durations.buckets())
                 buckets[bucket] += share * static_cast<double>(count);
@@ -111,14 +115,19 @@ void StepTable::Step::add(const RollupSection& section, const RollupCell& cell) 
     spans += cell.count;
     errors += cell.errors;
     weighted += cell.weighted;
+    bytes += cell.bytes;
     section.add_durations(cell, durations);
-    if (section.operations[cell.operation].is_error) section.add_durations(cell, error_durations);
+    if (!section.operations[cell.operation].is_error) return;
+    errors_bytes += cell.bytes;
+    section.add_durations(cell, error_durations);
 }
 
 void StepTable::Step::add(const Step& more) {
     spans += more.spans;
     errors += more.errors;
     weighted += more.weighted;
+    bytes += more.bytes;
+    errors_bytes += more.errors_bytes;
     durations.add(more.durations);
     error_durations.add(more.error_durations);
 }

@@ -20,9 +20,11 @@ struct WindowCounts {
     double spans = 0;
     double errors = 0;
     double duration_s = 0;                             // summed up, within 3.2 %
+    double bytes = 0;                                  // of their messages as they came
     std::vector<std::pair<uint32_t, double>> buckets;  // of DurationHistogram, ascending
     // Of these, those of failed spans.
     double errors_duration_s = 0;
+    double errors_bytes = 0;
     std::vector<std::pair<uint32_t, double>> error_buckets;
 
     void add(const WindowCounts& other);
@@ -41,6 +43,8 @@ class StepTable {
         uint64_t spans = 0;
         uint64_t errors = 0;
         double weighted = 0;  // sum of adjusted counts
+        uint64_t bytes = 0;   // of spans' messages; 0 in what older versions counted
+        uint64_t errors_bytes = 0;
         DurationHistogram durations;
         DurationHistogram error_durations;  // of them; not of what older versions counted
 

@@ -206,7 +206,8 @@ class HidingSegment final : public Segment {
         if (!count_) return whole_->rollup();
         const std::lock_guard lock(rollup_mutex_);
         if (!rollup_) {
-            TRY_ASSIGN(const std::string counted, count_rows(*this, count_));
+            TRY_ASSIGN(const Blob whole, whole_->rollup());
+            TRY_ASSIGN(const std::string counted, count_rows(*this, whole, count_));
             rollup_ = Blob::copy_of(counted);
         }
         return *rollup_;

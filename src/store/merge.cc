@@ -34,6 +34,7 @@ class Merge {
           WritableFile& output, const std::function<bool()>& stop)
         : writer_(options, output),
           plan_(options.row_group_rows),
+          has_rollup_(options.rollup != nullptr),
           stop_(stop),
           keeps_trace_(options.keeps_trace),
           threshold_of_(options.threshold_of) {
@@ -61,6 +62,7 @@ class Merge {
     // A group is decoded whole: few rows with large texts are enough of one.
     bool is_heavy() const { return writer_.staged_text_bytes() > kGroupTextBytes; }
     Result<void> close_group();
+    Result<void> add_counted();
     Result<MergeGroup*> group(uint32_t input, uint32_t number);
     Result<WholeGroup*> whole_group(uint32_t input, uint32_t number);
 
@@ -82,6 +84,7 @@ class Merge {
 
     SegmentWriter writer_;
     GroupPlan plan_;
+    const bool has_rollup_;
     const std::function<bool()>& stop_;
     const std::function<bool(const TraceId&)>& keeps_trace_;
     const std::function<uint64_t(const TraceId&)>& threshold_of_;
@@ -534,6 +537,15 @@ Result<void> Merge::write_fragment(uint32_t number) {
     return is_alone ? write_whole(number, first) : write_rows(number, whole);
 }
 
+// Rows do not say how long spans were; what was counted of them does.
+Result<void> Merge::add_counted() {
+    for (const MergeInput& input : inputs_) {
+        TRY_ASSIGN(Blob counted, input.segment().rollup());
+        writer_.add_counted(std::move(counted));
+    }
+    return {};
+}
+
 Result<SegmentInfo> Merge::run() {
     for (MergeInput& input : inputs_) {
         TRY(input.prepare());
@@ -546,6 +558,7 @@ Result<SegmentInfo> Merge::run() {
     for (uint32_t number = 0; number < fragments_.size(); ++number)
         TRY(write_fragment(number));
     TRY(close_group());
+    if (has_rollup_) TRY(add_counted());
     return writer_.finish();
 }
 

@@ -175,6 +175,10 @@ struct RollupRows {
     std::span<const uint64_t> duration_ns;
     std::span<const uint8_t> is_error;
     std::span<const double> weight;  // adjusted count (1 where not sampled)
+    // How long the span's message was when it came. Empty: columns do not keep it; then `counted`
+    // is what was counted of these rows, and perhaps of more, when it was known.
+    std::span<const uint32_t> bytes = {};
+    std::span<const Blob> counted = {};
 };
 
 // Counts rows into the bytes that a segment keeps for the counting's owner. Empty: none.

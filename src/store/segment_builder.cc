@@ -341,6 +341,7 @@ void SegmentBuilder::State::add_span(const Batch& batch, const SpanRef& ref, uin
     row.end_ns = ref.end_ns;
     row.arrival_s = static_cast<uint32_t>(batch.arrival_ns / kNsPerSecond);
     row.scope = scope;
+    row.bytes = ref.message.size;
     row.first_event = static_cast<uint32_t>(events.size());
     row.first_link = static_cast<uint32_t>(links.size());
     std::vector<std::string_view>& children = child_messages;

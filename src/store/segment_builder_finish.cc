@@ -116,6 +116,7 @@ void SegmentBuilder::State::emit_span(const SpanRow& row) {
     integer(kColumnScope, row.scope);
     writer->stage(kColumnOrder).codes.push_back(row.order);
     text(kColumnOverflow, row.overflow);
+    writer->add_span_bytes(row.bytes);
     emit_attributes(Table::kSpans, row.order, row.first_cell);
     emit_children(row, owner);
 }

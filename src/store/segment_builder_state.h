@@ -35,8 +35,9 @@ struct SpanRow {
     SpanId parent_id;
     uint64_t start_ns = 0;
     uint64_t end_ns = 0;
-    int64_t kind = 0;
     uint64_t first_cell = 0;
+    int32_t kind = 0;
+    uint32_t bytes = 0;  // of its message
     uint32_t name = 0;
     uint32_t trace_state = 0;
     uint32_t status_message = 0;

@@ -55,7 +55,7 @@ class Counting {
   public:
     explicit Counting(const Segment& segment) : segment_(segment) {}
 
-    Result<std::string> run(const RollupFunction& rollup) {
+    Result<std::string> run(const Blob& counted, const RollupFunction& rollup) {
         for (uint32_t scope = 0; scope < segment_.scope_count(); ++scope)
             services_.emplace_back(
                 otlp::ResourceView::parse(segment_.resource_message(segment_.scope_resource(scope)))
@@ -65,7 +65,14 @@ class Counting {
         std::vector<OperationKey> keys(operations_.size());
         for (const auto& [key, number] : operations_)
             keys[number] = {std::get<0>(key), std::get<1>(key), std::get<2>(key)};
-        return rollup({keys, operation_, start_ns_, duration_ns_, is_error_, weight_});
+        return rollup({keys,
+                       operation_,
+                       start_ns_,
+                       duration_ns_,
+                       is_error_,
+                       weight_,
+                       {},
+                       std::span(&counted, 1)});
     }
 
   private:
@@ -166,8 +173,9 @@ class Counting {
 
 }  // namespace
 
-Result<std::string> count_rows(const Segment& segment, const RollupFunction& rollup) {
-    return Counting(segment).run(rollup);
+Result<std::string> count_rows(const Segment& segment, const Blob& counted,
+                               const RollupFunction& rollup) {
+    return Counting(segment).run(counted, rollup);
 }
 
 }  // namespace spanloom::store

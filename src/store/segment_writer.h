@@ -120,6 +120,12 @@ class SegmentWriter {
     void add_fragment(const TraceFragment& fragment, uint64_t threshold = 0);
     DelaysBuilder& delays() { return delays_; }
     void add_arrival(uint64_t min_ns, uint64_t max_ns);
+    // For the rollup: how long the message of each row was, row by row, or what inputs have
+    // counted.
+    void add_span_bytes(uint32_t bytes) {
+        if (operations_ != nullptr) span_bytes_.push_back(bytes);
+    }
+    void add_counted(Blob rollup) { counted_.push_back(std::move(rollup)); }
     Result<SegmentInfo> finish();
 
   private:
@@ -239,6 +245,8 @@ class SegmentWriter {
     uint64_t events_ = 0;
     uint64_t links_ = 0;
     std::unique_ptr<Operations> operations_;
+    std::vector<uint32_t> span_bytes_;
+    std::vector<Blob> counted_;
 };
 
 }  // namespace spanloom::store

@@ -271,7 +271,8 @@ Result<SegmentInfo> SegmentWriter::finish() {
     if (operations_ != nullptr) {
         const std::string bytes =
             options_.rollup({operations_->operations, operations_->operation, operations_->start_ns,
-                             operations_->duration_ns, operations_->is_error, operations_->weight});
+                             operations_->duration_ns, operations_->is_error, operations_->weight,
+                             span_bytes_, counted_});
         std::string body;
         encode_bytes(bytes, options_.zstd_level, body);
         TRY_ASSIGN(tables.rollup, put_block(body));

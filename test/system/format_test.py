@@ -172,6 +172,7 @@ def test_what_rules_kept_and_what_they_noted_agree():
 def test_what_is_counted_of_an_hour_is_what_the_document_says():
     """An hour in which a front calls a cart each minute, every third call failing; the same as a day and a month, and as version 1 wrote it."""
     for name, detail, step_s in (("hour.cnt", "short", 10), ("minutes.cnt", "minutes", 60), ("day.cnt", "hours", 3600), ("month.cnt", "month", 3600),
+                                 ("hour-v2.cnt", "short", 10), ("minutes-v2.cnt", "minutes", 60), ("day-v2.cnt", "hours", 3600), ("month-v2.cnt", "month", 3600),
                                  ("hour-v1.cnt", "minutes", 60), ("day-v1.cnt", "hours", 3600)):
         with open(os.path.join(ROOT, "test", "golden", name), "rb") as f:
             data = f.read()
@@ -179,6 +180,11 @@ def test_what_is_counted_of_an_hour_is_what_the_document_says():
         assert (counts.tenant, counts.detail, counts.step_s) == ("default", detail, step_s), (name, counts.detail, counts.step_s)
         sums = {key: [sum(cell[i] for cell in cells.values()) for i in range(3)] for key, cells in counts.operations.items()}
         assert sums == {("cart", "op", 2): [60, 20, 60.0], ("front", "op", 2): [60, 0, 60.0], ("front", "op", 3): [60, 0, 60.0]}
+        sizes = {key: sum(cell[4] for cell in cells.values()) for key, cells in counts.operations.items()}
+        for operation, size in sizes.items():
+            # Version 2 and before did not count them. In buckets, but for steps of 10 s.
+            exact = {("cart", "op", 2): 3880, ("front", "op", 2): 3120, ("front", "op", 3): 3720}[operation] if "-v" not in name else 0
+            assert size == exact if counts.step_s == 10 else abs(size - exact) <= exact / 31, (name, operation, size, exact)
         steps = {step for cells in counts.operations.values() for step in cells}
         assert steps == {(600 + minute) * 60 // step_s for minute in range(60)}, (name, steps)
         for side in ("server", "client"):
