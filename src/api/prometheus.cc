@@ -71,18 +71,32 @@ void write_point(JsonWriter& json, uint64_t time_ns, double value) {
     json.string(number_text(value)).end_array();
 }
 
-// `is_truncated`: without what is beyond the limit asked for.
-http::Response success(std::string_view data, bool is_truncated = false) {
+// Without what is beyond the limit asked for.
+constexpr std::string_view kTruncated = "results truncated due to limit";
+
+// `warnings`: empty ones are none.
+http::Response success(std::string_view data,
+                       std::initializer_list<std::string_view> warnings = {}) {
     std::string out = R"({"status":"success","data":)";
     out += data;
-    if (is_truncated) out += R"(,"warnings":["results truncated due to limit"])";
+    std::string list;
+    JsonWriter json(list);
+    json.begin_array();
+    for (const std::string_view warning : warnings)
+        if (!warning.empty()) json.string(warning);
+    json.end_array();
+    if (list != "[]") out += R"(,"warnings":)" + list;
     out += '}';
     return json_reply(std::move(out));
 }
 
+std::string_view truncation(bool is_truncated) {
+    return is_truncated ? kTruncated : std::string_view();
+}
+
 // An answer that says how its spans are counted.
-http::Response counted(std::string_view data, SpanWeights weights) {
-    http::Response response = success(data);
+http::Response counted(std::string_view data, SpanWeights weights, std::string_view note) {
+    http::Response response = success(data, {note});
     response.headers.add(std::string(kWeightsHeader), std::string(weights_name(weights)));
     return response;
 }
@@ -137,8 +151,9 @@ class Prometheus {
         TRY_ASSIGN(const uint64_t time, time_parameter(query, "time", call.now_ns()));
         TRY_ASSIGN(const PromNode node, parse_promql(query.get("query")));
         TRY_ASSIGN(const SpanWeights weights, asked_weights(query));
-        TRY_ASSIGN(const PromResult result, evaluate_promql(call, node, {time}, weights, edges_));
-        return counted(vector(result, time), weights);
+        AskedEdges edges{edges_};
+        TRY_ASSIGN(const PromResult result, evaluate_promql(call, node, {time}, weights, edges));
+        return counted(vector(result, time), weights, edges.note);
     }
 
     Result<http::Response> range(Call& call) {
@@ -160,8 +175,9 @@ class Prometheus {
         for (uint64_t time = start; time <= end; time += step)
             times.push_back(time);
         TRY_ASSIGN(const SpanWeights weights, asked_weights(query));
-        TRY_ASSIGN(const PromResult result, evaluate_promql(call, node, times, weights, edges_));
-        return counted(matrix(result, times), weights);
+        AskedEdges edges{edges_};
+        TRY_ASSIGN(const PromResult result, evaluate_promql(call, node, times, weights, edges));
+        return counted(matrix(result, times), weights, edges.note);
     }
 
     Result<http::Response> series(Call& call) {
@@ -177,7 +193,7 @@ class Prometheus {
             if (found++ < limit) write_labels(json, labels);
         }));
         json.end_array();
-        return success(out, found > limit);
+        return success(out, {truncation(found > limit)});
     }
 
     Result<http::Response> labels(Call& call) {
@@ -286,7 +302,7 @@ class Prometheus {
             json.string(name);
         }
         json.end_array();
-        return success(out, names.size() > limit);
+        return success(out, {truncation(names.size() > limit)});
     }
 
     // The series that grew in the time asked for, of the selectors or of the plain counters and of
@@ -299,6 +315,7 @@ class Prometheus {
             selectors = {"traces_spanmetrics_calls_total", "traces_span_metrics_calls_total",
                          "traces_service_graph_request_total", kTargetInfo};
         std::set<PromLabels> seen;
+        AskedEdges edges{edges_};
         for (const std::string_view text : selectors) {
             TRY_ASSIGN(const PromNode node, parse_prom_selector(text));
             const auto emit = [&](PromLabels labels, std::vector<double>) -> Result<void> {
@@ -309,7 +326,7 @@ class Prometheus {
                 return {};
             };
             TRY(each_red_series(call, node, {{range.start_ns, range.end_ns}}, SpanWeights::kRaw,
-                                edges_, emit));
+                                edges, emit));
         }
         return {};
     }

@@ -46,7 +46,7 @@ double histogram_quantile(double q, const std::map<double, double>& buckets) {
 class Evaluator {
   public:
     Evaluator(const Call& call, const std::vector<uint64_t>& times, SpanWeights weights,
-              ServiceEdgeCache& edges)
+              AskedEdges& edges)
         : call_(call), times_(times), weights_(weights), edges_(edges) {}
 
     Result<PromResult> evaluate(const PromNode& node) {
@@ -413,7 +413,7 @@ class Evaluator {
     const Call& call_;
     const std::vector<uint64_t>& times_;
     const SpanWeights weights_;
-    ServiceEdgeCache& edges_;
+    AskedEdges& edges_;
     size_t points_ = 0;
 };
 
@@ -421,7 +421,7 @@ class Evaluator {
 
 Result<PromResult> evaluate_promql(const Call& call, const PromNode& node,
                                    const std::vector<uint64_t>& times_ns, SpanWeights weights,
-                                   ServiceEdgeCache& edges) {
+                                   AskedEdges& edges) {
     TRY_ASSIGN(PromResult result, Evaluator(call, times_ns, weights, edges).evaluate(node));
     std::erase_if(result.series, [](const PromSeries& series) {
         return std::all_of(series.values.begin(), series.values.end(),

@@ -12,6 +12,6 @@ namespace spanloom::api {
 // step of what is counted. One thread.
 Result<PromResult> evaluate_promql(const Call& call, const PromNode& node,
                                    const std::vector<uint64_t>& times_ns, SpanWeights weights,
-                                   ServiceEdgeCache& edges);
+                                   AskedEdges& edges);
 
 }  // namespace spanloom::api

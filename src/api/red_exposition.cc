@@ -112,6 +112,7 @@ class RedCounters {
     }
 
     bool is_full() const { return is_full_; }
+    const std::string& note() const { return asked_.note; }
 
   private:
     struct Counter {
@@ -216,7 +217,7 @@ class RedCounters {
         selector.kind = PromNode::Kind::kSelector;
         selector.name = family.name;
         return each_red_series(
-            call, selector, {window}, weights_, edges_,
+            call, selector, {window}, weights_, asked_,
             [&](const PromLabels& labels, const std::vector<double>& growth) -> Result<void> {
                 Counters& counters = counters_[family.name];
                 std::pair<std::string, size_t> key{series_text(labels, {}, "le"), 0};
@@ -241,6 +242,7 @@ class RedCounters {
     std::map<std::string_view, Counters> counters_;  // by family
     bool is_full_ = false;
     ServiceEdgeCache edges_;
+    AskedEdges asked_{edges_};
 };
 
 // Any thread.
@@ -265,6 +267,8 @@ class RedExposition {
                                  ? "application/openmetrics-text; version=1.0.0; charset=utf-8"
                                  : "text/plain; version=0.0.4; charset=utf-8");
         response.headers.add(std::string(kWeightsHeader), std::string(weights_name(weights)));
+        const std::string& note = counters_[weights == SpanWeights::kRaw ? 0 : 1].note();
+        if (!note.empty()) response.headers.add("x-spanloom-note", note);
         if (is_full_ || counters_[0].is_full() || counters_[1].is_full())
             response.headers.add("x-spanloom-partial", "more series or spans than are counted");
         return response;

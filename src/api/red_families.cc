@@ -233,9 +233,10 @@ const StepTable::Operation& side_of(const insight::ServiceEdge& edge, Source sou
 
 Result<void> each_edge_series(const Call& call, const RedFamily& family, const PromNode& selector,
                               const std::vector<PromWindow>& windows, SpanWeights weights,
-                              ServiceEdgeCache& cache, const EmitSeries& emit) {
+                              AskedEdges& asked, const EmitSeries& emit) {
     const uint32_t step_s = step_of(windows, call.counted(), call.now_ns());
-    TRY_ASSIGN(const auto edges, cache.find(call, range_of(windows), step_s));
+    TRY_ASSIGN(const auto edges, asked.cache.find(call, range_of(windows), step_s));
+    if (!edges->note.empty()) asked.note = edges->note;
     if (edges->partial) return fail(ErrorCode::kResourceExhausted, "{}", edges->reason);
     SeriesEmitter emitter(family, selector, windows, weights, call.now_ns(), emit);
     for (const insight::ServiceEdge& edge :
@@ -286,7 +287,7 @@ Result<void> each_target_series(const Call& call, const PromNode& selector,
 
 Result<void> each_family_series(const Call& call, const RedFamily& family, const PromNode& selector,
                                 const std::vector<PromWindow>& windows, SpanWeights weights,
-                                ServiceEdgeCache& edges, const EmitSeries& emit) {
+                                AskedEdges& edges, const EmitSeries& emit) {
     if (family.source == Source::kTargets) return each_target_series(call, selector, windows, emit);
     if (family.source != Source::kOperations)
         return each_edge_series(call, family, selector, windows, weights, edges, emit);
@@ -394,9 +395,9 @@ const std::vector<RedFamily>& red_families() {
                   {"traces_spanmetrics_latency_bucket", "traces_spanmetrics_latency_sum",
                    "traces_spanmetrics_latency_count"},
                   Source::kOperations, false, false);
-        counter("traces_span_metrics_calls_total", Source::kOperations, Value::kCalls, true,
         counter("traces_spanmetrics_size_total", Source::kOperations, Value::kBytes, false,
                 "Bytes of spans' OTLP messages as they were received.");
+        counter("traces_span_metrics_calls_total", Source::kOperations, Value::kCalls, true,
                 kCallsHelp);
         counter("traces_span_metrics_calls", Source::kOperations, Value::kCalls, true, kCallsHelp);
         histogram(all, "traces_span_metrics_duration_milliseconds",
@@ -482,7 +483,7 @@ Result<std::shared_ptr<const insight::ServiceEdges>> ServiceEdgeCache::find(cons
 
 Result<void> each_red_series(const Call& call, const PromNode& selector,
                              const std::vector<PromWindow>& windows, SpanWeights weights,
-                             ServiceEdgeCache& edges, const EmitSeries& emit) {
+                             AskedEdges& edges, const EmitSeries& emit) {
     for (const RedFamily& family : red_families()) {
         if (!is_selected(selector, family)) continue;
         const bool is_gauge = family.value == Value::kInfo;

@@ -102,6 +102,12 @@ class ServiceEdgeCache {
     std::vector<Entry> entries_;  // newest first, a few
 };
 
+// Pairs of services, and what an answer is to say of them: why some may be wrong.
+struct AskedEdges {
+    ServiceEdgeCache& cache;
+    std::string note = {};
+};
+
 // Where a counter's growth is asked: (from, to].
 struct PromWindow {
     uint64_t from_ns = 0;
@@ -121,6 +127,6 @@ constexpr std::string_view kWeightsHeader = "x-spanloom-counts";
 using EmitSeries = std::function<Result<void>(PromLabels labels, std::vector<double> growth)>;
 Result<void> each_red_series(const Call& call, const PromNode& selector,
                              const std::vector<PromWindow>& windows, SpanWeights weights,
-                             ServiceEdgeCache& edges, const EmitSeries& emit);
+                             AskedEdges& edges, const EmitSeries& emit);
 
 }  // namespace spanloom::api

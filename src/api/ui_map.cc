@@ -110,7 +110,8 @@ Result<http::Response> map(Call& call) {
     write_edges(json, found.edges);
     json.key("unpaired");
     write_edges(json, found.unpaired);
-    json.field("partial", found.partial).field("reason", found.reason);
+    json.field("partial", found.partial || !found.note.empty());
+    json.field("reason", found.reason.empty() ? found.note : found.reason);
     json.field("ms", call.elapsed_ms()).end_object();
     return json_reply(std::move(out));
 }

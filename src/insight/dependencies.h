@@ -27,6 +27,10 @@ struct DependencyLimits {
     uint64_t spans_max = 4'000'000;      // of all traces; bounds the time
     uint32_t trace_spans_max = 500'000;  // of one trace, kept while it is looked at: 40 bytes each
     uint32_t edges_max = 20'000;
+    // Of edges: producers that wait for a consumer that links to them (64 bytes each), and links
+    // of consumers that are looked at for them.
+    uint32_t waiting_max = 1'000'000;
+    uint64_t links_max = 4'000'000;
 };
 
 // Which service calls which, from the spans that start in the range: an edge wherever a span's

@@ -13,8 +13,8 @@
 namespace spanloom::insight {
 namespace {
 
-// Of an hour that ages all spans are looked at.
-constexpr DependencyLimits kWholeHour{.spans_max = UINT64_MAX};
+// Of an hour that ages all spans are looked at, and more links, since it is for good.
+constexpr DependencyLimits kWholeHour{.spans_max = UINT64_MAX, .links_max = 16'000'000};
 
 // An edge is an operation of SpanCounts::edges (docs/format/counts.md): the client is its service,
 // server, type and protocol are its name, the kind says whose durations they are.

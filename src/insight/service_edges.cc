@@ -4,8 +4,12 @@
 #include <array>
 #include <functional>
 #include <map>
+#include <optional>
+#include <set>
 #include <tuple>
 #include <unordered_map>
+
+#include "store/search_links.h"
 
 namespace spanloom::insight {
 namespace {
@@ -44,6 +48,26 @@ void count(StepTable::Step& cell, uint64_t duration_ns, bool is_error, double we
     cell.durations.add(DurationHistogram::bucket_of(duration_ns), 1);
 }
 
+// Client, server, type, protocol.
+using Key = std::tuple<std::string, std::string, std::string, std::string>;
+using KeyView = std::tuple<std::string_view, std::string_view, std::string_view, std::string_view>;
+
+// A producer that nothing in its trace answered: perhaps a consumer of another one does.
+struct Waiting {
+    TraceId trace_id;
+    SpanId span_id;
+    const Key* key = nullptr;  // as what it counts otherwise
+    uint64_t start_ns = 0;
+    uint64_t duration_ns = 0;
+    double weight = 1;
+    bool is_error = false;
+    bool is_answered = false;
+
+    bool operator<(const Waiting& other) const {
+        return std::tie(trace_id, span_id) < std::tie(other.trace_id, other.span_id);
+    }
+};
+
 // Collects one trace after the other and counts its edges.
 class EdgeCounter {
   public:
@@ -60,7 +84,7 @@ class EdgeCounter {
                  " spans are in the range; narrow it to see all of it");
             return false;
         }
-        ++spans_;
+        spans_ += 1 + edge.links.size();
         if (members_.size() >= limits_.trace_spans_max) {
             note("a trace has more than " + std::to_string(limits_.trace_spans_max) +
                  " spans; what is over is left out");
@@ -81,8 +105,41 @@ class EdgeCounter {
         return true;
     }
 
-    ServiceEdges finish() {
+    // After the last span: since when producers wait for consumers that link to them; none do.
+    std::optional<uint64_t> waiting_since_ns() {
         finish_trace();
+        if (waiting_.empty()) return std::nullopt;
+        std::sort(waiting_.begin(), waiting_.end());
+        const auto first = std::min_element(
+            waiting_.begin(), waiting_.end(),
+            [](const Waiting& a, const Waiting& b) { return a.start_ns < b.start_ns; });
+        return first->start_ns;
+    }
+
+    // A consumer links to this span. False: no producer waits any more.
+    bool answer(const store::LinkTarget& target) {
+        const auto is_before = [](const Waiting& a, const Waiting& b) { return a < b; };
+        Waiting wanted;
+        wanted.trace_id = target.trace_id;
+        wanted.span_id = target.span_id;
+        const auto [first, end] =
+            std::equal_range(waiting_.begin(), waiting_.end(), wanted, is_before);
+        for (auto at = first; at != end; ++at) {
+            answered_ += at->is_answered ? 0 : 1;
+            at->is_answered = true;
+        }
+        return answered_ < waiting_.size();
+    }
+    void note_missing_links() {
+        found_.note = "more than " + std::to_string(limits_.links_max) +
+                      " links of consumers may answer: producers that later ones answer count as "
+                      "unanswered";
+    }
+
+    ServiceEdges finish() {
+        for (const Waiting& one : waiting_) {
+            if (!one.is_answered) count_waiting(one);
+        }
         for (auto& [key, counted] : edges_) {
             const bool is_unpaired = counted.edge.server.empty();
             (is_unpaired ? found_.unpaired : found_.edges).push_back(std::move(counted.edge));
@@ -166,26 +223,44 @@ class EdgeCounter {
         return has_any;
     }
 
-    // What it called sent no spans: its client's time is all there is.
+    // What it called sent no spans: its client's time is all there is. Of a producer that is known
+    // when nobody links to it.
     void count_unanswered(const Member& member) {
-        if (member.kind != otlp::SpanKind::kClient && member.kind != otlp::SpanKind::kProducer)
-            return;
+        const bool is_producer = member.kind == otlp::SpanKind::kProducer;
+        if (member.kind != otlp::SpanKind::kClient && !is_producer) return;
         std::string_view type;
         const bool is_database = member.protocol == store::CallProtocol::kDatabase;
         if (!member.peer.empty()) type = is_database ? "database" : "virtual_node";
-        count_edge({member.service, member.peer, type, protocol_of(member, member)}, member,
-                   member);
+        const KeyView key{member.service, member.peer, type, protocol_of(member, member)};
+        if (!is_producer) return count_edge(key, member, member);
+        if (waiting_.size() < limits_.waiting_max) return let_wait(key, member);
+        found_.note =
+            "more than " + std::to_string(limits_.waiting_max) +
+            " producers have no consumer in their trace: of those that are over, links of "
+            "consumers were not looked at";
+        count_edge(key, member, member);
+    }
+
+    void let_wait(const KeyView& key, const Member& member) {
+        auto known = waiting_keys_.find(key);
+        if (known == waiting_keys_.end()) known = waiting_keys_.insert(Key(key)).first;
+        waiting_.push_back({trace_id_, member.id, &*known, member.start_ns, member.duration_ns,
+                            member.weight, member.is_error, false});
+    }
+
+    void count_waiting(const Waiting& one) {
+        Member producer;
+        producer.start_ns = one.start_ns;
+        producer.duration_ns = one.duration_ns;
+        producer.weight = one.weight;
+        producer.is_error = one.is_error;
+        count_edge(KeyView(*one.key), producer, producer);
     }
 
     static std::string_view protocol_of(const Member& client, const Member& server) {
         const bool is_said = client.protocol != store::CallProtocol::kUnknown;
         return protocol_name(is_said ? client.protocol : server.protocol);
     }
-
-    // Client, server, type, protocol.
-    using Key = std::tuple<std::string, std::string, std::string, std::string>;
-    using KeyView =
-        std::tuple<std::string_view, std::string_view, std::string_view, std::string_view>;
 
     void count_edge(const KeyView& key, const Member& server, const Member& client) {
         auto at = edges_.find(key);
@@ -228,6 +303,9 @@ class EdgeCounter {
     const uint32_t step_s_;
     TraceId trace_id_;
     std::vector<Member> members_;
+    std::set<Key, std::less<>> waiting_keys_;
+    std::vector<Waiting> waiting_;
+    size_t answered_ = 0;  // of them
     uint64_t spans_ = 0;
     std::map<Key, CountedEdge, std::less<>> edges_;
     ServiceEdges found_;
@@ -242,6 +320,13 @@ Result<ServiceEdges> find_service_edges(store::Segments segments, store::TimeRan
     TRY(store::for_each_edge(
         segments, range, [&](const store::SpanEdge& edge) { return counter.add(edge); },
         store::EdgePeers::kRead, others));
+    if (const auto since_ns = counter.waiting_since_ns()) {
+        TRY_ASSIGN(const bool is_whole,
+                   store::for_each_consumer_link(
+                       segments, others, *since_ns, limits.links_max,
+                       [&](const store::LinkTarget& target) { return counter.answer(target); }));
+        if (!is_whole) counter.note_missing_links();
+    }
     return counter.finish();
 }
 

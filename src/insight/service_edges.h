@@ -35,12 +35,14 @@ struct ServiceEdges {
     std::vector<ServiceEdge> unpaired;
     bool partial = false;
     std::string reason;
+    std::string note;  // where nothing is missing but something may be wrong: what and why
 };
 
 // Pairs each span with its parent of another service, as find_dependencies does; servers without a
 // parent with "user" (or their peer.service); clients that nothing answered with the database or
 // peer that their attributes name; consumers without a parent that sent with each producer that
-// they link to. `others` may hold the other side. Any thread.
+// they link to. A producer that a consumer links to, whenever, is answered. `others` may hold the
+// other side. Any thread.
 Result<ServiceEdges> find_service_edges(store::Segments segments, store::TimeRange range,
                                         const DependencyLimits& limits = {},
                                         store::Segments others = {},

@@ -54,7 +54,7 @@ std::string span_json(const TestSpan& span) {
         links);
 }
 
-std::shared_ptr<const store::Segment> segment_of(std::initializer_list<TestSpan> spans) {
+std::shared_ptr<const store::Segment> segment_of(const std::vector<TestSpan>& spans) {
     std::string json;
     for (const TestSpan& span : spans)
         json += (json.empty() ? "" : ",") + span_json(span);
@@ -196,8 +196,7 @@ TEST_CASE("a consumer that links to what it takes in one go makes an edge of eac
                     {4, 0, kConsumer, "mail", "", true, 3, {{1, 1}, {2, 2}, {9, 9}, {2, 3}}},
                     {5, 4, kInternal, "mail", "", false, 3}});
     CHECK(edges_of({segment}) ==
-          "shop>mail messaging_system 1,1\ntill>mail messaging_system 1,1\n"
-          "shop unpaired 1\ntill unpaired 1\n");
+          "shop>mail messaging_system 1,1\ntill>mail messaging_system 1,1\n");
     // One whose parent sent it is counted once.
     const auto one = segment_of({{1, 0, kProducer, "shop", "", false, 1},
                                  {2, 1, kConsumer, "mail", "", false, 1, {{1, 1}}}});
@@ -210,4 +209,107 @@ TEST_CASE("a consumer that links to what it takes in one go makes an edge of eac
     REQUIRE(found->edges.size() == 1);
     CHECK(found->edges[0].client == "shop");
     CHECK(found->edges[0].in_queue.spans() == 1);
+}
+
+namespace {
+
+TestSpan sent(int id, std::string_view service, int trace, std::string_view attributes = {}) {
+    return {id, 0, kProducer, service, attributes, false, trace};
+}
+TestSpan taken(int id, std::string_view service, int trace,
+               std::vector<std::pair<int, int>> links) {
+    return {id, 0, kConsumer, service, "", false, trace, std::move(links)};
+}
+
+insight::ServiceEdges found_in(std::vector<std::shared_ptr<const store::Segment>> segments,
+                               const insight::DependencyLimits& limits,
+                               store::TimeRange range = {}) {
+    auto found = insight::find_service_edges(segments, range, limits);
+    REQUIRE(found.has_value());
+    return std::move(*found);
+}
+
+uint64_t unpaired_in(const insight::ServiceEdges& found) {
+    uint64_t spans = 0;
+    for (const insight::ServiceEdge& edge : found.unpaired)
+        spans += edge.as_client.spans();
+    return spans;
+}
+
+}  // namespace
+
+TEST_CASE("a producer that a consumer links to is answered, wherever the consumer lies") {
+    const auto producers = segment_of(
+        {sent(1, "shop", 1), sent(2, "till", 2, "server.address=kafka"), sent(3, "shop", 3)});
+    CHECK(edges_of({producers}) == "till>kafka virtual_node 1,0\nshop unpaired 2\n");
+    // The consumer comes later, in a trace and a segment of its own.
+    const auto consumer = segment_of({taken(9, "mail", 4, {{1, 1}, {2, 2}})});
+    const std::string expected =
+        "shop>mail messaging_system 1,0\ntill>mail messaging_system 1,0\nshop unpaired 1\n";
+    CHECK(edges_of({producers, consumer}) == expected);
+    CHECK(edges_of({consumer, producers}) == expected);
+    // Beside what is asked, and when it started after the range that is asked.
+    const auto beside =
+        insight::find_service_edges(std::vector{producers}, {}, {}, std::vector{consumer});
+    REQUIRE(beside.has_value());
+    CHECK(unpaired_in(*beside) == 1);
+    CHECK(beside->edges.empty());
+    CHECK(unpaired_in(found_in({producers, consumer}, {}, {0, 1'000'000'009})) == 1);
+    CHECK(unpaired_in(found_in({producers}, {}, {0, 1'000'000'009})) == 2);
+}
+
+TEST_CASE("each consumer of a message makes an edge, and only consumers answer by links") {
+    CHECK(edges_of({segment_of({sent(1, "shop", 1),
+                                taken(2, "mail", 2, {{1, 1}}),
+                                taken(3, "stock", 3, {{1, 1}}),
+                                {4, 0, kInternal, "audit", "", false, 4, {{1, 1}}}})}) ==
+          "shop>mail messaging_system 1,0\nshop>stock messaging_system 1,0\n");
+    // A consumer in its trace, and one elsewhere.
+    CHECK(edges_of({segment_of({sent(1, "shop", 1),
+                                {2, 1, kConsumer, "mail", "", false, 1},
+                                taken(3, "stock", 3, {{1, 1}})})}) ==
+          "shop>mail messaging_system 1,0\nshop>stock messaging_system 1,0\n");
+    CHECK(edges_of({segment_of({sent(1, "shop", 1),
+                                {4, 0, kInternal, "audit", "", false, 4, {{1, 1}}},
+                                {5, 0, kClient, "audit", "", false, 5, {{1, 1}}}})}) ==
+          "audit unpaired 1\nshop unpaired 1\n");
+}
+
+TEST_CASE("a consumer that takes many messages answers each of them") {
+    std::vector<TestSpan> spans;
+    std::vector<std::pair<int, int>> links;
+    constexpr int kMessages = 700;
+    for (int i = 1; i <= kMessages; ++i) {
+        spans.push_back(sent(i, "shop", i));
+        links.emplace_back(i, i);
+    }
+    const auto producers = segment_of(spans);
+    const auto consumer = segment_of({taken(5000, "mail", 5000, links)});
+    CHECK(edges_of({producers, consumer}) ==
+          fmt::format("shop>mail messaging_system {},0\n", kMessages));
+}
+
+TEST_CASE("links are looked at up to a limit, which is said") {
+    std::vector<TestSpan> spans;
+    for (int i = 1; i <= 10; ++i)
+        spans.push_back(sent(i, "shop", i));
+    std::vector<std::shared_ptr<const store::Segment>> segments = {segment_of(spans)};
+    for (int i = 1; i <= 10; ++i)
+        segments.push_back(segment_of({taken(100 + i, "mail", 100 + i, {{i, i}})}));
+    const auto all = found_in(segments, {});
+    CHECK(unpaired_in(all) == 0);
+    CHECK(all.note.empty());
+    // Nobody looks further once all are answered.
+    CHECK(found_in(segments, {.links_max = 10}).note.empty());
+    // The next in time are looked at first.
+    const auto some = found_in(segments, {.links_max = 4});
+    CHECK(unpaired_in(some) == 6);
+    CHECK(some.note.find("more than 4 links") != std::string::npos);
+    CHECK_FALSE(some.partial);
+    const auto few = found_in(segments, {.waiting_max = 3});
+    CHECK(unpaired_in(few) == 7);
+    CHECK(few.note.find("more than 3 producers") != std::string::npos);
+    // Where nothing waits no link is looked at.
+    segments.erase(segments.begin());
+    CHECK(found_in(segments, {.links_max = 0}).note.empty());
 }

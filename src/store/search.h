@@ -133,7 +133,7 @@ struct SpanEdge {
     // What a consumer links to, at most kEdgeLinksMax that are stored; where peers are asked for.
     std::span<const LinkedSpan> links;  // valid during the call
 };
-constexpr size_t kEdgeLinksMax = 128;
+constexpr size_t kEdgeLinksMax = 1024;
 enum class EdgePeers : uint8_t { kUnread, kRead };
 
 using Segments = std::span<const std::shared_ptr<const Segment>>;

@@ -9,6 +9,7 @@
 #include "store/intrinsic_cells.h"
 #include "store/row_weights.h"
 #include "store/search.h"
+#include "store/search_links.h"
 #include "store/trace_summary.h"
 
 namespace spanloom::store {
@@ -162,14 +163,8 @@ class EdgeScan {
             const auto trace_at = position_of(*traces, link);
             const auto span_at = position_of(*spans, link);
             if (!trace_at || !span_at) continue;
-            TraceId trace_id;
-            SpanId span_id;
-            if ((*trace_at + size_t{1}) * 16 > traces->fixed.size() ||
-                (*span_at + size_t{1}) * 8 > spans->fixed.size())
-                return fail(ErrorCode::kDataLoss, "links without ids");
-            std::memcpy(trace_id.bytes.data(), traces->fixed.data() + size_t{*trace_at} * 16, 16);
-            std::memcpy(span_id.bytes.data(), spans->fixed.data() + size_t{*span_at} * 8, 8);
-            TRY(find_linked(trace_id, span_id));
+            TRY_ASSIGN(const LinkTarget target, link_target(*traces, *trace_at, *spans, *span_at));
+            TRY(find_linked(target.trace_id, target.span_id));
         }
         edge.links = links_;
         return {};
