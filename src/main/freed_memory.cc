@@ -13,7 +13,7 @@ extern "C" __attribute__((weak)) int mallctl(const char* name, void* old_value, 
 namespace spanloom {
 namespace {
 
-constexpr uint64_t kSmallBytes = 160U << 20;
+constexpr uint64_t kSmallBytes = 152U << 20;
 constexpr int64_t kLongMs = 10'000;
 constexpr int64_t kShortMs = 200;
 
