@@ -505,6 +505,8 @@ def counts():
         rows.append((f"{load[0]} services with {load[1]} operations, {load[2]:,} spans/s",
                      f"an hour by 10 s {figures['hour_by_10s_bytes']:,} bytes, by the minute {figures['hour_by_minute_bytes']:,}; a day by the hour "
                      f"{figures['day_by_hour_bytes']:,}; a month {figures['month_bytes']:,}, a year {figures['year_bytes']:,}"))
+        rows.append(("  read", f"an hour by 10 s {figures['decode_hour_by_10s_ms']:.1f} ms, by the minute {figures['decode_hour_by_minute_ms']:.1f}; "
+                     f"a day {figures['decode_day_by_hour_ms']:.1f}; a month {figures['decode_month_ms']:.1f} ({figures['month_memory_bytes']:,} bytes in memory)"))
     table(rows)
     print(json.dumps({"loads": result}))
 
