@@ -14,6 +14,7 @@ namespace spanloom {
 namespace {
 
 constexpr uint64_t kSmallBytes = 152U << 20;
+constexpr uint64_t kFewBytes = 24U << 20;
 constexpr int64_t kLongMs = 10'000;
 constexpr int64_t kShortMs = 200;
 
@@ -40,13 +41,13 @@ void set_arenas(int64_t kept) {
 
 }  // namespace
 
-int64_t FreedMemory::kept_ms(uint64_t held_bytes) {
-    return held_bytes <= kSmallBytes ? kLongMs : kShortMs;
+int64_t FreedMemory::kept_ms(uint64_t held_bytes, const UnwrittenBytes& unwritten_bytes) {
+    return held_bytes <= kSmallBytes || unwritten_bytes() <= kFewBytes ? kLongMs : kShortMs;
 }
 
 void FreedMemory::look() {
     if (mallctl == nullptr) return;
-    int64_t kept = kept_ms(held_bytes());
+    int64_t kept = kept_ms(held_bytes(), unwritten_bytes_);
     if (kept != kept_ms_) {
         kept_ms_ = kept;
         // Of arenas that come, and of those that are there.

@@ -413,8 +413,10 @@ Result<void> Program::start() {
     TRY(listen_for_datagrams());
     every_second_ =
         std::make_unique<Periodic>("every second", 1000, [this] { head_sampler_->tick(); });
-    freed_memory_ = std::make_unique<Periodic>("freed memory", FreedMemory::kLookEveryMs,
-                                               [freed = FreedMemory()]() mutable { freed.look(); });
+    FreedMemory freed([this] { return store_->state().memory_bytes; });
+    freed_memory_ =
+        std::make_unique<Periodic>("freed memory", FreedMemory::kLookEveryMs,
+                                   [freed = std::move(freed)]() mutable { freed.look(); });
     TRY(start_remote_write(all));
     server_->start();
     if (!config_.http.empty() && config_.tls_certificate.empty())
