@@ -39,12 +39,14 @@ void CompareClasses::forget_classes() {
     by_pair_.clear();
     recent_.fill({});
     classes_.clear();
+    here_.clear();
 }
 
 uint32_t CompareClasses::class_of(uint32_t order, uint32_t kind, std::string_view columns) {
     const auto [at, is_new] =
         by_pair_.try_emplace(uint64_t{order} << 32 | kind, static_cast<uint32_t>(classes_.size()));
     if (!is_new) return at->second;
+    here_.emplace_back();
     Class& made = classes_.emplace_back();
     made.name = kUnknown;
     for (size_t i = 0; i + 4 <= columns.size(); i += 4) {
@@ -56,7 +58,7 @@ uint32_t CompareClasses::class_of(uint32_t order, uint32_t kind, std::string_vie
                                         [&](const Cell& cell) { return cell.column == column; });
         made.cells.push_back({column, kUnknown, {}});
     }
-    (void)table_.charge(sizeof(Class) + 32 + made.cells.size() * sizeof(Cell));
+    (void)table_.charge(sizeof(Class) + sizeof(Pair) + 32 + made.cells.size() * sizeof(Cell));
     return at->second;
 }
 
@@ -83,33 +85,27 @@ Result<bool> CompareClasses::find_classes(const SegmentReader& reader, GroupRead
     if (order_of_row.size() < rows.rows()) return false;
     tells_names_ = true;
     class_of_row_.resize(rows.rows());
-    uint64_t last = UINT64_MAX;
-    uint32_t number = 0;
-    Class* one = nullptr;
     bool is_told = true;
     rows.for_each([&](uint32_t row) {
         const uint32_t order = order_of_row[row];
         const uint32_t kind = (*kinds)[row];
         const uint64_t pair = uint64_t{order} << 32 | kind;
-        if (pair != last) {
-            last = pair;
-            Recent& recent = recent_[(order * kRecentSpread + kind) % kRecentClasses];
-            if (recent.pair != pair || recent.number == UINT32_MAX)
-                recent = {pair, class_of(order, kind,
-                                         order == kNoOrder ? std::string_view()
-                                                           : orders->strings[order])};
-            number = recent.number;
+        Recent& recent = recent_[(order * kRecentSpread + kind) % kRecentClasses];
+        if (recent.pair != pair || recent.number == UINT32_MAX)
+            recent = {pair,
+                      class_of(order, kind,
+                               order == kNoOrder ? std::string_view() : orders->strings[order])};
+        const uint32_t number = recent.number;
+        Pair& here = here_[number];
+        if ((here[0] | here[1]) == 0) {
+            Class& one = classes_[number];
+            one.row = row;
+            classes_here_.push_back(number);
+            is_told = is_told && !one.repeats;
             tells_names_ = tells_names_ && kind != store::Segment::kNoKind;
-            one = &classes_[number];
-            is_told = is_told && !one->repeats;
-            if (!one->is_here) {
-                one->is_here = true;
-                one->row = row;
-                classes_here_.push_back(number);
-            }
         }
         class_of_row_[row] = number;
-        ++one->here[selected != nullptr && selected->test(row) ? 1 : 0];
+        ++here[selected != nullptr && selected->test(row) ? 1 : 0];
     });
     return is_told;
 }
@@ -158,15 +154,16 @@ Result<uint32_t> CompareClasses::look_up(const SegmentReader& reader, GroupReade
 }
 
 Result<void> CompareClasses::count_class(const SegmentReader& reader, GroupReader& group,
-                                         Class& one) {
+                                         uint32_t number) {
+    Class& one = classes_[number];
+    const Pair here = here_[number];
     if (tells_names_) {
         if (one.name == kUnknown) {
             TRY_ASSIGN(one.name, look_up_name(reader, group, one.row));
         }
         for (size_t i = 0; i < 2; ++i)
-            one.totals[i] += one.here[i];
+            one.totals[i] += here[i];
     }
-    const auto number = static_cast<uint32_t>(&one - classes_.data());
     for (Cell& cell : one.cells) {
         ColumnState& column = columns_[cell.column];
         if (!column.is_here) {
@@ -175,7 +172,7 @@ Result<void> CompareClasses::count_class(const SegmentReader& reader, GroupReade
             columns_here_.push_back(cell.column);
         }
         for (size_t i = 0; i < 2; ++i)
-            column.here[i] += one.here[i];
+            column.here[i] += here[i];
         if (!column.follows) {
             column.classes_here.push_back(number);
             continue;
@@ -184,16 +181,14 @@ Result<void> CompareClasses::count_class(const SegmentReader& reader, GroupReade
             TRY_ASSIGN(cell.number, look_up(reader, group, cell.column, one.row));
         }
         for (size_t i = 0; i < 2; ++i)
-            cell.counts[i] += one.here[i];
+            cell.counts[i] += here[i];
     }
     return {};
 }
 
 void CompareClasses::leave_group() {
-    for (const uint32_t number : classes_here_) {
-        classes_[number].is_here = false;
-        classes_[number].here = {};
-    }
+    for (const uint32_t number : classes_here_)
+        here_[number] = {};
     classes_here_.clear();
     for (const uint32_t number : columns_here_) {
         columns_[number].is_here = false;
@@ -212,7 +207,7 @@ Result<bool> CompareClasses::count(const SegmentReader& reader, GroupReader& gro
     TRY_ASSIGN(const bool is_told, find_classes(reader, group, rows, selected));
     Result<void> counted;
     for (size_t i = 0; is_told && counted && i < classes_here_.size(); ++i)
-        counted = count_class(reader, group, classes_[classes_here_[i]]);
+        counted = count_class(reader, group, classes_here_[i]);
     for (const uint32_t number : columns_here_) {
         ColumnState& column = columns_[number];
         for (size_t i = 0; i < 2; ++i)

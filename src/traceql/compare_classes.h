@@ -56,9 +56,7 @@ class CompareClasses {
         std::vector<Cell> cells;
         uint32_t name;  // number of its value; kUnknown: not looked up yet
         Pair totals{};
-        Pair here{};       // of the row group at hand
-        uint32_t row = 0;  // one of them
-        bool is_here = false;
+        uint32_t row = 0;      // one of those in the row group at hand
         bool repeats = false;  // a key comes more than once
     };
     struct ColumnState {
@@ -77,7 +75,7 @@ class CompareClasses {
     void forget_classes();
     uint32_t class_of(uint32_t order, uint32_t kind, std::string_view columns);
     Result<void> count_class(const store::SegmentReader& reader, store::GroupReader& group,
-                             Class& one);
+                             uint32_t number);
     Result<uint32_t> look_up_name(const store::SegmentReader& reader, store::GroupReader& group,
                                   uint32_t row);
     Result<uint32_t> look_up(const store::SegmentReader& reader, store::GroupReader& group,
@@ -99,6 +97,7 @@ class CompareClasses {
     std::array<Recent, kRecentClasses> recent_;
     std::vector<Class> classes_;
     // Of the row group at hand.
+    std::vector<Pair> here_;  // rows of each class
     std::vector<uint32_t> order_of_row_;
     std::vector<uint32_t> class_of_row_;
     std::vector<uint32_t> before_;  // rows of each class before one

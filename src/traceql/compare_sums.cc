@@ -22,6 +22,18 @@ uint64_t distance(int64_t from, int64_t to) {
 
 }  // namespace
 
+bool CompareSums::have_places(std::span<const int64_t> integers) const {
+    const uint64_t places = sums_.size() / 2;
+    if (places == 0) return false;
+    // The highest bit is set where one is too far; without a branch for each.
+    uint64_t over = 0;
+    for (const int64_t value : integers) {
+        const uint64_t place = distance(first_, value);
+        over |= place | (places - 1 - place);
+    }
+    return over >> 63 == 0;
+}
+
 bool CompareSums::make_room(const ColumnKey& key, const ColumnBlock& block, const Visit& leave) {
     if (key.type == ColumnType::kString || key.type == ColumnType::kValue) {
         // A dictionary of one block alone is soon gone.
@@ -34,11 +46,7 @@ bool CompareSums::make_room(const ColumnKey& key, const ColumnBlock& block, cons
         return true;
     }
     if (key.type != ColumnType::kInt) return false;
-    const size_t places = sums_.size() / 2;
-    const bool has_room =
-        places > 0 && std::all_of(block.integers.begin(), block.integers.end(),
-                                  [&](int64_t value) { return distance(first_, value) < places; });
-    if (has_room) return true;
+    if (have_places(block.integers)) return true;
     const auto [least, most] = std::minmax_element(block.integers.begin(), block.integers.end());
     const uint64_t range = distance(*least, *most);
     if (range >= kFewValues) return false;

@@ -46,6 +46,7 @@ class CompareSums {
     void leave(const store::ColumnKey& key, const Visit& visit);
 
   private:
+    bool have_places(std::span<const int64_t> integers) const;
     bool make_room(const store::ColumnKey& key, const store::ColumnBlock& block,
                    const Visit& leave);
 
