@@ -17,6 +17,7 @@ constexpr uint64_t kSmallBytes = 152U << 20;
 constexpr uint64_t kFewBytes = 24U << 20;
 constexpr int64_t kLongMs = 10'000;
 constexpr int64_t kShortMs = 200;
+constexpr uint32_t kLooksPerDecay = 20;  // what goes back goes in few pieces
 
 // Memory that is in no file; 0 where it cannot be told.
 uint64_t held_bytes() {
@@ -55,6 +56,7 @@ void FreedMemory::look() {
         set_arenas(kept);
     }
     // Of all arenas (MALLCTL_ARENAS_ALL): where nobody allocates any more it would stay for ever.
+    if (++looks_ % kLooksPerDecay != 0) return;
     (void)mallctl("arena.4096.decay", nullptr, nullptr, nullptr, 0);
 }
 

@@ -28,6 +28,7 @@ class FreedMemory {
   private:
     UnwrittenBytes unwritten_bytes_;
     int64_t kept_ms_ = 0;
+    uint32_t looks_ = 0;
 };
 
 }  // namespace spanloom
