@@ -170,13 +170,16 @@ bool read_cell(ByteReader& in, RollupSection& section, RollupCell& cell) {
     cell.first_bucket = static_cast<uint32_t>(section.buckets.size());
     cell.buckets = static_cast<uint32_t>(in.varint_max(DurationHistogram::kBuckets));
     uint64_t bucket = 0;
+    uint64_t spans = 0;
     for (uint32_t i = 0; i < cell.buckets && in.ok(); ++i) {
         bucket += in.varint_max(DurationHistogram::kBuckets);
         const uint64_t count = in.varint_max(UINT32_MAX);
         if (bucket >= DurationHistogram::kBuckets) return false;
         section.buckets.emplace_back(static_cast<uint16_t>(bucket), static_cast<uint32_t>(count));
+        spans += count;
     }
-    return in.ok();
+    // What is written again expects spans in every cell.
+    return in.ok() && spans > 0 && spans == cell.count;
 }
 
 Result<std::vector<int64_t>> read_numbers(ByteReader& in, size_t count) {

@@ -119,6 +119,11 @@ uint64_t zigzag(int64_t value) {
 int64_t unzigzag(uint64_t value) {
     return static_cast<int64_t>(value >> 1 ^ (0 - (value & 1)));
 }
+// Of numbers from anywhere: what is too large comes out wrong, and is refused.
+int64_t sum_of(int64_t expected, int64_t difference) {
+    return static_cast<int64_t>(static_cast<uint64_t>(expected) +
+                                static_cast<uint64_t>(difference));
+}
 
 // Behind the last cell whose durations are known together with those of the first.
 size_t end_of_durations(const RollupSection& section, size_t first, size_t end) {
@@ -291,7 +296,7 @@ class SeriesReader {
         const uint64_t cells = in_.number(contexts_->cells);
         const uint64_t lowest = in_.number(contexts_->lowest);
         const uint64_t width = in_.number(contexts_->width);
-        const int64_t step = first_step_ + unzigzag(in_.number(contexts_->first_step));
+        const int64_t step = sum_of(first_step_, unzigzag(in_.number(contexts_->first_step)));
         const uint32_t all = DurationHistogram::kBuckets >> section_.detail.merged_bits;
         if (!in_.ok() || cells == 0 || cells > limit_ - section_.cells.size() || lowest >= all ||
             width >= all - lowest || step < 0 || step > UINT32_MAX)
@@ -340,8 +345,8 @@ class SeriesReader {
         for (size_t i = first; i < end; ++i)
             spans += section_.cells[i].count;
         const int64_t bucket =
-            sizes_.expected() +
-            unzigzag(in_.number(contexts_->sizes[SeriesContexts::class_of_size(spans)]));
+            sum_of(sizes_.expected(),
+                   unzigzag(in_.number(contexts_->sizes[SeriesContexts::class_of_size(spans)])));
         if (!in_.ok() || bucket < 0 || bucket >= DurationHistogram::kBuckets) return false;
         const uint64_t bytes = SizeShares::bytes_of(static_cast<uint32_t>(bucket));
         if (bytes > kBytesMax / spans) return false;
@@ -406,7 +411,7 @@ class SeriesReader {
               uint64_t limit, uint64_t& value) {
         const auto near = static_cast<int64_t>(expectation + 0.5);
         const int64_t found =
-            near + unzigzag(in_.number(contexts[SeriesContexts::class_of(expectation)]));
+            sum_of(near, unzigzag(in_.number(contexts[SeriesContexts::class_of(expectation)])));
         if (!in_.ok() || found < 0 || static_cast<uint64_t>(found) > limit) return false;
         value = static_cast<uint64_t>(found);
         return true;

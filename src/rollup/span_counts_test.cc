@@ -261,6 +261,19 @@ TEST_CASE("operations of a sum are bounded, and nothing of them is lost") {
     CHECK(others == 10);
 }
 
+TEST_CASE("a cell without spans is refused, also in the oldest form") {
+    const std::string operations("\x01\x01\x01s\x01\x00\x02\x01o", 9);
+    const auto cell = [&](std::string_view count_and_buckets) {
+        return operations + std::string("\x00\x02\x00", 3) + std::string(count_and_buckets);
+    };
+    const auto read = decode_rollup(cell("\x03\x01\x05\x03"));
+    REQUIRE_MESSAGE(read.has_value(), (read ? "" : read.error().message));
+    CHECK(read->cells.front().count == 3);
+    CHECK_FALSE(decode_rollup(cell(std::string_view("\x03\x00", 2))).has_value());
+    CHECK_FALSE(decode_rollup(cell(std::string_view("\x00\x00", 2))).has_value());
+    CHECK_FALSE(decode_rollup(cell("\x03\x01\x05\x02")).has_value());
+}
+
 TEST_CASE("cells of a sum are bounded as well") {
     constexpr uint64_t kCells = 1000;
     RollupSum sum(kShortStepS, {}, kCells);
