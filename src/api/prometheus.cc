@@ -71,9 +71,6 @@ void write_point(JsonWriter& json, uint64_t time_ns, double value) {
     json.string(number_text(value)).end_array();
 }
 
-// Without what is beyond the limit asked for.
-constexpr std::string_view kTruncated = "results truncated due to limit";
-
 // `warnings`: empty ones are none.
 http::Response success(std::string_view data,
                        std::initializer_list<std::string_view> warnings = {}) {
@@ -90,8 +87,9 @@ http::Response success(std::string_view data,
     return json_reply(std::move(out));
 }
 
+// The warning of an answer without what is beyond the limit asked for.
 std::string_view truncation(bool is_truncated) {
-    return is_truncated ? kTruncated : std::string_view();
+    return is_truncated ? "results truncated due to limit" : "";
 }
 
 // An answer that says how its spans are counted.

@@ -2,14 +2,13 @@
 
 #include <algorithm>
 #include <charconv>
-#include <cstdio>
 #include <mutex>
 #include <set>
 
 #include <simdjson.h>
-#include <unistd.h>
 
 #include "api/jaeger_search.h"
+#include "base/process_memory.h"
 #include "base/text.h"
 #include "traceql/checker.h"
 #include "traceql/executor.h"
@@ -81,17 +80,6 @@ Result<http::Response> boot(Call& call) {
     return json_reply(std::move(out));
 }
 
-// Resident memory of this process.
-uint64_t resident_bytes() {
-    std::FILE* file = std::fopen("/proc/self/statm", "r");
-    if (file == nullptr) return 0;
-    unsigned long total = 0;
-    unsigned long resident = 0;
-    const int read = std::fscanf(file, "%lu %lu", &total, &resident);
-    std::fclose(file);
-    return read == 2 ? resident * static_cast<uint64_t>(sysconf(_SC_PAGESIZE)) : 0;
-}
-
 // Spans per second between questions that lie at least a second apart.
 class SpanRate {
   public:
@@ -127,7 +115,7 @@ Answer health() {
         json.begin_object().key("spans").quoted(state.spans);
         json.field("spans_per_s", rate->at(options.clock.monotonic_ns(), state.spans));
         json.key("disk_bytes").quoted(state.disk_bytes);
-        json.key("memory_bytes").quoted(resident_bytes());
+        json.key("memory_bytes").quoted(process_memory().resident_bytes);
         json.key("oldest_ns");
         if (state.oldest_arrival_ns == 0) {
             json.null();

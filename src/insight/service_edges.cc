@@ -118,12 +118,10 @@ class EdgeCounter {
 
     // A consumer links to this span. False: no producer waits any more.
     bool answer(const store::LinkTarget& target) {
-        const auto is_before = [](const Waiting& a, const Waiting& b) { return a < b; };
         Waiting wanted;
         wanted.trace_id = target.trace_id;
         wanted.span_id = target.span_id;
-        const auto [first, end] =
-            std::equal_range(waiting_.begin(), waiting_.end(), wanted, is_before);
+        const auto [first, end] = std::equal_range(waiting_.begin(), waiting_.end(), wanted);
         for (auto at = first; at != end; ++at) {
             answered_ += at->is_answered ? 0 : 1;
             at->is_answered = true;

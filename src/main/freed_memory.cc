@@ -1,10 +1,11 @@
 #include "main/freed_memory.h"
 
+#include <algorithm>
 #include <cstddef>
-#include <cstdio>
 
 #include <fmt/format.h>
-#include <unistd.h>
+
+#include "base/process_memory.h"
 
 // jemalloc's, where the program is linked with it (tests with sanitizers are not).
 extern "C" __attribute__((weak)) int mallctl(const char* name, void* old_value, size_t* old_size,
@@ -21,14 +22,8 @@ constexpr uint32_t kLooksPerDecay = 20;  // what goes back goes in few pieces
 
 // Memory that is in no file; 0 where it cannot be told.
 uint64_t held_bytes() {
-    std::FILE* file = std::fopen("/proc/self/statm", "r");
-    if (file == nullptr) return 0;
-    unsigned long resident = 0;
-    unsigned long shared = 0;
-    const int read = std::fscanf(file, "%*u %lu %lu", &resident, &shared);
-    std::fclose(file);
-    if (read != 2 || shared > resident) return 0;
-    return (resident - shared) * static_cast<uint64_t>(sysconf(_SC_PAGESIZE));
+    const ProcessMemory memory = process_memory();
+    return memory.resident_bytes - std::min(memory.resident_bytes, memory.file_bytes);
 }
 
 void set_arenas(int64_t kept) {

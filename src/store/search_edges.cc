@@ -150,21 +150,12 @@ class EdgeScan {
                             SpanEdge& edge) {
         links_.clear();
         if (group.rows().links == 0) return {};
-        TRY_ASSIGN(const ColumnBlock* owners,
-                   group.block(reader.column(Table::kLinks, RowField::kOwner)));
-        TRY_ASSIGN(const ColumnBlock* traces,
-                   group.block(reader.column(Table::kLinks, Intrinsic::kLinkTraceId)));
-        TRY_ASSIGN(const ColumnBlock* spans,
-                   group.block(reader.column(Table::kLinks, Intrinsic::kLinkSpanId)));
-        const auto& rows = owners->integers;
+        TRY_ASSIGN(const GroupLinks links, GroupLinks::open(reader, group));
+        const auto& rows = links.owners();
         const auto [first, end] = std::equal_range(rows.begin(), rows.end(), int64_t{row});
         for (auto at = first; at != end && links_.size() < kEdgeLinksMax; ++at) {
-            const auto link = static_cast<uint32_t>(at - rows.begin());
-            const auto trace_at = position_of(*traces, link);
-            const auto span_at = position_of(*spans, link);
-            if (!trace_at || !span_at) continue;
-            TRY_ASSIGN(const LinkTarget target, link_target(*traces, *trace_at, *spans, *span_at));
-            TRY(find_linked(target.trace_id, target.span_id));
+            TRY_ASSIGN(const auto target, links.target(static_cast<uint32_t>(at - rows.begin())));
+            if (target) TRY(find_linked(target->trace_id, target->span_id));
         }
         edge.links = links_;
         return {};

@@ -4,8 +4,6 @@
 #include <cstring>
 #include <vector>
 
-#include "store/group_reader.h"
-
 namespace spanloom::store {
 namespace {
 
@@ -39,21 +37,13 @@ class LinkScan {
     Result<void> visit_group(SegmentReader& reader, GroupReader& group) {
         TRY_ASSIGN(const ColumnBlock* kinds,
                    group.block(reader.column(Table::kSpans, Intrinsic::kKind)));
-        TRY_ASSIGN(const ColumnBlock* owners,
-                   group.block(reader.column(Table::kLinks, RowField::kOwner)));
-        TRY_ASSIGN(const ColumnBlock* traces,
-                   group.block(reader.column(Table::kLinks, Intrinsic::kLinkTraceId)));
-        TRY_ASSIGN(const ColumnBlock* spans,
-                   group.block(reader.column(Table::kLinks, Intrinsic::kLinkSpanId)));
-        for (uint32_t link = 0; link < owners->integers.size() && !is_stopped_; ++link) {
-            const auto row = static_cast<uint32_t>(owners->integers[link]);
+        TRY_ASSIGN(const GroupLinks links, GroupLinks::open(reader, group));
+        for (uint32_t link = 0; link < links.owners().size() && !is_stopped_; ++link) {
+            const auto row = static_cast<uint32_t>(links.owners()[link]);
             const auto kind_at = position_of(*kinds, row);
             if (!kind_at || kinds->integers[*kind_at] != kConsumer) continue;
-            const auto trace_at = position_of(*traces, link);
-            const auto span_at = position_of(*spans, link);
-            if (!trace_at || !span_at) continue;
-            TRY_ASSIGN(const LinkTarget target, link_target(*traces, *trace_at, *spans, *span_at));
-            is_stopped_ = !visit_(target);
+            TRY_ASSIGN(const auto target, links.target(link));
+            is_stopped_ = target && !visit_(*target);
         }
         return {};
     }
@@ -66,14 +56,25 @@ class LinkScan {
 
 }  // namespace
 
-Result<LinkTarget> link_target(const ColumnBlock& traces, size_t trace_at, const ColumnBlock& spans,
-                               size_t span_at) {
-    LinkTarget target;
-    if ((trace_at + 1) * 16 > traces.fixed.size() || (span_at + 1) * 8 > spans.fixed.size())
+Result<GroupLinks> GroupLinks::open(const SegmentReader& reader, GroupReader& group) {
+    GroupLinks links;
+    TRY_ASSIGN(links.owners_, group.block(reader.column(Table::kLinks, RowField::kOwner)));
+    TRY_ASSIGN(links.traces_, group.block(reader.column(Table::kLinks, Intrinsic::kLinkTraceId)));
+    TRY_ASSIGN(links.spans_, group.block(reader.column(Table::kLinks, Intrinsic::kLinkSpanId)));
+    return links;
+}
+
+Result<std::optional<LinkTarget>> GroupLinks::target(uint32_t link) const {
+    const auto trace_at = position_of(*traces_, link);
+    const auto span_at = position_of(*spans_, link);
+    if (!trace_at || !span_at) return std::optional<LinkTarget>();
+    if ((*trace_at + size_t{1}) * 16 > traces_->fixed.size() ||
+        (*span_at + size_t{1}) * 8 > spans_->fixed.size())
         return fail(ErrorCode::kDataLoss, "links without ids");
-    std::memcpy(target.trace_id.bytes.data(), traces.fixed.data() + trace_at * 16, 16);
-    std::memcpy(target.span_id.bytes.data(), spans.fixed.data() + span_at * 8, 8);
-    return target;
+    LinkTarget target;
+    std::memcpy(target.trace_id.bytes.data(), traces_->fixed.data() + size_t{*trace_at} * 16, 16);
+    std::memcpy(target.span_id.bytes.data(), spans_->fixed.data() + size_t{*span_at} * 8, 8);
+    return std::optional(target);
 }
 
 Result<bool> for_each_consumer_link(Segments segments, Segments others, uint64_t from_ns,

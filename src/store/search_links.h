@@ -3,8 +3,11 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <optional>
+#include <vector>
 
 #include "base/result.h"
+#include "store/group_reader.h"
 #include "store/search.h"
 #include "store/segment.h"
 
@@ -16,9 +19,20 @@ struct LinkTarget {
     SpanId span_id;
 };
 
-// Of the ids of links' traces and spans, each at its place.
-Result<LinkTarget> link_target(const ColumnBlock& traces, size_t trace_at, const ColumnBlock& spans,
-                               size_t span_at);
+// The links of one row group. Valid as long as the group.
+class GroupLinks {
+  public:
+    static Result<GroupLinks> open(const SegmentReader& reader, GroupReader& group);
+    // By link the row of its span, ascending.
+    const std::vector<int64_t>& owners() const { return owners_->integers; }
+    // nullopt: it names no span.
+    Result<std::optional<LinkTarget>> target(uint32_t link) const;
+
+  private:
+    const ColumnBlock* owners_ = nullptr;
+    const ColumnBlock* traces_ = nullptr;
+    const ColumnBlock* spans_ = nullptr;
+};
 
 // Returns false to stop.
 using VisitLink = std::function<bool(const LinkTarget&)>;
