@@ -48,6 +48,17 @@ def read_counts(output):
     return count if found else None
 
 
+def telling_lines(output):
+    """The last lines, and what before them tells of a failure, with some lines around it."""
+    lines = output.splitlines()
+    before, end = lines[:-60], lines[-60:]
+    told = set()
+    for at, line in enumerate(before):
+        if re.match(r"FAIL|not ok|FAILED:|.*(\bERROR:|WARNING: ThreadSanitizer|runtime error:)", line):
+            told.update(range(max(0, at - 2), min(len(before), at + 12)))
+    return "\n".join([before[at] for at in sorted(told)][:200] + end)
+
+
 def run(command, log, timeout_s=900, env=None):
     """The counts of one command. One that ends badly without a failed test counts as a failure."""
     started = time.time()
@@ -63,8 +74,7 @@ def run(command, log, timeout_s=900, env=None):
     if code != 0 and count.failed == 0:
         count.failed += 1
     if count.failed:
-        tail = "\n".join(output.splitlines()[-60:])
-        print(f"--- {' '.join(command)} (exit {code})\n{tail}\n---", flush=True)
+        print(f"--- {' '.join(command)} (exit {code})\n{telling_lines(output)}\n---", flush=True)
     return count
 
 

@@ -65,6 +65,8 @@ async function within(milliseconds, work) {
 }
 
 const counts = { passed: 0, failed: 0, skipped: 0 };
+/** What is said of those that failed; once more at the end, where it is looked for. */
+const failures = [];
 
 /** What is measured, and what shares the clipboard, runs without another one beside it. */
 const kAlone = /100,000|first paint|clipboard|share it|every row by keyboard|copied/;
@@ -86,9 +88,11 @@ async function run_one(name, scenario, make) {
     console.log(`ok    ${name} (${((performance.now() - began) / 1000).toFixed(1)} s)`);
   } catch (error) {
     counts.failed++;
-    console.log(`FAIL  ${name}\n      ${(error.stack ?? String(error)).split('\n').slice(0, 14).join('\n      ')}`);
+    const problems = pages.flatMap((page) => page.problems.slice(0, 5));
+    const lines = [...(error.stack ?? String(error)).split('\n').slice(0, 14), ...problems];
+    failures.push(`FAIL  ${name}\n      ${lines.join('\n      ')}`);
+    console.log(failures.at(-1));
     for (const page of pages) {
-      if (page.problems.length) console.log(`      ${page.problems.slice(0, 5).join('\n      ')}`);
       await save_shot(page, `failed-${name.replace(/\W+/g, '-').slice(0, 60)}`).catch(() => undefined);
       await page.context().close().catch(() => undefined);
     }
@@ -176,5 +180,6 @@ try {
   await browser.stop();
 }
 console.log(`screenshots are in ${shots}`);
+for (const failure of failures) console.log(failure);
 console.log(`${counts.passed} passed, ${counts.failed} failed${counts.skipped ? `, ${counts.skipped} skipped` : ''}`);
 process.exit(counts.failed > 0 ? 1 : 0);
