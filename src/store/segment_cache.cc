@@ -14,7 +14,7 @@ constexpr size_t kEntryBytes = 160;           // what an entry takes beside its 
 
 size_t SegmentCache::KeyHash::operator()(const Key& key) const {
     uint64_t hash = key.segment * 0x9e3779b97f4a7c15U;
-    hash ^= (key.number << 4 | static_cast<uint64_t>(key.piece)) * 0xc2b2ae3d27d4eb4fU;
+    hash ^= (key.number << 5 | static_cast<uint64_t>(key.piece)) * 0xc2b2ae3d27d4eb4fU;
     hash ^= hash >> 29;
     return hash * 0x9e3779b97f4a7c15U >> 20;
 }
@@ -70,7 +70,8 @@ void SegmentCache::make_room(Shard& shard, size_t bytes) {
         if (std::exchange(entry.is_wanted, false)) {
             ++shard.hand;
         } else {
-            remove(shard, shard.hand);
+            // The newest one comes to its place, and has its turn when the hand is here again.
+            remove(shard, shard.hand++);
         }
     }
 }

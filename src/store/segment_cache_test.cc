@@ -71,6 +71,25 @@ TEST_CASE("what is asked for again stays, what is not goes, and the limit holds"
     CHECK(cache.bytes() == 0);
 }
 
+TEST_CASE("what nobody asks for any more makes room for what is asked for in turn") {
+    SegmentCache cache(100'000);
+    const uint64_t segment = cache.new_segment();
+    constexpr uint64_t kPieces = 60;  // so many fit, twice as many do not
+    for (uint64_t i = 0; i < kPieces; ++i) {
+        cache.keep({segment, Piece::kLinks, i}, piece(0), 1'000);
+        CHECK(cache.find({segment, Piece::kLinks, i}) != nullptr);
+    }
+    uint64_t misses = 0;
+    for (int round = 0; round < 4; ++round) {
+        misses = cache.misses();
+        for (uint64_t i = 0; i < kPieces; ++i) {
+            if (cache.find({segment, Piece::kOrders, i}) == nullptr)
+                cache.keep({segment, Piece::kOrders, i}, piece(0), 1'000);
+        }
+    }
+    CHECK(cache.misses() == misses);
+}
+
 TEST_CASE("one large piece does not push out all others") {
     SegmentCache cache(100'000);
     const uint64_t segment = cache.new_segment();
