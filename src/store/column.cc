@@ -111,6 +111,21 @@ void unpack(std::string_view bytes, size_t count, uint32_t width, Put put) {
     }
 }
 
+// The number in this place, for a reader of few. The caller has checked that `bytes` holds it.
+uint64_t unpack_one(std::string_view bytes, size_t place, uint32_t width) {
+    if (width == 0) return 0;
+    const size_t bit = place * width;
+    std::array<char, 16> window{};
+    std::memcpy(window.data(), bytes.data() + bit / 8, std::min<size_t>(bytes.size() - bit / 8, 9));
+    uint64_t low = 0;
+    std::memcpy(&low, window.data(), 8);
+    const uint32_t shift = bit % 8;
+    uint64_t value = low >> shift;
+    if (shift + width > 64)
+        value |= static_cast<uint64_t>(static_cast<uint8_t>(window[8])) << (64 - shift);
+    return width == 64 ? value : value & ((uint64_t{1} << width) - 1);
+}
+
 // ---- integers
 
 struct Profile {
@@ -269,14 +284,31 @@ bool write_dictionary(std::span<const int64_t> values, const Profile& profile, s
     return true;
 }
 
-Result<void> read_packed(ByteReader& reader, size_t count, std::vector<int64_t>& out) {
-    const auto min = static_cast<uint64_t>(reader.zigzag());
+// Packed numbers whose bits are known to be there.
+struct Packed {
+    std::string_view bits;
+    uint8_t width = 0;
+};
+
+struct PackedIntegers {
+    uint64_t min = 0;
+    Packed numbers;
+};
+
+Result<PackedIntegers> read_packed_head(ByteReader& reader, size_t count) {
+    PackedIntegers head;
+    head.min = static_cast<uint64_t>(reader.zigzag());
     const uint8_t width = reader.u8();
-    const std::string_view bits = reader.bytes(width > 64 ? SIZE_MAX : packed_bytes(count, width));
+    head.numbers = {reader.bytes(width > 64 ? SIZE_MAX : packed_bytes(count, width)), width};
     if (!reader.ok()) return damaged("packed integers end early");
+    return head;
+}
+
+Result<void> read_packed(ByteReader& reader, size_t count, std::vector<int64_t>& out) {
+    TRY_ASSIGN(const PackedIntegers head, read_packed_head(reader, count));
     out.resize(count);
-    unpack(bits, count, width,
-           [&](size_t i, uint64_t value) { out[i] = static_cast<int64_t>(min + value); });
+    unpack(head.numbers.bits, count, head.numbers.width,
+           [&](size_t i, uint64_t value) { out[i] = static_cast<int64_t>(head.min + value); });
     return {};
 }
 
@@ -297,19 +329,30 @@ Result<void> read_delta(ByteReader& reader, size_t count, std::vector<int64_t>& 
     return {};
 }
 
-Result<void> read_dictionary(ByteReader& reader, size_t count, std::vector<int64_t>& out) {
-    std::vector<int64_t> sorted(reader.varint_max(kDictionaryMax));
-    for (int64_t& value : sorted)
+struct IntegerDictionary {
+    std::vector<int64_t> sorted;
+    Packed codes;
+};
+
+Result<IntegerDictionary> read_dictionary_head(ByteReader& reader, size_t count) {
+    IntegerDictionary head;
+    head.sorted.resize(reader.varint_max(kDictionaryMax));
+    for (int64_t& value : head.sorted)
         value = reader.zigzag();
-    if (!reader.ok() || sorted.empty()) return damaged("an integer dictionary is broken");
-    const uint32_t width = bits_of(sorted.size() - 1);
-    const std::string_view bits = reader.bytes(packed_bytes(count, width));
+    if (!reader.ok() || head.sorted.empty()) return damaged("an integer dictionary is broken");
+    const auto width = static_cast<uint8_t>(bits_of(head.sorted.size() - 1));
+    head.codes = {reader.bytes(packed_bytes(count, width)), width};
     if (!reader.ok()) return damaged("dictionary codes end early");
+    return head;
+}
+
+Result<void> read_dictionary(ByteReader& reader, size_t count, std::vector<int64_t>& out) {
+    TRY_ASSIGN(const IntegerDictionary head, read_dictionary_head(reader, count));
     out.resize(count);
     bool in_range = true;
-    unpack(bits, count, width, [&](size_t i, uint64_t code) {
-        in_range &= code < sorted.size();
-        out[i] = code < sorted.size() ? sorted[code] : 0;
+    unpack(head.codes.bits, count, head.codes.width, [&](size_t i, uint64_t code) {
+        in_range &= code < head.sorted.size();
+        out[i] = code < head.sorted.size() ? head.sorted[code] : 0;
     });
     if (!in_range) return damaged("a dictionary code is out of range");
     return {};
@@ -431,6 +474,46 @@ Result<void> decode_integers(std::string_view body, size_t count, std::vector<in
             return damaged("integers have an unknown form");
     }
     if (!reader.at_end()) return damaged("integers are followed by something else");
+    return {};
+}
+
+Result<void> decode_integers_at(std::string_view body, size_t count,
+                                std::span<const uint32_t> places, std::vector<int64_t>& out) {
+    if (count > kBlockBytesMax / 8) return damaged("too many integers");
+    if (!places.empty() && places.back() >= count) return damaged("a place lies outside");
+    ByteReader reader(body);
+    const auto form = static_cast<IntegerForm>(reader.u8());
+    out.resize(places.size());
+    const auto take = [&](auto&& value_at) {
+        for (size_t i = 0; i < places.size(); ++i)
+            out[i] = static_cast<int64_t>(value_at(places[i]));
+    };
+    if (form == kConstant) {
+        const int64_t value = reader.zigzag();
+        if (!reader.ok() || !reader.at_end()) return damaged("a constant has a wrong length");
+        take([&](uint32_t) { return value; });
+    } else if (form == kPacked) {
+        TRY_ASSIGN(const PackedIntegers head, read_packed_head(reader, count));
+        if (!reader.at_end()) return damaged("integers are followed by something else");
+        take([&](uint32_t at) {
+            return head.min + unpack_one(head.numbers.bits, at, head.numbers.width);
+        });
+    } else if (form == kDictionary) {
+        TRY_ASSIGN(const IntegerDictionary head, read_dictionary_head(reader, count));
+        if (!reader.at_end()) return damaged("integers are followed by something else");
+        bool in_range = true;
+        take([&](uint32_t at) {
+            const uint64_t code = unpack_one(head.codes.bits, at, head.codes.width);
+            in_range &= code < head.sorted.size();
+            return code < head.sorted.size() ? head.sorted[code] : 0;
+        });
+        if (!in_range) return damaged("a dictionary code is out of range");
+    } else {
+        // Of the other forms all are read.
+        thread_local std::vector<int64_t> all;
+        TRY(decode_integers(body, count, all));
+        take([&](uint32_t at) { return all[at]; });
+    }
     return {};
 }
 

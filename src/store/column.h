@@ -50,6 +50,9 @@ struct EncodeTrials {
 void encode_integers(std::span<const int64_t> values, int zstd_level, std::string& out,
                      EncodeTrials* trials = nullptr);
 Result<void> decode_integers(std::string_view body, size_t count, std::vector<int64_t>& out);
+// Those of the `count` integers that are at these places, ascending.
+Result<void> decode_integers_at(std::string_view body, size_t count,
+                                std::span<const uint32_t> places, std::vector<int64_t>& out);
 
 // Doubles keep every bit, also those of a NaN.
 void encode_doubles(std::span<const double> values, int zstd_level, std::string& out);

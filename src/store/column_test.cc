@@ -11,6 +11,26 @@
 namespace spanloom::store {
 namespace {
 
+// Some of the values, by their places, and what is refused.
+void check_places(const std::string& body, const std::vector<int64_t>& values) {
+    for (const uint32_t step : {1U, 3U, 64U}) {
+        std::vector<uint32_t> places;
+        std::vector<int64_t> expected;
+        for (uint32_t at = step / 2; at < values.size(); at += step) {
+            places.push_back(at);
+            expected.push_back(values[at]);
+        }
+        std::vector<int64_t> some = {7};
+        REQUIRE(decode_integers_at(body, values.size(), places, some).has_value());
+        REQUIRE(some == expected);
+        const std::string_view cut = std::string_view(body).substr(0, body.size() - 1);
+        CHECK(!decode_integers_at(cut, values.size(), places, some).has_value());
+        CHECK(!decode_integers_at(body + "x", values.size(), places, some).has_value());
+        places.push_back(static_cast<uint32_t>(values.size()));
+        CHECK(!decode_integers_at(body, values.size(), places, some).has_value());
+    }
+}
+
 void check_integers(const std::vector<int64_t>& values) {
     for (const int level : {0, 1, 3}) {
         std::string body;
@@ -20,6 +40,7 @@ void check_integers(const std::vector<int64_t>& values) {
         REQUIRE_MESSAGE(done.has_value(), (done ? "" : done.error().message));
         REQUIRE(back == values);
         if (values.empty()) continue;
+        check_places(body, values);
         // More packed values than there are, or one byte less or more: refused.
         if (body[0] == 1) CHECK(!decode_integers(body, values.size() + 64, back).has_value());
         CHECK(

@@ -114,6 +114,15 @@ Result<std::shared_ptr<const ColumnBlock>> GroupReader::values(uint32_t column, 
     return read;
 }
 
+Result<std::shared_ptr<const ColumnBlock>> GroupReader::values_at(uint32_t column, size_t count,
+                                                                  std::span<const uint32_t> places,
+                                                                  std::span<const uint32_t> rows) {
+    TRY_ASSIGN(auto read, segment_->read_values_at(column, group_, count, places, rows));
+    counts_.bytes += decoded_bytes(*read);
+    ++counts_.blocks;
+    return read;
+}
+
 static_assert(static_cast<size_t>(Intrinsic::kNestedSetRight) < 32);
 static_assert(static_cast<size_t>(RowField::kOverflow) < 16);
 

@@ -76,6 +76,14 @@ class GroupReader {
     // Segment::read_values(). Not kept.
     Result<std::shared_ptr<const ColumnBlock>> values(uint32_t column, size_t count,
                                                       std::span<const uint8_t> wanted);
+    // Segment::value_counts().
+    Result<std::optional<Segment::ValueCounts>> value_counts(uint32_t column, size_t count) {
+        return segment_->value_counts(column, group_, count);
+    }
+    // Segment::read_values_at(). Not kept.
+    Result<std::shared_ptr<const ColumnBlock>> values_at(uint32_t column, size_t count,
+                                                         std::span<const uint32_t> places,
+                                                         std::span<const uint32_t> rows);
 
   private:
     std::shared_ptr<const Segment> segment_;

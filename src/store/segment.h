@@ -276,6 +276,25 @@ class Segment {
         return read(column, row_group);
     }
 
+    // How often each value comes among those that read_values() gives, kept for whoever asks again:
+    // what it is, once each, in `values`. nullopt: they are many, or the segment does not know.
+    struct ValueCounts {
+        std::shared_ptr<const ColumnBlock> values;
+        std::vector<uint32_t> counts;
+    };
+    virtual Result<std::optional<ValueCounts>> value_counts(uint32_t /*column*/,
+                                                            uint32_t /*row_group*/,
+                                                            size_t /*count*/) const {
+        return std::nullopt;
+    }
+    // Of the `count` values that read_values() gives those at these places, which are of these
+    // rows; both ascending. Asked where value_counts() answered.
+    virtual Result<std::shared_ptr<const ColumnBlock>> read_values_at(
+        uint32_t /*column*/, uint32_t /*row_group*/, size_t /*count*/,
+        std::span<const uint32_t> /*places*/, std::span<const uint32_t> /*rows*/) const {
+        return fail(ErrorCode::kUnsupported, "segment: single values cannot be read");
+    }
+
     // What each row of a group is (its name, service and instrumentation), as a number. Rows of one
     // kind that have the same attributes in the same order have equal values in the columns that
     // follow kinds there. kNoKind: not told. nullptr: the segment cannot tell.

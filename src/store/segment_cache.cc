@@ -16,7 +16,8 @@ size_t SegmentCache::KeyHash::operator()(const Key& key) const {
     uint64_t hash = key.segment * 0x9e3779b97f4a7c15U;
     hash ^= (key.number << 5 | static_cast<uint64_t>(key.piece)) * 0xc2b2ae3d27d4eb4fU;
     hash ^= hash >> 29;
-    return hash * 0x9e3779b97f4a7c15U >> 20;
+    hash *= 0x9e3779b97f4a7c15U;
+    return hash ^ hash >> 32;
 }
 
 SegmentCache::SegmentCache(size_t bytes_max) : bytes_max_(bytes_max) {

@@ -5,8 +5,9 @@
 #include <cstdint>
 #include <memory>
 #include <mutex>
-#include <unordered_map>
 #include <vector>
+
+#include <boost/unordered/unordered_flat_map.hpp>
 
 namespace spanloom::store {
 
@@ -32,6 +33,7 @@ class SegmentCache {
         kNames,
         kLinks,
         kPlaces,
+        kValueCounts,
     };
     struct Key {
         uint64_t segment = 0;  // of new_segment()
@@ -60,6 +62,7 @@ class SegmentCache {
 
   private:
     struct KeyHash {
+        using is_avalanching = void;
         size_t operator()(const Key& key) const;
     };
     struct Entry {
@@ -71,7 +74,7 @@ class SegmentCache {
     // Under a lock of its own, with its part of the bytes.
     struct Shard {
         std::mutex mutex;
-        std::unordered_map<Key, size_t, KeyHash> places;  // in entries
+        boost::unordered_flat_map<Key, size_t, KeyHash> places;  // in entries
         std::vector<Entry> entries;
         size_t hand = 0;
         size_t bytes = 0;

@@ -15,8 +15,9 @@
 #include "store/value_model.h"
 
 // The Segment on a file or an image: opening and its tables (segment.cc), columns
-// (segment_columns.cc) and parts of them (segment_some_rows.cc), those that tie rows together
-// (segment_structure.cc), where values are (segment_find.cc).
+// (segment_columns.cc), parts of them (segment_some_rows.cc) and their values counted
+// (segment_value_counts.cc), those that tie rows together (segment_structure.cc), where values are
+// (segment_find.cc).
 namespace spanloom::store {
 
 struct FragmentChunk {
@@ -67,6 +68,14 @@ struct GroupScopes {
 inline bool is_modelled(std::string_view body) {
     return !body.empty() && static_cast<uint8_t>(body.front()) == kModelledForm;
 }
+
+// How often each value comes in a column of a row group, as integers or numbers of texts. Empty
+// where they are many.
+struct CountedValues {
+    std::vector<int64_t> values;
+    std::vector<uint32_t> counts;
+    size_t memory_bytes() const { return values.capacity() * 8 + counts.capacity() * 4; }
+};
 
 // What a piece takes in the cache.
 inline size_t memory_bytes_of(const FragmentChunk& chunk) {
@@ -165,6 +174,11 @@ class FileSegment final : public Segment {
     Result<std::shared_ptr<const ColumnBlock>> read_values(
         uint32_t column, uint32_t row_group, size_t count,
         std::span<const uint8_t> wanted) const override;
+    Result<std::optional<ValueCounts>> value_counts(uint32_t column, uint32_t row_group,
+                                                    size_t count) const override;
+    Result<std::shared_ptr<const ColumnBlock>> read_values_at(
+        uint32_t column, uint32_t row_group, size_t count, std::span<const uint32_t> places,
+        std::span<const uint32_t> rows) const override;
 
   private:
     using Piece = SegmentCache::Piece;
@@ -229,6 +243,11 @@ class FileSegment final : public Segment {
     Result<void> decode_values(uint32_t column, uint32_t group, std::string_view body, size_t count,
                                std::span<const uint32_t> rows, std::vector<int64_t>& out,
                                bool is_pattern = false) const;
+    Result<CountedValues> count_values(uint32_t column, uint32_t group, size_t count) const;
+    Result<void> set_numbers(uint32_t column, std::vector<int64_t> numbers, ColumnBlock& out) const;
+    Result<void> decode_at(uint32_t column, uint32_t group, std::string_view body, size_t count,
+                           std::span<const uint32_t> places, std::span<const uint32_t> rows,
+                           std::vector<int64_t>& out) const;
     Result<std::shared_ptr<const FollowKeys>> follow_keys(uint32_t group) const;
     Result<void> check_texts(uint32_t column, const TextList& list) const;
     Result<std::shared_ptr<const FollowerDirectory>> followers() const;

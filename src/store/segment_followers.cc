@@ -252,24 +252,41 @@ bool FollowedValues::look_up(std::span<const FollowKey> keys, int64_t* out) cons
     return are_known != 0;
 }
 
+namespace {
+
+// Where a block's values are others than those that follow: how many that do come before each.
+struct Differences {
+    std::vector<int64_t> gaps;
+    std::vector<int64_t> others;
+};
+
+// The thread's own, until it reads the next ones.
+Result<const Differences*> read_differences(std::string_view body, size_t values) {
+    thread_local Differences read;
+    ByteReader reader(body);
+    const uint64_t count = reader.varint_max(values);
+    read.gaps.clear();
+    read.others.clear();
+    if (count > 0) {
+        const std::string_view gaps_body = reader.text();
+        if (!reader.ok()) return damaged("what differs ends early");
+        TRY(decode_integers(gaps_body, count, read.gaps));
+        TRY(decode_integers(reader.rest(), count, read.others));
+    } else if (!reader.ok() || !reader.at_end()) {
+        return damaged("a column that follows has a wrong length");
+    }
+    return &read;
+}
+
+}  // namespace
+
 Result<void> FollowerDirectory::decode(uint32_t follower, std::string_view body,
                                        std::span<const FollowKey> keys,
                                        std::vector<int64_t>& out) const {
     if (follower >= followers_.size()) return damaged("a column follows, but nothing says how");
     const FollowedValues& followed = followers_[follower];
-    ByteReader reader(body);
-    const uint64_t count = reader.varint_max(keys.size());
-    thread_local std::vector<int64_t> gaps;
-    thread_local std::vector<int64_t> others;
-    gaps.clear();
-    if (count > 0) {
-        const std::string_view gaps_body = reader.text();
-        if (!reader.ok()) return damaged("what differs ends early");
-        TRY(decode_integers(gaps_body, count, gaps));
-        TRY(decode_integers(reader.rest(), count, others));
-    } else if (!reader.ok() || !reader.at_end()) {
-        return damaged("a column that follows has a wrong length");
-    }
+    TRY_ASSIGN(const Differences* const read, read_differences(body, keys.size()));
+    const std::vector<int64_t>& gaps = read->gaps;
     out.resize(keys.size());
     size_t next = 0;
     for (size_t i = 0; i <= gaps.size(); ++i) {
@@ -280,8 +297,39 @@ Result<void> FollowerDirectory::decode(uint32_t follower, std::string_view body,
         next += gap;
         if (i == gaps.size()) break;
         if (next == keys.size()) return damaged("what differs lies outside");
-        out[next++] = others[i];
+        out[next++] = read->others[i];
     }
+    return {};
+}
+
+Result<void> FollowerDirectory::decode_at(uint32_t follower, std::string_view body, size_t count,
+                                          std::span<const uint32_t> places,
+                                          std::span<const FollowKey> keys,
+                                          std::vector<int64_t>& out) const {
+    if (follower >= followers_.size()) return damaged("a column follows, but nothing says how");
+    if (keys.size() != places.size() || (!places.empty() && places.back() >= count))
+        return damaged("a place lies outside");
+    const FollowedValues& followed = followers_[follower];
+    TRY_ASSIGN(const Differences* const read, read_differences(body, count));
+    out.resize(places.size());
+    size_t at = 0;    // among the places
+    size_t next = 0;  // the place behind the last that differs
+    const auto follow_until = [&](size_t place) {
+        const size_t from = at;
+        while (at < places.size() && places[at] < place)
+            ++at;
+        return followed.look_up(keys.subspan(from, at - from), out.data() + from);
+    };
+    for (size_t i = 0; i < read->gaps.size(); ++i) {
+        const auto gap = static_cast<uint64_t>(read->gaps[i]);
+        if (gap >= count - next) return damaged("what differs lies outside");
+        next += gap;
+        if (!follow_until(next)) return damaged("a name is not among those that are followed");
+        for (; at < places.size() && places[at] == next; ++at)
+            out[at] = read->others[i];
+        ++next;
+    }
+    if (!follow_until(count)) return damaged("a name is not among those that are followed");
     return {};
 }
 

@@ -92,6 +92,10 @@ class FollowerDirectory {
     // The values of a block whose body (after the form) is given; keys by value.
     Result<void> decode(uint32_t follower, std::string_view body, std::span<const FollowKey> keys,
                         std::vector<int64_t>& out) const;
+    // Those of the block's `count` values that are at these places, ascending, with their keys.
+    Result<void> decode_at(uint32_t follower, std::string_view body, size_t count,
+                           std::span<const uint32_t> places, std::span<const FollowKey> keys,
+                           std::vector<int64_t>& out) const;
     size_t memory_bytes() const;
 
   private:

@@ -88,6 +88,25 @@ TEST_CASE("columns that follow from names come back, exceptions and all") {
                                                 blocks[i].keys, values);
             REQUIRE_MESSAGE(read.has_value(), (read ? "" : read.error().message));
             CHECK(values == blocks[i].values);
+            for (const uint32_t step : {1U, 7U, 100U}) {
+                std::vector<uint32_t> places;
+                std::vector<FollowKey> keys;
+                std::vector<int64_t> expected;
+                for (uint32_t at = step / 2; at < values.size(); at += step) {
+                    places.push_back(at);
+                    keys.push_back(blocks[i].keys[at]);
+                    expected.push_back(values[at]);
+                }
+                const std::string_view body = std::string_view(bodies[i]).substr(1);
+                std::vector<int64_t> some;
+                REQUIRE(directory->decode_at(33, body, values.size(), places, keys, some));
+                CHECK(some == expected);
+                CHECK_FALSE(directory->decode_at(32, body, values.size(), places, keys, some));
+                keys.push_back(keys.front());
+                CHECK_FALSE(directory->decode_at(33, body, values.size(), places, keys, some));
+                places.push_back(static_cast<uint32_t>(values.size()));
+                CHECK_FALSE(directory->decode_at(33, body, values.size(), places, keys, some));
+            }
             std::vector<int64_t> none;
             CHECK_FALSE(
                 directory->decode(32, std::string_view(bodies[i]).substr(1), blocks[i].keys, none));

@@ -36,8 +36,9 @@ std::string many_spans() {
         if (i % 5 == 0) add("code", fmt::format(R"({{"intValue":"{}"}})", i % 10 == 0 ? 500 : 200));
         spans += fmt::format(
             R"({}{{"traceId":"{:032x}","spanId":"{:016x}","name":"n{}","startTimeUnixNano":"{}",)"
-            R"("endTimeUnixNano":"{}","attributes":[{}]}})",
-            i > 0 ? "," : "", 1 + i / 9, 1 + i, name, 1000 + i, 2000 + i, attributes);
+            R"("endTimeUnixNano":"{}","kind":{},"status":{{"code":{}}},"attributes":[{}]}})",
+            i > 0 ? "," : "", 1 + i / 9, 1 + i, name, 1000 + i, 2000 + i, 1 + i % 3,
+            i % 11 == 0 ? 2 : 0, attributes);
     }
     return R"({"resourceSpans":[{"resource":{"attributes":[{"key":"service.name","value":)"
            R"({"stringValue":"a"}}]},"scopeSpans":[{"spans":[)" +
@@ -101,6 +102,77 @@ TEST_CASE("some rows of a column are what all of it says of them") {
     }
     CHECK(texts > 100);
     CHECK(!segment->read_some(9999, 0, RowBitmap(1)).has_value());
+}
+
+TEST_CASE("values are counted as often as they come, and read one by one") {
+    const auto segment = merged();
+    SegmentReader reader(segment);
+    const auto each_text = [&](uint32_t column, const ColumnBlock& block, auto&& visit) {
+        for (uint32_t i = 0; i < block.size(); ++i)
+            visit(i, value_text(value_at(segment->columns()[column], block, i)));
+    };
+    size_t counted = 0;
+    for (uint32_t group = 0; group < segment->row_groups().size(); ++group) {
+        for (uint32_t column = 0; column < segment->columns().size(); ++column) {
+            const ColumnKey& key = segment->columns()[column];
+            if (key.table != Table::kSpans || key.scope != Scope::kSpan) continue;
+            CAPTURE(key.key);
+            const auto whole = segment->read(column, group);
+            REQUIRE(whole.has_value());
+            const size_t count = (*whole)->size();
+            const auto counts = segment->value_counts(column, group, count);
+            REQUIRE(counts.has_value());
+            if (!*counts) continue;
+            ++counted;
+            std::map<std::string, uint32_t> expected;
+            std::vector<std::string> texts;
+            each_text(column, **whole, [&](uint32_t, const std::string& text) {
+                ++expected[text];
+                texts.push_back(text);
+            });
+            std::map<std::string, uint32_t> found;
+            each_text(column, *(*counts)->values, [&](uint32_t i, const std::string& text) {
+                found[text] = (*counts)->counts[i];
+            });
+            CHECK(found == expected);
+            std::vector<uint32_t> places;
+            std::vector<uint32_t> rows;
+            for (uint32_t at = 1; at < count; at += 5) {
+                places.push_back(at);
+                rows.push_back((*whole)->dense ? at : (*whole)->rows[at]);
+            }
+            const auto some = segment->read_values_at(column, group, count, places, rows);
+            REQUIRE(some.has_value());
+            REQUIRE((*some)->size() == places.size());
+            each_text(column, **some, [&](uint32_t i, const std::string& text) {
+                CHECK(text == texts[places[i]]);
+            });
+        }
+        const uint32_t rows = segment->row_groups()[group].rows;
+        for (const uint32_t column : {reader.column(Table::kSpans, Intrinsic::kKind),
+                                      reader.column(Table::kSpans, Intrinsic::kStatus),
+                                      reader.column(Table::kSpans, RowField::kScopeIndex)}) {
+            if (column == kNoColumn) continue;
+            const auto counts = segment->value_counts(column, group, rows);
+            REQUIRE(counts.has_value());
+            REQUIRE(counts->has_value());
+            uint32_t sum = 0;
+            for (const uint32_t times : (*counts)->counts)
+                sum += times;
+            CHECK(sum == rows);
+            const std::vector<uint32_t> last = {rows - 1};
+            const auto one = segment->read_values_at(column, group, rows, last, last);
+            REQUIRE(one.has_value());
+            const auto whole = segment->read(column, group);
+            REQUIRE(whole.has_value());
+            const auto at = position_of(**whole, rows - 1);
+            CHECK((*one)->integers.at(0) == (at ? (*whole)->integers.at(*at) : 0));
+        }
+    }
+    CHECK(counted >= 2);
+    // Names are told by kinds, and not counted here.
+    CHECK(
+        !segment->value_counts(reader.column(Table::kSpans, Intrinsic::kName), 0, 1)->has_value());
 }
 
 TEST_CASE("rows of one kind and order have equal values where a column follows kinds") {

@@ -129,7 +129,9 @@ void CompareClasses::find_selected(const RowBitmap& selected, std::vector<Column
             uint32_t position = 0;
             for (const uint32_t one : column.classes_here)
                 position += before_[one];
-            others[place_of_column_[cell.column]].selected->push_back(position);
+            Column& other = others[place_of_column_[cell.column]];
+            other.selected->push_back(position);
+            other.selected_rows.push_back(row);
         }
     });
 }
@@ -200,7 +202,8 @@ void CompareClasses::leave_group() {
 
 Result<bool> CompareClasses::count(const SegmentReader& reader, GroupReader& group,
                                    const RowBitmap& rows, const RowBitmap* selected,
-                                   uint32_t interval, std::vector<Column>& others) {
+                                   bool selects_few, uint32_t interval,
+                                   std::vector<Column>& others) {
     others.clear();
     if (interval != interval_) flush();
     interval_ = interval;
@@ -214,13 +217,9 @@ Result<bool> CompareClasses::count(const SegmentReader& reader, GroupReader& gro
             column.totals[i] += column.here[i];
         if (!column.follows)
             others.push_back(
-                {number, column.here[0] + column.here[1], column.here[1] != 0, std::nullopt});
+                {number, column.here[0] + column.here[1], column.here[1] != 0, std::nullopt, {}});
     }
-    // Where many rows are selected it takes less to find all rows of each column.
-    constexpr uint32_t kSelectedPart = 32;
-    const uint32_t selected_count = selected != nullptr ? selected->count() : 0;
-    const bool is_whole = rows.count() == rows.rows();
-    if (is_told && counted && is_whole && selected_count <= rows.rows() / kSelectedPart)
+    if (is_told && counted && selects_few)
         find_selected(selected != nullptr ? *selected : RowBitmap(rows.rows()), others);
     leave_group();
     TRY(std::move(counted));

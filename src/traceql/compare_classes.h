@@ -23,8 +23,10 @@ class CompareClasses {
         uint32_t number = 0;
         uint32_t values = 0;  // of the group
         bool has_selected = false;
-        // Where among all values of the group those of selected rows are; nullopt: not found out.
+        // Where among all values of the group those of selected rows are, and these rows; nullopt:
+        // not found out.
         std::optional<std::vector<uint32_t>> selected;
+        std::vector<uint32_t> selected_rows;
     };
 
     // `table` outlives it.
@@ -34,11 +36,12 @@ class CompareClasses {
     // at all), and names for this one. What was counted before has been flushed.
     void use(std::span<CompareTable::Attribute* const> attributes, CompareTable::Attribute& names);
     // Counts how many rows have each attribute, names, and the values of columns that follow from
-    // classes; `others` are the columns that do not. All rows are of one interval. false: nothing
-    // is counted, as the segment cannot tell or there are too many classes.
+    // classes; `others` are the columns that do not. All rows are of one interval; where
+    // `selects_few`, all of the group count, and their selected values are found out. false:
+    // nothing is counted, as the segment cannot tell or there are too many classes.
     Result<bool> count(const store::SegmentReader& reader, store::GroupReader& group,
                        const store::RowBitmap& rows, const store::RowBitmap* selected,
-                       uint32_t interval, std::vector<Column>& others);
+                       bool selects_few, uint32_t interval, std::vector<Column>& others);
     // Whether names were counted, too, where count() said true.
     bool tells_names() const { return tells_names_; }
     // Everything that was counted goes to the table.

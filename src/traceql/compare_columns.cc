@@ -38,12 +38,6 @@ bool has_codes(const ColumnKey& key) {
     return key.type == ColumnType::kString || key.type == ColumnType::kValue;
 }
 
-// No row has two values.
-bool is_single(const ColumnBlock& block) {
-    return block.dense ||
-           std::adjacent_find(block.rows.begin(), block.rows.end()) == block.rows.end();
-}
-
 }  // namespace
 
 void CompareColumns::use(SegmentReader& reader) {
@@ -78,7 +72,7 @@ Result<void> CompareColumns::count(SegmentReader& reader, GroupReader& group,
         if (counting.interval != interval_) flush();
         interval_ = counting.interval;
         TRY_ASSIGN(has_classes, classes_.count(reader, group, counting.rows, counting.selected,
-                                               counting.interval, others_));
+                                               counting.selects_few(), counting.interval, others_));
     }
     if (has_classes) {
         for (CompareClasses::Column& column : others_)
@@ -105,6 +99,10 @@ Result<void> CompareColumns::count_alone(GroupReader& group, CompareClasses::Col
     const bool is_crowded = CompareTable::is_crowded(*state.attribute);
     if (is_crowded && !column.has_selected) return {};
     if (!column.selected) return count_values(group, column.number, counting);
+    if (!is_crowded) {
+        TRY_ASSIGN(const bool is_done, add_counts(group, column));
+        if (is_done) return {};
+    }
     const ColumnKey& key = reader_->segment().columns()[column.number];
     const std::vector<uint32_t>& selected = *column.selected;
     wanted_.clear();
@@ -131,6 +129,29 @@ Result<void> CompareColumns::count_alone(GroupReader& group, CompareClasses::Col
     counting.selected_positions = &selected;
     count_block(state, key, *block, counting);
     return {};
+}
+
+// What is known to be among all rows' values, and of these only the selected ones read. false: it
+// is not known.
+Result<bool> CompareColumns::add_counts(GroupReader& group, const CompareClasses::Column& column) {
+    TRY_ASSIGN(const auto counted, group.value_counts(column.number, column.values));
+    if (!counted) return false;
+    std::shared_ptr<const ColumnBlock> selected;
+    if (!column.selected->empty()) {
+        TRY_ASSIGN(selected, group.values_at(column.number, column.values, *column.selected,
+                                             column.selected_rows));
+    }
+    ColumnState& state = columns_[column.number];
+    const ColumnKey& key = reader_->segment().columns()[column.number];
+    const auto leave = [&](const Value& value, uint32_t baseline, uint32_t selection) {
+        add_sum(column.number, value, baseline, selection);
+    };
+    if (state.sums.add(key, *counted, selected.get(), leave)) return true;
+    const std::vector<uint32_t> of_selection = selected_among(*counted->values, selected.get());
+    for (uint32_t i = 0; i < of_selection.size(); ++i)
+        leave(store::value_at(key, *counted->values, i), counted->counts[i] - of_selection[i],
+              of_selection[i]);
+    return true;
 }
 
 void CompareColumns::add_sum(uint32_t column, const Value& value, uint32_t baseline,
@@ -212,33 +233,6 @@ Result<void> CompareColumns::count_selected(GroupReader& group, uint32_t column,
         table_.count_value(attribute, number, counting.slot(row), counting.weight(row));
     });
     return {};
-}
-
-// Sums of plain counting by number, in sums_: sum_of(position) is below `size`. Whoever reads them
-// leaves 0 there.
-template <typename SumOf>
-void CompareColumns::add_up(const ColumnBlock& block, const CompareRows& counting, size_t size,
-                            SumOf&& sum_of) {
-    if (sums_.size() < size * 2) sums_.resize(size * 2, 0);
-    if (counting.selected_positions != nullptr) {
-        counting.each_value(block, [&](uint32_t position, uint32_t slot, double) {
-            ++sums_[sum_of(position) * 2 + slot % 2];
-        });
-        return;
-    }
-    if (!counting.is_whole() || !is_single(block)) {
-        counting.each(block, [&](uint32_t row, uint32_t position) {
-            ++sums_[sum_of(position) * 2 + (counting.is_selected(row) ? 1 : 0)];
-        });
-        return;
-    }
-    const auto count = static_cast<uint32_t>(block.size());
-    for (uint32_t position = 0; position < count; ++position)
-        ++sums_[sum_of(position) * 2];
-    counting.each_selected(block, [&](uint32_t position) {
-        --sums_[sum_of(position) * 2];
-        ++sums_[sum_of(position) * 2 + 1];
-    });
 }
 
 // A text is looked up once for each dictionary, and counted once for each row group.
@@ -360,103 +354,6 @@ Result<void> CompareColumns::count_overflow(GroupReader& group, const CompareRow
         }
     });
     return {};
-}
-
-// Rows without a stored value have number 0.
-Result<void> CompareColumns::count_enumeration(SegmentReader& reader, GroupReader& group,
-                                               Intrinsic intrinsic, const CompareRows& counting) {
-    constexpr size_t kKnown = 8;
-    Attribute& attribute = table_.attribute(name_of(intrinsic));
-    const auto count = [&](int64_t number, uint32_t slot, double weight) {
-        const Value value = intrinsic == Intrinsic::kStatus
-                                ? Value::of_status(static_cast<otlp::StatusCode>(number))
-                                : Value::of_kind(static_cast<otlp::SpanKind>(number));
-        table_.count_total(attribute, slot, weight);
-        table_.count_value(attribute, table_.number_of(attribute, value), slot, weight);
-    };
-    TRY_ASSIGN(const ColumnBlock* block, group.block(reader.column(Table::kSpans, intrinsic)));
-    const bool are_known =
-        std::all_of(block->integers.begin(), block->integers.end(),
-                    [](int64_t value) { return value >= 0 && value < int64_t{kKnown}; });
-    if (!counting.is_plain() || !are_known) {
-        RowBitmap without = counting.rows;
-        RowBitmap with(counting.rows.rows());
-        counting.each(*block, [&](uint32_t row, uint32_t position) {
-            with.set(row);
-            count(block->integers[position], counting.slot(row), counting.weight(row));
-        });
-        without.subtract(with);
-        without.for_each([&](uint32_t row) { count(0, counting.slot(row), counting.weight(row)); });
-        return {};
-    }
-    std::array<uint32_t, 2> absent{counting.rows.count(), 0};
-    if (counting.selected != nullptr) absent[1] = counting.selected->count();
-    absent[0] -= absent[1];
-    add_up(*block, counting, kKnown,
-           [&](uint32_t position) { return static_cast<size_t>(block->integers[position]); });
-    for (size_t value = kKnown; value-- > 0;) {
-        for (uint32_t i = 0; i < 2; ++i) {
-            uint32_t sum = std::exchange(sums_[value * 2 + i], 0);
-            // What is 0 need not be there.
-            if (value == 0) sum = absent[i];
-            if (value != 0) absent[i] -= sum;
-            if (sum != 0) count(static_cast<int64_t>(value), 2 * counting.interval + i, sum);
-        }
-    }
-    return {};
-}
-
-// Resources are few: their attributes are looked up once each.
-Result<void> CompareColumns::count_resources(SegmentReader& reader, GroupReader& group,
-                                             const CompareRows& counting) {
-    TRY_ASSIGN(const ColumnBlock* scopes,
-               group.block(reader.column(Table::kSpans, RowField::kScopeIndex)));
-    const store::Segment& segment = reader.segment();
-    std::map<std::pair<uint32_t, uint32_t>, double> sums;  // by resource and slot
-    if (counting.is_plain()) {
-        const size_t scope_count = segment.scope_count();
-        const auto scope_at = [&](uint32_t position) {
-            return std::min<uint64_t>(static_cast<uint64_t>(scopes->integers[position]),
-                                      scope_count);
-        };
-        add_up(*scopes, counting, scope_count + 1, scope_at);
-        for (uint32_t scope = 0; scope <= scope_count; ++scope) {
-            for (uint32_t i = 0; i < 2; ++i) {
-                const uint32_t sum = std::exchange(sums_[size_t{scope} * 2 + i], 0);
-                if (sum == 0 || scope == scope_count) continue;
-                sums[{segment.scope_resource(scope), 2 * counting.interval + i}] += sum;
-            }
-        }
-    } else {
-        counting.each(*scopes, [&](uint32_t row, uint32_t position) {
-            const auto scope = static_cast<uint64_t>(scopes->integers[position]);
-            if (scope >= segment.scope_count()) return;
-            sums[{segment.scope_resource(static_cast<uint32_t>(scope)), counting.slot(row)}] +=
-                counting.weight(row);
-        });
-    }
-    for (const auto& [place, weight] : sums) {
-        for (const auto& [attribute, number] : resource(segment, place.first)) {
-            table_.count_total(*attribute, place.second, weight);
-            table_.count_value(*attribute, number, place.second, weight);
-        }
-    }
-    return {};
-}
-
-const std::vector<std::pair<CompareColumns::Attribute*, uint32_t>>& CompareColumns::resource(
-    const store::Segment& segment, uint32_t index) {
-    auto& known = resources_[index];
-    if (std::exchange(is_resource_read_[index], 1) != 0) return known;
-    const auto view = otlp::ResourceView::parse(segment.resource_message(index));
-    std::map<std::string, Value> values;  // the last of a key counts
-    for (const otlp::AttributeView& attribute : view.attributes())
-        values[name_of(Scope::kResource, attribute.key)] = store::value_of(attribute.value);
-    for (const auto& [name, value] : values) {
-        Attribute& attribute = table_.attribute(name);
-        known.emplace_back(&attribute, table_.number_of(attribute, value));
-    }
-    return known;
 }
 
 void CompareColumns::end() {

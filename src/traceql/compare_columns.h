@@ -30,6 +30,13 @@ struct CompareRows {
 
     bool is_plain() const { return intervals.empty() && weights.empty(); }
     bool is_whole() const { return rows.count() == rows.rows(); }
+    // All rows of the group count plainly, and few are selected: where there are many, it takes
+    // less to read all values of each column.
+    bool selects_few() const {
+        constexpr uint32_t kSelectedPart = 32;
+        return is_plain() && is_whole() &&
+               (selected == nullptr || selected->count() <= rows.rows() / kSelectedPart);
+    }
     bool is_selected(uint32_t row) const { return selected != nullptr && selected->test(row); }
     uint32_t slot(uint32_t row) const {
         return 2 * (intervals.empty() ? interval : intervals[row]) + (is_selected(row) ? 1 : 0);
@@ -86,8 +93,10 @@ struct CompareRows {
     }
 };
 
-// The values of one segment's columns are counted into a table, row group by row group. Where spans
-// of one name have one value they are counted by their name, and the column is not read. One
+// The values of one segment's columns are counted into a table, row group by row group: attributes
+// and names (compare_columns.cc), what every row has (compare_resources.cc). Where spans of one
+// name have one value they are counted by their name, and the column is not read; where all rows of
+// a group count and it is known how often each value comes among them, only selected rows are. One
 // thread; the table outlives it.
 class CompareColumns {
   public:
@@ -112,6 +121,7 @@ class CompareColumns {
     void use(store::SegmentReader& reader);
     Result<void> count_alone(store::GroupReader& group, CompareClasses::Column& column,
                              CompareRows counting);
+    Result<bool> add_counts(store::GroupReader& group, const CompareClasses::Column& column);
     void add_sum(uint32_t column, const store::Value& value, uint32_t baseline, uint32_t selection);
     void flush();
     Result<void> count_whole_column(store::GroupReader& group, uint32_t column,
@@ -130,13 +140,26 @@ class CompareColumns {
                         const store::ColumnBlock& block, const CompareRows& counting);
     void count_numbers(Attribute& attribute, const store::ColumnKey& key,
                        const store::ColumnBlock& block, const CompareRows& counting);
+    static std::vector<uint32_t> selected_among(const store::ColumnBlock& values,
+                                                const store::ColumnBlock* selected);
+    template <typename Visit>
+    Result<bool> each_row_value(store::GroupReader& group, uint32_t column,
+                                const CompareRows& counting, Visit&& visit);
     Result<void> count_overflow(store::GroupReader& group, const CompareRows& counting);
     Result<void> count_enumeration(store::SegmentReader& reader, store::GroupReader& group,
                                    store::Intrinsic intrinsic, const CompareRows& counting);
+    using ResourceSums = std::map<std::pair<uint32_t, uint32_t>, double>;  // by resource and slot
+    Result<ResourceSums> sum_resources(store::SegmentReader& reader, store::GroupReader& group,
+                                       const CompareRows& counting);
     Result<void> count_resources(store::SegmentReader& reader, store::GroupReader& group,
                                  const CompareRows& counting);
     const std::vector<std::pair<Attribute*, uint32_t>>& resource(const store::Segment& segment,
                                                                  uint32_t index);
+    // No row has two values.
+    static bool is_single(const store::ColumnBlock& block) {
+        return block.dense ||
+               std::adjacent_find(block.rows.begin(), block.rows.end()) == block.rows.end();
+    }
     template <typename SumOf>
     void add_up(const store::ColumnBlock& block, const CompareRows& counting, size_t size,
                 SumOf&& sum_of);
@@ -153,5 +176,32 @@ class CompareColumns {
     std::vector<uint32_t> sums_;  // of one column: by code, 2 each
     std::vector<uint8_t> wanted_;
 };
+
+// Sums of plain counting by number, in sums_: sum_of(position) is below `size`. Whoever reads them
+// leaves 0 there.
+template <typename SumOf>
+void CompareColumns::add_up(const store::ColumnBlock& block, const CompareRows& counting,
+                            size_t size, SumOf&& sum_of) {
+    if (sums_.size() < size * 2) sums_.resize(size * 2, 0);
+    if (counting.selected_positions != nullptr) {
+        counting.each_value(block, [&](uint32_t position, uint32_t slot, double) {
+            ++sums_[sum_of(position) * 2 + slot % 2];
+        });
+        return;
+    }
+    if (!counting.is_whole() || !is_single(block)) {
+        counting.each(block, [&](uint32_t row, uint32_t position) {
+            ++sums_[sum_of(position) * 2 + (counting.is_selected(row) ? 1 : 0)];
+        });
+        return;
+    }
+    const auto count = static_cast<uint32_t>(block.size());
+    for (uint32_t position = 0; position < count; ++position)
+        ++sums_[sum_of(position) * 2];
+    counting.each_selected(block, [&](uint32_t position) {
+        --sums_[sum_of(position) * 2];
+        ++sums_[sum_of(position) * 2 + 1];
+    });
+}
 
 }  // namespace spanloom::traceql

@@ -10,6 +10,7 @@ namespace spanloom::traceql {
 using store::ColumnBlock;
 using store::ColumnKey;
 using store::ColumnType;
+using store::Segment;
 using store::Value;
 
 namespace {
@@ -78,6 +79,28 @@ bool CompareSums::add(const ColumnKey& key, const ColumnBlock& block,
     } else {
         add_all([&](uint32_t position) { return size_t{block.codes[position]}; });
     }
+    return true;
+}
+
+bool CompareSums::add(const ColumnKey& key, const Segment::ValueCounts& counted,
+                      const ColumnBlock* selected, const Visit& leave) {
+    if (!make_room(key, *counted.values, leave)) return false;
+    uint32_t* const sums = sums_.data();
+    const auto each_place = [&](const ColumnBlock& block, auto&& visit) {
+        const auto count = static_cast<uint32_t>(block.size());
+        for (uint32_t i = 0; i < count; ++i) {
+            const size_t place = key.type == ColumnType::kInt ? distance(first_, block.integers[i])
+                                                              : size_t{block.codes[i]};
+            if (place * 2 < sums_.size()) visit(i, place);
+        }
+    };
+    each_place(*counted.values,
+               [&](uint32_t i, size_t place) { sums[place * 2] += counted.counts[i]; });
+    if (selected == nullptr) return true;
+    each_place(*selected, [&](uint32_t, size_t place) {
+        --sums[place * 2];
+        ++sums[place * 2 + 1];
+    });
     return true;
 }
 

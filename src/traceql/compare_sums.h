@@ -42,6 +42,10 @@ class CompareSums {
     // there is no place for any more. false: the values may be many, nothing is added.
     bool add(const store::ColumnKey& key, const store::ColumnBlock& block,
              std::span<const uint32_t> selected, const Visit& leave);
+    // The same of values that are counted already; `selected` (nullptr: none) are those of the
+    // selection among them.
+    bool add(const store::ColumnKey& key, const store::Segment::ValueCounts& counted,
+             const store::ColumnBlock* selected, const Visit& leave);
     // Tells all sums, of which there are none then.
     void leave(const store::ColumnKey& key, const Visit& visit);
 
