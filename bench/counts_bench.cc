@@ -1,26 +1,36 @@
 // How many bytes counts take that are kept for good, by their age, of a load that is made up:
 // services with as many operations each, whose spans come by the hour of the day and take times
 // spread as they are in life; each service calls two others. Nothing is stored; hours are drawn at
-// random.
+// random. Then what reading them takes, and questions over a year of twelve such months: the first
+// time and again, through one cache, in ms of CPU of the thread that asks.
 //   counts_bench [services] [operations] [spans a second] [0: without sizes of spans]
 #include <algorithm>
-#include <chrono>
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
+#include <ctime>
+#include <functional>
+#include <memory>
 #include <random>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "base/clock.h"
+#include "base/memory_io.h"
 #include "insight/edge_counts.h"
 #include "rollup/span_counts.h"
+#include "rollup/step_table.h"
+#include "store/store_paths.h"
+#include "traceql/checker.h"
+#include "traceql/executor.h"
 
 namespace {
 
 using namespace spanloom;
 
 constexpr uint64_t kHours = 31 * 24;
+constexpr uint64_t kHourNs = kHourStepS * kRollupSecondNs;
 constexpr uint64_t kFirstHour = 490'000 / 24 * 24;
 
 template <typename T>
@@ -89,10 +99,9 @@ class Hours {
 
     // By ten seconds; with `step_s` longer, as they are put together.
     std::string hour(uint64_t number, uint32_t step_s) {
-        SpanCounts counts;
-        counts.operations = section(load_.operations, number, step_s);
-        counts.edges = section(load_.edges, number, step_s);
-        return encode_span_counts(counts);
+        const RollupSection operations = section(load_.operations, number, step_s);
+        const RollupSection edges = section(load_.edges, number, step_s);
+        return encode_span_counts(operations, edges);
     }
 
   private:
@@ -154,7 +163,7 @@ class Hours {
                 static_cast<uint64_t>(std::llround(bytes * static_cast<double>(cell.count)));
             part.cells.push_back(cell);
         }
-        sum.add(part);
+        sum.add(pack(part));
     }
 
     // Spans of an operation differ by a fifth. Segments know it by the minute, so that shorter
@@ -182,9 +191,11 @@ std::string put_together(const std::vector<std::string>& parts, store::CountsDet
     return must(insight::make_span_counting().put_together(views, detail));
 }
 
+// Of the thread's own work: others on the machine do not count.
 double now_s() {
-    return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch())
-        .count();
+    timespec now{};
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+    return static_cast<double>(now.tv_sec) + static_cast<double>(now.tv_nsec) * 1e-9;
 }
 
 // What the first query that needs a file waits for, and what keeping it decoded takes.
@@ -196,6 +207,129 @@ void print_decoding(const char* name, const std::string& bytes) {
         memory = must(decode_span_counts(bytes)).memory_bytes();
     std::printf(", \"decode_%s_ms\": %.2f, \"%s_memory_bytes\": %zu", name,
                 (now_s() - started_s) * 1000 / kTimes, name, memory);
+}
+
+// The counts of a month, so many months later.
+std::string months_later(const std::string& month, uint64_t months) {
+    const SpanCounts counts = must(decode_span_counts(month));
+    const auto later = [months](const PackedRollup& packed) {
+        RollupSection section = unpack(packed);
+        for (RollupCell& cell : section.cells)
+            cell.step += static_cast<uint32_t>(months * kHours);
+        return section;
+    };
+    return encode_span_counts(later(counts.operations), later(counts.edges));
+}
+
+// Files of counts as the server has them.
+class Files {
+  public:
+    static constexpr uint64_t kMonths = 12;
+
+    void add_year(const std::string& month) {
+        for (uint64_t number = 0; number < kMonths; ++number)
+            add(months_later(month, number), kFirstHour + number * kHours, kHours,
+                store::CountsDetail::kMonth);
+    }
+    void add_hour(const std::string& hour, uint64_t number) {
+        add(hour, number, 1, store::CountsDetail::kShort);
+    }
+
+    const store::CountedParts& parts() const { return parts_; }
+
+  private:
+    void add(const std::string& counts, uint64_t hour, uint64_t hours, store::CountsDetail detail) {
+        const uint64_t start_ns = hour * kHourNs;
+        const store::CountsFile file{
+            parts_.files.size() + 1,        "default",    hour, detail, start_ns,
+            start_ns + hours * kHourNs - 1, counts.size()};
+        io_.write_file(store::beside_path(store::kCounts, file.tenant, {file.hour, file.id}),
+                       store::encode_counts(file, counts));
+        parts_.files.push_back(std::make_shared<const store::StoredCounts>(file, io_));
+    }
+
+    MemoryIo io_;
+    store::CountedParts parts_;
+};
+
+using Asking = std::function<void(RollupCache&)>;
+
+void print_question(const char* name, const Asking& ask) {
+    RollupCache cache;
+    std::printf(", \"%s_ms\": [", name);
+    for (int time = 0; time < 2; ++time) {
+        const double started_s = now_s();
+        ask(cache);
+        std::printf("%s%.0f", time == 0 ? "" : ", ", (now_s() - started_s) * 1000);
+    }
+    std::printf("], \"%s_cached_bytes\": %zu", name, cache.bytes());
+}
+
+// What Home and the list of services ask.
+Asking operations(const store::CountedParts& parts, store::TimeRange range, uint64_t step_ns) {
+    return [=, &parts](RollupCache& cache) {
+        OperationRollup rollup(range, step_ns);
+        rollup.add(parts, cache);
+        if (rollup.services().empty()) std::abort();
+    };
+}
+
+// What Jaeger's and Prometheus' APIs ask.
+Asking rates(const store::CountedParts& parts, store::TimeRange range) {
+    return [=, &parts](RollupCache& cache) {
+        StepTable table(range, 24 * kHourStepS, StepTable::Durations::kLeftOut);
+        table.add(parts, cache);
+        double spans = 0;
+        for (const StepTable::Operation* operation : table.operations())
+            spans += operation->window(range.start_ns, range.end_ns, range.end_ns, false).spans;
+        if (spans == 0) std::abort();
+    };
+}
+
+Asking metrics(const store::CountedParts& parts, store::TimeRange range, uint64_t step_ns,
+               const char* text) {
+    const traceql::Query query = *traceql::parse(text);
+    return [=, &parts](RollupCache& cache) {
+        traceql::MetricsOptions options;
+        options.range = range;
+        options.step_ns = step_ns;
+        options.counted = [&] { return parts; };
+        options.rollups = &cache;
+        const auto answer = must(traceql::query_metrics(query, {}, options, SystemClock()));
+        if (answer.spans_from_counts == 0) std::abort();
+    };
+}
+
+void print_questions(const std::string& month, const std::string& hour) {
+    constexpr uint64_t kDayNs = 24 * kHourNs;
+    Files year;
+    year.add_year(month);
+    const store::TimeRange range{kFirstHour * kHourNs,
+                                 (kFirstHour + Files::kMonths * kHours) * kHourNs};
+    const auto& parts = year.parts();
+    print_question("year_services_by_263min", operations(parts, range, 0));
+    print_question("year_services_by_day", operations(parts, range, kDayNs));
+    print_question("year_services", operations(parts, range, range.end_ns - range.start_ns));
+    print_question("year_rates", rates(parts, range));
+    print_question("year_map", [&](RollupCache& cache) {
+        const auto found = insight::find_all_service_edges(parts, range, cache, 24 * kHourStepS);
+        if (must(found).edges.empty()) std::abort();
+    });
+    constexpr const char* kRate = "{} | rate() by(resource.service.name)";
+    constexpr const char* kErrors = "{status=error} | rate() by(resource.service.name)";
+    constexpr const char* kQuantiles =
+        "{} | quantile_over_time(duration, .5, .99) by(resource.service.name)";
+    print_question("year_rate_by_hour", metrics(parts, range, kHourNs, kRate));
+    print_question("year_errors_by_hour", metrics(parts, range, kHourNs, kErrors));
+    print_question("year_quantiles_by_hour", metrics(parts, range, kHourNs, kQuantiles));
+    print_question("year_quantiles_by_day", metrics(parts, range, kDayNs, kQuantiles));
+    Files short_steps;
+    short_steps.add_hour(hour, kFirstHour + 14);
+    const store::TimeRange of_hour{(kFirstHour + 14) * kHourNs, (kFirstHour + 15) * kHourNs};
+    print_question("hour_rate_by_minute",
+                   metrics(short_steps.parts(), of_hour, 60 * kRollupSecondNs, kRate));
+    print_question("hour_quantiles_by_minute",
+                   metrics(short_steps.parts(), of_hour, 60 * kRollupSecondNs, kQuantiles));
 }
 
 }  // namespace
@@ -232,6 +366,7 @@ int main(int argc, char** argv) {
     print_decoding("hour_by_minute", minutes);
     print_decoding("day_by_hour", days[3]);
     print_decoding("month", month);
+    print_questions(month, shortest);
     std::printf("}\n");
     return 0;
 }

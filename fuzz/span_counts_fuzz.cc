@@ -11,9 +11,9 @@ namespace {
 
 using namespace spanloom;
 
-void write_again(const RollupSection& section) {
-    if (section.cells.empty()) return;
-    (void)decode_rollup(encode_section(section), section.step_s);
+void write_again(const PackedRollup& section) {
+    if (section.empty()) return;
+    (void)decode_rollup(encode_section(unpack(section)), section.step_s);
     RollupSum sum(section.step_s, section.detail);
     sum.add(section);
     (void)decode_rollup(encode_series(sum.finish()), section.step_s);

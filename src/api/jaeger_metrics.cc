@@ -123,7 +123,9 @@ Result<http::Response> answer(const Call& call, const MetricsQuestion& question,
     const uint64_t back_ms = question.lookback_ms + question.rate_per_ms;
     const store::TimeRange range{(question.end_ms - std::min(question.end_ms, back_ms)) * kMs,
                                  question.end_ms * kMs};
-    StepTable table(range);
+    StepTable table(
+        range, kMinuteStepS,
+        family.with_durations ? StepTable::Durations::kCounted : StepTable::Durations::kLeftOut);
     table.add(call.counted(), call.context.rollups);
     const char* prefix = question.by_operation ? "service_operation_" : "service_";
     std::string out;

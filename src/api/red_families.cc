@@ -292,7 +292,9 @@ Result<void> each_family_series(const Call& call, const RedFamily& family, const
     if (family.source != Source::kOperations)
         return each_edge_series(call, family, selector, windows, weights, edges, emit);
     const store::CountedParts parts = call.counted();
-    StepTable table(range_of(windows), step_of(windows, parts, call.now_ns()));
+    StepTable table(range_of(windows), step_of(windows, parts, call.now_ns()),
+                    is_of_durations(family.value) ? StepTable::Durations::kCounted
+                                                  : StepTable::Durations::kLeftOut);
     table.add(parts, call.context.rollups);
     if (!table.reason().empty()) return fail(ErrorCode::kResourceExhausted, "{}", table.reason());
     SeriesEmitter emitter(family, selector, windows, weights, call.now_ns(), emit);

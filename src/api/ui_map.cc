@@ -9,6 +9,8 @@
 namespace spanloom::api {
 namespace {
 
+constexpr uint32_t kDayStepS = 24 * kHourStepS;
+
 struct Sums {
     uint64_t spans = 0;
     DurationHistogram durations;
@@ -92,8 +94,9 @@ void write_edges(JsonWriter& json, const std::vector<insight::ServiceEdge>& edge
 Result<http::Response> map(Call& call) {
     TRY_ASSIGN(const store::TimeRange range, asked_range(call));
     const store::CountedParts counted = call.counted();
+    // Sums over all of the range: the fewer steps they are of, the better.
     TRY_ASSIGN(const auto found,
-               insight::find_all_service_edges(counted, range, call.context.rollups));
+               insight::find_all_service_edges(counted, range, call.context.rollups, kDayStepS));
     OperationRollup rollup(range, range.end_ns - range.start_ns);
     rollup.add(counted, call.context.rollups);
     // Whole minutes are counted, the last as far as it has passed.

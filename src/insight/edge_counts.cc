@@ -70,7 +70,7 @@ Result<std::string> count_operations(store::Segments counted, uint32_t step_s) {
     RollupSum operations(step_s);
     for (const auto& segment : counted) {
         TRY_ASSIGN(const std::string bytes, rollup_of(*segment, step_s));
-        TRY_ASSIGN(const RollupSection section, decode_rollup(bytes, step_s));
+        TRY_ASSIGN(const PackedRollup section, decode_rollup(bytes, step_s));
         operations.add(section);
     }
     return encode_counted(operations.finish());
@@ -108,20 +108,19 @@ Result<std::string> put_together(std::span<const std::string_view> bodies,
         operations.add(counts.operations);
         edges.add(counts.edges);
     }
-    return encode_span_counts({operations.finish(), edges.finish()});
+    return encode_span_counts(operations.finish(), edges.finish());
 }
 
-// Calls `visit` with each cell that lies in the range at least in part.
-using VisitCell = std::function<void(const RollupSection& edges, const RollupCell& cell)>;
+// Calls `visit` with each group of cells of edges in these files.
+using VisitGroup = std::function<void(const PackedRollup& edges, PackedGroups& group)>;
 Result<void> each_counted_edge(const store::CountedParts& parts, store::TimeRange range,
-                               RollupCache& cache, const VisitCell& visit) {
+                               RollupCache& cache, const VisitGroup& visit) {
     for (const auto& file : parts.files) {
         const store::CountsFile& facts = file->file();
         if (!store::overlaps(facts.start_ns_min, facts.end_ns_max, range)) continue;
         TRY_ASSIGN(const auto counts, cache.counts(file));
-        const RollupSection& edges = counts->edges;
-        for (const RollupCell& cell : edges.cells)
-            if (edges.overlaps(cell, range)) visit(edges, cell);
+        for (PackedGroups groups(counts->edges); groups.next();)
+            visit(counts->edges, groups);
     }
     return {};
 }
@@ -154,8 +153,12 @@ Result<ServiceEdges> find_all_service_edges(const store::CountedParts& parts,
     std::map<EdgeKey, ServiceEdge> edges;
     put(std::move(found.edges), edges);
     put(std::move(found.unpaired), edges);
-    const auto add = [&](const RollupSection& section, const RollupCell& cell) {
-        const RollupOperation& operation = section.operations[cell.operation];
+    const auto add = [&](const PackedRollup& section, PackedGroups& group) {
+        const bool is_outside =
+            std::none_of(group.cells().begin(), group.cells().end(),
+                         [&](const RollupCell& cell) { return section.overlaps(cell, range); });
+        if (is_outside) return;
+        const RollupOperation& operation = section.operations[group.operation()];
         const EdgeName name = parse_operation_name(operation.name);
         const std::string& client = section.services[operation.service];
         EdgeKey key{client, name.server, name.connection_type, name.protocol};
@@ -169,11 +172,24 @@ Result<ServiceEdges> find_all_service_edges(const store::CountedParts& parts,
         StepTable::Operation& called = operation.kind == kInQueue ? edge.in_queue : edge.as_server;
         StepTable::Operation& side = operation.kind == kAsClient ? edge.as_client : called;
         const uint32_t length_s = std::max(section.step_s, step_s);
-        side.steps[length_s][cell.step / (length_s / section.step_s)].add(section, cell);
-        if (operation.kind != kAsServer) return;
-        edge.weighted += cell.weighted;
-        edge.weighted_errors += cell.weighted * static_cast<double>(cell.errors) /
-                                static_cast<double>(std::max<uint64_t>(cell.count, 1));
+        auto& steps = side.steps[length_s];
+        const auto step_of = [&](const RollupCell& cell) {
+            if (!section.overlaps(cell, range)) return static_cast<StepTable::Step*>(nullptr);
+            return &steps[cell.step / (length_s / section.step_s)];
+        };
+        for (const RollupCell& cell : group.cells()) {
+            StepTable::Step* const step = step_of(cell);
+            if (step == nullptr) continue;
+            step->add(cell, operation.is_error);
+            if (operation.kind != kAsServer) continue;
+            edge.weighted += cell.weighted;
+            edge.weighted_errors += cell.weighted * static_cast<double>(cell.errors) /
+                                    static_cast<double>(std::max<uint64_t>(cell.count, 1));
+        }
+        group.each_durations<StepTable::Step*>(
+            nullptr, step_of, [&](StepTable::Step* step, std::span<const BucketCount> durations) {
+                step->add_durations(durations, operation.is_error);
+            });
     };
     TRY(each_counted_edge(parts, range, cache, add));
     found.edges.clear();
@@ -191,8 +207,8 @@ Result<DependencyGraph> find_all_dependencies(const store::CountedParts& parts,
         std::pair<std::string, std::string> key{edge.parent, edge.child};
         edges.emplace(std::move(key), std::move(edge));
     }
-    const auto add = [&](const RollupSection& section, const RollupCell& cell) {
-        const RollupOperation& operation = section.operations[cell.operation];
+    const auto add = [&](const PackedRollup& section, PackedGroups& group) {
+        const RollupOperation& operation = section.operations[group.operation()];
         if (operation.kind != kAsServer) return;
         const EdgeName name = parse_operation_name(operation.name);
         // Users and what sends no spans itself are no services.
@@ -200,11 +216,14 @@ Result<DependencyGraph> find_all_dependencies(const store::CountedParts& parts,
             name.connection_type.empty() || name.connection_type == "messaging_system";
         if (!is_service || name.server.empty()) return;
         const std::string& client = section.services[operation.service];
-        DependencyEdge& edge = edges[{client, name.server}];
-        edge.parent = client;
-        edge.child = name.server;
-        edge.calls += cell.count;
-        edge.errors += cell.errors;
+        for (const RollupCell& cell : group.cells()) {
+            if (!section.overlaps(cell, range)) continue;
+            DependencyEdge& edge = edges[{client, name.server}];
+            edge.parent = client;
+            edge.child = name.server;
+            edge.calls += cell.count;
+            edge.errors += cell.errors;
+        }
     };
     TRY(each_counted_edge(parts, range, cache, add));
     graph.edges.clear();

@@ -73,9 +73,9 @@ std::string shown(const insight::ServiceEdges& found) {
     return out;
 }
 
-double bytes_of(const RollupSection& section) {
+double bytes_of(const PackedRollup& section) {
     double bytes = 0;
-    for (const RollupCell& cell : section.cells)
+    for (const RollupCell& cell : unpack(section).cells)
         bytes += static_cast<double>(cell.bytes);
     return bytes;
 }
@@ -214,7 +214,7 @@ TEST_CASE("hours of a day put together are the same numbers, by the hour") {
     REQUIRE(decoded.has_value());
     CHECK(decoded->operations.step_s == kHourStepS);
     uint64_t spans = 0;
-    for (const RollupCell& cell : decoded->operations.cells)
+    for (const RollupCell& cell : unpack(decoded->operations).cells)
         spans += cell.count;
     CHECK(spans == 4 * 180);
 }
@@ -287,13 +287,13 @@ TEST_CASE("files of earlier versions say what they said, and nothing of sizes") 
         REQUIRE(month.has_value());
         const auto decoded = decode_span_counts(*month);
         REQUIRE(decoded.has_value());
-        REQUIRE_FALSE(decoded->operations.cells.empty());
-        CHECK(decoded->operations.cells[0].step == 10);
+        REQUIRE_FALSE(decoded->operations.empty());
+        CHECK(unpack(decoded->operations).cells[0].step == 10);
         uint64_t counted = 0;
-        for (const RollupCell& cell : decoded->operations.cells)
+        for (const RollupCell& cell : unpack(decoded->operations).cells)
             counted += cell.count;
         CHECK(counted == 180);
-        CHECK_FALSE(decoded->operations.has_sizes());
+        CHECK_FALSE(unpack(decoded->operations).has_sizes());
         // With what is counted now they have the sizes of this alone.
         const auto now = counting.count(segments, {});
         REQUIRE(now.has_value());
@@ -368,7 +368,7 @@ TEST_CASE("a window has spans as they were received, or as many as they stand fo
     RollupSum sum(kMinuteStepS);
     sum.add("cart", "op", otlp::SpanKind::kServer, 600 * kMinute, 1, 32, durations);
     Files files;
-    files.add(encode_span_counts({sum.finish(), {}}));
+    files.add(encode_span_counts(sum.finish(), {}));
     RollupCache cache;
     StepTable table({600 * kMinute, 601 * kMinute});
     table.add(files.parts, cache);

@@ -22,6 +22,18 @@ void DurationHistogram::make_room(uint32_t lowest, uint32_t highest) {
     first_ = from;
 }
 
+void DurationHistogram::add(std::span<const BucketCount> ascending) {
+    if (ascending.empty()) return;
+    const uint32_t lowest = ascending.front().bucket;
+    const uint32_t highest = ascending.back().bucket;
+    if (counts_.empty() || lowest < first_ || highest - first_ >= counts_.size())
+        make_room(lowest, highest);
+    for (const auto& [bucket, count] : ascending) {
+        counts_[bucket - first_] += count;
+        count_ += count;
+    }
+}
+
 void DurationHistogram::add(const DurationHistogram& other) {
     if (other.counts_.empty()) return;
     const uint32_t highest = other.first_ + static_cast<uint32_t>(other.counts_.size()) - 1;

@@ -2,10 +2,18 @@
 
 #include <bit>
 #include <cstdint>
+#include <span>
 #include <utility>
 #include <vector>
 
 namespace spanloom {
+
+// How much of something lies in a bucket.
+struct BucketCount {
+    uint32_t bucket = 0;
+    uint64_t count = 0;
+    bool operator==(const BucketCount&) const = default;
+};
 
 // Counts durations in buckets that are at most 1/16 of their lower bound wide: exact below 32 ns,
 // within 3.2 % above. What lies between the lowest and the highest bucket costs memory. One thread.
@@ -32,6 +40,7 @@ class DurationHistogram {
         if (bucket < first_ || bucket - first_ >= counts_.size()) make_room(bucket, bucket);
         counts_[bucket - first_] += count;
     }
+    void add(std::span<const BucketCount> ascending);
     void add(const DurationHistogram& other);
     uint64_t count() const { return count_; }
     // Of q in [0, 1], the duration that this share of all does not exceed (nearest rank, the middle

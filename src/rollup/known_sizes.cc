@@ -17,7 +17,7 @@ KnownSizes::KnownSizes(const RollupSection& wanted) {
 }
 
 // Operations that are not told apart any more are among the others now.
-uint32_t KnownSizes::number_of(const RollupSection& counted, const RollupOperation& one,
+uint32_t KnownSizes::number_of(const RollupFacts& counted, const RollupOperation& one,
                                bool is_error) const {
     auto found = operations_.find(Key(counted.services[one.service], one.name, one.kind, is_error));
     if (found == operations_.end())
@@ -32,22 +32,23 @@ void KnownSizes::add(uint32_t operation, uint64_t minute, uint64_t spans, uint64
     sum.bytes += bytes;
 }
 
-void KnownSizes::add(const RollupSection& counted) {
+void KnownSizes::add(const PackedRollup& counted) {
     uint32_t before = kNone;
     uint32_t good = kNone;
     uint32_t failed = kNone;
-    for (const RollupCell& cell : counted.cells) {
-        if (cell.operation != before) {
-            before = cell.operation;
-            const RollupOperation& one = counted.operations[before];
+    for (PackedGroups groups(counted); groups.next();) {
+        const RollupOperation& one = counted.operations[groups.operation()];
+        if (groups.operation() != before) {
+            before = groups.operation();
             good = number_of(counted, one, false);
             failed = number_of(counted, one, true);
         }
-        // Where older versions counted failed spans among the others they knew no sizes.
-        const uint64_t minute = counted.begin_ns(cell) / kRollupMinuteNs;
-        const bool is_failed = counted.operations[before].is_error;
-        add(good, minute, cell.count - cell.errors, is_failed ? 0 : cell.bytes);
-        add(failed, minute, cell.errors, is_failed ? cell.bytes : 0);
+        for (const RollupCell& cell : groups.cells()) {
+            // Where older versions counted failed spans among the others they knew no sizes.
+            const uint64_t minute = counted.begin_ns(cell) / kRollupMinuteNs;
+            add(good, minute, cell.count - cell.errors, one.is_error ? 0 : cell.bytes);
+            add(failed, minute, cell.errors, one.is_error ? cell.bytes : 0);
+        }
     }
 }
 

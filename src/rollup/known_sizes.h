@@ -6,7 +6,7 @@
 #include <tuple>
 #include <unordered_map>
 
-#include "rollup/rollup_section.h"
+#include "rollup/packed_rollup.h"
 
 namespace spanloom {
 
@@ -19,7 +19,7 @@ class KnownSizes {
     explicit KnownSizes(const RollupSection& wanted);
 
     // Counted by the minute; sums are added up.
-    void add(const RollupSection& counted);
+    void add(const PackedRollup& counted);
     // To the cells of the section that was given.
     void give(RollupSection& section) const;
 
@@ -31,8 +31,7 @@ class KnownSizes {
     };
     static constexpr uint32_t kNone = UINT32_MAX;
 
-    uint32_t number_of(const RollupSection& counted, const RollupOperation& one,
-                       bool is_error) const;
+    uint32_t number_of(const RollupFacts& counted, const RollupOperation& one, bool is_error) const;
     void add(uint32_t operation, uint64_t minute, uint64_t spans, uint64_t bytes);
     static uint64_t cell_of(uint32_t operation, uint64_t minute) {
         return uint64_t{operation} << 32 | minute;

@@ -80,50 +80,50 @@ NumberDecoder::NumberDecoder(std::string_view bytes) : bytes_(bytes) {
         code_ = code_ << 8 | next();
 }
 
-uint8_t NumberDecoder::next() {
+inline uint8_t NumberDecoder::next() {
     if (at_ < bytes_.size()) return static_cast<uint8_t>(bytes_[at_++]);
     ++missing_;
     return 0;
 }
 
-void NumberDecoder::normalise() {
+inline void NumberDecoder::normalise() {
     for (; range_ < kRangeMin; range_ <<= 8)
         code_ = code_ << 8 | next();
 }
 
-bool NumberDecoder::bit(BitChance& chance) {
+[[gnu::always_inline]] inline bool NumberDecoder::bit(BitChance& chance) {
     const uint32_t bound = (range_ >> kChanceBits) * chance.zero();
+    // Nobody can foresee it, so without a branch.
     const bool value = code_ >= bound;
-    if (value) {
-        code_ -= bound;
-        range_ -= bound;
-    } else {
-        range_ = bound;
-    }
+    code_ -= value ? bound : 0;
+    range_ = value ? range_ - bound : bound;
     chance.learn(value);
     normalise();
     return value;
 }
 
-bool NumberDecoder::plain_bit() {
+inline bool NumberDecoder::plain_bit() {
     range_ >>= 1;
     const bool value = code_ >= range_;
-    if (value) code_ -= range_;
+    code_ -= value ? range_ : 0;
     normalise();
     return value;
 }
 
 uint64_t NumberDecoder::number(NumberContext& context) {
+    NumberDecoder in = *this;  // whose state is in registers until the number is read
     uint32_t length = 0;
-    while (length < 63 && bit(context.is_longer[length]))
+    while (length < 63 && in.bit(context.is_longer[length]))
         ++length;
     uint64_t value = 1;
-    size_t above = 0;
-    for (uint32_t i = 0; i < length; ++i) {
-        const bool one = i >= 2 ? plain_bit() : bit(context.upper[length][above]);
-        if (i < 2) above = one ? 2 : 1;
-        value = value << 1 | (one ? 1 : 0);
+    if (length > 0) {
+        auto& upper = context.upper[length];
+        value = value << 1 | (in.bit(upper[0]) ? 1U : 0U);
+        if (length > 1) value = value << 1 | (in.bit(upper[value & 1 ? 2 : 1]) ? 1U : 0U);
+        for (uint32_t i = 2; i < length; ++i)
+            value = value << 1 | (in.plain_bit() ? 1U : 0U);
     }
+    *this = in;
     return value - 1;
 }
 

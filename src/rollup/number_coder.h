@@ -18,8 +18,9 @@ class BitChance {
     void learn(bool bit) {
         const uint32_t shift = 2U + seen_;
         if (seen_ < 4) ++seen_;
-        zero_ = static_cast<uint16_t>(bit ? zero_ - ((zero_ - kLeast) >> shift)
-                                          : zero_ + ((kMost - zero_) >> shift));
+        const uint32_t less = zero_ - ((zero_ - kLeast) >> shift);
+        const uint32_t more = zero_ + ((kMost - zero_) >> shift);
+        zero_ = static_cast<uint16_t>(bit ? less : more);
     }
 
   private:

@@ -77,16 +77,16 @@ void RollupCache::insert(const std::shared_ptr<const void>& owner, uint32_t step
     }
 }
 
-Result<std::shared_ptr<const RollupSection>> RollupCache::section(
+Result<std::shared_ptr<const PackedRollup>> RollupCache::section(
     const std::shared_ptr<const store::Segment>& segment, uint32_t step_s) {
     std::shared_ptr<const SpanCounts> found = find(segment, step_s);
     if (found == nullptr) {
         TRY_ASSIGN(const std::string bytes, rollup_of(*segment, step_s));
-        TRY_ASSIGN(RollupSection section, decode_rollup(bytes, step_s));
+        TRY_ASSIGN(PackedRollup section, decode_rollup(bytes, step_s));
         found = std::make_shared<const SpanCounts>(SpanCounts{std::move(section), {}});
         insert(segment, step_s, found);
     }
-    return std::shared_ptr<const RollupSection>(found, &found->operations);
+    return std::shared_ptr<const PackedRollup>(found, &found->operations);
 }
 
 Result<std::shared_ptr<const SpanCounts>> RollupCache::counts(
@@ -119,7 +119,7 @@ OperationRollup::OperationRollup(store::TimeRange range, uint64_t step_ns) {
     steps_ = std::max<uint32_t>(steps_, 1);
 }
 
-OperationRollup::Sums& OperationRollup::sums_of(const RollupSection& section, uint32_t operation) {
+OperationRollup::Sums& OperationRollup::sums_of(const PackedRollup& section, uint32_t operation) {
     const RollupOperation& one = section.operations[operation];
     Key key{section.services[one.service], one.name, one.kind};
     const auto at = operations_.find(key);
@@ -131,23 +131,45 @@ OperationRollup::Sums& OperationRollup::sums_of(const RollupSection& section, ui
     return other;
 }
 
-void OperationRollup::add(const RollupSection& section) {
+void OperationRollup::add(const PackedRollup& section) {
+    const store::TimeRange range{first_ns_, end_ns_};
     Sums* sums = nullptr;
     uint32_t operation = UINT32_MAX;
-    for (const RollupCell& cell : section.cells) {
-        const uint64_t begin_ns = section.begin_ns(cell);
-        if (!section.overlaps(cell, {first_ns_, end_ns_})) continue;
-        if (sums == nullptr || cell.operation != operation) {
-            operation = cell.operation;
+    for (PackedGroups groups(section); groups.next();) {
+        uint64_t spans = 0;
+        for (const RollupCell& cell : groups.cells())
+            if (section.overlaps(cell, range)) spans += cell.count;
+        if (spans == 0) continue;
+        if (sums == nullptr || groups.operation() != operation) {
+            operation = groups.operation();
             sums = &sums_of(section, operation);
         }
-        if (sums == other_) overflowed_ += cell.count;
-        const uint64_t in_range_ns = std::max(begin_ns, first_ns_);
-        StepSum& sum = (*sums)[static_cast<uint32_t>((in_range_ns - first_ns_) / step_ns_)];
-        sum.errors += cell.errors;
-        sum.weighted += cell.weighted;
-        section.add_durations(cell, sum.durations);
+        if (sums == other_) overflowed_ += spans;
+        add(section, groups, *sums);
     }
+}
+
+void OperationRollup::add(const PackedRollup& section, PackedGroups& group, Sums& sums) const {
+    StepSum* last = nullptr;
+    uint32_t last_step = 0;
+    const auto sum_of = [&](const RollupCell& cell) {
+        if (!section.overlaps(cell, {first_ns_, end_ns_})) return static_cast<StepSum*>(nullptr);
+        const uint64_t in_range_ns = std::max(section.begin_ns(cell), first_ns_);
+        const auto step = static_cast<uint32_t>((in_range_ns - first_ns_) / step_ns_);
+        if (last == nullptr || step != last_step) last = &sums[step];
+        last_step = step;
+        return last;
+    };
+    for (const RollupCell& cell : group.cells()) {
+        StepSum* const sum = sum_of(cell);
+        if (sum == nullptr) continue;
+        sum->errors += cell.errors;
+        sum->weighted += cell.weighted;
+    }
+    group.each_durations<StepSum*>(nullptr, sum_of,
+                                   [](StepSum* sum, std::span<const BucketCount> durations) {
+                                       sum->durations.add(durations);
+                                   });
 }
 
 void OperationRollup::add(const store::CountedParts& parts, RollupCache& cache) {

@@ -12,7 +12,7 @@
 
 #include "base/result.h"
 #include "rollup/duration_histogram.h"
-#include "rollup/rollup_section.h"
+#include "rollup/packed_rollup.h"
 #include "rollup/span_counts.h"
 #include "store/search.h"
 #include "store/segment.h"
@@ -51,7 +51,7 @@ class RollupCache {
     explicit RollupCache(size_t bytes_max = 32U << 20) : bytes_max_(bytes_max) {}
 
     // Steps of a minute are what the segment keeps; shorter ones are counted from its spans.
-    Result<std::shared_ptr<const RollupSection>> section(
+    Result<std::shared_ptr<const PackedRollup>> section(
         const std::shared_ptr<const store::Segment>& segment, uint32_t step_s = kMinuteStepS);
     Result<std::shared_ptr<const SpanCounts>> counts(
         const std::shared_ptr<const store::StoredCounts>& file);
@@ -88,7 +88,7 @@ class OperationRollup {
     // minutes that fits. An unlimited range has one step.
     OperationRollup(store::TimeRange range, uint64_t step_ns);
 
-    void add(const RollupSection& section);
+    void add(const PackedRollup& section);
     // All spans there ever were. What cannot be read is left out and said in reason().
     void add(const store::CountedParts& parts, RollupCache& cache);
 
@@ -113,7 +113,8 @@ class OperationRollup {
     using Key = std::tuple<std::string, std::string, otlp::SpanKind>;
     using Sums = std::map<uint32_t, StepSum>;  // by step
 
-    Sums& sums_of(const RollupSection& section, uint32_t operation);
+    Sums& sums_of(const PackedRollup& section, uint32_t operation);
+    void add(const PackedRollup& section, PackedGroups& group, Sums& sums) const;
     static void add_sum(const StepSum& from, StepSum& to);
     OperationSeries series_of(std::string service, std::string name, otlp::SpanKind kind,
                               const std::vector<const Sums*>& parts) const;

@@ -74,7 +74,7 @@ TEST_CASE("rates, errors and percentiles by step agree with a plain count") {
                 errors[step] += error ? 1 : 0;
                 weights[step] += weight;
             }
-            sums.add(rows.section());
+            sums.add(rows.packed());
         }
         const auto services = sums.services();
         REQUIRE(services.size() == 1);
@@ -108,7 +108,7 @@ TEST_CASE("a service without entry spans shows all of its spans") {
     rows.add(1, 100, 5);
     rows.add(2, 100, 5);
     OperationRollup sums({}, 0);
-    sums.add(rows.section());
+    sums.add(rows.packed());
     const auto services = sums.services();
     REQUIRE(services.size() == 2);
     CHECK(services[0].service == "job");
@@ -131,7 +131,7 @@ TEST_CASE("operations beyond the limit of a section count as other, and none is 
     CHECK(section.operations.size() == kSectionOperationsMax + 1);
     CHECK(section.operations.back().name == kOtherOperation);
     OperationRollup sums({}, 0);
-    sums.add(section);
+    sums.add(pack(section));
     const auto other = sums.operations(kOtherOperation);
     REQUIRE_FALSE(other.empty());
     CHECK(other[0].total.spans + sums.overflowed() >= 100);
@@ -152,7 +152,7 @@ TEST_CASE("a damaged section is refused, whatever byte is hit or missing") {
     const std::string bytes = encode_rollup(rows.view());
     for (size_t size = 1; size < bytes.size(); ++size) {
         const auto cut = decode_rollup(std::string_view(bytes).substr(0, size));
-        if (cut) CHECK(cut->cells.size() < rows.section().cells.size());
+        if (cut) CHECK(cut->cells() < rows.section().cells.size());
     }
     for (int i = 0; i < 5000; ++i) {
         std::string hit = bytes;
@@ -170,16 +170,17 @@ TEST_CASE("a damaged section is refused, whatever byte is hit or missing") {
 TEST_CASE("sections of version 1 are read") {
     using namespace std::literals;
     // One service and operation; in minute 3 three spans in buckets 5, 7 and 7, one an error.
-    const auto section = decode_rollup(
+    const auto read = decode_rollup(
         "\x01\x01\x01s\x01\x00\x02\x01x\x00\x06\x03\x03\x01\0\0\0\0\0\0\x10\x40\x02\x05\x01\x02\x02"sv);
-    REQUIRE(section.has_value());
-    REQUIRE(section->cells.size() == 1);
-    const RollupCell& cell = section->cells.front();
+    REQUIRE(read.has_value());
+    const RollupSection section = unpack(*read);
+    REQUIRE(section.cells.size() == 1);
+    const RollupCell& cell = section.cells.front();
     CHECK(cell.step == 3);
     CHECK(cell.count == 3);
     CHECK(cell.errors == 1);
     CHECK(cell.weighted == 4);
-    CHECK(section->buckets == std::vector<std::pair<uint16_t, uint32_t>>{{5, 1}, {7, 2}});
+    CHECK(section.buckets == std::vector<std::pair<uint16_t, uint32_t>>{{5, 1}, {7, 2}});
 }
 
 TEST_CASE("steps are whole minutes and not too many") {

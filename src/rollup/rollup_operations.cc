@@ -61,20 +61,20 @@ void write_operations(const std::vector<std::string>& services,
     }
 }
 
-bool read_operations(store::ByteReader& in, RollupSection& section) {
+bool read_operations(store::ByteReader& in, RollupFacts& facts) {
     const uint64_t services = in.varint_max(in.rest().size());
     for (uint64_t i = 0; i < services && in.ok(); ++i)
-        section.services.emplace_back(in.text());
+        facts.services.emplace_back(in.text());
     const uint64_t operations = in.varint_max(in.rest().size());
     for (uint64_t i = 0; i < operations && in.ok(); ++i) {
-        RollupOperation& operation = section.operations.emplace_back();
+        RollupOperation& operation = facts.operations.emplace_back();
         operation.service = static_cast<uint32_t>(in.varint_max(UINT32_MAX));
         const uint8_t flags = in.u8();
         const uint8_t kind = flags & (kIsError - 1);
         operation.is_error = (flags & kIsError) != 0;
         operation.kind = static_cast<otlp::SpanKind>(kind <= 5 ? kind : 0);
         operation.name = in.text();
-        if (operation.service >= section.services.size()) return false;
+        if (operation.service >= facts.services.size()) return false;
     }
     return in.ok();
 }

@@ -20,6 +20,6 @@ ChosenOperations choose_operations(const store::RollupRows& rows);
 void write_operations(const std::vector<std::string>& services,
                       const std::vector<RollupOperation>& operations, store::ByteWriter& out);
 // Services and operations; false where they are damaged.
-bool read_operations(store::ByteReader& in, RollupSection& section);
+bool read_operations(store::ByteReader& in, RollupFacts& facts);
 
 }  // namespace spanloom

@@ -5,6 +5,7 @@
 #include <boost/unordered/unordered_flat_map.hpp>
 
 #include "rollup/known_sizes.h"
+#include "rollup/packed_rollup.h"
 #include "rollup/rollup_operations.h"
 #include "rollup/rollup_section.h"
 

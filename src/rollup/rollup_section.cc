@@ -3,8 +3,11 @@
 #include <algorithm>
 #include <bit>
 #include <cmath>
+#include <memory>
+#include <utility>
 
 #include "rollup/duration_histogram.h"
+#include "rollup/packed_rollup.h"
 #include "rollup/rollup_operations.h"
 #include "rollup/rollup_series.h"
 #include "store/column.h"
@@ -41,8 +44,8 @@ struct CellColumns {
     std::vector<int64_t> first_buckets;
     std::vector<int64_t> gaps;    // buckets left out between one and the next of a cell
     std::vector<int64_t> counts;  // beyond one
-    std::vector<int64_t> errors;  // of a reader's: none where operations say it
-    std::vector<int64_t> bytes;   // beyond what the cell before lets expect
+    std::vector<int64_t> errors;
+    std::vector<int64_t> bytes;  // beyond what the cell before lets expect
 };
 
 // As many bytes a span as in the cell before.
@@ -64,27 +67,25 @@ uint8_t count_context(int64_t size, int64_t gap_before, int64_t gap_behind) {
                                 std::min<int64_t>(gap_behind, 3));
 }
 
-// The contexts of all gaps and counts, for a writer and a reader alike.
+// The contexts of all gaps and counts.
 struct CellContexts {
     std::vector<uint8_t> gaps;
     std::vector<uint8_t> counts;
 };
-void add_gap_contexts(std::span<const int64_t> sizes, CellContexts& contexts) {
-    for (const int64_t size : sizes)
-        contexts.gaps.resize(contexts.gaps.size() + static_cast<size_t>(size - 1),
-                             gap_context(size));
-}
-void add_count_contexts(std::span<const int64_t> sizes, std::span<const int64_t> gaps,
-                        CellContexts& contexts) {
+CellContexts contexts_of(const CellColumns& cells) {
+    CellContexts contexts;
     size_t next = 0;
-    for (const int64_t size : sizes) {
+    for (const int64_t size : cells.sizes) {
         int64_t before = 0;
         for (int64_t i = 0; i < size; ++i) {
-            const int64_t behind = i + 1 < size ? gaps[next++] : 0;
+            const bool is_last = i + 1 == size;
+            const int64_t behind = is_last ? 0 : cells.gaps[next++];
+            if (!is_last) contexts.gaps.push_back(gap_context(size));
             contexts.counts.push_back(count_context(size, before, behind));
             before = behind;
         }
     }
+    return contexts;
 }
 
 void add_cell(const RollupSection& section, const RollupCell& cell, const RollupCell& before,
@@ -151,35 +152,60 @@ void write_cells(const CellColumns& cells, uint8_t flags, ByteWriter& out, std::
     if ((flags & kErrorsFollow) != 0) write_numbers(cells.errors, out);
     write_numbers(cells.sizes, out);
     write_numbers(cells.first_buckets, out);
-    CellContexts contexts;
-    add_gap_contexts(cells.sizes, contexts);
-    add_count_contexts(cells.sizes, cells.gaps, contexts);
+    const CellContexts contexts = contexts_of(cells);
     write_modelled(cells.gaps, contexts.gaps, bytes);
     write_modelled(cells.counts, contexts.counts, bytes);
     if ((flags & kSizesFollow) != 0) write_numbers(cells.bytes, out);
 }
 
-// Of version 1.
-bool read_cell(ByteReader& in, RollupSection& section, RollupCell& cell) {
+// ---- reading
+
+using Durations = std::vector<BucketCount>;
+
+// A cell of version 1.
+bool read_cell(ByteReader& in, RollupCell& cell, Durations& durations) {
     const uint8_t flags = in.u8();
     cell.count = in.varint();
     if ((flags & kHasErrors) != 0) cell.errors = in.varint_max(cell.count);
     cell.weighted = static_cast<double>(cell.count);
     if ((flags & kHasWeight) != 0) cell.weighted = std::bit_cast<double>(in.u64());
     if (!std::isfinite(cell.weighted)) return false;
-    cell.first_bucket = static_cast<uint32_t>(section.buckets.size());
-    cell.buckets = static_cast<uint32_t>(in.varint_max(DurationHistogram::kBuckets));
+    const uint64_t buckets = in.varint_max(DurationHistogram::kBuckets);
     uint64_t bucket = 0;
     uint64_t spans = 0;
-    for (uint32_t i = 0; i < cell.buckets && in.ok(); ++i) {
+    durations.clear();
+    for (uint64_t i = 0; i < buckets && in.ok(); ++i) {
         bucket += in.varint_max(DurationHistogram::kBuckets);
         const uint64_t count = in.varint_max(UINT32_MAX);
         if (bucket >= DurationHistogram::kBuckets) return false;
-        section.buckets.emplace_back(static_cast<uint16_t>(bucket), static_cast<uint32_t>(count));
+        if (count > 0) durations.push_back({static_cast<uint32_t>(bucket), count});
         spans += count;
     }
     // What is written again expects spans in every cell.
     return in.ok() && spans > 0 && spans == cell.count;
+}
+
+// All cells of version 1.
+bool read_first_cells(ByteReader& in, PackedRollup& section) {
+    RollupPacker packer(section);
+    Durations durations;
+    uint64_t operation = 0;
+    int64_t step = 0;
+    while (in.ok() && !in.at_end()) {
+        operation += in.varint_max(section.operations.size());
+        const int64_t difference = in.zigzag();
+        if (operation >= section.operations.size()) return false;
+        if (difference > UINT32_MAX || difference < -int64_t{UINT32_MAX}) return false;
+        step += difference;
+        if (step < 0 || step > UINT32_MAX) return false;
+        RollupCell cell;
+        cell.operation = static_cast<uint32_t>(operation);
+        cell.step = static_cast<uint32_t>(step);
+        if (!read_cell(in, cell, durations)) return false;
+        packer.add({&cell, 1}, durations);
+    }
+    packer.finish();
+    return in.ok();
 }
 
 Result<std::vector<int64_t>> read_numbers(ByteReader& in, size_t count) {
@@ -189,30 +215,65 @@ Result<std::vector<int64_t>> read_numbers(ByteReader& in, size_t count) {
     return numbers;
 }
 
-Result<std::vector<int64_t>> read_modelled(ByteReader& in, std::span<const uint8_t> contexts) {
-    TRY_ASSIGN(const store::ValueModel model, store::ValueModel::parse(in));
-    if (model.empty()) return read_numbers(in, contexts.size());
-    const std::string_view body = in.text();
-    std::vector<int64_t> numbers;
-    if (body.empty()) return fail(ErrorCode::kDataLoss, "numbers end early");
-    TRY(model.decode(body.substr(1), contexts, numbers));
-    return numbers;
-}
+// The numbers of a column that may have a model, one after the other. One thread.
+class ModelledNumbers {
+  public:
+    static Result<ModelledNumbers> open(ByteReader& in, size_t count) {
+        ModelledNumbers opened;
+        TRY_ASSIGN(auto model, store::ValueModel::parse(in));
+        if (model.empty()) {
+            TRY_ASSIGN(opened.plain_, read_numbers(in, count));
+            return opened;
+        }
+        const std::string_view body = in.text();
+        if (body.empty()) return fail(ErrorCode::kDataLoss, "numbers end early");
+        opened.model_ = std::make_unique<store::ValueModel>(std::move(model));
+        TRY_ASSIGN(opened.modelled_,
+                   store::ValueModelReader::open(*opened.model_, body.substr(1), count));
+        return opened;
+    }
 
-bool read_weights(ByteReader& in, RollupSection& section) {
-    const uint64_t weights = in.varint_max(section.cells.size());
+    // As often as there are numbers.
+    int64_t next(uint8_t context) {
+        return model_ != nullptr ? modelled_.next(context) : plain_[next_++];
+    }
+    // Behind the last one: whether they were whole.
+    bool is_whole() const { return model_ == nullptr || modelled_.check(); }
+
+  private:
+    std::unique_ptr<store::ValueModel> model_;  // where it is
+    store::ValueModelReader modelled_;
+    std::vector<int64_t> plain_;
+    size_t next_ = 0;
+};
+
+// What sections from version 2 on say of their cells.
+struct ReadColumns {
+    std::vector<int64_t> operations;
+    std::vector<int64_t> steps;
+    std::vector<int64_t> errors;  // none where operations say it
+    std::vector<int64_t> sizes;
+    std::vector<int64_t> first_buckets;
+    std::vector<int64_t> bytes;  // none where they are not known
+    ModelledNumbers gaps;
+    ModelledNumbers counts;
+    CellWeights weights;
+};
+
+bool read_weights(ByteReader& in, size_t cells, CellWeights& to) {
+    const uint64_t weights = in.varint_max(cells);
     uint64_t number = 0;
     for (uint64_t i = 0; i < weights && in.ok(); ++i) {
-        number += in.varint_max(section.cells.size());
+        number += in.varint_max(cells);
         const double weight = std::bit_cast<double>(in.u64());
-        if (number >= section.cells.size() || !std::isfinite(weight)) return false;
-        section.cells[number].weighted = weight;
+        if (number >= cells || !std::isfinite(weight)) return false;
+        to.emplace_back(number, weight);
     }
     return in.ok() && in.at_end();
 }
 
-// What a section says of its cells, but for their weights.
-Result<bool> read_columns(ByteReader& in, uint8_t flags, CellColumns& cells) {
+// False, or an error, where they are damaged.
+Result<bool> read_columns(ByteReader& in, uint8_t flags, ReadColumns& cells) {
     const uint64_t limit = cells_max(in.rest().size());
     const uint64_t count = in.varint_max(limit);
     TRY_ASSIGN(cells.operations, read_numbers(in, count));
@@ -228,30 +289,30 @@ Result<bool> read_columns(ByteReader& in, uint8_t flags, CellColumns& cells) {
         buckets += static_cast<uint64_t>(size);
     }
     if (buckets > limit) return false;
-    CellContexts contexts;
-    add_gap_contexts(cells.sizes, contexts);
-    TRY_ASSIGN(cells.gaps, read_modelled(in, contexts.gaps));
-    add_count_contexts(cells.sizes, cells.gaps, contexts);
-    TRY_ASSIGN(cells.counts, read_modelled(in, contexts.counts));
+    TRY_ASSIGN(cells.gaps, ModelledNumbers::open(in, buckets - count));
+    TRY_ASSIGN(cells.counts, ModelledNumbers::open(in, buckets));
     if ((flags & kSizesFollow) != 0) {
         TRY_ASSIGN(cells.bytes, read_numbers(in, count));
     }
-    return true;
+    return read_weights(in, count, cells.weights);
 }
 
 // Cell after cell of columns; false where they are damaged.
 class CellReader {
   public:
-    CellReader(const CellColumns& columns, RollupSection& section)
+    CellReader(ReadColumns& columns, PackedRollup& section)
         : columns_(columns), section_(section) {}
 
     bool run() {
+        RollupPacker packer(section_);
         for (size_t i = 0; i < columns_.sizes.size(); ++i) {
             RollupCell cell;
             if (!read_place(i, cell) || !read_buckets(i, cell) || !read_sums(i, cell)) return false;
-            section_.cells.push_back(cell);
+            packer.add({&cell, 1}, durations_);
+            before_ = cell;
         }
-        return true;
+        packer.finish();
+        return columns_.gaps.is_whole() && columns_.counts.is_whole();
     }
 
   private:
@@ -272,57 +333,62 @@ class CellReader {
     }
 
     bool read_buckets(size_t i, RollupCell& cell) {
-        cell.first_bucket = static_cast<uint32_t>(section_.buckets.size());
-        cell.buckets = static_cast<uint32_t>(columns_.sizes[i]);
+        const int64_t size = columns_.sizes[i];
         int64_t bucket = columns_.first_buckets[i];
-        for (uint32_t b = 0; b < cell.buckets; ++b) {
-            if (b > 0) {
-                const int64_t gap = columns_.gaps[next_gap_++];
-                if (gap < 0 || gap >= DurationHistogram::kBuckets) return false;
-                bucket += gap + 1;
-            }
-            const int64_t spans = columns_.counts[next_count_++];
+        int64_t before = 0;
+        durations_.resize(static_cast<size_t>(size));
+        for (BucketCount& to : durations_) {
+            const bool is_last = &to == &durations_.back();
+            const int64_t behind = is_last ? 0 : columns_.gaps.next(gap_context(size));
+            if (behind < 0 || behind >= DurationHistogram::kBuckets) return false;
+            const int64_t spans = columns_.counts.next(count_context(size, before, behind));
             if (bucket < 0 || bucket >= DurationHistogram::kBuckets || spans < 0 ||
                 spans >= UINT32_MAX)
                 return false;
-            section_.buckets.emplace_back(static_cast<uint16_t>(bucket),
-                                          static_cast<uint32_t>(spans) + 1);
-            cell.count += static_cast<uint64_t>(spans) + 1;
+            to = {static_cast<uint32_t>(bucket), static_cast<uint64_t>(spans) + 1};
+            cell.count += to.count;
+            bucket += behind + 1;
+            before = behind;
         }
         return true;
     }
 
-    bool read_sums(size_t i, RollupCell& cell) const {
+    bool read_sums(size_t i, RollupCell& cell) {
         if (!columns_.errors.empty())
             cell.errors = static_cast<uint64_t>(columns_.errors[i]);
         else if (section_.operations[cell.operation].is_error)
             cell.errors = cell.count;
-        cell.weighted = static_cast<double>(cell.count);
         if (cell.errors > cell.count) return false;
-        if (columns_.bytes.empty()) return true;
-        const int64_t difference = columns_.bytes[i];
+        cell.weighted = static_cast<double>(cell.count);
+        const CellWeights& weights = columns_.weights;
+        for (; next_weight_ < weights.size() && weights[next_weight_].first == i; ++next_weight_)
+            cell.weighted = weights[next_weight_].second;
+        return columns_.bytes.empty() || read_bytes(columns_.bytes[i], cell);
+    }
+
+    bool read_bytes(int64_t difference, RollupCell& cell) const {
         constexpr auto kMost = static_cast<int64_t>(kBytesMax);
         if (difference < -kMost || difference > kMost) return false;
-        const RollupCell before = i > 0 ? section_.cells.back() : RollupCell();
-        const int64_t bytes = expected_bytes(before, cell.count) + difference;
+        const int64_t bytes = expected_bytes(before_, cell.count) + difference;
         if (bytes < 0 || bytes > kMost) return false;
         cell.bytes = static_cast<uint64_t>(bytes);
         return true;
     }
 
-    const CellColumns& columns_;
-    RollupSection& section_;
+    ReadColumns& columns_;
+    PackedRollup& section_;
     int64_t operation_ = 0;
     int64_t step_ = 0;
-    size_t next_gap_ = 0;
-    size_t next_count_ = 0;
+    size_t next_weight_ = 0;
+    Durations durations_;
+    RollupCell before_;
 };
 
 // The cells of a version from 2 on; false, or an error, where they are damaged.
-Result<bool> read_cells(ByteReader& in, uint8_t flags, RollupSection& section) {
-    CellColumns columns;
+Result<bool> read_cells(ByteReader& in, uint8_t flags, PackedRollup& section) {
+    ReadColumns columns;
     TRY_ASSIGN(const bool is_whole, read_columns(in, flags, columns));
-    return is_whole && CellReader(columns, section).run() && read_weights(in, section);
+    return is_whole && CellReader(columns, section).run();
 }
 
 }  // namespace
@@ -330,15 +396,6 @@ Result<bool> read_cells(ByteReader& in, uint8_t flags, RollupSection& section) {
 bool RollupSection::has_sizes() const {
     return std::any_of(cells.begin(), cells.end(),
                        [](const RollupCell& cell) { return cell.bytes > 0; });
-}
-
-size_t RollupSection::memory_bytes() const {
-    size_t bytes = sizeof *this + cells.capacity() * sizeof(RollupCell) + buckets.capacity() * 8;
-    for (const auto& service : services)
-        bytes += sizeof service + service.capacity();
-    for (const auto& operation : operations)
-        bytes += sizeof operation + operation.name.capacity();
-    return bytes;
 }
 
 std::string encode_section(const RollupSection& section) {
@@ -370,16 +427,16 @@ std::string encode_section(const RollupSection& section) {
 Result<uint64_t> count_cells(std::string_view bytes) {
     if (bytes.empty()) return 0;
     ByteReader in(bytes);
-    RollupSection section;
+    RollupFacts facts;
     const bool is_known = in.u8() == kVersion;
     in.u8();  // what cells say
-    if (!is_known || !read_operations(in, section))
+    if (!is_known || !read_operations(in, facts))
         return fail(ErrorCode::kDataLoss, "rollup: the section is damaged");
     return in.varint();
 }
 
-Result<RollupSection> decode_rollup(std::string_view bytes, uint32_t step_s) {
-    RollupSection section;
+Result<PackedRollup> decode_rollup(std::string_view bytes, uint32_t step_s) {
+    PackedRollup section;
     section.step_s = step_s;
     if (bytes.empty()) return section;
     ByteReader in(bytes);
@@ -395,26 +452,12 @@ Result<RollupSection> decode_rollup(std::string_view bytes, uint32_t step_s) {
     uint8_t flags = version == 2 ? kErrorsFollow : 0;
     if (version == kVersion) flags = in.u8();
     if (!read_operations(in, section)) return broken();
-    if (version >= 2) {
-        const Result<bool> cells = read_cells(in, flags, section);
-        if (!cells || !*cells) return broken();
+    if (version == 1) {
+        if (!read_first_cells(in, section)) return broken();
         return section;
     }
-    uint64_t operation = 0;
-    int64_t step = 0;
-    while (in.ok() && !in.at_end()) {
-        operation += in.varint_max(section.operations.size());
-        const int64_t difference = in.zigzag();
-        if (operation >= section.operations.size()) return broken();
-        if (difference > UINT32_MAX || difference < -int64_t{UINT32_MAX}) return broken();
-        step += difference;
-        if (step < 0 || step > UINT32_MAX) return broken();
-        RollupCell& cell = section.cells.emplace_back();
-        cell.operation = static_cast<uint32_t>(operation);
-        cell.step = static_cast<uint32_t>(step);
-        if (!read_cell(in, section, cell)) return broken();
-    }
-    if (!in.ok()) return broken();
+    const Result<bool> is_whole = read_cells(in, flags, section);
+    if (!is_whole || !*is_whole) return broken();
     return section;
 }
 

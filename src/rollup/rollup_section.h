@@ -50,7 +50,7 @@ struct RollupCell {
     uint64_t errors = 0;
     double weighted = 0;  // sum of adjusted counts
     uint64_t bytes = 0;   // of the spans' messages as they came; 0 in what older versions wrote
-    uint32_t first_bucket = 0;
+    uint32_t first_bucket = 0;  // of a section's buckets
     uint32_t buckets = 0;
 };
 
@@ -63,19 +63,15 @@ struct RollupOperation {
     bool is_error = false;
 };
 
-// One section, decoded. Operations are ordered by service, name, kind, status, cells by operation,
-// then step.
-struct RollupSection {
+// Which operations cells are of, and what their steps are.
+struct RollupFacts {
     uint32_t step_s = kMinuteStepS;
     DurationDetail detail;
     std::vector<std::string> services;
-    std::vector<RollupOperation> operations;
-    std::vector<RollupCell> cells;
-    std::vector<std::pair<uint16_t, uint32_t>> buckets;  // bucket and count, cell after cell
+    std::vector<RollupOperation> operations;  // ordered by service, name, kind, status
 
-    void add_durations(const RollupCell& cell, DurationHistogram& to) const {
-        for (uint32_t i = 0; i < cell.buckets; ++i)
-            to.add(buckets[cell.first_bucket + i].first, buckets[cell.first_bucket + i].second);
+    const std::string& service_of(uint32_t operation) const {
+        return services[operations[operation].service];
     }
     // Some of the cell lies between them.
     bool overlaps(const RollupCell& cell, store::TimeRange range) const {
@@ -85,9 +81,16 @@ struct RollupSection {
     uint64_t begin_ns(const RollupCell& cell) const {
         return uint64_t{cell.step} * step_s * kRollupSecondNs;
     }
+};
+
+// One section that is written, or looked into cell by cell; what is kept for questions is packed
+// (packed_rollup.h). Cells are ordered by operation, then step.
+struct RollupSection : RollupFacts {
+    std::vector<RollupCell> cells;
+    std::vector<std::pair<uint16_t, uint32_t>> buckets;  // bucket and count, cell after cell
+
     // False where older versions counted all of it, and of edges.
     bool has_sizes() const;
-    size_t memory_bytes() const;
 };
 
 // Empty where there are no rows.
@@ -97,8 +100,5 @@ std::string encode_rollup(const store::RollupRows& rows, uint32_t step_s = kMinu
 std::string encode_section(const RollupSection& section);
 // How many cells encode_rollup() has written.
 Result<uint64_t> count_cells(std::string_view bytes);
-// kDataLoss for bytes that are not a whole section, kUnsupported for a newer version. How long its
-// steps are is known to who keeps the bytes.
-Result<RollupSection> decode_rollup(std::string_view bytes, uint32_t step_s = kMinuteStepS);
 
 }  // namespace spanloom

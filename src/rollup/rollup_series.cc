@@ -4,9 +4,11 @@
 #include <bit>
 #include <cmath>
 #include <memory>
-#include <unordered_map>
+#include <span>
 #include <utility>
 #include <vector>
+
+#include <boost/unordered/unordered_flat_map.hpp>
 
 #include "rollup/number_coder.h"
 #include "rollup/rollup_operations.h"
@@ -56,7 +58,7 @@ class StepTotals {
     }
 
   private:
-    std::unordered_map<uint32_t, uint64_t> spans_;
+    boost::unordered_flat_map<uint32_t, uint64_t> spans_;
     std::vector<std::pair<uint32_t, uint64_t>> added_;
 };
 
@@ -126,8 +128,9 @@ int64_t sum_of(int64_t expected, int64_t difference) {
 }
 
 // Behind the last cell whose durations are known together with those of the first.
-size_t end_of_durations(const RollupSection& section, size_t first, size_t end) {
-    const auto group = [&](size_t at) { return section.cells[at].step / section.detail.steps; };
+size_t end_of_durations(std::span<const RollupCell> cells, uint32_t steps, size_t first,
+                        size_t end) {
+    const auto group = [&](size_t at) { return cells[at].step / steps; };
     size_t next = first + 1;
     while (next < end && group(next) == group(first))
         ++next;
@@ -190,7 +193,7 @@ class SeriesWriter {
         }
         totals_.finish_operation();
         for (size_t i = first; i < end;) {
-            const size_t next = end_of_durations(section_, i, end);
+            const size_t next = end_of_durations(cells, section_.detail.steps, i, end);
             write_durations(i, next, lowest);
             if (has_sizes_) write_sizes(i, next);
             i = next;
@@ -277,10 +280,19 @@ void write_weights(const RollupSection& section, store::ByteWriter& out) {
 
 // ---- reading
 
+// How many one span stands for from a cell on, until another is said or the operation ends.
+using WeightChanges = std::vector<std::pair<uint64_t, float>>;
+
 class SeriesReader {
   public:
-    SeriesReader(std::string_view bytes, bool has_sizes, RollupSection& section)
-        : in_(bytes), has_sizes_(has_sizes), limit_(parts_max(bytes.size())), section_(section) {}
+    SeriesReader(std::string_view bytes, bool has_sizes, const WeightChanges& weights,
+                 PackedRollup& section)
+        : in_(bytes),
+          has_sizes_(has_sizes),
+          limit_(parts_max(bytes.size())),
+          weights_(weights),
+          section_(section),
+          packer_(section) {}
 
     // False where the bytes are damaged.
     bool run() {
@@ -288,62 +300,86 @@ class SeriesReader {
         for (uint32_t operation = 0; operation < operations; ++operation) {
             if (!read_operation(operation)) return false;
         }
-        return in_.is_at_end();
+        packer_.finish();
+        return in_.is_at_end() && next_weight_ == weights_.size();
     }
 
   private:
+    using Cells = std::span<RollupCell>;
+
     bool read_operation(uint32_t operation) {
         const uint64_t cells = in_.number(contexts_->cells);
         const uint64_t lowest = in_.number(contexts_->lowest);
         const uint64_t width = in_.number(contexts_->width);
         const int64_t step = sum_of(first_step_, unzigzag(in_.number(contexts_->first_step)));
         const uint32_t all = DurationHistogram::kBuckets >> section_.detail.merged_bits;
-        if (!in_.ok() || cells == 0 || cells > limit_ - section_.cells.size() || lowest >= all ||
+        if (!in_.ok() || cells == 0 || cells > limit_ - section_.cells() || lowest >= all ||
             width >= all - lowest || step < 0 || step > UINT32_MAX)
             return false;
         first_step_ = step;
+        if (!read_counts(operation, cells)) return false;
+        weigh();
         shares_.assign(width + 1, 1);
-        uint64_t failed = 1;
-        uint64_t good = 1;
-        uint64_t gap = 0;
-        auto now = static_cast<uint64_t>(step);
-        RollupCell before;
-        for (uint64_t i = 0; i < cells; ++i) {
-            if (i > 0) {
-                gap = in_.number(contexts_->gaps[SeriesContexts::class_of_gap(gap)]);
-                if (gap > UINT32_MAX) return false;
-                now += gap + 1;
-            }
-            RollupCell& cell = section_.cells.emplace_back();
-            cell.operation = operation;
-            cell.step = static_cast<uint32_t>(now);
-            const double spans = i > 0 ? totals_.expected_spans(before, cell.step) : 0;
-            if (!read(contexts_->spans, spans, kCountMax, cell.count) ||
-                !read(contexts_->errors, expected(cell.count, failed, failed + good), cell.count,
-                      cell.errors) ||
-                now > UINT32_MAX || cell.count == 0)
-                return false;
-            before = cell;
-            totals_.add(cell.step, cell.count);
-            add_to_share(failed, cell.errors);
-            add_to_share(good, cell.count - cell.errors);
-        }
-        totals_.finish_operation();
-        const size_t end = section_.cells.size();
-        for (size_t i = end - cells; i < end;) {
-            const size_t next = end_of_durations(section_, i, end);
-            if (!read_durations(i, next, static_cast<uint32_t>(lowest))) return false;
-            if (has_sizes_ && !read_sizes(i, next)) return false;
+        for (size_t i = 0; i < cells_.size();) {
+            const size_t next = end_of_durations(cells_, section_.detail.steps, i, cells_.size());
+            const Cells group = Cells(cells_).subspan(i, next - i);
+            uint64_t spans = 0;
+            for (const RollupCell& cell : group)
+                spans += cell.count;
+            if (!read_durations(spans, static_cast<uint32_t>(lowest))) return false;
+            if (has_sizes_ && !read_sizes(spans, group)) return false;
+            if (!is_within_limits(spans, group)) return false;
+            packer_.add(group, durations_);
             i = next;
         }
         sizes_.finish_operation();
         return true;
     }
 
-    bool read_sizes(size_t first, size_t end) {
-        uint64_t spans = 0;
-        for (size_t i = first; i < end; ++i)
-            spans += section_.cells[i].count;
+    // Steps, spans and errors of all cells of an operation.
+    bool read_counts(uint32_t operation, uint64_t cells) {
+        uint64_t failed = 1;
+        uint64_t good = 1;
+        uint64_t gap = 0;
+        auto now = static_cast<uint64_t>(first_step_);
+        cells_.clear();
+        for (uint64_t i = 0; i < cells; ++i) {
+            if (i > 0) {
+                gap = in_.number(contexts_->gaps[SeriesContexts::class_of_gap(gap)]);
+                if (gap > UINT32_MAX) return false;
+                now += gap + 1;
+            }
+            RollupCell cell;
+            cell.operation = operation;
+            cell.step = static_cast<uint32_t>(now);
+            const double spans = i > 0 ? totals_.expected_spans(cells_.back(), cell.step) : 0;
+            if (!read(contexts_->spans, spans, kCountMax, cell.count) ||
+                !read(contexts_->errors, expected(cell.count, failed, failed + good), cell.count,
+                      cell.errors) ||
+                now > UINT32_MAX || cell.count == 0)
+                return false;
+            totals_.add(cell.step, cell.count);
+            add_to_share(failed, cell.errors);
+            add_to_share(good, cell.count - cell.errors);
+            cells_.push_back(cell);
+        }
+        totals_.finish_operation();
+        return true;
+    }
+
+    void weigh() {
+        double ratio = 1;
+        uint64_t number = section_.cells();
+        for (RollupCell& cell : cells_) {
+            for (; next_weight_ < weights_.size() && weights_[next_weight_].first == number;
+                 ++next_weight_)
+                ratio = static_cast<double>(weights_[next_weight_].second);
+            cell.weighted = static_cast<double>(cell.count) * ratio;
+            ++number;
+        }
+    }
+
+    bool read_sizes(uint64_t spans, Cells group) {
         const int64_t bucket =
             sum_of(sizes_.expected(),
                    unzigzag(in_.number(contexts_->sizes[SeriesContexts::class_of_size(spans)])));
@@ -351,19 +387,20 @@ class SeriesReader {
         const uint64_t bytes = SizeShares::bytes_of(static_cast<uint32_t>(bucket));
         if (bytes > kBytesMax / spans) return false;
         sizes_.add(static_cast<uint32_t>(bucket), spans);
-        for (size_t i = first; i < end; ++i)
-            section_.cells[i].bytes = section_.cells[i].count * bytes;
+        for (RollupCell& cell : group)
+            cell.bytes = cell.count * bytes;
         return true;
     }
 
-    bool read_durations(size_t first, size_t end, uint32_t lowest) {
-        uint64_t left = 0;
-        for (size_t i = first; i < end; ++i)
-            left += section_.cells[i].count;
+    // Of so many spans together.
+    bool read_durations(uint64_t spans, uint32_t lowest) {
+        const uint32_t bits = section_.detail.merged_bits;
+        const uint32_t middle = bits > 0 ? 1U << (bits - 1) : 0;
+        uint64_t left = spans;
         uint64_t shares_left = 0;
         for (const uint64_t share : shares_)
             shares_left += share;
-        counts_.clear();
+        durations_.clear();
         for (uint32_t i = 0; i < shares_.size(); ++i) {
             uint64_t count = left;
             if (left > 0 && i + 1 < shares_.size() &&
@@ -372,39 +409,17 @@ class SeriesReader {
             left -= count;
             shares_left -= shares_[i];
             add_to_share(shares_[i], count);
-            if (count > 0) counts_.emplace_back(lowest + i, count);
-        }
-        return share_out(first, end);
-    }
-
-    // Gives each cell as many of the durations as it has spans, evenly.
-    bool share_out(size_t first, size_t end) {
-        uint64_t left = 0;
-        for (const auto& [bucket, count] : counts_)
-            left += count;
-        const uint32_t bits = section_.detail.merged_bits;
-        const uint32_t middle = bits > 0 ? 1U << (bits - 1) : 0;
-        for (size_t i = first; i < end; ++i) {
-            RollupCell& cell = section_.cells[i];
-            cell.first_bucket = static_cast<uint32_t>(section_.buckets.size());
-            uint64_t passed = 0;
-            uint64_t taken = 0;
-            for (auto& [bucket, count] : counts_) {
-                passed += count;
-                const auto until = static_cast<uint64_t>((Wide{passed} * cell.count * 2 + left) /
-                                                         (Wide{left} * 2));
-                const uint64_t own = until - taken;
-                taken = until;
-                count -= own;
-                if (own == 0) continue;
-                if (own > UINT32_MAX || section_.buckets.size() >= limit_) return false;
-                section_.buckets.emplace_back(static_cast<uint16_t>(bucket << bits | middle),
-                                              static_cast<uint32_t>(own));
-            }
-            left -= cell.count;
-            cell.buckets = static_cast<uint32_t>(section_.buckets.size()) - cell.first_bucket;
+            if (count > 0) durations_.push_back({(lowest + i) << bits | middle, count});
         }
         return true;
+    }
+
+    // Of what its cells have once each has its share.
+    bool is_within_limits(uint64_t spans, Cells group) {
+        parts_ += std::min<uint64_t>(durations_.size() * group.size(), spans);
+        const auto is_small = [](const auto& part) { return part.count <= UINT32_MAX; };
+        return parts_ <= limit_ && (std::all_of(durations_.begin(), durations_.end(), is_small) ||
+                                    std::all_of(group.begin(), group.end(), is_small));
     }
 
     bool read(std::array<NumberContext, SeriesContexts::kClasses>& contexts, double expectation,
@@ -422,29 +437,26 @@ class SeriesReader {
     StepTotals totals_;
     SizeShares sizes_;
     const uint64_t limit_;
-    RollupSection& section_;
+    uint64_t parts_ = 0;
+    const WeightChanges& weights_;
+    size_t next_weight_ = 0;
+    PackedRollup& section_;
+    RollupPacker packer_;
     const std::unique_ptr<SeriesContexts> contexts_ = std::make_unique<SeriesContexts>();
     std::vector<uint64_t> shares_;
-    std::vector<std::pair<uint32_t, uint64_t>> counts_;  // by bucket
+    std::vector<RollupCell> cells_;  // of the operation
+    std::vector<BucketCount> durations_;
     int64_t first_step_ = 0;
 };
 
-bool read_weights(store::ByteReader& in, RollupSection& section) {
-    std::vector<float> changes(section.cells.size());  // 0: none
-    const uint64_t count = in.varint_max(section.cells.size());
+bool read_weights(store::ByteReader& in, WeightChanges& weights) {
+    const uint64_t count = in.varint();
     uint64_t cell = 0;
     for (uint64_t i = 0; i < count && in.ok(); ++i) {
-        cell += in.varint_max(section.cells.size());
+        cell += in.varint_max(UINT32_MAX);
         const auto ratio = std::bit_cast<float>(in.u32());
-        if (cell >= section.cells.size() || !std::isfinite(ratio) || !(ratio > 0)) return false;
-        changes[cell] = ratio;
-    }
-    float ratio = 1;
-    for (size_t i = 0; i < section.cells.size(); ++i) {
-        RollupCell& one = section.cells[i];
-        if (i > 0 && one.operation != section.cells[i - 1].operation) ratio = 1;
-        if (changes[i] > 0) ratio = changes[i];
-        one.weighted = static_cast<double>(one.count) * static_cast<double>(ratio);
+        if (!std::isfinite(ratio) || !(ratio > 0)) return false;
+        weights.emplace_back(cell, ratio);
     }
     return in.ok() && in.at_end();
 }
@@ -470,9 +482,9 @@ std::string encode_series(const RollupSection& section) {
     return bytes;
 }
 
-Result<RollupSection> decode_series(uint8_t version, std::string_view bytes, uint32_t step_s) {
+Result<PackedRollup> decode_series(uint8_t version, std::string_view bytes, uint32_t step_s) {
     const auto broken = [] { return fail(ErrorCode::kDataLoss, "rollup: the section is damaged"); };
-    RollupSection section;
+    PackedRollup section;
     section.step_s = step_s;
     store::ByteReader in(bytes);
     section.detail = {in.u8(), in.u8()};
@@ -485,7 +497,8 @@ Result<RollupSection> decode_series(uint8_t version, std::string_view bytes, uin
     TRY_ASSIGN(const Blob names, store::decode_bytes(operations));
     store::ByteReader names_in(names.view());
     if (!read_operations(names_in, section) || !names_in.at_end()) return broken();
-    if (!SeriesReader(numbers, has_sizes, section).run() || !read_weights(in, section))
+    WeightChanges weights;
+    if (!read_weights(in, weights) || !SeriesReader(numbers, has_sizes, weights, section).run())
         return broken();
     return section;
 }

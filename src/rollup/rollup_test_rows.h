@@ -6,7 +6,7 @@
 
 #include <doctest/doctest.h>
 
-#include "rollup/rollup_section.h"
+#include "rollup/packed_rollup.h"
 
 namespace spanloom {
 
@@ -34,8 +34,9 @@ struct Rows {
     RollupSection section(uint32_t step_s = kMinuteStepS) const {
         auto decoded = decode_rollup(encode_rollup(view(), step_s), step_s);
         REQUIRE(decoded.has_value());
-        return std::move(*decoded);
+        return unpack(*decoded);
     }
+    PackedRollup packed() const { return pack(section()); }
 };
 
 }  // namespace spanloom

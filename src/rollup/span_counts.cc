@@ -13,6 +13,21 @@ namespace {
 constexpr uint8_t kVersion = 3;
 constexpr uint8_t kVersionMin = 1;
 
+// Of steps that are numbered by the minute with which they begin.
+PackedRollup renumbered(const PackedRollup& section) {
+    PackedRollup to;
+    static_cast<RollupFacts&>(to) = section;
+    RollupPacker packer(to);
+    for (PackedGroups groups(section); groups.next();) {
+        std::vector<RollupCell> cells(groups.cells().begin(), groups.cells().end());
+        for (RollupCell& cell : cells)
+            cell.step /= section.step_s / kMinuteStepS;
+        packer.add(cells, groups.durations());
+    }
+    packer.finish();
+    return to;
+}
+
 }  // namespace
 
 // Short steps do not stay for long, and are many: they are written as segments have theirs.
@@ -20,9 +35,9 @@ std::string encode_counted(const RollupSection& section) {
     return section.step_s == kShortStepS ? encode_section(section) : encode_series(section);
 }
 
-std::string encode_span_counts(const SpanCounts& counts) {
-    return join_span_counts(std::max(counts.operations.step_s, counts.edges.step_s),
-                            encode_counted(counts.operations), encode_counted(counts.edges));
+std::string encode_span_counts(const RollupSection& operations, const RollupSection& edges) {
+    return join_span_counts(std::max(operations.step_s, edges.step_s), encode_counted(operations),
+                            encode_counted(edges));
 }
 
 std::string join_span_counts(uint32_t step_s, std::string_view operations, std::string_view edges) {
@@ -56,11 +71,7 @@ Result<SpanCounts> decode_span_counts(std::string_view bytes) {
     TRY_ASSIGN(counts.operations, decode_rollup(operations, step_s));
     TRY_ASSIGN(counts.edges, decode_rollup(edges, step_s));
     if (!is_in_minutes) return counts;
-    for (RollupSection* section : {&counts.operations, &counts.edges}) {
-        for (RollupCell& cell : section->cells)
-            cell.step /= step_s / kMinuteStepS;
-    }
-    return counts;
+    return SpanCounts{renumbered(counts.operations), renumbered(counts.edges)};
 }
 
 // Buckets that lie beside each other become one, which is known by the one in the middle.
@@ -97,24 +108,26 @@ void RollupSum::Operation::add(const Operation& more) {
         cells[step].add(from);
 }
 
-void RollupSum::add(const RollupSection& section) {
+void RollupSum::add(const PackedRollup& section) {
     Operation* operation = nullptr;
     uint32_t number = UINT32_MAX;
-    for (const RollupCell& from : section.cells) {
-        if (operation == nullptr || from.operation != number) {
-            number = from.operation;
+    for (PackedGroups groups(section); groups.next();) {
+        if (operation == nullptr || groups.operation() != number) {
+            number = groups.operation();
             const RollupOperation& one = section.operations[number];
             operation =
                 &operations_[Key(section.services[one.service], one.name, one.kind, one.is_error)];
         }
-        Cell more{0, from.errors, from.weighted, from.bytes, {}};
-        for (uint32_t i = 0; i < from.buckets; ++i) {
-            const auto& [bucket, count] = section.buckets[from.first_bucket + i];
-            more.buckets.emplace_back(merged(bucket), count);
-            more.spans += count;
+        for (size_t i = 0; i < groups.cells().size(); ++i) {
+            const RollupCell& from = groups.cells()[i];
+            Cell more{0, from.errors, from.weighted, from.bytes, {}};
+            for (const auto& [bucket, count] : groups.durations_of(i)) {
+                more.buckets.emplace_back(merged(bucket), count);
+                more.spans += count;
+            }
+            operation->spans += more.spans;
+            cell(*operation, section.begin_ns(from)).add(more);
         }
-        operation->spans += more.spans;
-        cell(*operation, section.begin_ns(from)).add(more);
     }
 }
 

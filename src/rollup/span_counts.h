@@ -11,7 +11,7 @@
 
 #include "base/result.h"
 #include "rollup/duration_histogram.h"
-#include "rollup/rollup_section.h"
+#include "rollup/packed_rollup.h"
 
 namespace spanloom {
 
@@ -21,14 +21,14 @@ constexpr size_t kSectionCellsMax = 1'000'000;
 // What is counted of spans that age or go (docs/format/counts.md): operations, and the edges
 // between services in the same form, which insight/edge_counts.h gives a meaning.
 struct SpanCounts {
-    RollupSection operations;
-    RollupSection edges;
+    PackedRollup operations;
+    PackedRollup edges;
 
     size_t memory_bytes() const { return operations.memory_bytes() + edges.memory_bytes(); }
 };
 
 // Both have steps of one length. Empty where nothing is counted.
-std::string encode_span_counts(const SpanCounts& counts);
+std::string encode_span_counts(const RollupSection& operations, const RollupSection& edges);
 // Of sections that are bytes already.
 std::string join_span_counts(uint32_t step_s, std::string_view operations, std::string_view edges);
 // One section, as such counts of its steps have it.
@@ -43,7 +43,7 @@ class RollupSum {
                        size_t cells_max = kSectionCellsMax)
         : step_s_(step_s), detail_(detail), cells_max_(cells_max) {}
 
-    void add(const RollupSection& section);
+    void add(const PackedRollup& section);
     // Of one side of edges, whose failed calls are not told apart.
     void add(std::string_view service, std::string_view name, otlp::SpanKind kind,
              uint64_t begin_ns, uint64_t errors, double weighted,

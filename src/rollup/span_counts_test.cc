@@ -62,20 +62,20 @@ std::string counts_of(const RollupSection& section) {
 RollupSection again(const RollupSection& section) {
     auto decoded = decode_rollup(encode_series(section), section.step_s);
     REQUIRE(decoded.has_value());
-    return std::move(*decoded);
+    return unpack(*decoded);
 }
 
 RollupSection again_as_cells(const RollupSection& section) {
     auto decoded = decode_rollup(encode_section(section), section.step_s);
     REQUIRE(decoded.has_value());
-    return std::move(*decoded);
+    return unpack(*decoded);
 }
 
 RollupSection sum_of(const std::vector<const RollupSection*>& sections, uint32_t step_s,
                      DurationDetail detail = {}) {
     RollupSum sum(step_s, detail);
     for (const RollupSection* section : sections)
-        sum.add(*section);
+        sum.add(pack(*section));
     return sum.finish();
 }
 
@@ -234,7 +234,7 @@ TEST_CASE(
             std::string damaged = bytes;
             damaged[at] = static_cast<char>(damaged[at] ^ flip);
             const auto decoded = decode_rollup(damaged);
-            if (decoded) CHECK(is_within(*decoded));
+            if (decoded) CHECK(is_within(unpack(*decoded)));
         }
     }
 }
@@ -268,7 +268,7 @@ TEST_CASE("a cell without spans is refused, also in the oldest form") {
     };
     const auto read = decode_rollup(cell("\x03\x01\x05\x03"));
     REQUIRE_MESSAGE(read.has_value(), (read ? "" : read.error().message));
-    CHECK(read->cells.front().count == 3);
+    CHECK(unpack(*read).cells.front().count == 3);
     CHECK_FALSE(decode_rollup(cell(std::string_view("\x03\x00", 2))).has_value());
     CHECK_FALSE(decode_rollup(cell(std::string_view("\x00\x00", 2))).has_value());
     CHECK_FALSE(decode_rollup(cell("\x03\x01\x05\x02")).has_value());

@@ -75,7 +75,7 @@ RollupSection section_of(const Segment& segment, uint32_t step_s = kMinuteStepS)
     REQUIRE(bytes.has_value());
     auto section = decode_rollup(*bytes, step_s);
     REQUIRE(section.has_value());
-    return std::move(*section);
+    return unpack(*section);
 }
 
 // Traces of four spans each, of sizes that differ.
@@ -230,18 +230,19 @@ TEST_CASE("sizes are kept for years within 3.2 %, of several steps together, in 
     const RollupSection fine = rows.section(kHourStepS);
     for (const DurationDetail detail : {DurationDetail(), DurationDetail{2, 24}}) {
         RollupSum sum(kHourStepS, detail);
-        sum.add(fine);
+        sum.add(pack(fine));
         const RollupSection summed = sum.finish();
         const std::string bytes = encode_series(summed);
         const auto read = decode_rollup(bytes, kHourStepS);
         REQUIRE(read.has_value());
-        REQUIRE(read->cells.size() == fine.cells.size());
+        REQUIRE(read->cells() == fine.cells.size());
+        const RollupSection cells = unpack(*read);
         std::map<std::pair<uint32_t, uint32_t>, std::pair<double, double>> together;
         for (size_t i = 0; i < fine.cells.size(); ++i) {
             auto& [exact, found] =
                 together[{fine.cells[i].operation, fine.cells[i].step / detail.steps}];
             exact += static_cast<double>(fine.cells[i].bytes);
-            found += static_cast<double>(read->cells[i].bytes);
+            found += static_cast<double>(cells.cells[i].bytes);
         }
         for (const auto& [key, sums] : together)
             CHECK(sums.second == doctest::Approx(sums.first).epsilon(0.033));
@@ -250,7 +251,7 @@ TEST_CASE("sizes are kept for years within 3.2 %, of several steps together, in 
         again.add(*read);
         CHECK(encode_series(again.finish()) == bytes);
         RollupSum plain(kHourStepS, detail);
-        plain.add(without.section(kHourStepS));
+        plain.add(pack(without.section(kHourStepS)));
         const size_t size = encode_series(plain.finish()).size();
         CHECK(bytes.size() > size);
         CHECK((bytes.size() - size) * 8 < together.size() * 2);
@@ -267,7 +268,7 @@ TEST_CASE("windows have the bytes of their part, of failed spans, and weighted")
     const RollupSection section = rows.section();
     StepTable::Operation operation;
     for (const RollupCell& cell : section.cells)
-        operation.steps[kMinuteStepS][cell.step].add(section, cell);
+        operation.steps[kMinuteStepS][cell.step].add(cell, cell.errors > 0);
     const auto window = [&](uint64_t to_ns, SpanWeights weights) {
         return operation.window(0, to_ns, 0, false, weights);
     };

@@ -111,15 +111,17 @@ WindowCounts StepTable::Operation::window(uint64_t from_ns, uint64_t to_ns, uint
     return sum;
 }
 
-void StepTable::Step::add(const RollupSection& section, const RollupCell& cell) {
+void StepTable::Step::add(const RollupCell& cell, bool is_error) {
     spans += cell.count;
     errors += cell.errors;
     weighted += cell.weighted;
     bytes += cell.bytes;
-    section.add_durations(cell, durations);
-    if (!section.operations[cell.operation].is_error) return;
-    errors_bytes += cell.bytes;
-    section.add_durations(cell, error_durations);
+    if (is_error) errors_bytes += cell.bytes;
+}
+
+void StepTable::Step::add_durations(std::span<const BucketCount> of_spans, bool is_error) {
+    durations.add(of_spans);
+    if (is_error) error_durations.add(of_spans);
 }
 
 void StepTable::Step::add(const Step& more) {
@@ -155,30 +157,51 @@ uint64_t StepTable::Operation::spans() const {
     return spans;
 }
 
-void StepTable::add(const RollupSection& section) {
+void StepTable::add(const PackedRollup& section) {
+    for (PackedGroups groups(section); groups.next();) {
+        const auto cells = groups.cells();
+        const bool is_in = std::any_of(cells.begin(), cells.end(), [&](const RollupCell& cell) {
+            return section.overlaps(cell, range_);
+        });
+        if (is_in) add(section, groups);
+    }
+}
+
+void StepTable::add(const PackedRollup& section, PackedGroups& group) {
+    const RollupOperation& from = section.operations[group.operation()];
+    const std::string& service = section.service_of(group.operation());
     const uint32_t step_s = std::max(section.step_s, step_s_);
     const uint32_t longer = step_s / section.step_s;
-    for (const RollupCell& cell : section.cells) {
-        if (!section.overlaps(cell, range_)) continue;
-        const RollupOperation& from = section.operations[cell.operation];
-        const std::string& service = section.services[from.service];
-        Operation& operation = operations_[Key(service, from.name, from.kind)];
-        auto& of_length = operation.steps[step_s];
-        const uint32_t number = cell.step / longer;
-        const auto found = of_length.find(number);
-        if (found == of_length.end() && steps_ >= kStepsMax) {
-            reason_ = "more than " + std::to_string(kStepsMax) +
-                      " steps of operations are in the range; narrow it to see all of it";
-            continue;
-        }
-        if (operation.service.empty() && operation.name.empty()) {
-            operation.service = service;
-            operation.name = from.name;
-            operation.kind = from.kind;
-        }
-        if (found == of_length.end()) ++steps_;
-        of_length[number].add(section, cell);
+    Operation& operation = operations_[Key(service, from.name, from.kind)];
+    operation.service = service;
+    operation.name = from.name;
+    operation.kind = from.kind;
+    const auto to = [&](const RollupCell& cell) {
+        if (!section.overlaps(cell, range_)) return static_cast<Step*>(nullptr);
+        return step_of(operation, step_s, cell.step / longer);
+    };
+    for (const RollupCell& cell : group.cells()) {
+        if (Step* const step = to(cell)) step->add(cell, from.is_error);
     }
+    if (durations_ == Durations::kLeftOut) return;
+    group.each_durations<Step*>(nullptr, to,
+                                [&](Step* step, std::span<const BucketCount> durations) {
+                                    step->add_durations(durations, from.is_error);
+                                });
+}
+
+// Nullptr where there are too many.
+StepTable::Step* StepTable::step_of(Operation& operation, uint32_t step_s, uint32_t number) {
+    auto& of_length = operation.steps[step_s];
+    const auto found = of_length.find(number);
+    if (found != of_length.end()) return &found->second;
+    if (steps_ >= kStepsMax) {
+        reason_ = "more than " + std::to_string(kStepsMax) +
+                  " steps of operations are in the range; narrow it to see all of it";
+        return nullptr;
+    }
+    ++steps_;
+    return &of_length[number];
 }
 
 void StepTable::add(const store::CountedParts& parts, RollupCache& cache) {

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <map>
+#include <span>
 #include <string>
 #include <string_view>
 #include <tuple>
@@ -48,7 +49,9 @@ class StepTable {
         DurationHistogram durations;
         DurationHistogram error_durations;  // of them; not of what older versions counted
 
-        void add(const RollupSection& section, const RollupCell& cell);
+        // A cell of failed spans, or of others; how long they took is added apart.
+        void add(const RollupCell& cell, bool is_error);
+        void add_durations(std::span<const BucketCount> of_spans, bool is_error);
         void add(const Step& more);
         // Of one of its spans, on average.
         double weight() const { return spans == 0 ? 1 : weighted / static_cast<double>(spans); }
@@ -71,9 +74,13 @@ class StepTable {
                             SpanWeights weights = SpanWeights::kRaw) const;
     };
 
+    // How long spans took takes most of the time and memory, where a question asks for it.
+    enum class Durations : uint8_t { kLeftOut, kCounted };
+
     // Steps of which any part lies in the range; `step_s`: how long the shortest ones are to be.
-    explicit StepTable(store::TimeRange range, uint32_t step_s = kMinuteStepS)
-        : range_(range), step_s_(step_s) {}
+    explicit StepTable(store::TimeRange range, uint32_t step_s = kMinuteStepS,
+                       Durations durations = Durations::kCounted)
+        : range_(range), step_s_(step_s), durations_(durations) {}
 
     // All spans there ever were. Steps that are shorter than a minute are counted from the spans
     // of segments.
@@ -86,10 +93,13 @@ class StepTable {
   private:
     using Key = std::tuple<std::string, std::string, otlp::SpanKind>;
 
-    void add(const RollupSection& section);
+    void add(const PackedRollup& section);
+    void add(const PackedRollup& section, PackedGroups& group);
+    Step* step_of(Operation& operation, uint32_t step_s, uint32_t number);
 
     const store::TimeRange range_;
     const uint32_t step_s_;
+    const Durations durations_;
     std::map<Key, Operation> operations_;
     size_t steps_ = 0;
     std::string reason_;

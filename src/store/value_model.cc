@@ -1,7 +1,6 @@
 #include "store/value_model.h"
 
 #include <algorithm>
-#include <cstring>
 #include <numeric>
 
 #include "store/column.h"
@@ -9,8 +8,6 @@
 namespace spanloom::store {
 namespace {
 
-// States of the coder are below 2^32 and, between values, not below this.
-constexpr uint32_t kStateMin = 1U << 16;
 constexpr size_t kStates = 2;      // values take turns, so that a reader need not wait for one
 constexpr size_t kOthersPart = 8;  // at most one value in so many may be uncommon
 
@@ -160,7 +157,7 @@ bool ValueModel::encode(std::span<const uint8_t> contexts, std::span<const int64
     }
     if (others.size() * kOthersPart > values.size()) return false;
     std::array<uint32_t, kStates> states;
-    states.fill(kStateMin);
+    states.fill(ValueModelReader::kStateMin);
     thread_local std::vector<uint16_t> words;  // last one first
     words.clear();
     for (size_t i = values.size(); i > 0; --i) {
@@ -189,43 +186,37 @@ bool ValueModel::encode(std::span<const uint8_t> contexts, std::span<const int64
 
 Result<void> ValueModel::decode(std::string_view body, std::span<const uint8_t> contexts,
                                 std::vector<int64_t>& out) const {
-    if (empty()) return damaged("a column has a model, but nothing says which");
+    TRY_ASSIGN(ValueModelReader reader, ValueModelReader::open(*this, body, contexts.size()));
+    out.resize(contexts.size());
+    for (size_t i = 0; i < contexts.size(); ++i)
+        out[i] = reader.next(contexts[i]);
+    return reader.check();
+}
+
+Result<ValueModelReader> ValueModelReader::open(const ValueModel& model, std::string_view body,
+                                                size_t count) {
+    if (model.empty()) return damaged("a column has a model, but nothing says which");
+    ValueModelReader opened;
+    opened.model_ = &model;
     ByteReader reader(body);
-    std::vector<int64_t> others;
-    const uint64_t others_count = reader.varint_max(contexts.size());
+    const uint64_t others_count = reader.varint_max(count);
     if (others_count > 0) {
-        TRY_ASSIGN(others, read_numbers(reader, others_count));
+        TRY_ASSIGN(opened.others_, read_numbers(reader, others_count));
     }
     std::array<uint32_t, kStates> states;
     for (uint32_t& state : states)
         state = reader.u32();
     if (!reader.ok()) return damaged("values of a model end early");
-    const std::string_view words = reader.rest();
-    size_t at = 0;
-    size_t next_other = 0;
-    out.resize(contexts.size());
-    for (size_t i = 0; i < contexts.size(); ++i) {
-        const Context& context = contexts_[std::min<size_t>(contexts[i], contexts_.size() - 1)];
-        uint32_t& state = states[i % kStates];
-        const uint32_t share = state % kShares;
-        const uint8_t number = context.symbol_of_share[share];
-        const Symbol symbol = context.symbols[number];
-        state = symbol.shares * (state >> kShareBits) + share - symbol.first;
-        if (state < kStateMin) {
-            if (at + 2 > words.size()) return damaged("values of a model end early");
-            uint16_t word = 0;
-            std::memcpy(&word, words.data() + at, sizeof word);
-            at += sizeof word;
-            state = state << 16 | word;
-        }
-        out[i] = symbol.value;
-        if (number != 0) continue;
-        if (next_other == others.size()) return damaged("uncommon values of a model end early");
-        out[i] = others[next_other++];
-    }
-    const bool is_whole = at == words.size() && next_other == others.size() &&
-                          std::all_of(states.begin(), states.end(),
-                                      [](uint32_t state) { return state == kStateMin; });
+    opened.state_ = states[0];
+    opened.next_state_ = states[1];
+    opened.words_ = reader.rest();
+    return opened;
+}
+
+Result<void> ValueModelReader::check() const {
+    if (is_short_) return damaged("values of a model end early");
+    const bool is_whole = words_.empty() && next_other_ == others_.size() && state_ == kStateMin &&
+                          next_state_ == kStateMin;
     if (!is_whole) return damaged("values of a model are broken");
     return {};
 }

@@ -1,6 +1,7 @@
 #include "traceql/counted_spans.h"
 
 #include <algorithm>
+#include <optional>
 #include <utility>
 
 #include <fmt/format.h>
@@ -102,7 +103,7 @@ double middle_ns(uint32_t bucket) {
 // Operations as if each were a span, and then each as if it were a failed one. One thread.
 class OperationRows final : public TraceRows {
   public:
-    explicit OperationRows(const RollupSection& section)
+    explicit OperationRows(const RollupFacts& section)
         : section_(section), parents_(section.operations.size() * 2, kRoot) {}
 
     uint32_t failed(uint32_t operation) const {
@@ -132,15 +133,15 @@ class OperationRows final : public TraceRows {
     }
 
   private:
-    const RollupSection& section_;
+    const RollupFacts& section_;
     std::vector<int32_t> parents_;
 };
 
 // Adds the cells of one section to series.
 class SectionCounter {
   public:
-    SectionCounter(const RollupSection& section, std::span<const Stage> choosing,
-                   const Stage& metric, const Grid& grid, bool is_weighted, SeriesSet& to)
+    SectionCounter(const RollupFacts& section, std::span<const Stage> choosing, const Stage& metric,
+                   const Grid& grid, bool is_weighted, SeriesSet& to)
         : section_(section),
           choosing_(choosing),
           metric_(metric),
@@ -152,23 +153,20 @@ class SectionCounter {
         conditions_.use(rows_);
     }
 
-    void add(const RollupCell& cell) {
-        if (cell.count == 0) return;
-        const uint64_t before = spans_;
-        const bool is_failed = section_.operations[cell.operation].is_error;
-        const double stands_for = cell.weighted / static_cast<double>(cell.count);
-        const double weight = is_weighted_ ? stands_for : 1;
-        const uint64_t failed = is_failed ? cell.count : std::min(cell.errors, cell.count);
-        const uint32_t failed_row = rows_.failed(cell.operation);
+    void add(PackedGroups& group) {
+        const uint32_t operation = group.operation();
+        const bool is_failed = section_.operations[operation].is_error;
         if (has_durations(metric_)) {
             // Of failed spans among others durations are not known apart: refuse() saw to it that
             // nobody asks.
-            add(is_failed ? failed_row : cell.operation, cell, cell.count, weight);
-        } else {
-            add(failed_row, cell, failed, weight);
-            add(cell.operation, cell, cell.count - failed, weight);
+            add_durations(group, is_failed ? rows_.failed(operation) : operation);
+            return;
         }
-        if (spans_ != before) weight_max_ = std::max(weight_max_, stands_for);
+        for (const RollupCell& cell : group.cells()) {
+            const uint64_t failed = is_failed ? cell.count : std::min(cell.errors, cell.count);
+            add(rows_.failed(operation), cell, failed);
+            add(operation, cell, cell.count - failed);
+        }
     }
     uint64_t spans() const { return spans_; }
     double weight_max() const { return weight_max_; }
@@ -192,41 +190,97 @@ class SectionCounter {
         return series;
     }
 
-    void add(uint32_t row, const RollupCell& cell, uint64_t count, double weight) {
-        if (count == 0) return;
+    // Where all of a cell goes.
+    struct Place {
+        size_t interval = 0;
+        double weight = 1;
+        bool operator==(const Place&) const = default;
+    };
+
+    double weight_of(const RollupCell& cell) const {
+        return is_weighted_ ? cell.weighted / static_cast<double>(cell.count) : 1;
+    }
+    uint64_t end_ns(const RollupCell& cell) const {
+        return section_.begin_ns(cell) + section_.step_s * kRollupSecondNs;
+    }
+
+    std::optional<Place> place_of(const RollupCell& cell) const {
         const uint64_t begin_ns = section_.begin_ns(cell);
-        const uint64_t end_ns = begin_ns + section_.step_s * kRollupSecondNs;
+        if (begin_ns < grid_.left_ns || end_ns(cell) > grid_.right_ns()) return std::nullopt;
+        const size_t interval = grid_.index(end_ns(cell));
+        if (interval != grid_.index(begin_ns + 1)) return std::nullopt;
+        return Place{interval, weight_of(cell)};
+    }
+
+    // Calls visit(interval, share) with each that the cell lies in.
+    template <typename Visit>
+    void each_interval(const RollupCell& cell, const Visit& visit) const {
+        const uint64_t begin_ns = section_.begin_ns(cell);
         const uint64_t first_ns = std::max(begin_ns, grid_.left_ns);
-        const uint64_t last_ns = std::min(end_ns, grid_.right_ns());
+        const uint64_t last_ns = std::min(end_ns(cell), grid_.right_ns());
         if (first_ns >= last_ns) return;
-        const uint32_t series = series_of(row);
-        if (series == kLeftOut) return;
-        spans_ += count;
         // Counts of a step are of a moment behind its beginning to its end, as intervals are.
         const size_t end = grid_.index(last_ns);
         for (size_t at = grid_.index(first_ns + 1); at <= end; ++at) {
             const uint64_t left_ns = grid_.left_ns + at * grid_.step_ns;
             const uint64_t from_ns = std::max(first_ns, left_ns);
             const uint64_t to_ns = std::min(last_ns, left_ns + grid_.step_ns);
-            const double share =
-                static_cast<double>(to_ns - from_ns) / static_cast<double>(end_ns - begin_ns);
-            add(series, at, cell, count, weight * share);
+            visit(at, static_cast<double>(to_ns - from_ns) /
+                          static_cast<double>(end_ns(cell) - begin_ns));
         }
     }
 
-    void add(uint32_t series, size_t interval, const RollupCell& cell, uint64_t count,
-             double weight) {
-        if (!has_durations(metric_)) {
-            to_.add(series, interval, 0, static_cast<double>(count) * weight);
-            return;
-        }
-        for (uint32_t i = 0; i < cell.buckets; ++i) {
-            const auto& [bucket, of_bucket] = section_.buckets[cell.first_bucket + i];
-            to_.add(series, interval, middle_ns(bucket), of_bucket * weight);
-        }
+    // The series of so many spans of the cell; kLeftOut where they are of none.
+    uint32_t series_of(uint32_t row, const RollupCell& cell, uint64_t count) {
+        const bool is_outside =
+            end_ns(cell) <= grid_.left_ns || section_.begin_ns(cell) >= grid_.right_ns();
+        if (count == 0 || is_outside) return kLeftOut;
+        const uint32_t series = series_of(row);
+        if (series == kLeftOut) return series;
+        spans_ += count;
+        weight_max_ = std::max(weight_max_, cell.weighted / static_cast<double>(cell.count));
+        return series;
     }
 
-    const RollupSection& section_;
+    void add(uint32_t row, const RollupCell& cell, uint64_t count) {
+        const uint32_t series = series_of(row, cell, count);
+        if (series == kLeftOut) return;
+        const double spans = static_cast<double>(count);
+        each_interval(cell, [&](size_t interval, double share) {
+            to_.add(series, interval, 0, spans * (weight_of(cell) * share));
+        });
+    }
+
+    // What all goes to one place is added together, but where it matters how many values come.
+    void add_durations(PackedGroups& group, uint32_t row) {
+        uint32_t series = kLeftOut;
+        const std::optional<Place> first = place_of(group.cells().front());
+        bool is_together = first.has_value();
+        for (const RollupCell& cell : group.cells()) {
+            const uint32_t found = series_of(row, cell, cell.count);
+            if (found != kLeftOut) series = found;
+            is_together = is_together && place_of(cell) == first;
+        }
+        if (series == kLeftOut) return;
+        const size_t cells = group.cells().size();
+        size_t next = 0;
+        for (; next < cells; ++next) {
+            if (is_together && !to_.is_of_single_values(series, first->interval)) break;
+            const RollupCell& cell = group.cells()[next];
+            const auto durations = group.durations_of(next);
+            each_interval(cell, [&](size_t interval, double share) {
+                add_durations(series, {interval, weight_of(cell) * share}, durations);
+            });
+        }
+        if (next < cells) add_durations(series, *first, group.durations_from(next));
+    }
+
+    void add_durations(uint32_t series, const Place& to, std::span<const BucketCount> durations) {
+        for (const auto& [bucket, count] : durations)
+            to_.add(series, to.interval, middle_ns(bucket), static_cast<double>(count) * to.weight);
+    }
+
+    const RollupFacts& section_;
     std::span<const Stage> choosing_;
     const Stage& metric_;
     const Grid& grid_;
@@ -333,19 +387,20 @@ Result<void> CountedSpans::open() {
         TRY_ASSIGN(const auto counts, cache_->counts(file.file));
         held += counts->memory_bytes();
         if (held <= kHeldBytesMax) file.counts = counts;
-        const RollupSection& section = counts->operations;
+        const PackedRollup& section = counts->operations;
         step_s_ = std::max(step_s_, section.step_s);
         detail_.merged_bits = std::max(detail_.merged_bits, section.detail.merged_bits);
         detail_.steps = std::max(detail_.steps, section.detail.steps);
         for (const RollupOperation& operation : section.operations)
             has_other_ = has_other_ || operation.name == kOtherOperation;
-        for (const RollupCell& cell : section.cells) {
-            const uint64_t begin_ns = section.begin_ns(cell);
-            has_split_ =
-                has_split_ || is_split(begin_ns, begin_ns + section.step_s * kRollupSecondNs);
-            has_unnamed_failures_ =
-                has_unnamed_failures_ ||
-                (cell.errors > 0 && !section.operations[cell.operation].is_error);
+        for (PackedGroups groups(section); groups.next();) {
+            const bool is_failed = section.operations[groups.operation()].is_error;
+            for (const RollupCell& cell : groups.cells()) {
+                const uint64_t begin_ns = section.begin_ns(cell);
+                has_split_ =
+                    has_split_ || is_split(begin_ns, begin_ns + section.step_s * kRollupSecondNs);
+                has_unnamed_failures_ = has_unnamed_failures_ || (cell.errors > 0 && !is_failed);
+            }
         }
     }
     return {};
@@ -390,15 +445,15 @@ Result<CountedSpans::Stats> CountedSpans::add(std::span<const Stage> choosing, c
                                               bool is_weighted,
                                               const std::function<bool()>& is_interrupted,
                                               SeriesSet& to, double& weight_max) const {
-    constexpr size_t kAtOnce = 4096;
+    constexpr size_t kAtOnce = 512;
     Stats stats;
     for (const File& file : files_) {
         TRY_ASSIGN(const auto counts, read(file));
-        const RollupSection& section = counts->operations;
-        SectionCounter counter(section, choosing, metric, grid_, is_weighted, to);
-        for (size_t i = 0; i < section.cells.size(); ++i) {
-            if (i % kAtOnce == 0 && is_interrupted()) return stats;
-            counter.add(section.cells[i]);
+        SectionCounter counter(counts->operations, choosing, metric, grid_, is_weighted, to);
+        size_t number = 0;
+        for (PackedGroups groups(counts->operations); groups.next(); ++number) {
+            if (number % kAtOnce == 0 && is_interrupted()) return stats;
+            counter.add(groups);
         }
         stats.spans += counter.spans();
         stats.bytes += file.file->file().bytes;

@@ -224,6 +224,12 @@ void SeriesSet::join(std::unique_ptr<ValueSketch>& sketch, std::unique_ptr<Value
     }
 }
 
+bool SeriesSet::is_of_single_values(uint32_t series, size_t interval) const {
+    if (!has_sketches()) return false;
+    const auto& sketch = groups_[series].sketches[interval];
+    return sketch == nullptr || sketch->is_exact();
+}
+
 void SeriesSet::add(uint32_t series, size_t interval, double value, double weight) {
     Group& group = groups_[series];
     switch (metric_) {

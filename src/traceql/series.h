@@ -90,6 +90,9 @@ class SeriesSet {
         return groups_[series].sketches[interval].get();
     }
     bool has_sketches() const { return metric_ == Metric::kQuantile; }
+    // Whether the answer is still to be of single values, as they are few: then some that are
+    // equal may not be added as one of more weight.
+    bool is_of_single_values(uint32_t series, size_t interval) const;
     // `value`: nanoseconds where it is a duration.
     void add(uint32_t series, size_t interval, double value, double weight);
     // What another set of the same metric has counted, which is used up.

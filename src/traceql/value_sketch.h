@@ -32,6 +32,8 @@ class ValueSketch {
         return true;
     }
     void add(const ValueSketch& other);
+    // Values are kept as they are.
+    bool is_exact() const { return is_exact_; }
     // For each of the shares the smallest value that at least this share of the weight does not
     // exceed. NaN when empty.
     std::vector<double> quantiles(std::span<const double> shares) const;
