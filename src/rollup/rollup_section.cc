@@ -305,13 +305,19 @@ class CellReader {
 
     bool run() {
         RollupPacker packer(section_);
+        // Here, so that where they are is kept in registers.
+        ModelledNumbers gaps = std::move(columns_.gaps);
+        ModelledNumbers counts = std::move(columns_.counts);
         for (size_t i = 0; i < columns_.sizes.size(); ++i) {
             RollupCell cell;
-            if (!read_place(i, cell) || !read_buckets(i, cell) || !read_sums(i, cell)) return false;
+            if (!read_place(i, cell) || !read_buckets(i, gaps, counts, cell) || !read_sums(i, cell))
+                return false;
             packer.add({&cell, 1}, durations_);
             before_ = cell;
         }
         packer.finish();
+        columns_.gaps = std::move(gaps);
+        columns_.counts = std::move(counts);
         return columns_.gaps.is_whole() && columns_.counts.is_whole();
     }
 
@@ -332,16 +338,16 @@ class CellReader {
         return true;
     }
 
-    bool read_buckets(size_t i, RollupCell& cell) {
+    bool read_buckets(size_t i, ModelledNumbers& gaps, ModelledNumbers& counts, RollupCell& cell) {
         const int64_t size = columns_.sizes[i];
         int64_t bucket = columns_.first_buckets[i];
         int64_t before = 0;
         durations_.resize(static_cast<size_t>(size));
         for (BucketCount& to : durations_) {
             const bool is_last = &to == &durations_.back();
-            const int64_t behind = is_last ? 0 : columns_.gaps.next(gap_context(size));
+            const int64_t behind = is_last ? 0 : gaps.next(gap_context(size));
             if (behind < 0 || behind >= DurationHistogram::kBuckets) return false;
-            const int64_t spans = columns_.counts.next(count_context(size, before, behind));
+            const int64_t spans = counts.next(count_context(size, before, behind));
             if (bucket < 0 || bucket >= DurationHistogram::kBuckets || spans < 0 ||
                 spans >= UINT32_MAX)
                 return false;

@@ -30,7 +30,12 @@ constexpr uint64_t parts_max(size_t bytes) {
 // How many are expected of `all` where the shares are so. Doubles, so that every reader has the
 // same.
 double expected(uint64_t all, uint64_t share, uint64_t shares) {
-    return static_cast<double>(all) * static_cast<double>(share) / static_cast<double>(shares);
+    // Only damaged bytes say more than this, of which anything may be expected that is a number.
+    constexpr double kMost = 0x1p58;
+    const auto number = [](uint64_t of_spans) {
+        return static_cast<double>(static_cast<int64_t>(of_spans & INT64_MAX));
+    };
+    return std::min(kMost, number(all) * number(share) / number(shares));
 }
 
 // What a number was the last times says what it will be: older ones fade.
@@ -102,7 +107,7 @@ struct SeriesContexts {
     std::array<NumberContext, kClasses> buckets;
 
     static size_t class_of(double expectation) {
-        const auto sixteenths = static_cast<uint64_t>(expectation * 16);
+        const auto sixteenths = static_cast<uint64_t>(static_cast<int64_t>(expectation * 16));
         if (sixteenths < 2) return sixteenths;
         const auto bits = static_cast<uint32_t>(std::bit_width(sixteenths));
         return std::min<size_t>(2 * bits - 2 + (sixteenths >> (bits - 2) & 1), kClasses - 1);
