@@ -209,13 +209,13 @@ void print_decoding(const char* name, const std::string& bytes) {
                 (now_s() - started_s) * 1000 / kTimes, name, memory);
 }
 
-// The counts of a month, so many months later.
-std::string months_later(const std::string& month, uint64_t months) {
-    const SpanCounts counts = must(decode_span_counts(month));
-    const auto later = [months](const PackedRollup& packed) {
+// The same counts, so many hours later.
+std::string hours_later(const std::string& bytes, uint64_t hours) {
+    const SpanCounts counts = must(decode_span_counts(bytes));
+    const auto later = [hours](const PackedRollup& packed) {
         RollupSection section = unpack(packed);
         for (RollupCell& cell : section.cells)
-            cell.step += static_cast<uint32_t>(months * kHours);
+            cell.step += static_cast<uint32_t>(hours * kHourStepS / section.step_s);
         return section;
     };
     return encode_span_counts(later(counts.operations), later(counts.edges));
@@ -228,11 +228,19 @@ class Files {
 
     void add_year(const std::string& month) {
         for (uint64_t number = 0; number < kMonths; ++number)
-            add(months_later(month, number), kFirstHour + number * kHours, kHours,
+            add(hours_later(month, number * kHours), kFirstHour + number * kHours, kHours,
                 store::CountsDetail::kMonth);
     }
     void add_hour(const std::string& hour, uint64_t number) {
         add(hour, number, 1, store::CountsDetail::kShort);
+    }
+    // As a store has the last seven days: two by ten seconds, before them minute by minute.
+    void add_week(const std::string& hour, const std::string& minutes, uint64_t from) {
+        for (uint64_t later = 0; later < 7 * 24; ++later) {
+            const bool is_short = later >= 5 * 24;
+            add(hours_later(is_short ? hour : minutes, later), from + later, 1,
+                is_short ? store::CountsDetail::kShort : store::CountsDetail::kMinutes);
+        }
     }
 
     const store::CountedParts& parts() const { return parts_; }
@@ -275,9 +283,9 @@ Asking operations(const store::CountedParts& parts, store::TimeRange range, uint
 }
 
 // What Jaeger's and Prometheus' APIs ask.
-Asking rates(const store::CountedParts& parts, store::TimeRange range) {
+Asking rates(const store::CountedParts& parts, store::TimeRange range, uint32_t step_s) {
     return [=, &parts](RollupCache& cache) {
-        StepTable table(range, 24 * kHourStepS, StepTable::Durations::kLeftOut);
+        StepTable table(range, step_s, StepTable::Durations::kLeftOut);
         table.add(parts, cache);
         double spans = 0;
         for (const StepTable::Operation* operation : table.operations())
@@ -300,6 +308,22 @@ Asking metrics(const store::CountedParts& parts, store::TimeRange range, uint64_
     };
 }
 
+constexpr const char* kRate = "{} | rate() by(resource.service.name)";
+constexpr const char* kErrors = "{status=error} | rate() by(resource.service.name)";
+constexpr const char* kQuantiles =
+    "{} | quantile_over_time(duration, .5, .99) by(resource.service.name)";
+
+void print_questions_of_week(const std::string& hour, const std::string& minutes) {
+    constexpr uint64_t kFrom = kFirstHour + 14;
+    constexpr uint64_t kStepNs = 600 * kRollupSecondNs;
+    Files week;
+    week.add_week(hour, minutes, kFrom);
+    const store::TimeRange range{kFrom * kHourNs, (kFrom + 7 * 24) * kHourNs};
+    print_question("week_rates_by_10min", rates(week.parts(), range, 600));
+    print_question("week_rate_by_10min", metrics(week.parts(), range, kStepNs, kRate));
+    print_question("week_quantiles_by_10min", metrics(week.parts(), range, kStepNs, kQuantiles));
+}
+
 void print_questions(const std::string& month, const std::string& hour) {
     constexpr uint64_t kDayNs = 24 * kHourNs;
     Files year;
@@ -310,15 +334,11 @@ void print_questions(const std::string& month, const std::string& hour) {
     print_question("year_services_by_263min", operations(parts, range, 0));
     print_question("year_services_by_day", operations(parts, range, kDayNs));
     print_question("year_services", operations(parts, range, range.end_ns - range.start_ns));
-    print_question("year_rates", rates(parts, range));
+    print_question("year_rates", rates(parts, range, 24 * kHourStepS));
     print_question("year_map", [&](RollupCache& cache) {
         const auto found = insight::find_all_service_edges(parts, range, cache, 24 * kHourStepS);
         if (must(found).edges.empty()) std::abort();
     });
-    constexpr const char* kRate = "{} | rate() by(resource.service.name)";
-    constexpr const char* kErrors = "{status=error} | rate() by(resource.service.name)";
-    constexpr const char* kQuantiles =
-        "{} | quantile_over_time(duration, .5, .99) by(resource.service.name)";
     print_question("year_rate_by_hour", metrics(parts, range, kHourNs, kRate));
     print_question("year_errors_by_hour", metrics(parts, range, kHourNs, kErrors));
     print_question("year_quantiles_by_hour", metrics(parts, range, kHourNs, kQuantiles));
@@ -367,6 +387,7 @@ int main(int argc, char** argv) {
     print_decoding("day_by_hour", days[3]);
     print_decoding("month", month);
     print_questions(month, shortest);
+    print_questions_of_week(shortest, minutes);
     std::printf("}\n");
     return 0;
 }

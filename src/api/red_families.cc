@@ -205,10 +205,12 @@ store::TimeRange range_of(const std::vector<PromWindow>& windows) {
     return range;
 }
 
-bool is_aligned(const std::vector<PromWindow>& windows, uint64_t now_ns) {
+// Whether the windows are of whole steps.
+bool is_aligned(const std::vector<PromWindow>& windows, uint32_t step_s, uint64_t now_ns) {
+    const uint64_t step_ns = step_s * kRollupSecondNs;
     return std::all_of(windows.begin(), windows.end(), [&](const PromWindow& window) {
-        return window.from_ns % kRollupMinuteNs == 0 &&
-               (window.to_ns % kRollupMinuteNs == 0 || window.to_ns >= now_ns);
+        return window.from_ns % step_ns == 0 &&
+               (window.to_ns % step_ns == 0 || window.to_ns >= now_ns);
     });
 }
 
@@ -216,8 +218,11 @@ bool is_aligned(const std::vector<PromWindow>& windows, uint64_t now_ns) {
 uint32_t step_of(const std::vector<PromWindow>& windows, const store::CountedParts& parts,
                  uint64_t now_ns) {
     const store::TimeRange range = range_of(windows);
-    if (is_aligned(windows, now_ns) || range.end_ns - range.start_ns > kShortRangeNs)
-        return kMinuteStepS;
+    for (const uint32_t step_s : {kHourStepS, 30 * kMinuteStepS, 20 * kMinuteStepS,
+                                  10 * kMinuteStepS, 5 * kMinuteStepS, kMinuteStepS}) {
+        if (is_aligned(windows, step_s, now_ns)) return step_s;
+    }
+    if (range.end_ns - range.start_ns > kShortRangeNs) return kMinuteStepS;
     uint64_t spans = 0;
     for (const auto& segment : parts.segments) {
         const store::SegmentInfo& info = segment->info();

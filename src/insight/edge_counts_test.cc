@@ -362,6 +362,38 @@ TEST_CASE("ten seconds are told apart, of spans and of what is counted of them")
     }
 }
 
+TEST_CASE("windows of whole hours need no shorter steps, which take more memory") {
+    const Counting counting = insight::make_span_counting();
+    const std::vector<std::shared_ptr<const Segment>> segments = {segment_of(hour_of_calls(10))};
+    const auto counts = counting.count(segments, {});
+    REQUIRE(counts.has_value());
+    Files files;
+    files.add(*counts);
+    const TimeRange range{600 * kMinute, 660 * kMinute};
+    const auto shown_of = [&](uint32_t step_s, RollupCache& cache) {
+        StepTable table(range, step_s);
+        table.add(files.parts, cache);
+        CHECK(table.reason().empty());
+        std::string out;
+        for (const StepTable::Operation* one : table.operations()) {
+            const auto window = one->window(range.start_ns, range.end_ns, UINT64_MAX, true);
+            out += fmt::format("{} {} {} {:.9f} {}\n", one->service, window.spans, window.errors,
+                               window.duration_s, window.buckets.size());
+        }
+        return out;
+    };
+    RollupCache by_minute;
+    RollupCache by_hour;
+    const std::string expected = shown_of(kMinuteStepS, by_minute);
+    CHECK(shown_of(kHourStepS, by_hour) == expected);
+    CHECK(by_hour.bytes() < by_minute.bytes());
+    // Kept, though nobody could read it any more.
+    REQUIRE(files.io.remove(beside_path(kCounts, "default", {0, 1})).has_value());
+    CHECK(shown_of(kHourStepS, by_hour) == expected);
+    // Made of the shorter steps that are there.
+    CHECK(shown_of(10 * kMinuteStepS, by_minute) == expected);
+}
+
 TEST_CASE("a window has spans as they were received, or as many as they stand for") {
     DurationHistogram durations;
     durations.add(100, 4);

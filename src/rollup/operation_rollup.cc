@@ -45,6 +45,16 @@ Result<std::string> rollup_of(const store::Segment& segment, uint32_t step_s) {
 
 // ---- cache
 
+namespace {
+
+Result<std::shared_ptr<const SpanCounts>> decode(const store::StoredCounts& file) {
+    TRY_ASSIGN(const std::string bytes, file.read());
+    TRY_ASSIGN(SpanCounts decoded, decode_span_counts(bytes));
+    return std::make_shared<const SpanCounts>(std::move(decoded));
+}
+
+}  // namespace
+
 std::shared_ptr<const SpanCounts> RollupCache::find(const std::shared_ptr<const void>& owner,
                                                     uint32_t step_s) {
     const std::lock_guard lock(mutex_);
@@ -93,11 +103,34 @@ Result<std::shared_ptr<const SpanCounts>> RollupCache::counts(
     const std::shared_ptr<const store::StoredCounts>& file) {
     std::shared_ptr<const SpanCounts> found = find(file, 0);
     if (found != nullptr) return found;
-    TRY_ASSIGN(const std::string bytes, file->read());
-    TRY_ASSIGN(SpanCounts decoded, decode_span_counts(bytes));
-    found = std::make_shared<const SpanCounts>(std::move(decoded));
+    TRY_ASSIGN(found, decode(*file));
     insert(file, 0, found);
     return found;
+}
+
+Result<std::shared_ptr<const PackedRollup>> RollupCache::operations(
+    const std::shared_ptr<const store::StoredCounts>& file, uint32_t step_s) {
+    std::shared_ptr<const SpanCounts> found = find(file, step_s);
+    if (found == nullptr && step_s != 0) {
+        std::shared_ptr<const SpanCounts> whole = find(file, 0);
+        const bool is_new = whole == nullptr;
+        if (is_new) {
+            TRY_ASSIGN(whole, decode(*file));
+        }
+        const PackedRollup& operations = whole->operations;
+        if (operations.step_s < step_s && step_s % operations.step_s == 0) {
+            found = std::make_shared<const SpanCounts>(
+                SpanCounts{in_longer_steps(operations, step_s), {}});
+            insert(file, step_s, found);
+        } else {
+            found = whole;
+            if (is_new) insert(file, 0, found);
+        }
+    }
+    if (found == nullptr) {
+        TRY_ASSIGN(found, counts(file));
+    }
+    return std::shared_ptr<const PackedRollup>(found, &found->operations);
 }
 
 size_t RollupCache::bytes() const {

@@ -48,19 +48,23 @@ struct OperationSeries {
 // every call. Forgets what was used longest ago, and what segments that are gone had. Any thread.
 class RollupCache {
   public:
-    explicit RollupCache(size_t bytes_max = 32U << 20) : bytes_max_(bytes_max) {}
+    explicit RollupCache(size_t bytes_max = 64U << 20) : bytes_max_(bytes_max) {}
 
     // Steps of a minute are what the segment keeps; shorter ones are counted from its spans.
     Result<std::shared_ptr<const PackedRollup>> section(
         const std::shared_ptr<const store::Segment>& segment, uint32_t step_s = kMinuteStepS);
     Result<std::shared_ptr<const SpanCounts>> counts(
         const std::shared_ptr<const store::StoredCounts>& file);
+    // Its operations, in steps of so many seconds where the file's are shorter and fit in: these
+    // are kept instead, as they take little. 0: as the file has them.
+    Result<std::shared_ptr<const PackedRollup>> operations(
+        const std::shared_ptr<const store::StoredCounts>& file, uint32_t step_s);
     size_t bytes() const;
 
   private:
     struct Entry {
         std::weak_ptr<const void> owner;
-        uint32_t step_s = 0;  // of a segment's counts; 0: as the file has them
+        uint32_t step_s = 0;  // 0: as the file has them
         std::shared_ptr<const SpanCounts> counts;
     };
 

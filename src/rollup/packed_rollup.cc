@@ -254,6 +254,68 @@ void PackedGroups::share_out(const RollupCell& cell) {
     spans_left_ -= cell.count;
 }
 
+// ---- longer steps
+
+namespace {
+
+// Sums of one operation, step by step, as they become whole. One thread.
+class LongerSteps {
+  public:
+    explicit LongerSteps(RollupPacker& to) : to_(to) {}
+
+    void add(RollupCell cell, uint32_t step) {
+        if (sum_.count != 0 && (cell.operation != sum_.operation || step != sum_.step)) leave();
+        sum_.operation = cell.operation;
+        sum_.step = step;
+        sum_.count += cell.count;
+        sum_.errors += cell.errors;
+        sum_.weighted += cell.weighted;
+        sum_.bytes += cell.bytes;
+    }
+    // Of spans that were added last.
+    void add_durations(std::span<const BucketCount> durations) { durations_.add(durations); }
+
+    void leave() {
+        if (sum_.count == 0) return;
+        buckets_.clear();
+        for (const auto& [bucket, count] : durations_.buckets())
+            buckets_.push_back({bucket, count});
+        to_.add({&sum_, 1}, buckets_);
+        sum_ = {};
+        durations_ = {};
+    }
+
+  private:
+    RollupPacker& to_;
+    RollupCell sum_;
+    DurationHistogram durations_;
+    std::vector<BucketCount> buckets_;
+};
+
+}  // namespace
+
+PackedRollup in_longer_steps(const PackedRollup& section, uint32_t step_s) {
+    PackedRollup to;
+    static_cast<RollupFacts&>(to) = section;
+    to.step_s = step_s;
+    to.detail.steps = 1;
+    RollupPacker packer(to);
+    LongerSteps sums(packer);
+    const uint32_t longer = step_s / section.step_s;
+    for (PackedGroups groups(section); groups.next();) {
+        const auto cells = groups.cells();
+        const bool is_together = cells.front().step / longer == cells.back().step / longer;
+        for (size_t i = 0; i < cells.size(); ++i) {
+            sums.add(cells[i], cells[i].step / longer);
+            if (!is_together) sums.add_durations(groups.durations_of(i));
+        }
+        if (is_together) sums.add_durations(groups.durations());
+    }
+    sums.leave();
+    packer.finish();
+    return to;
+}
+
 // ---- cell by cell
 
 PackedRollup pack(const RollupSection& section) {

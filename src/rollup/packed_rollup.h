@@ -114,6 +114,8 @@ class PackedGroups {
 Result<PackedRollup> decode_rollup(std::string_view bytes, uint32_t step_s = kMinuteStepS);
 
 PackedRollup pack(const RollupSection& section);
+// The same counts in steps of so many seconds, a multiple of the section's.
+PackedRollup in_longer_steps(const PackedRollup& section, uint32_t step_s);
 // With every cell's share of durations.
 RollupSection unpack(const PackedRollup& packed);
 

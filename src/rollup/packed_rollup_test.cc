@@ -1,5 +1,7 @@
 #include "rollup/packed_rollup.h"
 
+#include <map>
+#include <tuple>
 #include <vector>
 
 #include <doctest/doctest.h>
@@ -148,4 +150,69 @@ TEST_CASE("durations that go to one place are added at once, others share by sha
     CHECK((added([](const RollupCell&) { return 0U; }).empty()));
     CHECK((added([](const RollupCell& cell) { return cell.step < 12 ? 1U : 0U; }) ==
            Sums{{1, 10}, {1, 10}}));
+}
+
+TEST_CASE("longer steps have the same spans, and what is known of them") {
+    using Sums = std::map<std::tuple<uint32_t, uint32_t>, RollupCell>;
+    using Buckets = std::map<std::tuple<uint32_t, uint32_t, uint32_t>, uint64_t>;
+    SeededRandom random(5);
+    PackedRollup packed = two_operations();
+    packed.step_s = kShortStepS;
+    packed.detail = {2, 6};
+    RollupPacker packer(packed);
+    for (uint32_t operation = 0; operation < 2; ++operation) {
+        // Groups of a minute each, some of which have no spans.
+        for (uint32_t minute = 100; minute < 160; ++minute) {
+            std::vector<RollupCell> cells;
+            std::vector<BucketCount> durations;
+            for (uint32_t step = 0; step < 6; ++step) {
+                if (random.below(3) == 0) continue;
+                RollupCell& cell = cells.emplace_back();
+                cell.operation = operation;
+                cell.step = minute * 6 + step;
+                cell.count = 1 + random.below(100);
+                cell.errors = operation * cell.count;
+                cell.weighted = static_cast<double>(cell.count) * 2;
+                cell.bytes = random.below(10'000);
+                durations.push_back({30 + step, cell.count});
+            }
+            if (!cells.empty()) packer.add(cells, durations);
+        }
+    }
+    packer.finish();
+    const auto sums_of = [](const PackedRollup& from, uint32_t step_s, Sums& sums, Buckets& all) {
+        const RollupSection section = unpack(from);
+        for (const RollupCell& cell : section.cells) {
+            const uint32_t step = cell.step / (step_s / section.step_s);
+            RollupCell& sum = sums[{cell.operation, step}];
+            sum.count += cell.count;
+            sum.errors += cell.errors;
+            sum.weighted += cell.weighted;
+            sum.bytes += cell.bytes;
+            for (uint32_t i = 0; i < cell.buckets; ++i) {
+                const auto& [bucket, count] = section.buckets[cell.first_bucket + i];
+                all[{cell.operation, step, bucket}] += count;
+            }
+        }
+    };
+    for (const uint32_t step_s : {20U, 30U, 60U, 600U, 3600U}) {
+        CAPTURE(step_s);
+        const PackedRollup longer = in_longer_steps(packed, step_s);
+        CHECK(longer.step_s == step_s);
+        CHECK(longer.detail == DurationDetail{2, 1});
+        CHECK(longer.operations.size() == 2);
+        Sums expected;
+        Sums found;
+        Buckets expected_buckets;
+        Buckets buckets;
+        sums_of(packed, step_s, expected, expected_buckets);
+        sums_of(longer, step_s, found, buckets);
+        CHECK(longer.cells() == expected.size());
+        CHECK(buckets == expected_buckets);
+        REQUIRE(found.size() == expected.size());
+        for (const auto& [key, sum] : expected)
+            CHECK(is_same(found[key], sum));
+    }
+    CHECK(in_longer_steps(packed, 600).memory_bytes() < packed.memory_bytes());
+    CHECK(in_longer_steps(PackedRollup(), 600).empty());
 }

@@ -208,11 +208,11 @@ void StepTable::add(const store::CountedParts& parts, RollupCache& cache) {
     for (const auto& file : parts.files) {
         const store::CountsFile& facts = file->file();
         if (!store::overlaps(facts.start_ns_min, facts.end_ns_max, range_)) continue;
-        const auto counts = cache.counts(file);
-        if (counts) {
-            add((*counts)->operations);
+        const auto operations = cache.operations(file, step_s_ > kMinuteStepS ? step_s_ : 0);
+        if (operations) {
+            add(**operations);
         } else {
-            reason_ = counts.error().message;
+            reason_ = operations.error().message;
         }
     }
     for (const auto& segment : parts.segments) {

@@ -78,6 +78,7 @@ class StepTable {
     enum class Durations : uint8_t { kLeftOut, kCounted };
 
     // Steps of which any part lies in the range; `step_s`: how long the shortest ones are to be.
+    // Beyond a minute the range is of whole ones, but for the last.
     explicit StepTable(store::TimeRange range, uint32_t step_s = kMinuteStepS,
                        Durations durations = Durations::kCounted)
         : range_(range), step_s_(step_s), durations_(durations) {}

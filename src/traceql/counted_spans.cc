@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 
 #include "base/text.h"
+#include "store/scan_segments.h"
 #include "store/trace_summary.h"
 #include "traceql/conditions.h"
 #include "traceql/printer.h"
@@ -351,8 +352,17 @@ std::string refuse_counts(std::span<const Stage> choosing, const Stage& metric) 
     return {};
 }
 
+static uint32_t longest_step_s(const Grid& grid) {
+    for (const uint32_t step_s :
+         {kHourStepS, 30 * kMinuteStepS, 20 * kMinuteStepS, 10 * kMinuteStepS, 5 * kMinuteStepS}) {
+        const uint64_t step_ns = step_s * kRollupSecondNs;
+        if (grid.left_ns % step_ns == 0 && grid.step_ns % step_ns == 0) return step_s;
+    }
+    return 0;
+}
+
 CountedSpans::CountedSpans(const store::CountedParts& parts, const Grid& grid, RollupCache& cache)
-    : grid_(grid), cache_(&cache) {
+    : grid_(grid), asked_step_s_(longest_step_s(grid)), cache_(&cache) {
     const store::TimeRange range{grid.left_ns + 1, grid.right_ns() + 1};
     for (const auto& file : parts.files) {
         const store::CountsFile& facts = file->file();
@@ -374,36 +384,45 @@ bool CountedSpans::is_split(uint64_t begin_ns, uint64_t end_ns) const {
            grid_.index(begin_ns + 1) != grid_.index(end_ns);
 }
 
-Result<std::shared_ptr<const SpanCounts>> CountedSpans::read(const File& file) const {
-    if (file.counts != nullptr) return file.counts;
-    return cache_->counts(file.file);
+Result<std::shared_ptr<const PackedRollup>> CountedSpans::read(const File& file) const {
+    if (file.operations != nullptr) return file.operations;
+    return cache_->operations(file.file, asked_step_s_);
 }
 
-Result<void> CountedSpans::open() {
+Result<void> CountedSpans::open(const store::ScanScope& scope) {
     // What a long range has may be more than any query may hold: the rest is decoded once more.
     constexpr size_t kHeldBytesMax = 64U << 20;
+    constexpr size_t kAtOnce = 8;
     size_t held = 0;
-    for (File& file : files_) {
-        TRY_ASSIGN(const auto counts, cache_->counts(file.file));
-        held += counts->memory_bytes();
-        if (held <= kHeldBytesMax) file.counts = counts;
-        const PackedRollup& section = counts->operations;
-        step_s_ = std::max(step_s_, section.step_s);
-        detail_.merged_bits = std::max(detail_.merged_bits, section.detail.merged_bits);
-        detail_.steps = std::max(detail_.steps, section.detail.steps);
-        for (const RollupOperation& operation : section.operations)
-            has_other_ = has_other_ || operation.name == kOtherOperation;
-        for (PackedGroups groups(section); groups.next();) {
-            const bool is_failed = section.operations[groups.operation()].is_error;
-            for (const RollupCell& cell : groups.cells()) {
-                const uint64_t begin_ns = section.begin_ns(cell);
-                has_split_ =
-                    has_split_ || is_split(begin_ns, begin_ns + section.step_s * kRollupSecondNs);
-                has_unnamed_failures_ = has_unnamed_failures_ || (cell.errors > 0 && !is_failed);
-            }
+    for (size_t first = 0; first < files_.size(); first += kAtOnce) {
+        const std::span<File> files(&files_[first], std::min(kAtOnce, files_.size() - first));
+        std::vector<Result<std::shared_ptr<const PackedRollup>>> found(files.size());
+        store::share_out(scope, files.size(), [&](size_t i) { found[i] = read(files[i]); });
+        for (size_t i = 0; i < files.size(); ++i) {
+            TRY_ASSIGN(const auto operations, std::move(found[i]));
+            look_into(*operations);
+            held += operations->memory_bytes();
+            if (held <= kHeldBytesMax) files[i].operations = operations;
         }
     }
     return {};
+}
+
+void CountedSpans::look_into(const PackedRollup& section) {
+    step_s_ = std::max(step_s_, section.step_s);
+    detail_.merged_bits = std::max(detail_.merged_bits, section.detail.merged_bits);
+    detail_.steps = std::max(detail_.steps, section.detail.steps);
+    for (const RollupOperation& operation : section.operations)
+        has_other_ = has_other_ || operation.name == kOtherOperation;
+    for (PackedGroups groups(section); groups.next();) {
+        const bool is_failed = section.operations[groups.operation()].is_error;
+        for (const RollupCell& cell : groups.cells()) {
+            const uint64_t begin_ns = section.begin_ns(cell);
+            has_split_ =
+                has_split_ || is_split(begin_ns, begin_ns + section.step_s * kRollupSecondNs);
+            has_unnamed_failures_ = has_unnamed_failures_ || (cell.errors > 0 && !is_failed);
+        }
+    }
 }
 
 std::string CountedSpans::refuse(std::span<const Stage> choosing, const Stage& metric) const {
@@ -448,10 +467,10 @@ Result<CountedSpans::Stats> CountedSpans::add(std::span<const Stage> choosing, c
     constexpr size_t kAtOnce = 512;
     Stats stats;
     for (const File& file : files_) {
-        TRY_ASSIGN(const auto counts, read(file));
-        SectionCounter counter(counts->operations, choosing, metric, grid_, is_weighted, to);
+        TRY_ASSIGN(const auto operations, read(file));
+        SectionCounter counter(*operations, choosing, metric, grid_, is_weighted, to);
         size_t number = 0;
-        for (PackedGroups groups(counts->operations); groups.next(); ++number) {
+        for (PackedGroups groups(*operations); groups.next(); ++number) {
             if (number % kAtOnce == 0 && is_interrupted()) return stats;
             counter.add(groups);
         }
@@ -471,6 +490,9 @@ CountsChoice choose_counts(const Query& query, const MetricsOptions& options, co
         is_wanted ? refusal(query, refuse_counts) : std::string("with(counts=false) says so");
     choice.is_of_query = !reason.empty();
     Result<void> opened;
+    store::ScanScope scope;
+    scope.executor = options.executor;
+    scope.helpers = options.helpers;
     // Files may be put together to others just now.
     for (int attempt = 0; attempt < 2; ++attempt) {
         choice.parts = options.counted();
@@ -482,7 +504,7 @@ CountsChoice choose_counts(const Query& query, const MetricsOptions& options, co
         }
         // No file is read for a question that files cannot answer.
         if (choice.is_of_query) break;
-        opened = choice.counted->open();
+        opened = choice.counted->open(scope);
         if (opened) break;
     }
     if (!opened) {

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "rollup/operation_rollup.h"
+#include "store/scan.h"
 #include "traceql/answer.h"
 #include "traceql/ast.h"
 #include "traceql/series.h"
@@ -34,8 +35,9 @@ class CountedSpans {
     // Spans that stayed of hours that aged lie in the intervals.
     bool has_kept() const { return has_kept_; }
 
-    // Looks into the files. kDataLoss and the like where one cannot be read.
-    Result<void> open();
+    // Looks into the files, several at once by the scope's helpers. kDataLoss and the like where
+    // one cannot be read.
+    Result<void> open(const store::ScanScope& scope);
     // After open(): why they cannot answer this in these intervals though refuse_counts() is
     // content; empty: they can.
     std::string refuse(std::span<const Stage> choosing, const Stage& metric) const;
@@ -55,12 +57,14 @@ class CountedSpans {
     bool is_split(uint64_t begin_ns, uint64_t end_ns) const;
 
     Grid grid_;
+    uint32_t asked_step_s_;  // the longest steps that all intervals are made of; 0: any may do
     RollupCache* cache_;
     struct File {
         std::shared_ptr<const store::StoredCounts> file;
-        std::shared_ptr<const SpanCounts> counts;  // kept from open() on where there is room
+        std::shared_ptr<const PackedRollup> operations;  // kept from open() on where there is room
     };
-    Result<std::shared_ptr<const SpanCounts>> read(const File& file) const;
+    Result<std::shared_ptr<const PackedRollup>> read(const File& file) const;
+    void look_into(const PackedRollup& section);
 
     std::vector<File> files_;
     bool has_kept_ = false;
