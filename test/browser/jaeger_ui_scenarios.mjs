@@ -171,9 +171,9 @@ export const jaeger_ui_scenarios = {
   'jaeger ui: its archive pins a trace': async ({ page, url }) => {
     const tab = await page({ allow });
     await open_in_jaeger(tab, url, good_id);
+    const archived = tab.waitForResponse((response) => response.url().includes('/api/archive/') && response.request().method() === 'POST');
     await tab.click('text="Archive Trace"');
-    // Newer builds also say so.
-    await tab.waitForFunction(async () => (await (await fetch('/api/keep/pins')).json()).pins.length > 0);
+    assert.equal((await archived).status(), 200);
     await shot(tab, 'jaeger-ui-archive');
     const { pins } = await (await fetch(`${url}/api/keep/pins`)).json();
     assert.deepEqual(pins.map((pin) => pin.trace_id), [good_id]);

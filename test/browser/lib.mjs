@@ -107,6 +107,17 @@ export async function wait_selected(page, pattern) {
   }, pattern.source).catch(async () => assert.fail(`selected is ${await selected_label(page).catch(() => 'nothing')}, not ${pattern}`));
 }
 
+/** What the clipboard has after this, as soon as it has something else. */
+export async function copied_by(tab, act) {
+  const nothing = 'nothing was copied yet';
+  await tab.evaluate((text) => navigator.clipboard.writeText(text), nothing);
+  await act();
+  for (;;) {
+    const text = await tab.evaluate(() => new Promise(requestAnimationFrame).then(() => navigator.clipboard.readText()));
+    if (text !== nothing) return text;
+  }
+}
+
 export async function open_trace(page, url) {
   await page.goto(url);
   await page.waitForSelector('.wf-row.selected');

@@ -5,7 +5,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { named_id } from './fixtures.mjs';
-import { check_accessibility, check_no_overflow, open_trace, root, row_labels, selected_label, shot, wait_selected } from './lib.mjs';
+import { check_accessibility, check_no_overflow, copied_by, open_trace, root, row_labels, selected_label, shot, wait_selected } from './lib.mjs';
 import { cpu_per_frame, slowness } from './motions.mjs';
 
 const themes = ['light', 'dark'];
@@ -127,8 +127,7 @@ export const mock_scenarios = {
       await check_accessibility(tab, `welcome, ${theme}`);
       await shot(tab, `welcome-${theme}`);
     }
-    await tab.click('.step .copy');
-    assert.match(await tab.evaluate(() => navigator.clipboard.readText()), /^go mod init/);
+    assert.match(await copied_by(tab, () => tab.click('.step .copy')), /^go mod init/);
     mock.empty = false;
     await tab.waitForURL('**/trace/*');
     await tab.waitForSelector('.wf-row.selected');
@@ -348,11 +347,9 @@ export const mock_scenarios = {
     await tab.waitForFunction(() => document.activeElement?.id === 'detail');
     await tab.keyboard.press('Escape');
     await tab.waitForSelector('#detail', { state: 'detached' });
-    await tab.keyboard.press('y');
+    assert.match(await copied_by(tab, () => tab.keyboard.press('y')), /^[0-9a-f]{16}$/);
     await tab.waitForFunction(() => document.querySelector('[aria-live]').textContent.includes('copied'));
-    assert.match(await tab.evaluate(() => navigator.clipboard.readText()), /^[0-9a-f]{16}$/);
-    await tab.keyboard.press('c');
-    await tab.waitForFunction(async () => (await navigator.clipboard.readText()).includes('?span='));
+    assert.match(await copied_by(tab, () => tab.keyboard.press('c')), /^http.*\?span=/);
   },
 
   'trace: fold, find hidden matches, and keep it all in the URL': async ({ page, url }) => {

@@ -206,6 +206,7 @@ const tasks = {
       await keys.press('c');
     },
     async end(tab, page) {
+      await tab.waitForFunction(() => document.querySelector('[aria-live]').textContent.includes('copied'));
       const link = await tab.evaluate(() => navigator.clipboard.readText());
       const label = await tab.$eval('.wf-row.selected', (row) => row.getAttribute('aria-label'));
       const other = await page({ theme: 'dark' });
