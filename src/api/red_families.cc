@@ -10,6 +10,7 @@
 #include "api/red_targets.h"
 #include "base/hash.h"
 #include "insight/edge_counts.h"
+#include "rollup/longer_steps.h"
 #include "store/trace_summary.h"
 
 namespace spanloom::api {
@@ -218,11 +219,11 @@ bool is_aligned(const std::vector<PromWindow>& windows, uint32_t step_s, uint64_
 uint32_t step_of(const std::vector<PromWindow>& windows, const store::CountedParts& parts,
                  uint64_t now_ns) {
     const store::TimeRange range = range_of(windows);
-    for (const uint32_t step_s : {kHourStepS, 30 * kMinuteStepS, 20 * kMinuteStepS,
-                                  10 * kMinuteStepS, 5 * kMinuteStepS, kMinuteStepS}) {
+    for (const uint32_t step_s : kLongerStepsS) {
         if (is_aligned(windows, step_s, now_ns)) return step_s;
     }
-    if (range.end_ns - range.start_ns > kShortRangeNs) return kMinuteStepS;
+    if (is_aligned(windows, kMinuteStepS, now_ns) || range.end_ns - range.start_ns > kShortRangeNs)
+        return kMinuteStepS;
     uint64_t spans = 0;
     for (const auto& segment : parts.segments) {
         const store::SegmentInfo& info = segment->info();

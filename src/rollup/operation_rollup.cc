@@ -110,27 +110,24 @@ Result<std::shared_ptr<const SpanCounts>> RollupCache::counts(
 
 Result<std::shared_ptr<const PackedRollup>> RollupCache::operations(
     const std::shared_ptr<const store::StoredCounts>& file, uint32_t step_s) {
-    std::shared_ptr<const SpanCounts> found = find(file, step_s);
-    if (found == nullptr && step_s != 0) {
-        std::shared_ptr<const SpanCounts> whole = find(file, 0);
-        const bool is_new = whole == nullptr;
-        if (is_new) {
-            TRY_ASSIGN(whole, decode(*file));
-        }
-        const PackedRollup& operations = whole->operations;
-        if (operations.step_s < step_s && step_s % operations.step_s == 0) {
-            found = std::make_shared<const SpanCounts>(
-                SpanCounts{in_longer_steps(operations, step_s), {}});
-            insert(file, step_s, found);
-        } else {
-            found = whole;
-            if (is_new) insert(file, 0, found);
-        }
+    const auto of = [](const std::shared_ptr<const SpanCounts>& counts) {
+        return std::shared_ptr<const PackedRollup>(counts, &counts->operations);
+    };
+    if (const auto found = find(file, step_s)) return of(found);
+    std::shared_ptr<const SpanCounts> whole = step_s == 0 ? nullptr : find(file, 0);
+    const bool is_kept = whole != nullptr;
+    if (!is_kept) {
+        TRY_ASSIGN(whole, decode(*file));
     }
-    if (found == nullptr) {
-        TRY_ASSIGN(found, counts(file));
+    const uint32_t own_step_s = whole->operations.step_s;
+    if (own_step_s < step_s && step_s % own_step_s == 0) {
+        const auto longer = std::make_shared<const SpanCounts>(
+            SpanCounts{in_longer_steps(whole->operations, step_s), {}});
+        insert(file, step_s, longer);
+        return of(longer);
     }
-    return std::shared_ptr<const PackedRollup>(found, &found->operations);
+    if (!is_kept) insert(file, 0, whole);
+    return of(whole);
 }
 
 size_t RollupCache::bytes() const {

@@ -70,6 +70,21 @@ void pack(size_t count, uint32_t width, std::string& out, Get get) {
     out.resize(at + packed_bytes(count, width));
 }
 
+uint64_t mask_of(uint32_t width) {
+    return width == 64 ? ~uint64_t{0} : (uint64_t{1} << width) - 1;
+}
+
+// The number that begins with this bit; 9 bytes can be read there.
+uint64_t number_at(const char* bytes, size_t bit, uint32_t width, uint64_t mask) {
+    uint64_t low = 0;
+    std::memcpy(&low, bytes + bit / 8, 8);
+    const uint32_t shift = bit % 8;
+    uint64_t value = low >> shift;
+    if (shift + width > 64)
+        value |= static_cast<uint64_t>(static_cast<uint8_t>(bytes[bit / 8 + 8])) << (64 - shift);
+    return value & mask;
+}
+
 // The caller has checked that `bytes` holds `count` numbers. put(i, number).
 template <typename Put>
 void unpack(std::string_view bytes, size_t count, uint32_t width, Put put) {
@@ -78,37 +93,20 @@ void unpack(std::string_view bytes, size_t count, uint32_t width, Put put) {
             put(i, uint64_t{0});
         return;
     }
-    const uint64_t mask = width == 64 ? ~uint64_t{0} : (uint64_t{1} << width) - 1;
-    const char* from = bytes.data();
+    const uint64_t mask = mask_of(width);
     // Numbers that start where 9 bytes can be read in place; the rest go through a copy.
     size_t i = 0;
     size_t bit = 0;
     if (bytes.size() > 16) {
         const size_t safe_bits = (bytes.size() - 16) * 8;
-        for (; i < count && bit < safe_bits; ++i, bit += width) {
-            uint64_t low = 0;
-            std::memcpy(&low, from + bit / 8, 8);
-            const uint32_t shift = bit % 8;
-            uint64_t value = low >> shift;
-            if (shift + width > 64)
-                value |= static_cast<uint64_t>(static_cast<uint8_t>(from[bit / 8 + 8]))
-                         << (64 - shift);
-            put(i, value & mask);
-        }
+        for (; i < count && bit < safe_bits; ++i, bit += width)
+            put(i, number_at(bytes.data(), bit, width, mask));
     }
     std::array<char, 64> tail{};
     const size_t tail_at = std::min(bit / 8, bytes.size());
-    std::memcpy(tail.data(), from + tail_at, std::min<size_t>(bytes.size() - tail_at, 40));
-    for (; i < count; ++i, bit += width) {
-        const size_t at = bit / 8 - tail_at;
-        uint64_t low = 0;
-        std::memcpy(&low, tail.data() + at, 8);
-        const uint32_t shift = bit % 8;
-        uint64_t value = low >> shift;
-        if (shift + width > 64)
-            value |= static_cast<uint64_t>(static_cast<uint8_t>(tail[at + 8])) << (64 - shift);
-        put(i, value & mask);
-    }
+    std::memcpy(tail.data(), bytes.data() + tail_at, std::min<size_t>(bytes.size() - tail_at, 40));
+    for (; i < count; ++i, bit += width)
+        put(i, number_at(tail.data(), bit - tail_at * 8, width, mask));
 }
 
 // The number in this place, for a reader of few. The caller has checked that `bytes` holds it.
@@ -117,13 +115,7 @@ uint64_t unpack_one(std::string_view bytes, size_t place, uint32_t width) {
     const size_t bit = place * width;
     std::array<char, 16> window{};
     std::memcpy(window.data(), bytes.data() + bit / 8, std::min<size_t>(bytes.size() - bit / 8, 9));
-    uint64_t low = 0;
-    std::memcpy(&low, window.data(), 8);
-    const uint32_t shift = bit % 8;
-    uint64_t value = low >> shift;
-    if (shift + width > 64)
-        value |= static_cast<uint64_t>(static_cast<uint8_t>(window[8])) << (64 - shift);
-    return width == 64 ? value : value & ((uint64_t{1} << width) - 1);
+    return number_at(window.data(), bit % 8, width, mask_of(width));
 }
 
 // ---- integers

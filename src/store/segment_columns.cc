@@ -65,11 +65,12 @@ void hand_over(std::shared_ptr<const TextList> texts, ColumnBlock& out) {
     out.owner = std::move(texts);
 }
 
-// Texts and the number of each value among them.
+}  // namespace
+
 Result<void> set_texts(std::shared_ptr<const TextList> texts, std::span<const int64_t> codes,
-                       size_t count, ColumnBlock& out) {
-    out.codes.resize(count);
-    for (size_t i = 0; i < count; ++i) {
+                       ColumnBlock& out) {
+    out.codes.resize(codes.size());
+    for (size_t i = 0; i < codes.size(); ++i) {
         const auto code = static_cast<uint64_t>(codes[i]);
         if (code >= texts->texts.size())
             return fail(ErrorCode::kDataLoss, "a text code is out of range");
@@ -78,8 +79,6 @@ Result<void> set_texts(std::shared_ptr<const TextList> texts, std::span<const in
     hand_over(std::move(texts), out);
     return {};
 }
-
-}  // namespace
 
 Result<void> FileSegment::decode_values(uint32_t column, uint32_t group, std::string_view body,
                                         size_t count, std::span<const uint32_t> rows,
@@ -129,7 +128,7 @@ Result<void> FileSegment::decode_text(uint32_t column, uint32_t group, Blob body
         thread_local std::vector<int64_t> codes;
         codes.clear();
         TRY(decode_values(column, group, reader.rest(), count, out.rows, codes));
-        return set_texts(texts, codes, count, out);
+        return set_texts(texts, codes, out);
     }
     PatternSource source;
     source.patterns = [&] { return patterns(column); };
@@ -163,7 +162,7 @@ Result<void> FileSegment::decode_text(uint32_t column, uint32_t group, Blob body
         return fail(ErrorCode::kDataLoss, "texts have an unknown form");
     }
     TRY(check_texts(column, list));
-    return set_texts(std::make_shared<const TextList>(std::move(list)), codes, count, out);
+    return set_texts(std::make_shared<const TextList>(std::move(list)), codes, out);
 }
 
 // Trace ids of links: those of fragments of this segment, and others.
@@ -215,7 +214,7 @@ Result<void> FileSegment::decode_left_out(uint32_t column, uint32_t group, size_
     thread_local std::vector<int64_t> codes;
     codes.clear();
     TRY(decode_values(column, group, body, count, out.rows, codes));
-    return set_texts(texts, codes, count, out);
+    return set_texts(texts, codes, out);
 }
 
 Result<void> FileSegment::decode(uint32_t column, uint32_t group, const ColumnPlace& place,

@@ -108,6 +108,10 @@ size_t memory_bytes_of(const T& piece) {
     return piece.memory_bytes();
 }
 
+// Makes a block's values of texts and the number of each value among them.
+Result<void> set_texts(std::shared_ptr<const TextList> texts, std::span<const int64_t> codes,
+                       ColumnBlock& out);
+
 class FileSegment final : public Segment {
   public:
     FileSegment(Blob image, std::unique_ptr<ReadableFile> file, std::shared_ptr<SegmentCache> cache)

@@ -76,15 +76,7 @@ Result<void> FileSegment::set_numbers(uint32_t column, std::vector<int64_t> numb
         return {};
     }
     TRY_ASSIGN(auto texts, dictionary(column));
-    for (const int64_t number : numbers) {
-        if (static_cast<uint64_t>(number) >= texts->texts.size())
-            return fail(ErrorCode::kDataLoss, "a text code is out of range");
-        out.codes.push_back(static_cast<uint32_t>(number));
-    }
-    out.strings = texts->texts;
-    out.storage = texts->storage;
-    out.owner = std::move(texts);
-    return {};
+    return set_texts(std::move(texts), numbers, out);
 }
 
 Result<std::optional<Segment::ValueCounts>> FileSegment::value_counts(uint32_t column,
@@ -125,7 +117,7 @@ Result<void> FileSegment::decode_at(uint32_t column, uint32_t group, std::string
 Result<std::shared_ptr<const ColumnBlock>> FileSegment::read_values_at(
     uint32_t column, uint32_t row_group, size_t count, std::span<const uint32_t> places,
     std::span<const uint32_t> rows) const {
-    const auto read = [&]() -> Result<std::vector<int64_t>> {
+    const auto read_numbers = [&]() -> Result<std::vector<int64_t>> {
         std::vector<int64_t> numbers;
         if (column == kColumnScope) {
             TRY_ASSIGN(const auto known, scopes(row_group));
@@ -147,13 +139,11 @@ Result<std::shared_ptr<const ColumnBlock>> FileSegment::read_values_at(
         return numbers;
     };
     auto out = std::make_shared<ColumnBlock>();
-    Result<void> done;
-    if (auto numbers = read()) {
-        done = set_numbers(column, std::move(*numbers), *out);
-    } else {
-        done = tl::unexpected<Error>(numbers.error());
-    }
-    if (!done) return located(done.error(), column, row_group);
+    const auto read = [&]() -> Result<void> {
+        TRY_ASSIGN(auto numbers, read_numbers());
+        return set_numbers(column, std::move(numbers), *out);
+    };
+    if (const Result<void> done = read(); !done) return located(done.error(), column, row_group);
     return std::shared_ptr<const ColumnBlock>(std::move(out));
 }
 

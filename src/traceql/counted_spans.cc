@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 
 #include "base/text.h"
+#include "rollup/longer_steps.h"
 #include "store/scan_segments.h"
 #include "store/trace_summary.h"
 #include "traceql/conditions.h"
@@ -353,8 +354,7 @@ std::string refuse_counts(std::span<const Stage> choosing, const Stage& metric) 
 }
 
 static uint32_t longest_step_s(const Grid& grid) {
-    for (const uint32_t step_s :
-         {kHourStepS, 30 * kMinuteStepS, 20 * kMinuteStepS, 10 * kMinuteStepS, 5 * kMinuteStepS}) {
+    for (const uint32_t step_s : kLongerStepsS) {
         const uint64_t step_ns = step_s * kRollupSecondNs;
         if (grid.left_ns % step_ns == 0 && grid.step_ns % step_ns == 0) return step_s;
     }
