@@ -30,7 +30,7 @@ class FixedStore final : public store::Store {
         return segments;
     }
     store::CountedParts counted(std::string_view) const override { return {segments, {}, {}}; }
-    void watch_arrivals(store::ArrivalWatch) override {}
+    void watch_arrivals(store::ArrivalWatch, uint64_t) override {}
     std::vector<std::shared_ptr<const store::Segment>> snapshot_with_watch(
         std::string_view, const std::function<void()>& at_that_moment) const override {
         at_that_moment();

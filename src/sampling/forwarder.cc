@@ -1,5 +1,6 @@
 #include "sampling/forwarder.h"
 
+#include <algorithm>
 #include <chrono>
 #include <utility>
 
@@ -14,6 +15,8 @@ constexpr const char* kTenant = "default";
 constexpr size_t kArrivedBytesMax = 64U << 20;  // of segments in memory that wait to be looked at
 constexpr auto kStep = std::chrono::milliseconds(250);
 constexpr uint64_t kTellFailureNs = 10'000'000'000;
+// Under load: the later, the less it costs to store what arrives.
+constexpr uint64_t kArrivesWithinMsMax = 5'000;
 
 }  // namespace
 
@@ -38,8 +41,10 @@ Result<std::unique_ptr<Forwarder>> Forwarder::start(std::vector<ForwardOptions> 
             return sender ? std::move(*sender) : nullptr;
         };
     }
+    uint64_t arrives_within_ms = kArrivesWithinMsMax;
     for (ForwardOptions& options : targets) {
         const std::string name = options.name;
+        arrives_within_ms = std::min(arrives_within_ms, options.wait_ms / 2);
         Result<std::unique_ptr<ForwardTarget>> target = ForwardTarget::open(
             std::move(options),
             {own.store, own.io, own.clock, own.random, own.metrics, make_sender}, limits);
@@ -51,9 +56,11 @@ Result<std::unique_ptr<Forwarder>> Forwarder::start(std::vector<ForwardOptions> 
         return fail(error.code, "forward '{}': {}", name, error.message);
     }
     if (forwarder->targets_.empty()) return forwarder;
-    own.store.watch_arrivals([self = forwarder.get()](const auto& tenant, const auto& segment) {
-        self->take(tenant, segment);
-    });
+    own.store.watch_arrivals(
+        [self = forwarder.get()](const auto& tenant, const auto& segment) {
+            self->take(tenant, segment);
+        },
+        arrives_within_ms);
     // Nothing of this has arrived by the watch.
     own.store.snapshot_with_watch(kTenant, [&] {
         const std::lock_guard lock(forwarder->mutex_);
@@ -68,7 +75,7 @@ Result<std::unique_ptr<Forwarder>> Forwarder::start(std::vector<ForwardOptions> 
 }
 
 Forwarder::~Forwarder() {
-    if (!targets_.empty()) parts_.store.watch_arrivals(nullptr);
+    if (!targets_.empty()) parts_.store.watch_arrivals(nullptr, 0);
     {
         const std::lock_guard lock(mutex_);
         stops_ = true;

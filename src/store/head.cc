@@ -96,7 +96,7 @@ size_t Heads::add(const Batch& batch) {
     } else {
         at->second.add(batch, fresh_);
     }
-    if (at->second.spans() >= seal_spans_ || heads_.size() > kHeadsMax) has_full_ = true;
+    if (at->second.spans() >= seal_spans_ || has_too_many()) has_full_ = true;
     return resends;
 }
 
@@ -105,6 +105,20 @@ size_t Heads::memory_bytes() const {
     for (const auto& [key, builder] : heads_)
         bytes += builder.memory_bytes();
     return bytes + (spare_ ? spare_->memory_bytes() : 0);
+}
+
+size_t Heads::spans() const {
+    size_t spans = 0;
+    for (const auto& [key, builder] : heads_)
+        spans += builder.spans();
+    return spans;
+}
+
+size_t Heads::used_bytes() const {
+    size_t bytes = 0;
+    for (const auto& [key, builder] : heads_)
+        bytes += builder.used_bytes();
+    return bytes;
 }
 
 Result<void> Heads::seal_one(const Key& key, SegmentBuilder& builder,
@@ -116,7 +130,7 @@ Result<void> Heads::seal_one(const Key& key, SegmentBuilder& builder,
 }
 
 Result<void> Heads::seal_full(std::vector<SealedHead>& sealed) {
-    if (heads_.size() > kHeadsMax) return seal_all(sealed);
+    if (has_too_many()) return seal_all(sealed);
     has_full_ = false;
     for (auto at = heads_.begin(); at != heads_.end();) {
         if (at->second.spans() < seal_spans_) {
@@ -141,6 +155,20 @@ Result<void> Heads::seal_all(std::vector<SealedHead>& sealed) {
         heads_.erase(heads_.begin());
     }
     return {};
+}
+
+Result<void> Heads::hand_over(uint32_t spans_min, std::vector<FilledHead>& filled,
+                              std::vector<SealedHead>& sealed) {
+    for (auto at = heads_.begin(); at != heads_.end();) {
+        const size_t spans = at->second.spans();
+        if (spans < spans_min || !is_usual(spans, at->second.used_bytes())) {
+            ++at;
+            continue;
+        }
+        filled.push_back({at->first.first, at->first.second, std::move(at->second)});
+        at = heads_.erase(at);
+    }
+    return seal_all(sealed);
 }
 
 }  // namespace spanloom::store

@@ -51,6 +51,14 @@ struct SealedHead {
     std::string tenant;
     uint64_t hour = 0;
     std::shared_ptr<const Segment> segment;
+    Blob image = {};  // where it goes to the disk as it is
+};
+
+// A head as it is, to become a segment on disk without being one in memory before.
+struct FilledHead {
+    std::string tenant;
+    uint64_t hour = 0;
+    SegmentBuilder rows;
 };
 
 // Which traces are whose, where heads share them out.
@@ -72,10 +80,24 @@ class Heads {
     size_t add(const Batch& batch);
     bool empty() const { return heads_.empty(); }
     bool has_full() const { return has_full_; }
+    bool has_too_many() const { return heads_.size() > kHeadsMax; }
     size_t memory_bytes() const;
     // Those with seal_spans or more, or all.
     Result<void> seal_full(std::vector<SealedHead>& sealed);
     Result<void> seal_all(std::vector<SealedHead>& sealed);
+    // All: those with so many spans as they are, where these are of usual size, the others sealed.
+    Result<void> hand_over(uint32_t spans_min, std::vector<FilledHead>& filled,
+                           std::vector<SealedHead>& sealed);
+    size_t spans() const;
+    size_t used_bytes() const;  // without the memory that is there for later spans
+    // A merge takes care of row groups with very large texts.
+    static bool is_usual(size_t spans, size_t used_bytes) {
+        constexpr size_t kSpanBytesMax = 4096;
+        return used_bytes / kSpanBytesMax <= spans;
+    }
+    // An empty builder, whose memory the next head takes.
+    void give_spare(SegmentBuilder spare) { spare_ = std::move(spare); }
+    void free_spare() { spare_.reset(); }
 
   private:
     // Tenants and hours that are filled at once; beyond it all are sealed (a clock that jumps, or

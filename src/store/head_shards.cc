@@ -125,11 +125,13 @@ void HeadShards::run(Shard& shard) {
         });
         while (may_take(shard) && !is_due(shard))
             take_one(shard, lock);
+        if (shard.since_ns == 0) free_spare(shard);  // little comes
         if (stops_ && shard.queue.empty() && !shard.is_to_seal) return;
         const bool is_asked = shard.is_to_seal && !may_take(shard);
         if (!is_asked && !is_due(shard)) continue;
+        const bool hands_over = is_asked && shard.is_to_hand_over;
         lock.unlock();
-        Result<void> sealed = seal_shard(shard);
+        Result<void> sealed = seal_shard(shard, hands_over);
         lock.lock();
         if (!is_asked) continue;
         shard.is_to_seal = false;
@@ -147,8 +149,47 @@ bool HeadShards::has_gathered() const {
 }
 
 bool HeadShards::is_due(const Shard& shard) const {
-    return shard.since_ns != 0 &&
-           clock_.monotonic_ns() - shard.since_ns >= options_.seal_after_ms * 1'000'000;
+    if (shard.since_ns == 0) return false;
+    const uint64_t now_ns = clock_.monotonic_ns();
+    const auto is_past = [&](uint64_t since_ns, uint64_t ms) {
+        return now_ns - since_ns >= ms * 1'000'000;
+    };
+    if (!is_past(shard.since_ns, options_.seal_after_ms)) return false;
+    const uint64_t unread_ms = owner_.unread_ms();
+    // Where nothing more comes, there is time.
+    if (unread_ms == 0 || is_past(shard.newest_ns, options_.seal_after_ms)) return true;
+    // What is worth a file is left to a flush, unless none comes.
+    return is_past(shard.since_ns,
+                   shard.spans < options_.file_spans_min ? unread_ms : 2 * unread_ms);
+}
+
+bool HeadShards::holds_older(uint64_t age_ms) const {
+    const uint64_t now_ns = clock_.monotonic_ns();
+    return std::any_of(shards_.begin(), shards_.end(), [&](const auto& shard) {
+        const uint64_t since_ns = shard->since_ns;
+        return since_ns != 0 && now_ns - since_ns >= age_ms * 1'000'000;
+    });
+}
+
+bool HeadShards::are_worth_a_flush() const {
+    const uint64_t unread_ms = owner_.unread_ms();
+    if (unread_ms == 0) return false;
+    return are_full() || (are_worth_a_file() && holds_older(unread_ms));
+}
+
+bool HeadShards::are_worth_a_file() const {
+    return std::any_of(shards_.begin(), shards_.end(),
+                       [&](const auto& shard) { return shard->spans >= options_.file_spans_min; });
+}
+
+bool HeadShards::are_full() const {
+    uint64_t spans = 0;
+    uint64_t bytes = 0;
+    for (const auto& shard : shards_) {
+        spans += shard->spans;
+        bytes += shard->used_bytes;
+    }
+    return bytes >= options_.flush_bytes || (are_worth_a_file() && spans >= options_.seal_spans);
 }
 
 // The next request of the queue, once there is memory for it: what is sealed stays searchable
@@ -156,13 +197,17 @@ bool HeadShards::is_due(const Shard& shard) const {
 void HeadShards::take_one(Shard& shard, std::unique_lock<std::mutex>& lock) {
     const auto may_go = [&] { return is_let_go_ || is_sealing_ || owner_.has_memory(); };
     if (!may_go()) {
-        owner_.wants_memory();
+        owner_.wants_flush();
         memory_room_.wait(lock, may_go);
         if (!may_take(shard)) return;
     }
     RequestRef request = std::move(shard.queue.front());
     shard.queue.pop_front();
     begun_end_ = std::max(begun_end_, request->end);
+    if (spare_ && shard.heads.empty()) {
+        shard.heads.give_spare(std::move(*spare_));
+        spare_.reset();
+    }
     lock.unlock();
     build(shard, request->batch);
     const uint64_t bytes = request->batch.bytes.size();
@@ -174,37 +219,75 @@ void HeadShards::take_one(Shard& shard, std::unique_lock<std::mutex>& lock) {
     queue_room_.notify_one();
 }
 
+void HeadShards::give_back(SegmentBuilder rows) {
+    const std::lock_guard lock(mutex_);
+    spare_ = std::move(rows);
+}
+
 void HeadShards::build(Shard& shard, const Batch& batch) {
-    if (shard.since_ns == 0) shard.since_ns = clock_.monotonic_ns();
+    shard.newest_ns = clock_.monotonic_ns();
+    if (shard.since_ns == 0) shard.since_ns = shard.newest_ns;
     resends_.add(shard.heads.add(batch));
-    shard.memory_bytes = shard.heads.memory_bytes();
+    note_memory(shard);
+    if (has_threads_ && !is_read() && !shard.heads.has_too_many()) {
+        if (are_full()) owner_.wants_flush();
+        return;
+    }
     if (!shard.heads.has_full()) return;
     std::vector<SealedHead> sealed;
     Result<void> result = shard.heads.seal_full(sealed);
-    (void)hand_over(shard, std::move(result), std::move(sealed));
+    (void)give(shard, std::move(result), std::move(sealed));
 }
 
-Result<void> HeadShards::seal_shard(Shard& shard) {
+Result<void> HeadShards::seal_shard(Shard& shard, bool hands_over) {
     std::vector<SealedHead> sealed;
-    Result<void> result = shard.heads.seal_all(sealed);
+    std::vector<FilledHead> filled;
+    Result<void> result = hands_over
+                              ? shard.heads.hand_over(options_.file_spans_min, filled, sealed)
+                              : shard.heads.seal_all(sealed);
+    if (!filled.empty()) owner_.take_filled(std::move(filled));
+    result = give(shard, std::move(result), std::move(sealed));
+    // Only now: who looks for what is in no segment yet finds it in one of these places.
     shard.since_ns = 0;
-    return hand_over(shard, std::move(result), std::move(sealed));
+    return result;
 }
 
-Result<void> HeadShards::hand_over(Shard& shard, Result<void> result,
-                                   std::vector<SealedHead> sealed) {
-    if (!sealed.empty()) owner_.take_sealed(std::move(sealed));
+void HeadShards::free_spare(Shard& shard) {
+    spare_.reset();
+    shard.heads.free_spare();
+    note_memory(shard);
+}
+
+void HeadShards::note_memory(Shard& shard) {
     shard.memory_bytes = shard.heads.memory_bytes();
+    shard.spans = shard.heads.spans();
+    shard.used_bytes = shard.heads.used_bytes();
+}
+
+Result<void> HeadShards::give(Shard& shard, Result<void> result, std::vector<SealedHead> sealed) {
+    if (!sealed.empty()) owner_.take_sealed(std::move(sealed));
+    note_memory(shard);
     if (!result) owner_.failed(result.error());
     return result;
 }
 
-Result<void> HeadShards::seal(Extent extent, const std::function<void(LogPosition)>& while_sealed) {
+Result<void> HeadShards::seal(Extent extent) {
+    return seal_all(extent, false, nullptr);
+}
+
+Result<void> HeadShards::empty(Extent extent, const std::function<void(LogPosition)>& while_empty) {
+    return seal_all(extent, !is_read(), while_empty);
+}
+
+Result<void> HeadShards::seal_all(Extent extent, bool hands_over,
+                                  const std::function<void(LogPosition)>& while_sealed) {
     const std::lock_guard one_at_a_time(seal_mutex_);
     Result<void> outcome;
     if (!has_threads_) {
-        for (const auto& shard : shards_)
-            if (Result<void> sealed = seal_shard(*shard); !sealed) outcome = std::move(sealed);
+        for (const auto& shard : shards_) {
+            Result<void> sealed = seal_shard(*shard, hands_over);
+            if (!sealed) outcome = std::move(sealed);
+        }
         if (while_sealed) while_sealed(added_end_);
         return outcome;
     }
@@ -214,6 +297,7 @@ Result<void> HeadShards::seal(Extent extent, const std::function<void(LogPositio
     memory_room_.notify_all();
     for (const auto& shard : shards_) {
         shard->is_to_seal = true;
+        shard->is_to_hand_over = hands_over;
         shard->wake.notify_one();
     }
     sealed_.wait(lock, [&] {

@@ -52,6 +52,17 @@ Group fitting(Group group, uint64_t spans_max) {
     return chosen;
 }
 
+// Whether it pays to wait until what is merged is about as large as a segment may be.
+bool grows_on(const Group& group, const StoreOptions& options) {
+    constexpr size_t kTimes = 3;  // as many segments as are needed at least
+    uint64_t spans = 0;
+    for (const SegmentFacts* segment : group)
+        spans += segment->spans;
+    const uint64_t max = options.segment_spans_max;
+    return group.size() < kTimes * std::max<size_t>(options.merge_segments_min, 2) &&
+           spans >= max / 8 && spans < max / 4 * 3;
+}
+
 }  // namespace
 
 SpaceLimits space_limits(const std::vector<SegmentFacts>& segments, const StoreOptions& options,
@@ -177,7 +188,7 @@ std::vector<uint64_t> choose_merge(std::vector<SegmentFacts> segments, const Sto
         for (const SegmentFacts* segment : group)
             steps[step_of(segment->spans, factor)].push_back(segment);
         for (const auto& [step, same] : steps) {
-            if (same.size() < factor) continue;
+            if (same.size() < factor || grows_on(same, options)) continue;
             const Group chosen = fitting(same, options.segment_spans_max);
             if (chosen.size() >= 2 && chosen.size() >= factor / 2) return ids_of(chosen);
         }

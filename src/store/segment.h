@@ -212,8 +212,11 @@ class SegmentBuilder {
     void add(const Batch& batch, std::span<const uint32_t> spans);
     size_t spans() const;
     size_t memory_bytes() const;
+    size_t used_bytes() const;  // of it, without what is there for rows to come
     // The whole file image. The builder is empty again afterwards.
     Result<Blob> finish();
+    // The same by other options than it was made with, and goes on having, but for the rollup.
+    Result<Blob> finish_as(const SegmentOptions& options);
 
   private:
     struct State;

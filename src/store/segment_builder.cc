@@ -469,6 +469,15 @@ size_t SegmentBuilder::spans() const {
     return state_->spans.size();
 }
 
+size_t SegmentBuilder::used_bytes() const {
+    size_t bytes = state_->spans.size() * sizeof(SpanRow) +
+                   (state_->events.size() + state_->links.size()) * sizeof(ChildRow) +
+                   state_->cells.size() * sizeof(uint64_t);
+    for (const ColumnTexts& texts : state_->texts)
+        bytes += texts.table.memory_bytes();
+    return bytes;
+}
+
 size_t SegmentBuilder::memory_bytes() const {
     size_t bytes = state_->spans.capacity() * sizeof(SpanRow) +
                    (state_->events.capacity() + state_->links.capacity()) * sizeof(ChildRow) +
@@ -482,6 +491,18 @@ Result<Blob> SegmentBuilder::finish() {
     Result<Blob> image = state_->finish();
     auto next = std::make_unique<State>(state_->options);
     next->take_memory(*state_, image ? image->size() : 0);
+    state_ = std::move(next);
+    return image;
+}
+
+Result<Blob> SegmentBuilder::finish_as(const SegmentOptions& options) {
+    constexpr size_t kBytesPerSpan = 40;  // about
+    auto next = std::make_unique<State>(state_->options);
+    state_->options = options;
+    state_->writer->change_options(options);
+    state_->image.reserve(state_->spans.size() * kBytesPerSpan);
+    Result<Blob> image = state_->finish();
+    next->take_memory(*state_, 0);
     state_ = std::move(next);
     return image;
 }

@@ -7,6 +7,79 @@
 #include "store/segment_rows.h"
 
 namespace spanloom::store {
+namespace {
+
+// The rows of a builder by their traces: fragments in the order of a segment, rows of each
+// adjacent.
+class RowsByTrace {
+  public:
+    explicit RowsByTrace(std::span<const SpanRow> spans) : rows_(spans.size()) {
+        std::vector<TraceFragment> fragments;
+        std::vector<uint32_t> fragment_of(spans.size());
+        for (uint32_t row = 0; row < spans.size(); ++row) {
+            const auto [at, is_new] =
+                places_.try_emplace(spans[row].trace_id, static_cast<uint32_t>(fragments.size()));
+            if (is_new) {
+                fragments.emplace_back();
+                fragments.back().trace_id = spans[row].trace_id;
+                fragments.back().start_ns = UINT64_MAX;
+            }
+            fragment_of[row] = at->second;
+            add(spans[row], fragments[at->second]);
+        }
+        const std::vector<uint32_t> place_of = sort(fragments);
+        for (auto& [id, place] : places_)
+            place = place_of[place];
+        std::vector<uint32_t> next;
+        for (const TraceFragment& fragment : sorted_)
+            next.push_back(fragment.first_row);
+        for (uint32_t row = 0; row < spans.size(); ++row)
+            rows_[next[place_of[fragment_of[row]]]++] = row;
+    }
+
+    size_t size() const { return sorted_.size(); }
+    const TraceFragment& fragment(uint32_t place) const { return sorted_[place]; }
+    // As they came; none behind the last fragment.
+    std::span<uint32_t> rows_of(uint32_t place) {
+        if (place >= sorted_.size()) return {};
+        return {rows_.data() + sorted_[place].first_row, sorted_[place].rows};
+    }
+    uint32_t find(const TraceId& id) const {
+        const auto at = places_.find(id);
+        return at == places_.end() ? SegmentWriter::kNone : at->second;
+    }
+
+  private:
+    static void add(const SpanRow& span, TraceFragment& fragment) {
+        ++fragment.rows;
+        fragment.start_ns = std::min(fragment.start_ns, span.start_ns);
+        fragment.end_ns = std::max({fragment.end_ns, span.start_ns, span.end_ns});
+        fragment.errors += span.status == static_cast<uint8_t>(otlp::StatusCode::kError);
+    }
+    // Returns where each is then.
+    std::vector<uint32_t> sort(const std::vector<TraceFragment>& fragments) {
+        std::vector<uint32_t> order(fragments.size());
+        std::iota(order.begin(), order.end(), 0U);
+        std::sort(order.begin(), order.end(), [&](uint32_t a, uint32_t b) {
+            return fragment_before(fragments[a], fragments[b]);
+        });
+        std::vector<uint32_t> place_of(fragments.size());
+        uint32_t first_row = 0;
+        for (const uint32_t number : order) {
+            place_of[number] = static_cast<uint32_t>(sorted_.size());
+            sorted_.push_back(fragments[number]);
+            sorted_.back().first_row = first_row;
+            first_row += fragments[number].rows;
+        }
+        return place_of;
+    }
+
+    boost::unordered_flat_map<TraceId, uint32_t, std::hash<TraceId>> places_;
+    std::vector<TraceFragment> sorted_;
+    std::vector<uint32_t> rows_;
+};
+
+}  // namespace
 
 // The tables become those of the output: codes stay as they are.
 void SegmentBuilder::State::prepare_orders() {
@@ -121,78 +194,65 @@ void SegmentBuilder::State::emit_span(const SpanRow& row) {
     emit_children(row, owner);
 }
 
+// Rows lie where they came, those of a trace far apart: asks for the memory of the next.
+void SegmentBuilder::State::foresee(std::span<const uint32_t> rows_then,
+                                    std::span<const uint32_t> rows_next) const {
+    constexpr size_t kLineBytes = 64;
+    constexpr size_t kRowsMax = 64;
+    for (const uint32_t row : rows_then.first(std::min(rows_then.size(), kRowsMax))) {
+        const char* const at = reinterpret_cast<const char*>(&spans[row]);
+        __builtin_prefetch(at);
+        __builtin_prefetch(at + kLineBytes);
+    }
+    for (const uint32_t row : rows_next.first(std::min(rows_next.size(), kRowsMax))) {
+        const char* const at = reinterpret_cast<const char*>(cells.data() + spans[row].first_cell);
+        __builtin_prefetch(at);
+        __builtin_prefetch(at + kLineBytes);
+    }
+}
+
 Result<void> SegmentBuilder::State::write_rows() {
-    // Rows by fragment.
-    boost::unordered_flat_map<TraceId, uint32_t, std::hash<TraceId>> numbers;
-    std::vector<uint32_t> fragment_of(spans.size());
-    std::vector<TraceFragment> fragments;
-    for (uint32_t row = 0; row < spans.size(); ++row) {
-        const SpanRow& span = spans[row];
-        const auto [at, is_new] =
-            numbers.try_emplace(span.trace_id, static_cast<uint32_t>(fragments.size()));
-        if (is_new) {
-            fragments.emplace_back();
-            fragments.back().trace_id = span.trace_id;
-            fragments.back().start_ns = UINT64_MAX;
-        }
-        TraceFragment& fragment = fragments[at->second];
-        fragment_of[row] = at->second;
-        ++fragment.rows;
-        fragment.start_ns = std::min(fragment.start_ns, span.start_ns);
-        fragment.end_ns = std::max({fragment.end_ns, span.start_ns, span.end_ns});
-        fragment.errors += span.status == static_cast<uint8_t>(otlp::StatusCode::kError);
-    }
-    std::vector<uint32_t> sorted(fragments.size());
-    std::iota(sorted.begin(), sorted.end(), 0U);
-    std::sort(sorted.begin(), sorted.end(),
-              [&](uint32_t a, uint32_t b) { return fragment_before(fragments[a], fragments[b]); });
-    uint32_t first_row = 0;
-    for (const uint32_t number : sorted) {
-        fragments[number].first_row = first_row;
-        first_row += fragments[number].rows;
-    }
-    std::vector<uint32_t> rows(spans.size());
-    {
-        std::vector<uint32_t> next(fragments.size());
-        for (size_t i = 0; i < fragments.size(); ++i)
-            next[i] = fragments[i].first_row;
-        for (uint32_t row = 0; row < spans.size(); ++row)
-            rows[next[fragment_of[row]]++] = row;
-    }
+    RowsByTrace traces(spans);
+    if (options.zstd_level > 0)
+        writer->find_fragments_by([&](const TraceId& id) { return traces.find(id); });
     GroupPlan plan(options.row_group_rows);
-    std::vector<SpanId> ids;
-    std::vector<SpanId> parents;
-    std::vector<int64_t> parent_links;
-    for (uint32_t f = 0; f < sorted.size(); ++f) {
-        const TraceFragment& fragment = fragments[sorted[f]];
-        const std::span<uint32_t> mine(rows.data() + fragment.first_row, fragment.rows);
-        std::sort(mine.begin(), mine.end(), [&](uint32_t a, uint32_t b) {
-            return spans[a].start_ns != spans[b].start_ns ? spans[a].start_ns < spans[b].start_ns
-                   : spans[a].span_id != spans[b].span_id ? spans[a].span_id < spans[b].span_id
-                                                          : a < b;
-        });
-        ids.clear();
-        parents.clear();
-        for (const uint32_t row : mine) {
-            ids.push_back(spans[row].span_id);
-            parents.push_back(spans[row].parent_id);
-        }
-        link_parents(ids, parents, parent_links);
-        writer->add_fragment(fragment);
-        if (plan.is_due(fragment.rows)) TRY(plan.write(*writer));
-        for (uint32_t i = 0; i < mine.size(); ++i) {
-            const SpanRow& span = spans[mine[i]];
-            if (plan.is_full(span.events, span.links)) TRY(plan.write(*writer));
-            plan.add(f, fragment.start_ns, i, span.events, span.links);
-            ColumnStage& stage = writer->stage(kColumnParentId);
-            stage.integers.push_back(parent_links[i]);
-            if (parent_links[i] == kParentElsewhere) stage.fixed.append(span.parent_id.view());
-            if (is_delayed(span.arrival_s, std::max(span.start_ns, span.end_ns)))
-                writer->delays().add(fragment.first_row + i, span.arrival_s);
-            emit_span(span);
-        }
+    for (uint32_t f = 0; f < traces.size(); ++f) {
+        foresee(traces.rows_of(f + 2), traces.rows_of(f + 1));
+        TRY(write_fragment(f, traces.fragment(f), traces.rows_of(f), plan));
     }
-    return plan.write(*writer);
+    TRY(plan.write(*writer));
+    writer->find_fragments_by(nullptr);
+    return {};
+}
+
+Result<void> SegmentBuilder::State::write_fragment(uint32_t number, const TraceFragment& fragment,
+                                                   std::span<uint32_t> rows, GroupPlan& plan) {
+    std::sort(rows.begin(), rows.end(), [&](uint32_t a, uint32_t b) {
+        return spans[a].start_ns != spans[b].start_ns ? spans[a].start_ns < spans[b].start_ns
+               : spans[a].span_id != spans[b].span_id ? spans[a].span_id < spans[b].span_id
+                                                      : a < b;
+    });
+    ids.clear();
+    parents.clear();
+    for (const uint32_t row : rows) {
+        ids.push_back(spans[row].span_id);
+        parents.push_back(spans[row].parent_id);
+    }
+    link_parents(ids, parents, parent_links);
+    writer->add_fragment(fragment);
+    if (plan.is_due(fragment.rows)) TRY(plan.write(*writer));
+    for (uint32_t i = 0; i < rows.size(); ++i) {
+        const SpanRow& span = spans[rows[i]];
+        if (plan.is_full(span.events, span.links)) TRY(plan.write(*writer));
+        plan.add(number, fragment.start_ns, i, span.events, span.links);
+        ColumnStage& stage = writer->stage(kColumnParentId);
+        stage.integers.push_back(parent_links[i]);
+        if (parent_links[i] == kParentElsewhere) stage.fixed.append(span.parent_id.view());
+        if (is_delayed(span.arrival_s, std::max(span.start_ns, span.end_ns)))
+            writer->delays().add(fragment.first_row + i, span.arrival_s);
+        emit_span(span);
+    }
+    return {};
 }
 
 Result<Blob> SegmentBuilder::State::finish() {

@@ -3,6 +3,7 @@
 #include <array>
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -10,6 +11,7 @@
 #include "store/segment.h"
 #include "store/segment_builder_texts.h"
 #include "store/segment_layout.h"
+#include "store/segment_rows.h"
 #include "store/segment_writer.h"
 
 // The inside of SegmentBuilder: rows and attribute values as they come (segment_builder.cc), made
@@ -145,9 +147,12 @@ struct SegmentBuilder::State {
     void emit_span(const SpanRow& row);
     void emit_attributes(Table table, uint32_t order, uint64_t first_cell);
     void emit_children(const SpanRow& row, uint32_t owner);
+    void foresee(std::span<const uint32_t> rows_then, std::span<const uint32_t> rows_next) const;
     void prepare_orders();
     Result<Blob> finish();
     Result<void> write_rows();
+    Result<void> write_fragment(uint32_t number, const TraceFragment& fragment,
+                                std::span<uint32_t> rows, GroupPlan& plan);
 
     SegmentOptions options;
     std::string image;
@@ -163,6 +168,9 @@ struct SegmentBuilder::State {
     TextTable label_names;
     std::vector<ColumnTexts> texts;  // by column
     std::array<OrderPlan, 3> plans;  // by table, at the end
+    std::vector<SpanId> ids;         // of the fragment at hand, at the end, and so the next ones
+    std::vector<SpanId> parents;
+    std::vector<int64_t> parent_links;
 
     // ---- of the row at hand
     std::vector<uint32_t> columns;

@@ -18,18 +18,19 @@ class ColumnTexts {
     TextTable table;
 
     uint32_t code_of(std::string_view text) {
-        if (last_ != TextTable::kNone && are_equal_texts(table.text(last_), text)) return last_;
+        if (last_ != TextTable::kNone && are_equal_texts(last_text_, text)) return last_;
         if (is_plain_) return append(text);
         if (recent_ == nullptr) recent_ = std::make_unique<Recent>();
         // The few values that take turns are found without a hash of the whole text.
         const uint64_t sketch = sketch_of(text);
         Known& known = (*recent_)[(sketch * 0x9e3779b97f4a7c15U) >> (64 - kRecentBits)];
-        if (known.sketch == sketch && known.code != TextTable::kNone &&
-            are_equal_texts(table.text(known.code), text))
-            return last_ = known.code;
-        const uint32_t code = look_up(text);
-        known = {sketch, code};
-        return last_ = code;
+        if (known.sketch != sketch || known.code == TextTable::kNone ||
+            !are_equal_texts(known.text, text)) {
+            const uint32_t code = look_up(text);
+            known = {sketch, code, table.text(code)};
+        }
+        last_text_ = known.text;
+        return last_ = known.code;
     }
 
   private:
@@ -38,6 +39,7 @@ class ColumnTexts {
     struct Known {
         uint64_t sketch = 0;
         uint32_t code = TextTable::kNone;
+        std::string_view text;  // the table's
     };
     using Recent = std::array<Known, size_t{1} << kRecentBits>;
 
@@ -65,11 +67,13 @@ class ColumnTexts {
     }
 
     uint32_t append(std::string_view text) {
-        if (is_valid_utf8(text)) return last_ = table.append(text);
-        return last_ = table.append(replace_invalid_utf8(text));
+        last_ = is_valid_utf8(text) ? table.append(text) : table.append(replace_invalid_utf8(text));
+        last_text_ = table.text(last_);
+        return last_;
     }
 
     uint32_t last_ = TextTable::kNone;
+    std::string_view last_text_;  // the table's
     bool is_plain_ = false;
     uint32_t lookups_ = 0;
     uint32_t inserts_ = 0;

@@ -14,6 +14,16 @@ std::vector<std::string> sorted(std::vector<std::string> texts) {
     return texts;
 }
 
+// As it is written to a disk at once, by a builder that was to make one in memory.
+Blob image_at_once(std::span<const Batch> batches, const SegmentOptions& options) {
+    SegmentBuilder builder({64, 0, options.rollup, false});
+    for (const Batch& batch : batches)
+        builder.add(batch);
+    auto image = builder.finish_as(options);
+    REQUIRE(image.has_value());
+    return *image;
+}
+
 Blob image_of(std::span<const Batch> batches, SegmentOptions options) {
     SegmentBuilder builder(std::move(options));
     for (const Batch& batch : batches)
@@ -42,17 +52,32 @@ TEST_CASE("every field of odd spans comes back from a segment as it came in") {
                 for (auto& text : shown_spans(batches.back()))
                     wanted.push_back(text);
             }
-            const Blob image = image_of(batches, {rows, level, {}});
-            auto segment = Segment::open(image);
-            REQUIRE_MESSAGE(segment.has_value(), (segment ? "" : segment.error().message));
-            CHECK((*segment)->info().spans == wanted.size());
-            auto got = shown_spans(**segment);
-            REQUIRE_MESSAGE(got.has_value(), (got ? "" : got.error().message));
-            check_equal(sorted(*got), sorted(wanted));
-            const auto verified = (*segment)->verify();
-            CHECK_MESSAGE(verified.has_value(), (verified ? "" : verified.error().message));
+            const SegmentOptions options{rows, level, {}, true, level > 0};
+            for (const Blob& image :
+                 {image_of(batches, options), image_at_once(batches, options)}) {
+                auto segment = Segment::open(image);
+                REQUIRE_MESSAGE(segment.has_value(), (segment ? "" : segment.error().message));
+                CHECK((*segment)->info().spans == wanted.size());
+                auto got = shown_spans(**segment);
+                REQUIRE_MESSAGE(got.has_value(), (got ? "" : got.error().message));
+                check_equal(sorted(*got), sorted(wanted));
+                const auto verified = (*segment)->verify();
+                CHECK_MESSAGE(verified.has_value(), (verified ? "" : verified.error().message));
+            }
         }
     }
+}
+
+TEST_CASE("a segment that is written at once is as one by these options from the beginning") {
+    OddRequests requests(3);
+    std::vector<Batch> batches;
+    for (int i = 0; i < 5; ++i)
+        batches.push_back(requests.next(120));
+    SegmentOptions options{64, 1, {}, true, true};
+    options.rollup = [](const RollupRows& rows) {
+        return std::to_string(rows.operation.size()) + " " + std::to_string(rows.bytes.size());
+    };
+    CHECK(image_at_once(batches, options).view() == image_of(batches, options).view());
 }
 
 TEST_CASE("an empty segment opens and holds nothing") {

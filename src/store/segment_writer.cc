@@ -39,6 +39,14 @@ SegmentWriter::SegmentWriter(const SegmentOptions& options, WritableFile& file)
 
 SegmentWriter::~SegmentWriter() = default;
 
+void SegmentWriter::change_options(const SegmentOptions& options) {
+    const RollupFunction rollup = std::move(options_.rollup);
+    options_ = options;
+    options_.rollup = rollup;
+    for (ModelLearner* one : {&parent_model_, &scope_model_, &name_model_})
+        *one = learner();
+}
+
 void SegmentWriter::start() {
     for (const ColumnKey& key : fixed_columns())
         add_column(key);

@@ -69,6 +69,8 @@ class SegmentWriter {
     SegmentWriter(const SegmentOptions& options, std::string& image);
     SegmentWriter(const SegmentOptions& options, WritableFile& file);
     ~SegmentWriter();
+    // From now on, before the first group; rows are counted as was said first.
+    void change_options(const SegmentOptions& options);
 
     // ---- what rows refer to
     // The number of an attribute column, kNone once kColumnsMax is reached.

@@ -65,6 +65,9 @@ class Life {
         f_.options.disk_used_max = 1;
         f_.options.segment_spans_max = 200;
         f_.options.flush_bytes = seed % 3 == 0 ? 1 : 1U << 20;
+        // In every other life heads go to the disk as they are.
+        f_.options.read_memory_ms = 0;
+        f_.options.file_spans_min = seed / 9 % 2 == 0 ? 3 : 1'000'000;
         f_.options.counting = count_numbers();
         f_.options.counts_short_ms = 2 * 3'600'000;
         f_.options.counts_minutes_ms = 5 * 3'600'000;

@@ -28,8 +28,13 @@ enum class StoreBackground : uint8_t { kThreads, kCaller };
 
 struct StoreOptions {
     StoreBackground background = StoreBackground::kThreads;
-    uint64_t seal_after_ms = 500;            // a head becomes searchable by then
-    uint32_t seal_spans = 65'536;            // or with this many spans
+    uint64_t seal_after_ms = 500;  // a head becomes searchable by then
+    uint32_t seal_spans = 65'536;  // or with this many spans
+    // Where nobody has read for so long, heads are filled on: until somebody reads (who then waits
+    // for them), they are worth a flush, or this old.
+    uint64_t read_memory_ms = 5'000;
+    uint64_t unread_ms = 15'000;
+    uint32_t file_spans_min = 16'384;        // a head of so many is a file as it is
     uint32_t shards = 1;                     // of heads by trace, each with a thread
     uint64_t memory_bytes_max = 96U << 20;   // heads and in-memory segments before writers wait
     uint64_t cache_bytes_max = 128U << 20;   // decoded pieces of segments that queries share
@@ -169,14 +174,17 @@ class Store : public Sink {
     // Logs the batch and adds it to the head. `done` once it is durable.
     void accept(Batch batch, std::function<void(Result<void>)> done) override = 0;
     // The segments of a tenant as they are now, newest arrival last; empty for an unknown tenant.
+    // What was acknowledged some time ago (StoreOptions::seal_after_ms) is in them, for which this
+    // may wait a moment, unless such were read lately.
     virtual std::vector<std::shared_ptr<const Segment>> snapshot(std::string_view tenant) const = 0;
-    // Of them, those about which no keep rule has decided.
+    // Those about which no keep rule has decided, without what is in no segment yet.
     virtual std::vector<std::shared_ptr<const Segment>> recent(std::string_view tenant) const = 0;
     // From now on `watch` is told of each segment of spans that just arrived as it comes to be
-    // seen, in the thread that built it, which is not to wait there. None: nobody watches any more.
-    virtual void watch_arrivals(ArrivalWatch watch) = 0;
-    // snapshot(), while the watch has been told of just what is in it: `at_that_moment` is called
-    // before anything else arrives.
+    // seen, about so long after they arrived, in the thread that built it, which is not to wait
+    // there. None: nobody watches any more.
+    virtual void watch_arrivals(ArrivalWatch watch, uint64_t within_ms) = 0;
+    // The segments of a tenant, without what is in none yet, while the watch has been told of just
+    // what is in them: `at_that_moment` is called before anything else arrives.
     virtual std::vector<std::shared_ptr<const Segment>> snapshot_with_watch(
         std::string_view tenant, const std::function<void()>& at_that_moment) const = 0;
     // Waits until all that is accepted is searchable ; flush: and in segments on disk.

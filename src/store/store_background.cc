@@ -16,8 +16,6 @@ namespace spanloom::store {
 namespace {
 
 constexpr const char* kReservePath = "reserve";
-constexpr auto kFlushLook = std::chrono::milliseconds(100);
-constexpr auto kFlushRetry = std::chrono::milliseconds(2000);
 constexpr auto kMaintenanceLook = std::chrono::milliseconds(1000);
 constexpr auto kMaintenanceRetry = std::chrono::milliseconds(10'000);
 
@@ -80,105 +78,6 @@ bool StoreEngine::give_up_reserve() {
     return true;
 }
 
-// ---------------------------------------------------------------------------------------- flush
-
-bool StoreEngine::wants_flush() const {
-    const LiveTotals totals = live_.totals();
-    if (totals.memory_bytes >= options_.flush_bytes) return true;
-    // Heads of few large spans fill the memory before they are sealed.
-    if (!has_memory_room()) return true;
-    if (gauges_->unflushed_log_bytes >= options_.log_bytes_max) return true;
-    // What was deleted is not to stay in memory and in the log until something else wants it.
-    if (erase_flush_) return true;
-    if (totals.oldest_in_memory_ns == 0) return false;
-    return clock_.monotonic_ns() - totals.oldest_in_memory_ns >=
-           options_.flush_after_ms * 1'000'000;
-}
-
-void StoreEngine::run_flusher() {
-    auto pause = kFlushLook;
-    while (true) {
-        {
-            std::unique_lock lock(wake_mutex_);
-            // A failed flush is tried again later, not at every wish.
-            flush_wake_.wait_for(lock, pause,
-                                 [this] { return stopping_ || (!flush_fails_ && wants_flush()); });
-            if (stopping_) return;
-        }
-        pause = kFlushLook;
-        update_gauges();
-        if (!wants_flush()) continue;
-        const Result<void> flushed =
-            flush_now([this] { return stopping_ && clock_.monotonic_ns() > stop_deadline_ns_; });
-        if (!flushed) pause = kFlushRetry;
-    }
-}
-
-Result<void> StoreEngine::flush_now(const std::function<bool()>& stop) {
-    std::lock_guard flush_lock(flush_mutex_);
-    const auto flush_all = [&]() -> Result<void> {
-        {
-            std::lock_guard lock(manifest_mutex_);
-            TRY(manifest_->repair());
-            for (std::string& path : orphans_)
-                obsolete_.add(std::move(path), nullptr);
-            orphans_.clear();
-        }
-        LogPosition end;
-        std::vector<LiveSegments::Pointer> inputs;
-        TRY(shards_->seal(HeadShards::Extent::kBegun, [&](LogPosition sealed_end) {
-            end = sealed_end;
-            inputs = live_.in_memory();
-        }));
-        std::map<std::pair<std::string, uint64_t>, std::vector<LiveSegments::Pointer>> partitions;
-        for (const LiveSegments::Pointer& one : inputs)
-            partitions[{one->tenant, one->hour}].push_back(one);
-        ManifestChange change;
-        change.log_position = end;
-        std::vector<Written> written;
-        for (const auto& [key, segments] : partitions) {
-            const Output output{{key.first, key.second, std::nullopt}, nullptr, nullptr};
-            Result<std::optional<Written>> one =
-                write_segment(output, segments, Pacing::kNone, stop);
-            if (!one) {
-                remove_written(written);
-                return tl::unexpected(std::move(one).error());
-            }
-            if (!*one) continue;
-            change.added.push_back((*one)->entry);
-            counters_.flushed_spans.add((*one)->entry.spans);
-            counters_.flushed_bytes.add((*one)->entry.bytes);
-            gauges_->written_bytes += (*one)->entry.bytes;
-            written.push_back(std::move(**one));
-        }
-        if (inputs.empty() && end.value <= flushed_end_) return {};
-        std::vector<uint64_t> gone;
-        for (const LiveSegments::Pointer& one : inputs)
-            gone.push_back(one->serial);
-        TRY(commit_written(change, std::move(written), gone));
-        flushed_end_ = end.value;
-        log_->free_before(end);
-        counters_.flushes.add();
-        return {};
-    };
-    erase_flush_ = false;
-    Result<void> result = flush_all();
-    flush_fails_ = !result;
-    if (!result) {
-        counters_.flush_failures.add();
-        log::warning("segments cannot be written to disk: {}", result.error().message);
-        std::lock_guard lock(failure_mutex_);
-        flush_failure_ = result.error().message;
-    }
-    update_gauges();
-    shards_->notice_room();
-    {
-        std::lock_guard lock(wake_mutex_);
-        maintenance_wake_.notify_one();
-    }
-    return result;
-}
-
 void StoreEngine::pause_maintenance(uint64_t written_bytes) {
     const uint64_t wait_ns = merge_pace_.wait_ns(written_bytes, clock_.monotonic_ns());
     if (wait_ns == 0) return;
@@ -187,38 +86,45 @@ void StoreEngine::pause_maintenance(uint64_t written_bytes) {
                                [this] { return stopping_.load(); });
 }
 
-Result<uint64_t> StoreEngine::write_temporary(const std::string& path, const Output& output,
-                                              const std::vector<LiveSegments::Pointer>& inputs,
-                                              Pacing pacing, const std::function<bool()>& stop) {
+Result<uint64_t> StoreEngine::write_temporary(const std::string& path, Pacing pacing,
+                                              const FillFile& fill) {
     TRY_ASSIGN(std::unique_ptr<WritableFile> file, io_.create(path));
     if (pacing == Pacing::kMaintenance)
         file = std::make_unique<PacedFile>(std::move(file),
                                            [this](uint64_t bytes) { pause_maintenance(bytes); });
-    std::vector<std::shared_ptr<const Segment>> segments;
-    for (const LiveSegments::Pointer& one : inputs)
-        segments.push_back(one->segment);
-    SegmentOptions on_disk;
-    // What is kept is counted already; single traces that are kept for ever may be there twice.
-    const auto& kept = output.place.kept;
-    const bool is_counted = kept && (options_.counting.count || kept->for_ms == Keeping::kForEver);
-    if (!is_counted) on_disk.rollup = options_.rollup;
-    on_disk.has_models = true;
-    on_disk.keeps_trace = output.keeps;
-    on_disk.threshold_of = output.threshold_of;
-    if (const auto hidden = deletions_.hidden(output.place.tenant))
-        on_disk.keeps_trace = [&output, hidden](const TraceId& id) {
-            return !hidden->contains(id) && (!output.keeps || output.keeps(id));
-        };
-    TRY_ASSIGN(const SegmentInfo info, merge_segments(segments, on_disk, *file, stop));
+    TRY_ASSIGN(const uint64_t spans, fill(*file));
     TRY(file->sync());
-    return info.spans;
+    return spans;
 }
 
 // None: no trace is left to write.
 Result<std::optional<StoreEngine::Written>> StoreEngine::write_segment(
     const Output& output, const std::vector<LiveSegments::Pointer>& inputs, Pacing pacing,
     const std::function<bool()>& stop) {
-    const Place& place = output.place;
+    std::vector<std::shared_ptr<const Segment>> segments;
+    for (const LiveSegments::Pointer& one : inputs)
+        segments.push_back(one->segment);
+    SegmentOptions on_disk = recent_on_disk();
+    // What is kept is counted already; single traces that are kept for ever may be there twice.
+    const auto& kept = output.place.kept;
+    const bool is_counted = kept && (options_.counting.count || kept->for_ms == Keeping::kForEver);
+    if (is_counted) on_disk.rollup = nullptr;
+    on_disk.keeps_trace = output.keeps;
+    on_disk.threshold_of = output.threshold_of;
+    if (const auto hidden = deletions_.hidden(output.place.tenant))
+        on_disk.keeps_trace = [&output, hidden](const TraceId& id) {
+            return !hidden->contains(id) && (!output.keeps || output.keeps(id));
+        };
+    return write_file(output.place, pacing, [&](WritableFile& file) -> Result<uint64_t> {
+        TRY_ASSIGN(const SegmentInfo info, merge_segments(segments, on_disk, file, stop));
+        return info.spans;
+    });
+}
+
+// None: it has no spans.
+Result<std::optional<StoreEngine::Written>> StoreEngine::write_file(const Place& place,
+                                                                    Pacing pacing,
+                                                                    const FillFile& fill) {
     const Area area = place.kept ? Area::kKept : Area::kRecent;
     const std::string directory = tenant_directory(area, place.tenant);
     uint64_t id = 0;
@@ -235,7 +141,7 @@ Result<std::optional<StoreEngine::Written>> StoreEngine::write_segment(
     const std::string path = segment_path(area, place.tenant, {place.hour, id});
     const std::string temporary = path + ".tmp";
     const auto write = [&]() -> Result<std::shared_ptr<const Segment>> {
-        TRY_ASSIGN(const uint64_t spans, write_temporary(temporary, output, inputs, pacing, stop));
+        TRY_ASSIGN(const uint64_t spans, write_temporary(temporary, pacing, fill));
         if (spans == 0) {
             TRY(io_.remove(temporary));
             return nullptr;

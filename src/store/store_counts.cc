@@ -58,6 +58,7 @@ bool is_older(uint64_t hour, CountsDetail detail, uint64_t limit_ms, uint64_t no
 }  // namespace
 
 CountedParts StoreEngine::counted(std::string_view tenant) const {
+    show_heads();
     CountedParts parts;
     std::lock_guard lock(counted_mutex_);
     for (const LiveSegments::Pointer& one : live_.all()) {

@@ -100,6 +100,8 @@ StoreEngine::StoreEngine(StoreOptions options, Io& io, const Clock& clock, Rando
     shards.shards = options_.shards;
     shards.seal_spans = options_.seal_spans;
     shards.seal_after_ms = options_.seal_after_ms;
+    shards.file_spans_min = options_.file_spans_min;
+    shards.flush_bytes = options_.flush_bytes;
     shards.queue_bytes_max = options_.builder_queue_bytes_max;
     shards.seed = random.next();
     shards_ = std::make_unique<HeadShards>(std::move(shards), shards_owner(), clock,
@@ -139,8 +141,8 @@ StoreEngine::~StoreEngine() {
     if (log_ == nullptr || lock_ == nullptr) return;
     log_->stop();
     shards_->stop();
-    const Result<void> flushed =
-        flush_now([this] { return clock_.monotonic_ns() > stop_deadline_ns_; });
+    const Result<void> flushed = flush_now(
+        HeadShards::Extent::kAdded, [this] { return clock_.monotonic_ns() > stop_deadline_ns_; });
     if (!flushed)
         log::warning("not everything is in segments at the end, the next start reads the log: {}",
                      flushed.error().message);
@@ -149,11 +151,15 @@ StoreEngine::~StoreEngine() {
 }
 
 uint64_t StoreEngine::memory_bytes() const {
-    return shards_->memory_bytes() + live_.totals().memory_bytes + shards_->queue_bytes();
+    return rows_bytes() + live_.totals().memory_bytes + shards_->queue_bytes();
+}
+
+uint64_t StoreEngine::rows_bytes() const {
+    return shards_->memory_bytes() + filled_bytes_;
 }
 
 bool StoreEngine::has_memory_room() const {
-    return shards_->memory_bytes() + live_.totals().memory_bytes < options_.memory_bytes_max;
+    return rows_bytes() + live_.totals().memory_bytes < options_.memory_bytes_max;
 }
 
 std::optional<Error> StoreEngine::refusal() const {
@@ -238,19 +244,25 @@ void StoreEngine::became_durable(Batch batch, LogPosition end) {
 
 HeadShardsOwner StoreEngine::shards_owner() {
     HeadShardsOwner owner;
-    owner.take_sealed = [this](std::vector<SealedHead> sealed) { add_sealed(std::move(sealed)); };
-    owner.has_memory = [this] { return has_memory_room(); };
-    owner.wants_memory = [this] { flush_wake_.notify_one(); };
-    owner.is_stalled = [this] { log_->refuse_queued(stalled()); };
-    owner.failed = [this](const Error& error) {
-        const std::lock_guard lock(failure_mutex_);
-        failure_ = "a segment could not be built: " + error.message;
+    owner.take_sealed = [this](std::vector<SealedHead> sealed) {
+        counters_.seals.add(sealed.size());
+        add_sealed(std::move(sealed));
     };
+    owner.has_memory = [this] { return has_memory_room(); };
+    owner.take_filled = [this](std::vector<FilledHead> filled) { add_filled(std::move(filled)); };
+    owner.unread_ms = [this] { return unread_ms(); };
+    owner.wants_flush = [this] { flush_wake_.notify_one(); };
+    owner.is_stalled = [this] { log_->refuse_queued(stalled()); };
+    owner.failed = [this](const Error& error) { cannot_build(error); };
     return owner;
 }
 
+void StoreEngine::cannot_build(const Error& error) {
+    const std::lock_guard lock(failure_mutex_);
+    failure_ = "a segment could not be built: " + error.message;
+}
+
 void StoreEngine::add_sealed(std::vector<SealedHead> sealed) {
-    counters_.seals.add(sealed.size());
     std::vector<LiveSegment> come;
     for (SealedHead& one : sealed) {
         LiveSegment live;
@@ -259,6 +271,7 @@ void StoreEngine::add_sealed(std::vector<SealedHead> sealed) {
         live.memory_bytes = one.segment->memory_bytes();
         live.since_monotonic_ns = clock_.monotonic_ns();
         live.segment = std::move(one.segment);
+        live.image = std::move(one.image);
         come.push_back(std::move(live));
     }
     {
@@ -276,21 +289,25 @@ void StoreEngine::add_sealed(std::vector<SealedHead> sealed) {
 }
 
 Result<void> StoreEngine::seal() {
-    return shards_->seal(HeadShards::Extent::kAdded);
+    const Result<void> sealed = shards_->seal(HeadShards::Extent::kAdded);
+    std::unique_lock lock(filled_mutex_);
+    filled_gone_.wait(lock, [this] { return filled_left_ == 0; });
+    return sealed;
 }
 
 Result<void> StoreEngine::flush() {
-    TRY(seal());
-    return flush_now([] { return false; });
+    return flush_now(HeadShards::Extent::kAdded, [] { return false; });
 }
 
 std::vector<std::shared_ptr<const Segment>> StoreEngine::snapshot(std::string_view tenant) const {
+    show_heads();
     return live_.snapshot(tenant);
 }
 
-void StoreEngine::watch_arrivals(ArrivalWatch watch) {
+void StoreEngine::watch_arrivals(ArrivalWatch watch, uint64_t within_ms) {
     const std::lock_guard lock(arrivals_mutex_);
     arrival_watch_ = std::move(watch);
+    watched_within_ms_ = arrival_watch_ ? within_ms : UINT64_MAX;
 }
 
 std::vector<std::shared_ptr<const Segment>> StoreEngine::snapshot_with_watch(
@@ -306,7 +323,7 @@ void StoreEngine::update_gauges() {
     gauges_->segments = totals.segments;
     gauges_->segments_in_memory = totals.segments_in_memory;
     gauges_->disk_bytes = totals.disk_bytes;
-    gauges_->memory_bytes = totals.memory_bytes + shards_->memory_bytes();
+    gauges_->memory_bytes = totals.memory_bytes + rows_bytes();
     gauges_->index_bytes = totals.index_bytes;
     const LogState log = log_->state();
     gauges_->log_written_bytes = log.written_bytes;

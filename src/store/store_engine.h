@@ -101,7 +101,7 @@ class StoreEngine final : public Store {
     void accept(Batch batch, std::function<void(Result<void>)> done) override;
     std::vector<std::shared_ptr<const Segment>> snapshot(std::string_view tenant) const override;
     std::vector<std::shared_ptr<const Segment>> recent(std::string_view tenant) const override;
-    void watch_arrivals(ArrivalWatch watch) override;
+    void watch_arrivals(ArrivalWatch watch, uint64_t within_ms) override;
     std::vector<std::shared_ptr<const Segment>> snapshot_with_watch(
         std::string_view tenant, const std::function<void()>& at_that_moment) const override;
     Result<void> seal() override;
@@ -164,24 +164,45 @@ class StoreEngine final : public Store {
     void became_durable(Batch batch, LogPosition end);
     HeadShardsOwner shards_owner();
     void add_sealed(std::vector<SealedHead> sealed);
+    void add_filled(std::vector<FilledHead> filled);
+    void cannot_build(const Error& error);
+    uint64_t unread_ms() const;
+    // Somebody reads: what came some time ago is in segments when this returns.
+    void show_heads() const;
     /// Whether heads and segments in memory are below their limit.
     bool has_memory_room() const;
     uint64_t memory_bytes() const;
+    uint64_t rows_bytes() const;  // of heads, and of what they handed over
     void update_gauges();
 
-    // ---- flush, merge, retention (store_background.cc)
-    void start_threads();
+    // ---- flush (store_flush.cc)
     void run_flusher();
-    void run_maintenance();
     bool wants_flush() const;
-    Result<void> flush_now(const std::function<bool()>& stop);
+    Result<void> flush_now(HeadShards::Extent extent, const std::function<bool()>& stop);
+    struct FlushInputs {
+        LogPosition end;                            // everything before it is in the inputs
+        std::vector<LiveSegments::Pointer> merged;  // together, where their partition is the same
+        std::vector<LiveSegments::Pointer> as_they_are;
+    };
+    Result<FlushInputs> gather_inputs(HeadShards::Extent extent);
+    Result<void> write_inputs(const FlushInputs& inputs, const std::function<bool()>& stop,
+                              ManifestChange& change, std::vector<Written>& written);
+    Result<void> flush_all(HeadShards::Extent extent, const std::function<bool()>& stop);
+    void encode_filled();
+    SegmentOptions recent_on_disk() const;
+
+    // ---- merge, retention (store_background.cc)
+    void start_threads();
+    void run_maintenance();
+    // Writes the whole of a segment into a file and returns how many spans it has.
+    using FillFile = std::function<Result<uint64_t>(WritableFile& file)>;
+    Result<std::optional<Written>> write_file(const Place& place, Pacing pacing,
+                                              const FillFile& fill);
     Result<std::optional<Written>> write_segment(const Output& output,
                                                  const std::vector<LiveSegments::Pointer>& inputs,
                                                  Pacing pacing, const std::function<bool()>& stop);
     void pause_maintenance(uint64_t written_bytes);
-    Result<uint64_t> write_temporary(const std::string& path, const Output& output,
-                                     const std::vector<LiveSegments::Pointer>& inputs,
-                                     Pacing pacing, const std::function<bool()>& stop);
+    Result<uint64_t> write_temporary(const std::string& path, Pacing pacing, const FillFile& fill);
     Result<void> commit_written(const ManifestChange& change, std::vector<Written> written,
                                 const std::vector<uint64_t>& gone);
     void remove_written(const std::vector<Written>& written);
@@ -293,6 +314,15 @@ class StoreEngine final : public Store {
 
     mutable std::mutex arrivals_mutex_;  // over publishing what arrived and telling of it
     ArrivalWatch arrival_watch_;
+    std::atomic<uint64_t> watched_within_ms_ = UINT64_MAX;
+
+    mutable std::atomic<uint64_t> read_ns_ = 0;  // when somebody read, monotonic; 0: not yet
+    // Heads between being handed over and being in a segment in memory.
+    mutable std::mutex filled_mutex_;
+    mutable std::condition_variable filled_gone_;
+    std::vector<FilledHead> filled_;
+    size_t filled_left_ = 0;  // of them, those being encoded included
+    std::atomic<uint64_t> filled_bytes_ = 0;
 
     mutable std::mutex ageing_mutex_;
     std::shared_ptr<const Ageing> ageing_ = std::make_shared<const Ageing>();

@@ -26,6 +26,7 @@ struct LiveSegment {
     std::optional<Keeping> kept;  // none: in recent/
     std::string path;             // "" in memory
     std::shared_ptr<const Segment> segment;
+    Blob image;  // of a segment in memory that goes to the disk as it is; else none
     // What queries see of it: without what was deleted. None: nothing is left, or what is hidden
     // cannot be told because of damage.
     std::shared_ptr<const Segment> visible;

@@ -204,7 +204,8 @@ Result<void> StoreEngine::replay_log() {
         recent_.insert(hash);
         shards_->add(std::move(batch), end);
         // Without room on the disk it stays in memory: the log has a limit of its own.
-        if (memory_bytes() >= options_.flush_bytes && !flush_fails_) (void)flush_now(never);
+        if (memory_bytes() >= options_.flush_bytes && !flush_fails_)
+            (void)flush_now(HeadShards::Extent::kAdded, never);
         return {};
     };
     TRY_ASSIGN(const LogReplay found, log_->replay({flushed_end_.load()}, visit));

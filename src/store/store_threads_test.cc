@@ -51,8 +51,15 @@ struct Threaded {
 
 namespace {
 
-void check_many_at_once(uint32_t shards) {
+enum class Reading : uint8_t { kAlways, kForgotten };
+
+void check_many_at_once(uint32_t shards, Reading reading) {
     Threaded t;
+    if (reading == Reading::kForgotten) {
+        t.options.read_memory_ms = 0;
+        t.options.unread_ms = 10;
+        t.options.file_spans_min = 40;
+    }
     t.options.shards = shards;
     t.options.seal_after_ms = 5;
     t.options.seal_spans = 300;
@@ -99,11 +106,33 @@ void check_many_at_once(uint32_t shards) {
 }  // namespace
 
 TEST_CASE("many senders, flushes, merges and readers at once lose and double nothing") {
-    check_many_at_once(1);
+    check_many_at_once(1, Reading::kAlways);
 }
 
 TEST_CASE("the same where spans are shared out among threads by trace") {
-    check_many_at_once(3);
+    check_many_at_once(3, Reading::kAlways);
+}
+
+TEST_CASE("the same where heads go to the disk as they are, though somebody reads now and then") {
+    check_many_at_once(1, Reading::kForgotten);
+    check_many_at_once(3, Reading::kForgotten);
+}
+
+TEST_CASE("who reads finds what was acknowledged some time ago, though nobody has read") {
+    Threaded t;
+    t.options.seal_after_ms = 20;
+    t.options.unread_ms = 3'600'000;
+    t.open();
+    REQUIRE(t.send(0, 10).has_value());
+    const uint64_t until_ns = t.clock.monotonic_ns() + 200'000'000;
+    uint64_t next = 10;
+    while (t.clock.monotonic_ns() < until_ns) {
+        REQUIRE(t.send(next, 10).has_value());
+        next += 10;
+    }
+    const Numbers found = t.stored();
+    const Numbers first = range(0, 10);
+    CHECK(std::includes(found.begin(), found.end(), first.begin(), first.end()));
 }
 
 TEST_CASE("what is acknowledged becomes searchable by itself") {
@@ -192,6 +221,29 @@ TEST_CASE("retention drops the oldest by age, by bytes and by share of what the 
     // 300 bytes are ours and 20 are free: 256 may be used.
     CHECK(drops(now, {1'000'000, 20}) == Numbers{2});
     CHECK(drops(0, roomy).empty());
+}
+
+TEST_CASE("large segments are merged when they fill one, or are many") {
+    StoreOptions options;
+    options.merge_segments_min = 4;
+    options.segment_spans_max = 1'000'000;
+    std::vector<SegmentFacts> segments;
+    const auto add = [&](uint64_t count) {
+        for (uint64_t i = 0; i < count; ++i)
+            segments.push_back({segments.size() + 1, "a", 1, 70'000, 1, 1});
+    };
+    const auto merged = [&] { return choose_merge(segments, options, kNsPerHour + 1).size(); };
+    add(10);
+    CHECK(merged() == 0);
+    add(1);
+    CHECK(merged() == 11);
+    options.segment_spans_max = 10'000'000;
+    CHECK(merged() == 11);  // too little yet to wait for more
+    options.segment_spans_max = 2'000'000;
+    segments.resize(8);
+    CHECK(merged() == 0);
+    add(4);
+    CHECK(merged() == 12);
 }
 
 TEST_CASE("merging takes segments of one partition and of similar size") {
