@@ -89,7 +89,7 @@ class Reading {
                 wanted.fill(std::max(part.fragment.first_row, meta.first_row) - meta.first_row,
                             std::min(end_of(part), group_end) - meta.first_row);
             }
-            next->narrow(std::move(wanted));
+            next->narrow(wanted);
             TRY(writer.open(*next));
             group = std::move(next);
             return {};
@@ -183,32 +183,38 @@ class Reading {
         using store::Table;
         SegmentReader& reader = reading.reader;
         store::GroupReader& group = *reading.group;
-        TRY_ASSIGN(const ColumnBlock* scopes,
+        TRY_ASSIGN(const ColumnBlock* scope_block,
                    group.block(reader.column(Table::kSpans, store::RowField::kScopeIndex)));
-        TRY_ASSIGN(const ColumnBlock* starts,
+        TRY_ASSIGN(const ColumnBlock* start_block,
                    group.block(reader.column(Table::kSpans, Intrinsic::kStart)));
-        TRY_ASSIGN(const ColumnBlock* ids,
+        TRY_ASSIGN(const ColumnBlock* id_block,
                    group.block(reader.column(Table::kSpans, Intrinsic::kSpanId)));
-        if (scopes->integers.size() < rows.second || starts->integers.size() < rows.second ||
-            ids->fixed.size() < size_t{rows.second} * 8)
-            return fail(ErrorCode::kDataLoss, "spans without id, start or scope");
+        for (const ColumnBlock* block : {scope_block, start_block, id_block})
+            if (block->dense && block->size() < rows.second)
+                return fail(ErrorCode::kDataLoss, "spans without id, start or scope");
+        store::ColumnCursor scopes(*scope_block);
+        store::ColumnCursor starts(*start_block);
+        store::ColumnCursor ids(*id_block);
         const ForwardEntry& entry = entries_[part.entry];
         for (uint32_t row = rows.first; row < rows.second; ++row) {
             Span span;
             span.entry = part.entry;
-            std::memcpy(span.id.bytes.data(), ids->fixed.data() + size_t{row} * 8, 8);
+            const std::string_view id = ids.bytes(row);
+            if (id.size() != span.id.bytes.size())
+                return fail(ErrorCode::kDataLoss, "spans without id, start or scope");
+            std::memcpy(span.id.bytes.data(), id.data(), id.size());
             const bool is_wanted =
                 entry.spans.empty() ||
                 std::find(entry.spans.begin(), entry.spans.end(), span.id) != entry.spans.end();
             if (!is_wanted) continue;
-            const auto scope = static_cast<uint64_t>(scopes->integers[row]);
+            const auto scope = static_cast<uint64_t>(scopes.integer(row));
             if (scope >= reading.origins.size())
                 return fail(ErrorCode::kDataLoss, "a span names a scope that is not there");
             uint32_t& origin = reading.origins[scope];
             if (origin == UINT32_MAX)
                 origin = origin_of(reader.segment(), static_cast<uint32_t>(scope));
             span.origin = origin;
-            span.start_ns = static_cast<uint64_t>(starts->integers[row]);
+            span.start_ns = static_cast<uint64_t>(starts.integer(row));
             TRY(write_span(reading.writer, row, part.threshold, span));
         }
         return {};

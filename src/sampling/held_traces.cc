@@ -110,32 +110,46 @@ Result<void> HeldTraces::note_randomness(const Segment& segment) {
 
 void HeldTraces::add(const TraceId& id, const Held& held) {
     const auto [at, is_new] = traces_.try_emplace(id, held);
-    if (is_new) return;
+    if (is_new) return note_arrival(id, held, true);
+    const bool is_earlier = held.since_ds < at->second.since_ds;
     at->second.rules |= held.rules;
     at->second.since_ds = std::min(at->second.since_ds, held.since_ds);
     at->second.arrival_s = std::min(at->second.arrival_s, held.arrival_s);
     at->second.start_ns = std::min(at->second.start_ns, held.start_ns);
     at->second.end_ns = std::max(at->second.end_ns, held.end_ns);
+    note_arrival(id, at->second, is_earlier);
+}
+
+void HeldTraces::note_arrival(const TraceId& id, const Held& held, bool is_new) {
+    Arrivals& arrivals = arrivals_[held.since_ds];
+    if (is_new) arrivals.ids.push_back(id);
+    arrivals.arrival_s = std::min(arrivals.arrival_s, held.arrival_s);
 }
 
 std::optional<uint32_t> HeldTraces::oldest_arrival_s(uint32_t after_ds) const {
     std::optional<uint32_t> oldest;
-    for (const auto& [id, held] : traces_) {
-        if (held.since_ds > after_ds)
-            oldest = std::min(oldest.value_or(UINT32_MAX), held.arrival_s);
-    }
+    for (auto at = arrivals_.upper_bound(after_ds); at != arrivals_.end(); ++at)
+        oldest = std::min(oldest.value_or(UINT32_MAX), at->second.arrival_s);
     return oldest;
 }
 
 std::vector<HeldTraces::Due> HeldTraces::due(uint32_t until_ds) const {
     std::vector<Due> due;
-    for (const auto& [id, held] : traces_) {
-        if (held.since_ds <= until_ds) due.push_back({id, held});
+    const auto end = arrivals_.upper_bound(until_ds);
+    for (auto at = arrivals_.begin(); at != end; ++at) {
+        for (const TraceId& id : at->second.ids) {
+            const auto trace = traces_.find(id);
+            const bool is_here = trace != traces_.end() && trace->second.since_ds == at->first;
+            if (is_here) due.push_back({id, trace->second});
+        }
     }
     // The oldest first, so that they are sent in that order; and the same every time.
     std::sort(due.begin(), due.end(), [](const Due& a, const Due& b) {
         return a.held.since_ds != b.held.since_ds ? a.held.since_ds < b.held.since_ds : a.id < b.id;
     });
+    // One that was decided about and came again may be noted twice.
+    const auto is_same = [](const Due& a, const Due& b) { return a.id == b.id; };
+    due.erase(std::unique(due.begin(), due.end(), is_same), due.end());
     return due;
 }
 
@@ -153,10 +167,13 @@ uint32_t HeldTraces::time_of_oldest(size_t count) const {
 void HeldTraces::remove(const std::vector<Due>& decided) {
     if (!rates_judged_.empty()) rates_ = std::move(rates_judged_);
     rates_judged_.clear();
+    if (decided.empty()) return;
     for (const Due& one : decided) {
         traces_.erase(one.id);
         if (!randomness_.empty()) randomness_.erase(one.id);
     }
+    // They are in the order of their times.
+    arrivals_.erase(arrivals_.begin(), arrivals_.upper_bound(decided.back().held.since_ds));
 }
 
 // What is known of traces without reading them: where a rule looks at wholes, whether it may match.

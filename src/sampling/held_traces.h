@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <optional>
 #include <vector>
@@ -43,14 +44,15 @@ class HeldTraces {
     void add(const TraceId& id, const Held& held);
     size_t size() const { return traces_.size(); }
     bool has(const TraceId& id) const { return traces_.contains(id); }
-    // Of those that came after a time, in seconds since 1970; nullopt: there are none.
+    // Of those that came after a time, in seconds since 1970, or somewhat earlier; nullopt: there
+    // are none.
     std::optional<uint32_t> oldest_arrival_s(uint32_t after_ds) const;
 
     // Those that came at that time or before.
     std::vector<Due> due(uint32_t until_ds) const;
     // A time by which at least so many came.
     uint32_t time_of_oldest(size_t count) const;
-    // As the last judge_due() said.
+    // All that were due at a time. As the last judge_due() said.
     void remove(const std::vector<Due>& decided);
 
     // Whether rules compare traces with each other, so that it matters how many are judged at once.
@@ -69,6 +71,14 @@ class HeldTraces {
         bool matches(const Held& held) const;
     };
 
+    // Traces whose first span came at one time, so that nobody looks at all that are held to find
+    // those that are due. Of some it was told later that they came earlier.
+    struct Arrivals {
+        std::vector<TraceId> ids;
+        uint32_t arrival_s = UINT32_MAX;  // no trace of these is older
+    };
+
+    void note_arrival(const TraceId& id, const Held& held, bool is_new);
     static std::optional<DurationTest> duration_test(const traceql::Query& query);
     Result<void> note_randomness(const store::Segment& segment);
     SurveyedTraces known_of(const std::vector<Due>& due) const;
@@ -84,6 +94,7 @@ class HeldTraces {
     std::vector<TraceRates> rates_;         // by rule
     std::vector<TraceRates> rates_judged_;  // with what is not removed yet
     boost::unordered_flat_map<TraceId, Held, std::hash<TraceId>> traces_;
+    std::map<uint32_t, Arrivals> arrivals_;  // by Held::since_ds
     // What senders said themselves.
     boost::unordered_flat_map<TraceId, uint64_t, std::hash<TraceId>> randomness_;
 };

@@ -57,6 +57,9 @@ Result<void> decode_integers_at(std::string_view body, size_t count,
 // Doubles keep every bit, also those of a NaN.
 void encode_doubles(std::span<const double> values, int zstd_level, std::string& out);
 Result<void> decode_doubles(std::string_view body, size_t count, std::vector<double>& out);
+// Those of the `count` doubles that are at these places, ascending.
+Result<void> decode_doubles_at(std::string_view body, size_t count,
+                               std::span<const uint32_t> places, std::vector<double>& out);
 
 // Texts in order; those that come again may be there once, and `codes` say which is where.
 struct TextList {
@@ -82,9 +85,16 @@ Result<TextList> decode_texts(std::string_view body, size_t count, const Blob& o
 // The same, with codes where these are shorter.
 Result<TextList> decode_coded_texts(std::string_view body, size_t count, const Blob& owner,
                                     const PatternSource* source);
+// Of `count` texts those at these places, ascending, in this order. The source's `wanted` is not
+// looked at.
+Result<TextList> decode_texts_at(std::string_view body, size_t count,
+                                 std::span<const uint32_t> places, const Blob& owner,
+                                 PatternSource source);
 
 // Any bytes: compressed where it pays.
 void encode_bytes(std::string_view bytes, int zstd_level, std::string& out);
 Result<Blob> decode_bytes(std::string_view body);
+// Without a copy where they lie in the body as they are.
+Result<Blob> decode_bytes_in_place(const Blob& body);
 
 }  // namespace spanloom::store

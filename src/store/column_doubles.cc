@@ -49,18 +49,49 @@ void encode_doubles(std::span<const double> values, int zstd_level, std::string&
     encode_integers(integers, zstd_level, out);
 }
 
-Result<void> decode_doubles(std::string_view body, size_t count, std::vector<double>& out) {
-    ByteReader reader(body);
+namespace {
+
+// How the integers of a body become doubles.
+struct DoubleHead {
+    uint8_t form = kBits;
+    double scale = 1;
+
+    double of(int64_t integer) const {
+        return form == kDecimal ? static_cast<double>(integer) / scale
+                                : std::bit_cast<double>(integer);
+    }
+};
+
+Result<DoubleHead> read_head(ByteReader& reader) {
     const uint8_t form = reader.u8();
     const uint8_t scale = form == kDecimal ? reader.u8() : 0;
     if (!reader.ok() || form > kDecimal || scale >= kScales.size())
         return damaged("doubles have an unknown form");
+    return DoubleHead{form, kScales[scale]};
+}
+
+}  // namespace
+
+Result<void> decode_doubles(std::string_view body, size_t count, std::vector<double>& out) {
+    ByteReader reader(body);
+    TRY_ASSIGN(const DoubleHead head, read_head(reader));
     std::vector<int64_t> integers;
     TRY(decode_integers(reader.rest(), count, integers));
     out.resize(count);
     for (size_t i = 0; i < count; ++i)
-        out[i] = form == kDecimal ? static_cast<double>(integers[i]) / kScales[scale]
-                                  : std::bit_cast<double>(integers[i]);
+        out[i] = head.of(integers[i]);
+    return {};
+}
+
+Result<void> decode_doubles_at(std::string_view body, size_t count,
+                               std::span<const uint32_t> places, std::vector<double>& out) {
+    ByteReader reader(body);
+    TRY_ASSIGN(const DoubleHead head, read_head(reader));
+    std::vector<int64_t> integers;
+    TRY(decode_integers_at(reader.rest(), count, places, integers));
+    out.resize(integers.size());
+    for (size_t i = 0; i < integers.size(); ++i)
+        out[i] = head.of(integers[i]);
     return {};
 }
 

@@ -31,6 +31,28 @@ void check_places(const std::string& body, const std::vector<int64_t>& values) {
     }
 }
 
+// The same of texts in any form.
+void check_text_places(const std::string& body, const std::vector<std::string_view>& texts) {
+    for (const size_t step : {size_t{1}, size_t{7}, texts.size()}) {
+        std::vector<uint32_t> places;
+        std::vector<std::string_view> expected;
+        for (size_t at = step / 2; at < texts.size(); at += step) {
+            places.push_back(static_cast<uint32_t>(at));
+            expected.push_back(texts[at]);
+        }
+        const auto some = decode_texts_at(body, texts.size(), places, {}, {});
+        REQUIRE_MESSAGE(some.has_value(), (some ? "" : some.error().message));
+        REQUIRE(some->texts == expected);
+        CHECK(some->codes.empty());
+        CHECK(!decode_texts_at(body, texts.size() + 64, places, {}, {}).has_value());
+        CHECK(!decode_texts_at(body + "x", texts.size(), places, {}, {}).has_value());
+        const std::string_view cut = std::string_view(body).substr(0, body.size() - 1);
+        CHECK(!decode_texts_at(cut, texts.size(), places, {}, {}).has_value());
+        places.push_back(static_cast<uint32_t>(texts.size()));
+        CHECK(!decode_texts_at(body, texts.size(), places, {}, {}).has_value());
+    }
+}
+
 void check_integers(const std::vector<int64_t>& values) {
     for (const int level : {0, 1, 3}) {
         std::string body;
@@ -126,6 +148,13 @@ TEST_CASE("doubles keep every bit") {
             REQUIRE(back.size() == values.size());
             for (size_t i = 0; i < values.size(); ++i)
                 REQUIRE(std::bit_cast<uint64_t>(back[i]) == std::bit_cast<uint64_t>(values[i]));
+            if (values.empty()) continue;
+            const std::vector<uint32_t> last = {static_cast<uint32_t>(values.size() - 1)};
+            std::vector<double> some;
+            REQUIRE(decode_doubles_at(body, values.size(), last, some).has_value());
+            REQUIRE(some.size() == 1);
+            CHECK(std::bit_cast<uint64_t>(some[0]) == std::bit_cast<uint64_t>(values.back()));
+            CHECK(!decode_doubles_at("\x02" + body, values.size(), last, some).has_value());
         }
     };
     check({});
@@ -160,8 +189,31 @@ TEST_CASE("texts come back, and a wrong count does not") {
         const auto back = decode_texts(body, views.size());
         REQUIRE(back.has_value());
         CHECK(back->texts == views);
+        check_text_places(body, views);
         CHECK(!decode_texts(body, views.size() - 1).has_value());
         CHECK(!decode_texts(body, views.size() + 64).has_value());
+    }
+}
+
+TEST_CASE("lengths of texts that are out of range are refused wherever they are") {
+    const std::vector<uint32_t> places = {1};
+    for (const std::vector<int64_t>& lengths :
+         std::vector<std::vector<int64_t>>{{3, 2, 4},
+                                           {-1, 2, 8},
+                                           {3, -2, 8},
+                                           {3, 2, -5},
+                                           {INT64_MAX, 2, INT64_MIN + 8},
+                                           {9, 1, 0}}) {
+        std::string packed;
+        encode_integers(lengths, 0, packed);
+        std::string body(1, '\0');
+        body += static_cast<char>(packed.size());
+        body += packed;
+        body += std::string(1, '\0') + "\x09" + "abcdefghi";
+        const auto some = decode_texts_at(body, 3, places, {}, {});
+        CHECK(some.has_value() == (lengths[2] == 4));
+        CHECK(some.has_value() == decode_texts(body, 3).has_value());
+        if (some) CHECK(some->texts.at(0) == "de");
     }
 }
 
@@ -185,6 +237,7 @@ TEST_CASE("texts with ids, numbers and addresses in them come back and take litt
         REQUIRE(back->texts.size() == texts.size());
         for (size_t i = 0; i < texts.size(); ++i)
             REQUIRE(back->texts[i] == texts[i]);
+        check_text_places(body, views);
         for (size_t cut = 0; cut < body.size(); cut += 97)
             CHECK(!decode_texts(std::string_view(body).substr(0, cut), views.size()).has_value());
         return body.size();

@@ -41,32 +41,68 @@ bool encode_patterns(std::span<const std::string_view> texts, int zstd_level, st
     return true;
 }
 
-Result<TextList> decode_joined(ByteReader& reader, size_t count, const Blob& owner) {
+// Texts end to end, with their lengths before them.
+struct JoinedTexts {
+    std::string_view texts;
+    Blob storage;
+};
+
+Result<JoinedTexts> read_joined(ByteReader& reader, size_t count, const Blob& owner,
+                                std::vector<int64_t>& lengths) {
     const std::string_view packed = reader.text();
     if (!reader.ok()) return damaged("text lengths end early");
-    std::vector<int64_t> lengths;
     TRY(decode_integers(packed, count, lengths));
     TRY_ASSIGN(const Part part, read_part(reader));
     if (!reader.at_end()) return damaged("texts are followed by something else");
+    if (!part.owner.empty()) return JoinedTexts{part.bytes, part.owner};
+    if (!owner.empty()) return JoinedTexts{part.bytes, owner};
+    Blob copy = Blob::copy_of(part.bytes);
+    const std::string_view texts = copy.view();
+    return JoinedTexts{texts, std::move(copy)};
+}
+
+Result<TextList> decode_joined(ByteReader& reader, size_t count, const Blob& owner) {
+    std::vector<int64_t> lengths;
+    TRY_ASSIGN(JoinedTexts joined, read_joined(reader, count, owner, lengths));
     TextList list;
-    std::string_view joined = part.bytes;
-    if (!part.owner.empty()) {
-        list.storage = part.owner;
-    } else if (!owner.empty()) {
-        list.storage = owner;
-    } else {
-        list.storage = Blob::copy_of(part.bytes);
-        joined = list.storage.view();
-    }
+    list.storage = std::move(joined.storage);
     list.texts.resize(count);
     size_t at = 0;
     for (size_t i = 0; i < count; ++i) {
-        if (lengths[i] < 0 || static_cast<uint64_t>(lengths[i]) > joined.size() - at)
+        if (lengths[i] < 0 || static_cast<uint64_t>(lengths[i]) > joined.texts.size() - at)
             return damaged("a text is longer than its block");
-        list.texts[i] = joined.substr(at, static_cast<size_t>(lengths[i]));
+        list.texts[i] = joined.texts.substr(at, static_cast<size_t>(lengths[i]));
         at += static_cast<size_t>(lengths[i]);
     }
-    if (at != joined.size()) return damaged("texts are shorter than their block");
+    if (at != joined.texts.size()) return damaged("texts are shorter than their block");
+    return list;
+}
+
+Result<TextList> decode_joined_at(ByteReader& reader, size_t count,
+                                  std::span<const uint32_t> places, const Blob& owner) {
+    thread_local std::vector<int64_t> lengths;
+    TRY_ASSIGN(JoinedTexts joined, read_joined(reader, count, owner, lengths));
+    TextList list;
+    list.storage = std::move(joined.storage);
+    list.texts.reserve(places.size());
+    const size_t size = joined.texts.size();
+    uint64_t bits = 0;  // that some length has: never more than their sum, unless one is broken
+    size_t at = 0;
+    size_t next = 0;
+    const auto pass_until = [&](size_t place) {
+        for (; next < place; ++next) {
+            bits |= static_cast<uint64_t>(lengths[next]);
+            at += static_cast<size_t>(lengths[next]);
+        }
+        return bits <= size && at <= size;
+    };
+    for (const uint32_t place : places) {
+        const bool is_inside = pass_until(place);
+        const auto length = static_cast<uint64_t>(lengths[place]);
+        if (!is_inside || length > size - at) return damaged("a text is longer than its block");
+        list.texts.push_back(joined.texts.substr(at, length));
+    }
+    if (!pass_until(count) || at != size) return damaged("texts are shorter than their block");
     return list;
 }
 
@@ -147,6 +183,28 @@ Result<TextList> decode_coded_texts(std::string_view body, size_t count, const B
         default:
             return damaged("texts have an unknown form");
     }
+}
+
+Result<TextList> decode_texts_at(std::string_view body, size_t count,
+                                 std::span<const uint32_t> places, const Blob& owner,
+                                 PatternSource source) {
+    if (count > kBlockBytesMax / 8) return damaged("too many texts");
+    if (!places.empty() && places.back() >= count) return damaged("a place lies outside");
+    ByteReader reader(body);
+    if (reader.u8() == static_cast<uint8_t>(ListForm::kJoined))
+        return decode_joined_at(reader, count, places, owner);
+    std::vector<uint8_t> wanted(count, 0);
+    for (const uint32_t place : places)
+        wanted[place] = 1;
+    source.wanted = wanted;
+    TRY_ASSIGN(TextList list, decode_coded_texts(body, count, owner, &source));
+    std::vector<std::string_view> texts;
+    texts.reserve(places.size());
+    for (const uint32_t place : places)
+        texts.push_back(list.texts[list.codes.empty() ? place : list.codes[place]]);
+    list.texts = std::move(texts);
+    list.codes.clear();
+    return list;
 }
 
 Result<TextList> decode_texts(std::string_view body, size_t count, const Blob& owner,

@@ -63,13 +63,22 @@ uint32_t GroupReader::table_rows(Table table) const {
     return 0;
 }
 
+void GroupReader::narrow(const RowBitmap& rows) {
+    // Of many rows whole columns are read sooner.
+    constexpr uint32_t kChosenPart = 4;
+    const uint32_t count = rows.count();
+    if (count * kChosenPart > rows_.rows) return;
+    std::vector<uint32_t> chosen;
+    chosen.reserve(count);
+    rows.for_each([&](uint32_t row) { chosen.push_back(row); });
+    chosen_ = segment_->choose_rows(group_, std::move(chosen));
+}
+
 Result<const ColumnBlock*> GroupReader::block(uint32_t column) {
     if (column == kNoColumn) return &empty_block();
     auto& slot = blocks_[column];
     if (slot == nullptr) {
-        const bool is_narrow = wanted_ && segment_->columns()[column].table == Table::kSpans;
-        auto read = is_narrow ? segment_->read_some(column, group_, *wanted_)
-                              : segment_->read(column, group_);
+        auto read = chosen_ != nullptr ? chosen_->read(column) : segment_->read(column, group_);
         if (!read) {
             blocks_.erase(column);
             return tl::unexpected<Error>(std::move(read).error());

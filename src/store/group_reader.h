@@ -69,8 +69,8 @@ class GroupReader {
     uint32_t table_rows(Table table) const;
     // kNoColumn gives a block without rows. kResourceExhausted where there is no memory for it.
     Result<const ColumnBlock*> block(uint32_t column);
-    // From now on texts of the spans' attributes may be empty where rows are not among these.
-    void narrow(RowBitmap rows) { wanted_ = std::move(rows); }
+    // From now on blocks of the spans need not have the values of other rows. Goes before block().
+    void narrow(const RowBitmap& rows);
     // For these rows alone: texts of others may be empty. Not kept.
     Result<std::shared_ptr<const ColumnBlock>> some(uint32_t column, const RowBitmap& rows);
     // Segment::read_values(). Not kept.
@@ -91,8 +91,8 @@ class GroupReader {
     RowGroup rows_;
     ReadCounts& counts_;
     ScanMemory* memory_;
-    uint64_t taken_bytes_ = 0;         // of memory_
-    std::optional<RowBitmap> wanted_;  // none: all
+    uint64_t taken_bytes_ = 0;            // of memory_
+    std::unique_ptr<ChosenRows> chosen_;  // none: all
     std::unordered_map<uint32_t, std::shared_ptr<const ColumnBlock>> blocks_;
 };
 

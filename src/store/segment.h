@@ -223,6 +223,15 @@ class SegmentBuilder {
     std::unique_ptr<State> state_;
 };
 
+// Some rows of the spans of one row group, read column by column without decoding the others where
+// the columns allow it. One thread.
+class ChosenRows {
+  public:
+    virtual ~ChosenRows() = default;
+    // As Segment::read(); of a column of the spans perhaps the values of the chosen rows alone.
+    virtual Result<std::shared_ptr<const ColumnBlock>> read(uint32_t column) = 0;
+};
+
 // An immutable columnar file, or its image in memory (docs/format/segment.md). Opening checks the
 // footer; each block's checksum is checked when it is read. Any thread. What is added here must be
 // answered by the view of hiding_segment.cc as well.
@@ -341,6 +350,13 @@ class Segment {
     virtual Result<Blob> rollup() const = 0;  // read anew each time
     // Reads every block and checks every checksum; the first damage found.
     virtual Result<void> verify() const = 0;
+
+    // For who wants these rows alone, ascending, of many columns of a group; where they are few.
+    // nullptr: the segment only reads whole columns. It must outlive what is given.
+    virtual std::unique_ptr<ChosenRows> choose_rows(uint32_t /*row_group*/,
+                                                    std::vector<uint32_t> /*rows*/) const {
+        return nullptr;
+    }
 };
 
 // Writes the spans of `inputs` as one segment, equal spans once (design: equal tenant, ids, start,

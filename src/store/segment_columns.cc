@@ -10,23 +10,6 @@
 namespace spanloom::store {
 namespace {
 
-bool drops_zeros(uint32_t column) {
-    switch (column) {
-        case kColumnKind:
-        case kColumnStatus:
-        case kColumnFlags:
-        case kColumnDroppedAttributes:
-        case kColumnDroppedEvents:
-        case kColumnDroppedLinks:
-        case kColumnEventDropped:
-        case kColumnLinkFlags:
-        case kColumnLinkDropped:
-            return true;
-        default:
-            return false;
-    }
-}
-
 uint32_t fixed_width(uint32_t column) {
     return column == kColumnLinkTraceId ? 16 : 8;
 }
@@ -198,18 +181,22 @@ Result<void> FileSegment::decode_link_traces(std::string_view body, size_t count
     return {};
 }
 
-// An attribute column whose block was left out: all its values follow.
+// Of an attribute column whose block was left out, as all its values follow.
+Result<std::string_view> FileSegment::left_out_body(uint32_t column) const {
+    const ColumnKey& key = footer_.columns[column];
+    const bool can_follow = footer_.version >= 3 && footer_.followers.bytes > 0 &&
+                            key.table == Table::kSpans &&
+                            (key.type == ColumnType::kInt || key.type == ColumnType::kString);
+    if (!can_follow) return fail(ErrorCode::kDataLoss, "attribute orders and values do not fit");
+    static constexpr char kBody[] = {static_cast<char>(kFollowsForm), 0};
+    return std::string_view(kBody, sizeof kBody);
+}
+
 Result<void> FileSegment::decode_left_out(uint32_t column, uint32_t group, size_t count,
                                           ColumnBlock& out) const {
-    const bool can_follow = footer_.version >= 3 && footer_.followers.bytes > 0 &&
-                            footer_.columns[column].table == Table::kSpans;
-    if (!can_follow) return fail(ErrorCode::kDataLoss, "attribute orders and values do not fit");
-    constexpr char kBody[] = {static_cast<char>(kFollowsForm), 0};
-    const std::string_view body(kBody, sizeof kBody);
+    TRY_ASSIGN(const std::string_view body, left_out_body(column));
     if (out.type == ColumnType::kInt)
         return decode_values(column, group, body, count, out.rows, out.integers);
-    if (out.type != ColumnType::kString)
-        return fail(ErrorCode::kDataLoss, "attribute orders and values do not fit");
     TRY_ASSIGN(const auto texts, dictionary(column));
     thread_local std::vector<int64_t> codes;
     codes.clear();
@@ -230,7 +217,7 @@ Result<void> FileSegment::decode(uint32_t column, uint32_t group, const ColumnPl
             const bool has_references =
                 column == kColumnLinkTraceId && !body.empty() && body.data()[0] == kReferencesForm;
             if (has_references) return decode_link_traces(body.view(), count, out);
-            TRY_ASSIGN(out.storage, decode_bytes(body.view()));
+            TRY_ASSIGN(out.storage, decode_bytes_in_place(body));
             out.fixed = out.storage.view();
             if (out.fixed.size() != count * out.width)
                 return fail(ErrorCode::kDataLoss, "ids have a wrong length");

@@ -15,9 +15,9 @@
 #include "store/value_model.h"
 
 // The Segment on a file or an image: opening and its tables (segment.cc), columns
-// (segment_columns.cc), parts of them (segment_some_rows.cc) and their values counted
-// (segment_value_counts.cc), those that tie rows together (segment_structure.cc), where values are
-// (segment_find.cc).
+// (segment_columns.cc), parts of them (segment_some_rows.cc, segment_chosen_rows.cc) and their
+// values counted (segment_value_counts.cc), those that tie rows together (segment_structure.cc),
+// where values are (segment_find.cc).
 namespace spanloom::store {
 
 struct FragmentChunk {
@@ -136,6 +136,8 @@ class FileSegment final : public Segment {
                                                     uint32_t row_group) const override;
     Result<std::shared_ptr<const ColumnBlock>> read_some(uint32_t column, uint32_t row_group,
                                                          const RowBitmap& rows) const override;
+    std::unique_ptr<ChosenRows> choose_rows(uint32_t row_group,
+                                            std::vector<uint32_t> rows) const override;
     Result<std::shared_ptr<const RowKinds>> row_kinds(uint32_t row_group) const override;
     bool follows_row_kinds(uint32_t column, uint32_t row_group) const override;
     bool has_values(uint32_t column) const override { return has_values_[column]; }
@@ -185,6 +187,8 @@ class FileSegment final : public Segment {
         std::span<const uint32_t> rows) const override;
 
   private:
+    friend class FileChosenRows;
+
     using Piece = SegmentCache::Piece;
     SegmentCache::Key cache_key(Piece piece, uint64_t number = 0) const {
         return {cache_number_, piece, number};
@@ -242,6 +246,7 @@ class FileSegment final : public Segment {
     Result<void> decode_link_traces(std::string_view body, size_t count, ColumnBlock& out) const;
     Result<void> decode_left_out(uint32_t column, uint32_t group, size_t count,
                                  ColumnBlock& out) const;
+    Result<std::string_view> left_out_body(uint32_t column) const;
     // Integers or codes; those that follow are asked of the names of their rows (empty: all, or
     // those that the orders say).
     Result<void> decode_values(uint32_t column, uint32_t group, std::string_view body, size_t count,
@@ -261,8 +266,10 @@ class FileSegment final : public Segment {
                               std::vector<int64_t>& links) const;
     Result<void> read_links(uint32_t group, ColumnBlock& out, std::vector<int64_t>* steps) const;
     Result<void> read_parents(uint32_t group, ColumnBlock& out) const;
-    Result<void> resolve_parents(uint32_t group, std::span<const int64_t> links,
-                                 std::string_view elsewhere, ColumnBlock& out) const;
+    // The parents of these rows (none given: all), whose links and ids of others are given.
+    Result<void> resolve_parents(uint32_t group, std::span<const uint32_t> rows,
+                                 std::span<const int64_t> links, std::string_view elsewhere,
+                                 ColumnBlock& out) const;
 
     // What is done with the hash of a pair: asking where it is, or a hint of that.
     using AskPair = std::function<PairPlace(uint64_t hash)>;

@@ -59,6 +59,24 @@ const std::vector<ColumnKey>& fixed_columns();
 uint32_t order_column(Table table);
 uint32_t overflow_column(Table table);
 
+// Whether a column has no row where its value is 0.
+constexpr bool drops_zeros(uint32_t column) {
+    switch (column) {
+        case kColumnKind:
+        case kColumnStatus:
+        case kColumnFlags:
+        case kColumnDroppedAttributes:
+        case kColumnDroppedEvents:
+        case kColumnDroppedLinks:
+        case kColumnEventDropped:
+        case kColumnLinkFlags:
+        case kColumnLinkDropped:
+            return true;
+        default:
+            return false;
+    }
+}
+
 enum class TextForm : uint8_t { kShared = 1, kLocal = 2, kPlain = 3 };
 
 // Of the trace ids of links: numbers of fragments, and the ids of those that are elsewhere.

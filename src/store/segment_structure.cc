@@ -105,7 +105,10 @@ Result<void> FileSegment::read_parents(uint32_t group, ColumnBlock& out) const {
     ColumnBlock stored;
     TRY(read_links(group, stored, nullptr));
     if (stored.integers.empty()) return {};
-    return resolve_parents(group, stored.integers, stored.fixed, out);
+    TRY(resolve_parents(group, {}, stored.integers, stored.fixed, out));
+    out.dense = out.rows.size() == stored.integers.size();
+    if (out.dense) out.rows = {};
+    return {};
 }
 
 Result<std::optional<std::vector<int32_t>>> FileSegment::parent_rows(uint32_t row_group) const {
@@ -134,7 +137,8 @@ Result<std::optional<std::vector<int32_t>>> FileSegment::parent_rows(uint32_t ro
     return std::optional(std::move(rows));
 }
 
-Result<void> FileSegment::resolve_parents(uint32_t group, std::span<const int64_t> links,
+Result<void> FileSegment::resolve_parents(uint32_t group, std::span<const uint32_t> rows,
+                                          std::span<const int64_t> links,
                                           std::string_view elsewhere, ColumnBlock& out) const {
     std::shared_ptr<const ColumnBlock> ids;
     uint32_t ids_group = UINT32_MAX;
@@ -143,9 +147,10 @@ Result<void> FileSegment::resolve_parents(uint32_t group, std::span<const int64_
         count += link != kParentNone;
     Blob storage = Blob::allocate(count * 8);
     uint8_t* to = storage.mutable_data();
-    for (uint32_t row = 0; row < links.size(); ++row) {
-        const int64_t link = links[row];
+    for (uint32_t i = 0; i < links.size(); ++i) {
+        const int64_t link = links[i];
         if (link == kParentNone) continue;
+        const uint32_t row = rows.empty() ? i : rows[i];
         out.rows.push_back(row);
         if (link == kParentElsewhere) {
             if (elsewhere.size() < 8) return fail(ErrorCode::kDataLoss, "parent ids end early");
@@ -175,8 +180,6 @@ Result<void> FileSegment::resolve_parents(uint32_t group, std::span<const int64_
     if (!elsewhere.empty()) return fail(ErrorCode::kDataLoss, "too many parent ids");
     out.storage = storage;
     out.fixed = storage.view();
-    out.dense = out.rows.size() == links.size();
-    if (out.dense) out.rows = {};
     return {};
 }
 

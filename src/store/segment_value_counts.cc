@@ -101,7 +101,18 @@ Result<void> FileSegment::decode_at(uint32_t column, uint32_t group, std::string
                                     size_t count, std::span<const uint32_t> places,
                                     std::span<const uint32_t> rows,
                                     std::vector<int64_t>& out) const {
-    const bool follows = !body.empty() && static_cast<uint8_t>(body.front()) == kFollowsForm;
+    if (column == kColumnName && is_modelled(body)) {
+        std::vector<int64_t> names;
+        TRY(decode_names(group, body, names));
+        out.clear();
+        for (const uint32_t row : rows) {
+            if (row >= names.size()) return fail(ErrorCode::kDataLoss, "names end early");
+            out.push_back(names[row]);
+        }
+        return {};
+    }
+    const bool follows = !body.empty() && static_cast<uint8_t>(body.front()) == kFollowsForm &&
+                         footer_.columns[column].table == Table::kSpans;
     if (!follows) return decode_integers_at(body, count, places, out);
     TRY_ASSIGN(const auto directory, followers());
     TRY_ASSIGN(const auto keys, follow_keys(group));
