@@ -191,8 +191,10 @@ Result<TextList> decode_texts_at(std::string_view body, size_t count,
     if (count > kBlockBytesMax / 8) return damaged("too many texts");
     if (!places.empty() && places.back() >= count) return damaged("a place lies outside");
     ByteReader reader(body);
-    if (reader.u8() == static_cast<uint8_t>(ListForm::kJoined))
-        return decode_joined_at(reader, count, places, owner);
+    const auto form = static_cast<ListForm>(reader.u8());
+    if (form == ListForm::kJoined) return decode_joined_at(reader, count, places, owner);
+    if (form == ListForm::kColumnPatterns && !source.patterns)
+        return damaged("there are no patterns here that texts may have");
     std::vector<uint8_t> wanted(count, 0);
     for (const uint32_t place : places)
         wanted[place] = 1;

@@ -425,6 +425,9 @@ Result<void> FileSegment::read_fixed_column(uint32_t column, uint32_t group,
     const ColumnPlace* place = footer_.find(column, group);
     if (place != nullptr) {
         TRY(decode(column, group, *place, count, out));
+    } else if (drops_zeros(column)) {
+        out.dense = false;
+        return {};
     } else if (out.type == ColumnType::kInt) {
         out.integers.assign(count, 0);
     } else if (out.type == ColumnType::kFixed && count > 0) {
