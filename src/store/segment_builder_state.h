@@ -87,6 +87,10 @@ struct SegmentBuilder::State {
         : options(std::move(given)), writer(std::make_unique<SegmentWriter>(options, image)) {
         for (uint32_t column = 0; column < kFixedColumns; ++column)
             grow_texts(column);
+        intern_nothing();
+    }
+
+    void intern_nothing() {
         for (const uint32_t column :
              {kColumnName, kColumnStatusMessage, kColumnTraceState, kColumnOverflow,
               kColumnEventName, kColumnEventOverflow, kColumnLinkTraceState, kColumnLinkOverflow})
@@ -105,6 +109,15 @@ struct SegmentBuilder::State {
         take(links, before.links);
         take(cells, before.cells);
         image.reserve(image_bytes + image_bytes / 8);
+        // Columns are numbered as they come, which is mostly the same.
+        for (uint32_t column = 0; column < before.writer->column_count(); ++column) {
+            if (!before.writer->has_texts(column)) continue;
+            grow_texts(column);
+            TextTable& table = texts[column].table;
+            table = std::move(before.writer->texts(column).table);
+            table.clear_for_as_many();
+        }
+        intern_nothing();
     }
 
     void add_span(const Batch& batch, const SpanRef& ref, uint32_t scope);

@@ -93,18 +93,20 @@ class TextTable {
 
     // Keeps the memory of small tables for the next use.
     void clear() {
-        entries_.clear();
-        text_bytes_ = 0;
         if (pages_.size() > 1) pages_.resize(1);
-        pages_bytes_ = pages_.empty() ? 0 : first_page_bytes_;
-        page_used_ = 0;
-        page_bytes_ = pages_bytes_;
+        pages_bytes_ = pages_.empty() ? 0 : pages_.front().bytes;
         if (slots_.size() > 65'536) {
             slots_ = {};
             mask_ = 0;
-        } else {
-            std::fill(slots_.begin(), slots_.end(), Slot{});
         }
+        forget();
+    }
+    // Keeps all of it, where most of it was used: for as many texts as there were.
+    void clear_for_as_many() {
+        constexpr size_t kTimes = 4;
+        const size_t used = text_bytes_ + entries_.size() * (sizeof(Entry) + 2 * sizeof(Slot));
+        if (memory_bytes() > kTimes * used) return clear();
+        forget();
     }
 
   private:
@@ -129,19 +131,29 @@ class TextTable {
         for (uint32_t code = 0; code < entries_.size(); ++code)
             place(code, entries_[code].hash);
     }
+    void forget() {
+        entries_.clear();
+        text_bytes_ = 0;
+        page_ = 0;
+        page_used_ = 0;
+        std::fill(slots_.begin(), slots_.end(), Slot{});
+    }
     const char* keep(std::string_view text) {
         text_bytes_ += text.size();
-        if (pages_.empty() || page_used_ + text.size() > page_bytes_) {
+        while (page_ < pages_.size() && page_used_ + text.size() > pages_[page_].bytes) {
+            ++page_;
+            page_used_ = 0;
+        }
+        if (page_ == pages_.size()) {
             const size_t wanted = pages_.empty()          ? 512
                                   : pages_bytes_ < 65'536 ? pages_bytes_
                                                           : 65'536;
-            page_bytes_ = std::max(wanted, text.size());
-            pages_.emplace_back(new char[page_bytes_]);
-            if (pages_.size() == 1) first_page_bytes_ = page_bytes_;
-            pages_bytes_ += page_bytes_;
+            const size_t bytes = std::max(wanted, text.size());
+            pages_.push_back({std::unique_ptr<char[]>(new char[bytes]), bytes});
+            pages_bytes_ += bytes;
             page_used_ = 0;
         }
-        char* to = pages_.back().get() + page_used_;
+        char* to = pages_[page_].memory.get() + page_used_;
         if (!text.empty()) std::memcpy(to, text.data(), text.size());
         page_used_ += text.size();
         return to;
@@ -150,11 +162,14 @@ class TextTable {
     std::vector<Slot> slots_;
     size_t mask_ = 0;
     std::vector<Entry> entries_;
-    std::vector<std::unique_ptr<char[]>> pages_;
+    struct Page {
+        std::unique_ptr<char[]> memory;
+        size_t bytes = 0;
+    };
+    std::vector<Page> pages_;
+    size_t page_ = 0;  // that is being filled
     size_t page_used_ = 0;
-    size_t page_bytes_ = 0;
     size_t pages_bytes_ = 0;
-    size_t first_page_bytes_ = 0;
     size_t text_bytes_ = 0;
 };
 

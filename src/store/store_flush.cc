@@ -42,9 +42,9 @@ void StoreEngine::run_flusher() {
         pause = kFlushLook;
         update_gauges();
         if (!wants_flush()) continue;
-        const Result<void> flushed =
-            flush_now(HeadShards::Extent::kBegun,
-                      [this] { return stopping_ && clock_.monotonic_ns() > stop_deadline_ns_; });
+        const Result<void> flushed = flush_now(HeadShards::Extent::kBegun, [this] {
+            return stopping_ && clock_.monotonic_ns() > stop_deadline_ns_;
+        });
         if (!flushed) pause = kFlushRetry;
     }
 }
@@ -131,11 +131,11 @@ Result<void> StoreEngine::write_inputs(const FlushInputs& inputs, const std::fun
     };
     for (const LiveSegments::Pointer& one : inputs.as_they_are) {
         const Place place{one->tenant, one->hour, std::nullopt};
-        TRY_ASSIGN(auto file, write_file(place, Pacing::kNone,
-                                         [&](WritableFile& to) -> Result<uint64_t> {
-                                             TRY(to.append(one->image.view()));
-                                             return one->segment->info().spans;
-                                         }));
+        TRY_ASSIGN(auto file,
+                   write_file(place, Pacing::kNone, [&](WritableFile& to) -> Result<uint64_t> {
+                       TRY(to.append(one->image.view()));
+                       return one->segment->info().spans;
+                   }));
         add(std::move(file));
     }
     std::map<std::pair<std::string, uint64_t>, std::vector<LiveSegments::Pointer>> partitions;

@@ -128,11 +128,13 @@ TEST_CASE("arrivals are told of heads that were not sealed, before they are seen
     UnreadFixture f;
     f.open();
     std::vector<std::shared_ptr<const Segment>> told;
-    f.store->watch_arrivals([&](const std::string& tenant, const auto& segment) {
-        CHECK(tenant == "default");
-        CHECK(f.stored().empty());
-        told.push_back(segment);
-    }, 5'000);
+    f.store->watch_arrivals(
+        [&](const std::string& tenant, const auto& segment) {
+            CHECK(tenant == "default");
+            CHECK(f.stored().empty());
+            told.push_back(segment);
+        },
+        5'000);
     REQUIRE(f.send(0, 20).has_value());
     REQUIRE(f.store->flush().has_value());
     REQUIRE(told.size() == 1);
