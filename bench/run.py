@@ -126,7 +126,7 @@ def ingest(options):
               "concurrency": options.concurrency, "connections": options.connections, "client_cpu_s": report["cpu_s"]}
     table([("spans accepted", f"{result['spans']:,} ({result['failed']} failed, {result['rejected']} rejected)"),
            ("spans per second, durable", f"{result['spans_per_s']:,}"),
-           ("server CPU-s per million spans", f"{result['cpu_s_per_million_spans']} (to merged segments; {result['cpu_s_per_million_spans_while_sending']} while sending)"),
+           ("server CPU-s per million spans", f"{result['cpu_s_per_million_spans']} (to segments on disk; {result['cpu_s_per_million_spans_while_sending']} while sending)"),
            ("bytes per span on disk", result["bytes_per_span"]),
            ("peak RSS, anonymous / all", f"{peak_anon / 1e6:.0f} / {peak['VmHWM'] / 1e6:.0f} MB"),
            ("idle RSS, anonymous", f"{idle['RssAnon'] / 1e6:.1f} MB"),
