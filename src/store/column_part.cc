@@ -103,19 +103,26 @@ void encode_bytes(std::string_view bytes, int zstd_level, std::string& out) {
     write_part(bytes, zstd_level, out);
 }
 
-Result<Blob> decode_bytes_in_place(const Blob& body) {
-    ByteReader reader(body.view());
-    TRY_ASSIGN(const Part part, read_part(reader));
+namespace {
+
+Result<Part> read_only_part(std::string_view body) {
+    ByteReader reader(body);
+    TRY_ASSIGN(Part part, read_part(reader));
     if (!reader.at_end()) return damaged("bytes are followed by something else");
+    return part;
+}
+
+}  // namespace
+
+Result<Blob> decode_bytes_in_place(const Blob& body) {
+    TRY_ASSIGN(const Part part, read_only_part(body.view()));
     if (!part.owner.empty() || part.bytes.empty()) return part.owner;
     return body.slice(static_cast<size_t>(part.bytes.data() - body.view().data()),
                       part.bytes.size());
 }
 
 Result<Blob> decode_bytes(std::string_view body) {
-    ByteReader reader(body);
-    TRY_ASSIGN(const Part part, read_part(reader));
-    if (!reader.at_end()) return damaged("bytes are followed by something else");
+    TRY_ASSIGN(const Part part, read_only_part(body));
     return part.owner.empty() ? Blob::copy_of(part.bytes) : part.owner;
 }
 

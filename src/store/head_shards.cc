@@ -148,12 +148,12 @@ bool HeadShards::has_gathered() const {
     return queue_bytes_ >= std::min(options_.gather_bytes, options_.queue_bytes_max / 4);
 }
 
+bool HeadShards::is_past(uint64_t since_ns, uint64_t ms) const {
+    return clock_.monotonic_ns() - since_ns >= ms * 1'000'000;
+}
+
 bool HeadShards::is_due(const Shard& shard) const {
     if (shard.since_ns == 0) return false;
-    const uint64_t now_ns = clock_.monotonic_ns();
-    const auto is_past = [&](uint64_t since_ns, uint64_t ms) {
-        return now_ns - since_ns >= ms * 1'000'000;
-    };
     if (!is_past(shard.since_ns, options_.seal_after_ms)) return false;
     const uint64_t unread_ms = owner_.unread_ms();
     // Where nothing more comes, there is time.
@@ -164,10 +164,9 @@ bool HeadShards::is_due(const Shard& shard) const {
 }
 
 bool HeadShards::holds_older(uint64_t age_ms) const {
-    const uint64_t now_ns = clock_.monotonic_ns();
     return std::any_of(shards_.begin(), shards_.end(), [&](const auto& shard) {
         const uint64_t since_ns = shard->since_ns;
-        return since_ns != 0 && now_ns - since_ns >= age_ms * 1'000'000;
+        return since_ns != 0 && is_past(since_ns, age_ms);
     });
 }
 

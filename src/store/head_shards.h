@@ -119,6 +119,7 @@ class HeadShards {
     void run(Shard& shard);
     bool may_take(const Shard& shard) const;
     bool has_gathered() const;
+    bool is_past(uint64_t since_ns, uint64_t ms) const;
     bool is_due(const Shard& shard) const;
     void take_one(Shard& shard, std::unique_lock<std::mutex>& lock);
     void build(Shard& shard, const Batch& batch);

@@ -469,22 +469,27 @@ size_t SegmentBuilder::spans() const {
     return state_->spans.size();
 }
 
-size_t SegmentBuilder::used_bytes() const {
-    size_t bytes = state_->spans.size() * sizeof(SpanRow) +
-                   (state_->events.size() + state_->links.size()) * sizeof(ChildRow) +
-                   state_->cells.size() * sizeof(uint64_t);
-    for (const ColumnTexts& texts : state_->texts)
+namespace {
+
+// Bytes of all the state's rows and texts; count() says of how many elements of a list.
+template <typename State, typename Count>
+size_t bytes_of(const State& state, Count count) {
+    size_t bytes = count(state.spans) * sizeof(SpanRow) +
+                   (count(state.events) + count(state.links)) * sizeof(ChildRow) +
+                   count(state.cells) * sizeof(uint64_t);
+    for (const ColumnTexts& texts : state.texts)
         bytes += texts.table.memory_bytes();
     return bytes;
 }
 
+}  // namespace
+
+size_t SegmentBuilder::used_bytes() const {
+    return bytes_of(*state_, [](const auto& list) { return list.size(); });
+}
+
 size_t SegmentBuilder::memory_bytes() const {
-    size_t bytes = state_->spans.capacity() * sizeof(SpanRow) +
-                   (state_->events.capacity() + state_->links.capacity()) * sizeof(ChildRow) +
-                   state_->cells.capacity() * sizeof(uint64_t);
-    for (const ColumnTexts& texts : state_->texts)
-        bytes += texts.table.memory_bytes();
-    return bytes;
+    return bytes_of(*state_, [](const auto& list) { return list.capacity(); });
 }
 
 Result<Blob> SegmentBuilder::finish() {

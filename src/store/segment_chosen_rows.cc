@@ -132,13 +132,6 @@ void leave_some(std::vector<uint32_t>& rows, std::vector<T>& values, Keep keep) 
     values.resize(to);
 }
 
-void hand_over(TextList list, ColumnBlock& out) {
-    auto texts = std::make_shared<const TextList>(std::move(list));
-    out.strings = texts->texts;
-    out.storage = texts->storage;
-    out.owner = std::move(texts);
-}
-
 }  // namespace
 
 class FileChosenRows final : public ChosenRows {
@@ -255,7 +248,7 @@ Result<void> FileChosenRows::decode_text(uint32_t column, const Blob& body, Colu
     TRY(segment_.check_texts(column, list));
     for (uint32_t code = 0; code < list.texts.size(); ++code)
         out.codes.push_back(code);
-    hand_over(std::move(list), out);
+    hand_over(std::make_shared<const TextList>(std::move(list)), out);
     return {};
 }
 
@@ -285,7 +278,7 @@ Result<void> FileChosenRows::decode_local(uint32_t column, ByteReader& reader, c
     for (const int64_t number : numbers)
         out.codes.push_back(static_cast<uint32_t>(
             std::lower_bound(used.begin(), used.end(), number) - used.begin()));
-    hand_over(std::move(list), out);
+    hand_over(std::make_shared<const TextList>(std::move(list)), out);
     return {};
 }
 
@@ -335,9 +328,7 @@ Result<void> FileChosenRows::read_orders(ColumnBlock& out) {
     TRY_ASSIGN(const auto codes, segment_.order_codes(Table::kSpans, group_));
     if (codes == nullptr) return {};
     TRY_ASSIGN(const auto orders, segment_.orders(Table::kSpans));
-    out.strings = orders->texts->texts;
-    out.storage = orders->texts->storage;
-    out.owner = orders->texts;
+    hand_over(orders->texts, out);
     for (const uint32_t row : rows_) {
         const uint32_t code = (*codes)[row];
         if (out.strings[code].empty()) continue;

@@ -42,13 +42,13 @@ void drop_empty_texts(ColumnBlock& block) {
     filter_block(block, block.codes, [&](uint32_t code) { return !block.strings[code].empty(); });
 }
 
+}  // namespace
+
 void hand_over(std::shared_ptr<const TextList> texts, ColumnBlock& out) {
     out.strings = texts->texts;
     out.storage = texts->storage;
     out.owner = std::move(texts);
 }
-
-}  // namespace
 
 Result<void> set_texts(std::shared_ptr<const TextList> texts, std::span<const int64_t> codes,
                        ColumnBlock& out) {

@@ -108,6 +108,8 @@ size_t memory_bytes_of(const T& piece) {
     return piece.memory_bytes();
 }
 
+// Makes them the texts that a block's codes mean.
+void hand_over(std::shared_ptr<const TextList> texts, ColumnBlock& out);
 // Makes a block's values of texts and the number of each value among them.
 Result<void> set_texts(std::shared_ptr<const TextList> texts, std::span<const int64_t> codes,
                        ColumnBlock& out);

@@ -290,8 +290,7 @@ void StoreEngine::add_sealed(std::vector<SealedHead> sealed) {
 
 Result<void> StoreEngine::seal() {
     const Result<void> sealed = shards_->seal(HeadShards::Extent::kAdded);
-    std::unique_lock lock(filled_mutex_);
-    filled_gone_.wait(lock, [this] { return filled_left_ == 0; });
+    wait_for_filled();
     return sealed;
 }
 

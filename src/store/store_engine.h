@@ -188,7 +188,8 @@ class StoreEngine final : public Store {
     Result<void> write_inputs(const FlushInputs& inputs, const std::function<bool()>& stop,
                               ManifestChange& change, std::vector<Written>& written);
     Result<void> flush_all(HeadShards::Extent extent, const std::function<bool()>& stop);
-    void encode_filled();
+    Result<void> encode_filled();
+    void wait_for_filled() const;
     SegmentOptions recent_on_disk() const;
 
     // ---- merge, retention (store_background.cc)

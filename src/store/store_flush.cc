@@ -105,15 +105,17 @@ Result<StoreEngine::FlushInputs> StoreEngine::gather_inputs(HeadShards::Extent e
         before = live_.in_memory();
     });
     // What was handed over has no other place, whatever failed elsewhere.
-    encode_filled();
+    const Result<void> encoded = encode_filled();
     TRY(sealed);
+    TRY(encoded);  // else the log would let go of what it alone has
     for (LiveSegments::Pointer& one : live_.in_memory()) {
         const bool is_before = std::any_of(before.begin(), before.end(), [&](const auto& other) {
             return other->serial == one->serial;
         });
-        const bool is_ready = !one->image.empty() && !one->has_hidden;
+        const bool has_image = !one->image.empty();
         // Images came with this position, or with an earlier one.
-        if (!is_before && one->image.empty()) continue;
+        if (!is_before && !has_image) continue;
+        const bool is_ready = has_image && !one->has_hidden;
         (is_ready ? inputs.as_they_are : inputs.merged).push_back(std::move(one));
     }
     return inputs;
@@ -173,6 +175,10 @@ void StoreEngine::show_heads() const {
     // The shards do it themselves about then where somebody reads all the time.
     const uint64_t old_ms = options_.seal_after_ms + options_.seal_after_ms / 4;
     if (shards_->holds_older(old_ms)) (void)shards_->seal(HeadShards::Extent::kBegun);
+    wait_for_filled();
+}
+
+void StoreEngine::wait_for_filled() const {
     std::unique_lock lock(filled_mutex_);
     filled_gone_.wait(lock, [this] { return filled_left_ == 0; });
 }
@@ -187,12 +193,13 @@ void StoreEngine::add_filled(std::vector<FilledHead> filled) {
 }
 
 // They are seen as segments in memory until their files are there.
-void StoreEngine::encode_filled() {
+Result<void> StoreEngine::encode_filled() {
+    Result<void> all;
     while (true) {
         std::optional<FilledHead> next;
         {
             const std::lock_guard lock(filled_mutex_);
-            if (filled_.empty()) return;
+            if (filled_.empty()) return all;
             next = std::move(filled_.back());
             filled_.pop_back();
         }
@@ -210,6 +217,7 @@ void StoreEngine::encode_filled() {
             add_sealed(std::move(sealed));
         } else {
             cannot_build(encoded.error());
+            all = tl::unexpected(std::move(encoded).error());
         }
         filled_bytes_ -= rows_bytes;
         shards_->notice_room();

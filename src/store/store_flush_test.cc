@@ -16,6 +16,12 @@ struct UnreadFixture : StoreFixture {
         options.read_memory_ms = 0;
         options.file_spans_min = 16;
     }
+    void refuse_files() {
+        io.set_fault([](IoCall call, const std::string& path) -> std::optional<Error> {
+            if (call != IoCall::kCreate || !path.ends_with(".tmp")) return std::nullopt;
+            return Error{ErrorCode::kResourceExhausted, "no room"};
+        });
+    }
     double seals() {
         const std::string text = metrics.render();
         const std::string name = "\nspanloom_store_seals_total ";
@@ -81,18 +87,14 @@ TEST_CASE("what cannot be written stays searchable in memory, and is written onc
     UnreadFixture f;
     f.open();
     REQUIRE(f.send(0, 20).has_value());
-    bool is_full = true;
-    f.io.set_fault([&](IoCall call, const std::string& path) -> std::optional<Error> {
-        if (!is_full || call != IoCall::kCreate || !path.ends_with(".tmp")) return std::nullopt;
-        return Error{ErrorCode::kResourceExhausted, "no room"};
-    });
+    f.refuse_files();
     CHECK_FALSE(f.store->flush().has_value());
     CHECK(f.stored() == range(0, 20));
     CHECK(f.store->state().segments_in_memory == 1);
     CHECK(f.segment_files() == 0);
     REQUIRE(f.send(20, 20).has_value());
     CHECK_FALSE(f.store->flush().has_value());
-    is_full = false;
+    f.io.set_fault(nullptr);
     REQUIRE(f.store->flush().has_value());
     CHECK(f.stored() == range(0, 40));
     CHECK(f.segment_files() == 2);
@@ -106,10 +108,7 @@ TEST_CASE("what was deleted is not in the file of a head that was not written ye
     UnreadFixture f;
     f.open();
     REQUIRE(f.send(0, 20).has_value());
-    f.io.set_fault([&](IoCall call, const std::string& path) -> std::optional<Error> {
-        if (call != IoCall::kCreate || !path.ends_with(".tmp")) return std::nullopt;
-        return Error{ErrorCode::kResourceExhausted, "no room"};
-    });
+    f.refuse_files();
     CHECK_FALSE(f.store->flush().has_value());
     f.io.set_fault(nullptr);
     DeletionRequest request;
