@@ -230,6 +230,79 @@ class Decoder {
         }
     }
 
+    // Fields of a span in the form that every sender uses, up to the first that has another one;
+    // where that begins.
+    const uint8_t* take_plain_fields(const uint8_t* at, const uint8_t* end,
+                                     SpanFields& span) const {
+        const auto take_id = [&](size_t size, std::string_view& id) {
+            if (at[1] != size || static_cast<size_t>(end - at) < 2 + size) return false;
+            id = {reinterpret_cast<const char*>(at + 2), size};
+            at += 2 + size;
+            return true;
+        };
+        const auto take_time = [&](uint64_t& time_ns) {
+            if (end - at < 9) return false;
+            std::memcpy(&time_ns, at + 1, 8);
+            at += 9;
+            return true;
+        };
+        const auto skip_attribute = [&] {
+            if (depth_max_ == 0) return false;
+            const bool is_long = at[1] >= 0x80;
+            if (is_long && (end - at < 3 || at[2] >= 0x80)) return false;
+            Field field;
+            field.data = at + (is_long ? 3 : 2);
+            field.size = is_long ? (at[1] & 0x7fU) | size_t{at[2]} << 7 : at[1];
+            if (field.size > static_cast<size_t>(end - field.data) || !is_plain_attribute(field))
+                return false;
+            at = field.data + field.size;
+            return true;
+        };
+        const auto skip_text = [&] {
+            if (at[1] >= 0x80 || end - at - 2 < at[1]) return false;
+            at += 2 + at[1];
+            return true;
+        };
+        const auto skip_number = [&] {
+            if (at[1] >= 0x80) return false;
+            at += 2;
+            return true;
+        };
+        bool is_plain = true;
+        while (is_plain && end - at >= 2) {
+            switch (at[0]) {
+                case 1 << 3 | 2:
+                    is_plain = take_id(16, span.trace_id);
+                    break;
+                case 2 << 3 | 2:
+                    is_plain = take_id(8, span.span_id);
+                    break;
+                case 4 << 3 | 2:
+                    is_plain = take_id(8, span.parent_span_id);
+                    break;
+                case 5 << 3 | 2:
+                    is_plain = skip_text();
+                    break;
+                case 6 << 3 | 0:
+                    is_plain = skip_number();
+                    break;
+                case 7 << 3 | 1:
+                    is_plain = take_time(span.start_ns);
+                    break;
+                case 8 << 3 | 1:
+                    is_plain = take_time(span.end_ns);
+                    break;
+                case 9 << 3 | 2:
+                    is_plain = skip_attribute();
+                    break;
+                default:
+                    is_plain = false;
+                    break;
+            }
+        }
+        return at;
+    }
+
     // Everything below `message`, depth first, without recursion: the stack is a bounded array.
     Outcome walk(Kind root, std::string_view message, SpanFields* span) {
         const auto* at = reinterpret_cast<const uint8_t*>(message.data());
@@ -244,6 +317,10 @@ class Decoder {
                 --height;
                 kind = stack_[height].kind;
                 end = stack_[height].end;
+            }
+            if (kind == Kind::kSpan) {
+                at = take_plain_fields(at, end, *span);
+                if (at == end) continue;
             }
             Field field;
             if (!read_field(at, end, field)) return Outcome::kMalformed;

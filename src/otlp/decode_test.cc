@@ -379,6 +379,52 @@ TEST_CASE("each way of cutting a request short is refused or read, never walked 
     CHECK(decode_text(bytes).has_value());
 }
 
+TEST_CASE("a span reads the same in whatever form its fields are written") {
+    const std::string trace_id(16, 't');
+    const std::string span_id(8, 's');
+    const std::string parent_id(8, 'p');
+    std::string attribute;
+    WireWriter(attribute).bytes_field(1, "key");
+    // A length, or a number, in more bytes than it needs.
+    const auto in_two = [](size_t number) {
+        return std::string{static_cast<char>((number & 0x7f) | 0x80),
+                           static_cast<char>(number >> 7)};
+    };
+    const auto field = [&](uint32_t number, const std::string& bytes, bool is_long) {
+        const std::string size =
+            is_long ? in_two(bytes.size()) : std::string(1, static_cast<char>(bytes.size()));
+        return std::string(1, static_cast<char>(number << 3 | 2)) + size + bytes;
+    };
+    const auto time = [](uint32_t number, uint64_t ns) {
+        std::string bytes(1, static_cast<char>(number << 3 | 1));
+        return bytes.append(reinterpret_cast<const char*>(&ns), sizeof ns);
+    };
+    for (const bool is_long : {false, true}) {
+        CAPTURE(is_long);
+        // The last of several counts.
+        const std::string span =
+            field(1, std::string(16, 'x'), false) + field(1, trace_id, is_long) +
+            field(2, span_id, is_long) + field(4, "bad", false) + field(4, parent_id, is_long) +
+            field(5, "name", is_long) + std::string(1, 6 << 3) + (is_long ? in_two(3) : "\3") +
+            field(9, attribute, is_long) + time(7, 1) + time(7, 70) + time(8, 80) +
+            std::string("\x85\x01\x01\x01\0\0", 6) + field(9, attribute, !is_long);
+        const Batch batch =
+            decode_text(field(1, field(2, field(2, span, true), true), true)).value();
+        REQUIRE(batch.spans.size() == 1);
+        CHECK(batch.spans[0].trace_id.view() == trace_id);
+        CHECK(batch.spans[0].span_id.view() == span_id);
+        CHECK(batch.spans[0].start_ns == 70);
+        CHECK(batch.spans[0].end_ns == 80);
+        CHECK(batch.span(batch.spans[0]).parent_span_id.view() == parent_id);
+        CHECK(batch.at(batch.spans[0].message) == span);
+        for (size_t size = 1; size < span.size(); ++size) {
+            const std::string cut = span.substr(0, size);
+            const auto read = decode_text(field(1, field(2, field(2, cut, true), true), true));
+            if (read) CHECK(read->spans.size() + read->spans_rejected == 1);
+        }
+    }
+}
+
 TEST_CASE("unknown fields are skipped wherever they stand") {
     const Batch batch = decode_text(request({[](WireWriter& out) {
                             out.bytes_field(1000, "later versions");
