@@ -38,7 +38,7 @@ struct Gathered {
                                      uint64_t queue_bytes_max) {
         HeadShardsOptions options;
         options.segments.zstd_level = 0;
-        options.segments.has_places = false;
+        options.segments.places = PlacesForm::kNone;
         options.shards = count;
         options.seal_spans = seal_spans;
         options.queue_bytes_max = queue_bytes_max;

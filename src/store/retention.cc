@@ -54,7 +54,7 @@ Group fitting(Group group, uint64_t spans_max) {
 
 // Whether it pays to wait until what is merged is about as large as a segment may be.
 bool grows_on(const Group& group, const StoreOptions& options) {
-    constexpr size_t kTimes = 3;  // as many segments as are needed at least
+    constexpr size_t kTimes = 4;  // as many segments as are needed at least
     uint64_t spans = 0;
     for (const SegmentFacts* segment : group)
         spans += segment->spans;

@@ -184,11 +184,19 @@ struct RollupRows {
 // Counts rows into the bytes that a segment keeps for the counting's owner. Empty: none.
 using RollupFunction = std::function<std::string(const RollupRows&)>;
 
+// What a segment says of the (field, value) pairs that it holds.
+enum class PlacesForm : uint8_t {
+    kNone,    // every value may be anywhere
+    kFilter,  // which are not there: made in a small part of the time, for files that are soon
+              // merged
+    kGroups,  // in which row group they are
+};
+
 struct SegmentOptions {
     uint32_t row_group_rows = 4096;
     int zstd_level = 1;  // 0: no general compression (segments that stay in memory)
     RollupFunction rollup = nullptr;
-    bool has_places = true;  // of (field, value) pairs; without them every value may be anywhere
+    PlacesForm places = PlacesForm::kGroups;
     // Parents, scopes and names in fractions of bits: 0.6 bytes a span less, and longer to decode.
     bool has_models = false;
     // Of a merge: which traces the output holds. None: all.

@@ -207,8 +207,14 @@ void SegmentBuilder::State::end_attributes(Table table, Row& row, std::string_vi
     row.first_cell = cells_begin;
     if (columns.empty() && !is_overflowing) return;
     if (!is_overflowing) {
-        row.order = writer->order(table, columns);
-        if (row.order != SegmentWriter::kNone) return;
+        // Most rows that end with this attribute have those before it that the last such row had.
+        uint32_t& likely = labels[previous].order;
+        row.order =
+            writer->is_order(table, likely, columns) ? likely : writer->order(table, columns);
+        if (row.order != SegmentWriter::kNone) {
+            likely = row.order;
+            return;
+        }
     }
     divide_attributes(table, row, message, field);
 }
@@ -422,6 +428,16 @@ uint32_t SegmentBuilder::State::scope_of(const Batch& batch, uint32_t index,
     if (known[index] != UINT32_MAX) return known[index];
     const ScopeRef& scope = batch.scopes[index];
     const ResourceRef& resource = batch.resources[scope.resource];
+    // Senders say who they are in each request, in the same bytes.
+    scope_key.clear();
+    for (const ByteRange part :
+         {resource.message, resource.schema_url, scope.message, scope.schema_url}) {
+        scope_key.append(reinterpret_cast<const char*>(&part.size), sizeof part.size);
+        scope_key.append(batch.at(part));
+    }
+    const uint64_t hash = hash64(scope_key);
+    const uint32_t seen = scope_keys.find(scope_key, hash);
+    if (seen != TextTable::kNone) return known[index] = scope_numbers[seen];
     const auto valid = [](std::string_view message, WireMessage type) {
         switch (check_wire(message, type)) {
             case WireState::kGood:
@@ -440,6 +456,8 @@ uint32_t SegmentBuilder::State::scope_of(const Batch& batch, uint32_t index,
                          valid_text(batch.at(resource.schema_url)));
     known[index] = writer->scope(number, valid(batch.at(scope.message), WireMessage::kScope),
                                  valid_text(batch.at(scope.schema_url)));
+    scope_keys.insert(scope_key, hash);
+    scope_numbers.push_back(known[index]);
     return known[index];
 }
 
@@ -479,7 +497,7 @@ size_t bytes_of(const State& state, Count count) {
                    count(state.cells) * sizeof(uint64_t);
     for (const ColumnTexts& texts : state.texts)
         bytes += texts.table.memory_bytes();
-    return bytes;
+    return bytes + state.scope_keys.memory_bytes();
 }
 
 }  // namespace

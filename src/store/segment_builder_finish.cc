@@ -201,8 +201,8 @@ void SegmentBuilder::State::foresee(std::span<const uint32_t> rows_then,
     constexpr size_t kRowsMax = 64;
     for (const uint32_t row : rows_then.first(std::min(rows_then.size(), kRowsMax))) {
         const char* const at = reinterpret_cast<const char*>(&spans[row]);
-        __builtin_prefetch(at);
-        __builtin_prefetch(at + kLineBytes);
+        for (size_t line = 0; line < sizeof(SpanRow); line += kLineBytes)
+            __builtin_prefetch(at + line);
     }
     for (const uint32_t row : rows_next.first(std::min(rows_next.size(), kRowsMax))) {
         const char* const at = reinterpret_cast<const char*>(cells.data() + spans[row].first_cell);

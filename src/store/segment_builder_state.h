@@ -28,6 +28,7 @@ struct Label {
     uint32_t column = 0;
     uint32_t next = UINT32_MAX;
     uint32_t other_next = UINT32_MAX;  // the one before that
+    uint32_t order = 0;                // of the last row that ended with it
     std::string prefix;                // empty: too long to foresee
 };
 
@@ -179,9 +180,12 @@ struct SegmentBuilder::State {
     std::array<uint32_t, 3> other_first_label = {UINT32_MAX, UINT32_MAX, UINT32_MAX};
     std::string label_name;  // while one is looked up
     TextTable label_names;
-    std::vector<ColumnTexts> texts;  // by column
-    std::array<OrderPlan, 3> plans;  // by table, at the end
-    std::vector<SpanId> ids;         // of the fragment at hand, at the end, and so the next ones
+    std::string scope_key;                // while one is looked up
+    TextTable scope_keys;                 // scopes with their resources as requests have them
+    std::vector<uint32_t> scope_numbers;  // by code of these
+    std::vector<ColumnTexts> texts;       // by column
+    std::array<OrderPlan, 3> plans;       // by table, at the end
+    std::vector<SpanId> ids;  // of the fragment at hand, at the end, and so the next ones
     std::vector<SpanId> parents;
     std::vector<int64_t> parent_links;
 

@@ -27,7 +27,7 @@ class ColumnTexts {
         if (known.sketch != sketch || known.code == TextTable::kNone ||
             !are_equal_texts(known.text, text)) {
             const uint32_t code = look_up(text);
-            known = {sketch, code, table.text(code)};
+            return know(known, sketch, code, table.text(code));
         }
         last_text_ = known.text;
         return last_ = known.code;
@@ -54,6 +54,13 @@ class ColumnTexts {
             std::memcpy(&first, text.data(), size);
         }
         return first ^ (last << 23 | last >> 41) ^ size << 56;
+    }
+
+    // From what is at hand: what was just written would be waited for.
+    uint32_t know(Known& known, uint64_t sketch, uint32_t code, std::string_view text) {
+        known = {sketch, code, text};
+        last_text_ = text;
+        return last_ = code;
     }
 
     uint32_t look_up(std::string_view text) {

@@ -44,7 +44,7 @@ Result<uint32_t> FileSegment::cell(uint64_t bit, uint32_t bits) const {
 }
 
 Result<PairPlace> FileSegment::read_place_of(uint64_t hash) const {
-    if (footer_.version == 1) {
+    if (footer_.has_filter()) {
         PairPlace place;
         if (footer_.filter_pages == 0) return PairPlace{PairPlace::Kind::kNowhere, 0};
         const FilterPlace at = filter_place(hash, footer_.filter_pages);

@@ -58,8 +58,8 @@ struct SegmentFooter {
     std::vector<BlockPlace> chunks;        // of the fragment table
     BlockPlace trace_index;
     uint32_t version = 0;
-    // Version 1: pages of a filter; no page: nothing is there. Version 2: pages of the places'
-    // cells; no page: anything may be anywhere.
+    // Pages of the places' cells, or, without a directory, of a filter; no page: anything may be
+    // anywhere (version 1: nothing is there).
     uint64_t filter_offset = 0;
     uint32_t filter_pages = 0;
     BlockPlace directory;  // of the places
@@ -69,6 +69,7 @@ struct SegmentFooter {
     BlockPlace delays;      // version 6
     BlockPlace rollup;
 
+    bool has_filter() const { return version == 1 || (directory.bytes == 0 && filter_pages > 0); }
     // nullptr where the group has no block of the column.
     const ColumnPlace* find(uint32_t column, uint32_t group) const;
     size_t memory_bytes() const;

@@ -25,7 +25,7 @@ void FileSegment::foresee_places() const {
 }
 
 void FileSegment::foresee_place_of(uint64_t hash) const {
-    if (footer_.version == 1) {
+    if (footer_.has_filter()) {
         if (footer_.filter_pages > 0)
             foresee(filter_page_place(filter_place(hash, footer_.filter_pages).page));
         return;

@@ -64,7 +64,7 @@ struct Made {
 
 Made merged(const std::vector<Batch>& all) {
     std::vector<std::shared_ptr<const Segment>> heads;
-    SegmentBuilder builder({4096, 0, {}, false});
+    SegmentBuilder builder({4096, 0, {}, PlacesForm::kNone});
     for (size_t i = 0; i < all.size(); ++i) {
         builder.add(all[i]);
         if (i % 5 != 4) continue;
@@ -131,7 +131,7 @@ TEST_CASE(
     out.end(resource_spans);
     const auto batch = otlp::decode(Blob::copy_of(bytes));
     REQUIRE(batch.has_value());
-    SegmentBuilder builder({4096, 0, {}, false});
+    SegmentBuilder builder({4096, 0, {}, PlacesForm::kNone});
     builder.add(*batch);
     const auto image = builder.finish();
     REQUIRE(image.has_value());

@@ -16,7 +16,7 @@ std::vector<std::string> sorted(std::vector<std::string> texts) {
 
 // As it is written to a disk at once, by a builder that was to make one in memory.
 Blob image_at_once(std::span<const Batch> batches, const SegmentOptions& options) {
-    SegmentBuilder builder({64, 0, options.rollup, false});
+    SegmentBuilder builder({64, 0, options.rollup, PlacesForm::kNone});
     for (const Batch& batch : batches)
         builder.add(batch);
     auto image = builder.finish_as(options);
@@ -52,7 +52,7 @@ TEST_CASE("every field of odd spans comes back from a segment as it came in") {
                 for (auto& text : shown_spans(batches.back()))
                     wanted.push_back(text);
             }
-            const SegmentOptions options{rows, level, {}, true, level > 0};
+            const SegmentOptions options{rows, level, {}, PlacesForm::kGroups, level > 0};
             for (const Blob& image :
                  {image_of(batches, options), image_at_once(batches, options)}) {
                 auto segment = Segment::open(image);
@@ -73,7 +73,7 @@ TEST_CASE("a segment that is written at once is as one by these options from the
     std::vector<Batch> batches;
     for (int i = 0; i < 5; ++i)
         batches.push_back(requests.next(120));
-    SegmentOptions options{64, 1, {}, true, true};
+    SegmentOptions options{64, 1, {}, PlacesForm::kGroups, true};
     options.rollup = [](const RollupRows& rows) {
         return std::to_string(rows.operation.size()) + " " + std::to_string(rows.bytes.size());
     };
@@ -186,8 +186,11 @@ TEST_CASE("a segment says no to most values that it does not have, never to one 
         add_text(out, "user.id", std::to_string(span));
         add_integer(out, "size", span * 10);
     });
-    for (const int level : {0, 1}) {
-        const auto segment = opened(image_of(std::span(&batch, 1), {64, level, {}}));
+    const std::span<const Batch> batches(&batch, 1);
+    for (const Blob& image : {image_of(batches, {64, 0}), image_of(batches, {64, 1}),
+                              image_of(batches, {64, 1, {}, PlacesForm::kFilter}),
+                              image_at_once(batches, {64, 1, {}, PlacesForm::kFilter})}) {
+        const auto segment = opened(image);
         const auto may = [&](Scope scope, const std::string& key, const Value& value) {
             return segment->may_contain({scope, Intrinsic::kNone, key}, value);
         };
@@ -200,8 +203,8 @@ TEST_CASE("a segment says no to most values that it does not have, never to one 
             wrong += may(Scope::kSpan, "user.id", Value::of_string(std::to_string(i + 500)));
             wrong_anywhere += may(Scope::kAny, "size", Value::of_int(i * 10 + 1));
         }
-        // Places of eight groups let 9 of 256 absent pairs pass; a field of any scope is up to
-        // five.
+        // Places of eight groups let 9 of 256 absent pairs pass, a filter fewer; a field of any
+        // scope is up to five.
         CHECK(wrong < 2 * 500 * 9 / 256);
         CHECK(wrong_anywhere < 2 * 5 * 500 * 9 / 256);
         CHECK(may(Scope::kResource, "service.name", Value::of_string("shop")));
@@ -213,6 +216,68 @@ TEST_CASE("a segment says no to most values that it does not have, never to one 
         CHECK(!segment->may_contain({Scope::kIntrinsic, Intrinsic::kName, ""},
                                     Value::of_string("play")));
     }
+}
+
+TEST_CASE("a filter says of a value that it is somewhere, places say where") {
+    const Batch batch = request_of(500, [](otlp::WireWriter& out, uint32_t span) {
+        add_text(out, "user.id", std::to_string(span));
+    });
+    const std::span<const Batch> batches(&batch, 1);
+    const auto places_in = [&](PlacesForm form) {
+        const auto segment = opened(image_of(batches, {64, 1, {}, form}));
+        CHECK(segment->verify().has_value());
+        return segment->places_of({Scope::kSpan, Intrinsic::kNone, "user.id"},
+                                  Value::of_string("77"));
+    };
+    CHECK(places_in(PlacesForm::kNone).is_anywhere);
+    CHECK(places_in(PlacesForm::kFilter).is_anywhere);
+    const ValuePlaces places = places_in(PlacesForm::kGroups);
+    CHECK_FALSE(places.is_anywhere);
+    CHECK(places.groups.size() == 1);
+    const auto filtered = opened(image_of(batches, {64, 1, {}, PlacesForm::kFilter}));
+    const auto plain = opened(image_of(batches, {64, 1, {}, PlacesForm::kNone}));
+    const Field user = {Scope::kSpan, Intrinsic::kNone, "user.id"};
+    CHECK(plain->may_contain(user, Value::of_string("nobody")));
+    CHECK_FALSE(filtered->may_contain(user, Value::of_string("nobody")));
+}
+
+TEST_CASE("scopes with the same bytes are told apart by their resources") {
+    const auto named = [](const std::string& service) {
+        std::string bytes;
+        otlp::WireWriter out(bytes);
+        const size_t resource_spans = out.begin(1);
+        const size_t resource = out.begin(1);
+        const size_t attribute = out.begin(1);
+        out.bytes_field(1, "service.name");
+        const size_t value = out.begin(2);
+        out.bytes_field(1, service);
+        out.end(value);
+        out.end(attribute);
+        out.end(resource);
+        const size_t scope_spans = out.begin(2);
+        const size_t scope = out.begin(1);
+        out.bytes_field(1, "instrumentation");
+        out.end(scope);
+        const size_t span = out.begin(2);
+        out.bytes_field(1, std::string(16, 't'));
+        out.bytes_field(2, service.substr(0, 8));
+        out.end(span);
+        out.end(scope_spans);
+        out.end(resource_spans);
+        auto batch = otlp::decode(Blob::copy_of(bytes));
+        REQUIRE(batch.has_value());
+        return *batch;
+    };
+    // Each of them twice, so that the second time is known from the first.
+    const std::vector<Batch> batches = {named("first one"), named("second one"),
+                                        named("first one again"), named("second one")};
+    std::vector<std::string> wanted;
+    for (const Batch& batch : batches)
+        wanted.push_back(shown_spans(batch).front());
+    const auto segment = opened(image_of(batches, {}));
+    auto got = shown_spans(*segment);
+    REQUIRE_MESSAGE(got.has_value(), (got ? "" : got.error().message));
+    check_equal(sorted(*got), sorted(wanted));
 }
 
 }  // namespace spanloom::store

@@ -83,8 +83,11 @@ class TextTable {
     uint32_t append(std::string_view text) {
         const uint32_t code = size();
         entries_.push_back({keep(text), static_cast<uint32_t>(text.size()), 0});
+        may_repeat_ = true;
         return code;
     }
+    // Whether a text may be here twice.
+    bool may_repeat() const { return may_repeat_; }
     uint32_t intern(std::string_view text, uint64_t hash) {
         const uint32_t code = find(text, hash);
         return code != kNone ? code : insert(text, hash);
@@ -133,6 +136,7 @@ class TextTable {
     }
     void forget() {
         entries_.clear();
+        may_repeat_ = false;
         text_bytes_ = 0;
         page_ = 0;
         page_used_ = 0;
@@ -171,6 +175,7 @@ class TextTable {
     size_t page_used_ = 0;
     size_t pages_bytes_ = 0;
     size_t text_bytes_ = 0;
+    bool may_repeat_ = false;
 };
 
 }  // namespace spanloom::store

@@ -113,7 +113,7 @@ uint32_t SegmentWriter::attribute_column(Table table, std::string_view key, Colu
 
 uint32_t SegmentWriter::order(Table table, std::span<const uint32_t> columns) {
     TextTable& orders = texts_[order_column(table)]->table;
-    const std::string_view bytes(reinterpret_cast<const char*>(columns.data()), columns.size() * 4);
+    const std::string_view bytes = order_text(columns);
     const uint64_t hash = hash64(bytes);
     const uint32_t found = orders.find(bytes, hash);
     if (found != TextTable::kNone) return found;

@@ -13,6 +13,7 @@
 #include "store/column_patterns.h"
 #include "store/delays.h"
 #include "store/segment.h"
+#include "store/segment_filter.h"
 #include "store/segment_followers.h"
 #include "store/segment_layout.h"
 #include "store/segment_places.h"
@@ -80,6 +81,9 @@ class SegmentWriter {
     size_t column_count() const { return columns_.size(); }
     // The code of an order of columns; kNone once there are too many.
     uint32_t order(Table table, std::span<const uint32_t> columns);
+    bool is_order(Table table, uint32_t code, std::span<const uint32_t> columns) const {
+        return texts_[order_column(table)]->table.text(code) == order_text(columns);
+    }
     uint32_t resource(std::string_view message, std::string_view schema_url);
     uint32_t scope(uint32_t resource, std::string_view message, std::string_view schema_url);
     // Texts become codes of their column, good until the group is written; while `generation` of
@@ -131,6 +135,9 @@ class SegmentWriter {
     Result<SegmentInfo> finish();
 
   private:
+    static std::string_view order_text(std::span<const uint32_t> columns) {
+        return {reinterpret_cast<const char*>(columns.data()), columns.size() * 4};
+    }
     struct Operations;
     struct BlockRef {
         uint32_t column = 0;
@@ -153,6 +160,7 @@ class SegmentWriter {
     Result<void> put(std::string_view bytes);
     Result<Ref> put_block(std::string_view body);
     Result<void> flush();
+    void place(uint64_t hash, uint32_t group);
     void place_integers(uint32_t column);
     void place_codes(TextColumn& texts, std::span<const uint32_t> codes);
     void place_texts(TextColumn& texts);
@@ -199,6 +207,7 @@ class SegmentWriter {
     };
     std::string footer(const Tables& tables) const;
     Result<void> put_places(Tables& tables);
+    Result<void> put_pages(std::string_view pages, Tables& tables);
 
     SegmentOptions options_;
     std::string* image_ = nullptr;
@@ -221,7 +230,9 @@ class SegmentWriter {
     std::vector<TraceFragment> fragments_;
     std::vector<uint64_t> thresholds_;  // of the first fragments; those of the others are 0
     DelaysBuilder delays_;
+    // One of the two, as the options say.
     PlacesBuilder places_;
+    FilterBuilder filter_;
     FollowerTable followers_;
     std::vector<uint32_t> family_of_scope_;
     TextTable families_;

@@ -33,21 +33,28 @@ uint64_t zero_max(std::span<const int64_t> values) {
 
 void SegmentWriter::place_integers(uint32_t column) {
     const uint64_t seed = integer_seeds_[column];
-    if (seed == 0 || !options_.has_places) return;
+    if (seed == 0 || options_.places == PlacesForm::kNone) return;
     const auto group = static_cast<uint32_t>(groups_.size());
     int64_t last = 0;
     bool first = true;
     for (const int64_t value : stages_[column].integers) {
         if (!first && value == last) continue;
-        places_.add(filter_hash(seed, filter_integer_hash(value)), group);
+        place(filter_hash(seed, filter_integer_hash(value)), group);
         last = value;
         first = false;
     }
 }
 
+void SegmentWriter::place(uint64_t hash, uint32_t group) {
+    if (options_.places == PlacesForm::kGroups)
+        places_.add(hash, group);
+    else
+        filter_.add(hash);
+}
+
 // Notes that the group at hand has these texts.
 void SegmentWriter::place_codes(TextColumn& texts, std::span<const uint32_t> codes) {
-    if (!texts.is_filtered || !options_.has_places) return;
+    if (!texts.is_filtered || options_.places != PlacesForm::kGroups) return;
     constexpr uint32_t kNowhere = PlacesBuilder::kSeveral - 1;
     texts.groups.resize(texts.table.size(), kNowhere);
     const auto group = static_cast<uint32_t>(groups_.size());
@@ -62,9 +69,13 @@ void SegmentWriter::place_codes(TextColumn& texts, std::span<const uint32_t> cod
 
 // Hands over what was noted, before the codes lose their meaning.
 void SegmentWriter::place_texts(TextColumn& texts) {
-    for (uint32_t code = 0; code < texts.groups.size(); ++code)
+    const bool is_wanted = texts.is_filtered && options_.places != PlacesForm::kNone;
+    const bool has_groups = options_.places == PlacesForm::kGroups;
+    const size_t count = has_groups ? texts.groups.size() : is_wanted ? texts.table.size() : 0;
+    for (uint32_t code = 0; code < count; ++code)
         if (texts.is_intrinsic || has_place(texts.table.text(code)))
-            places_.add(filter_hash(texts.seed, texts.table.hash(code)), texts.groups[code]);
+            place(filter_hash(texts.seed, texts.table.hash(code)),
+                  has_groups ? texts.groups[code] : PlacesBuilder::kSeveral);
     texts.groups.clear();
 }
 
@@ -301,7 +312,8 @@ void SegmentWriter::encode_local(uint32_t column, std::string& body) {
     for (const uint32_t code : codes)
         texts.local[code] = TextTable::kNone;
     // Where nothing repeats within an input, nothing does across them, mostly.
-    if (options_.zstd_level > 0 && entries.size() < codes.size()) join_equal(entries, numbers);
+    if (options_.zstd_level > 0 && texts.table.may_repeat() && entries.size() < codes.size())
+        join_equal(entries, numbers);
     if (encode_by_patterns(column, entries, numbers, body)) return;
     ByteWriter writer(body);
     if (entries.size() == codes.size()) {

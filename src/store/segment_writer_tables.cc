@@ -88,7 +88,7 @@ Result<SegmentWriter::Ref> SegmentWriter::put_thresholds() {
 
 // Resources and scopes are searched by their attributes, too.
 void SegmentWriter::place_messages() {
-    const auto place = [&](uint64_t hash) { places_.add(hash, PlacesBuilder::kSeveral); };
+    const auto place = [&](uint64_t hash) { this->place(hash, PlacesBuilder::kSeveral); };
     const auto add = [&](Scope scope, const otlp::AttributeView& attribute) {
         const auto seed = [&](ValueKind kind) {
             return filter_seed(scope, Intrinsic::kNone, attribute.key, kind);
@@ -209,17 +209,23 @@ std::string SegmentWriter::footer(const Tables& tables) const {
 }
 
 Result<void> SegmentWriter::put_places(Tables& tables) {
-    if (!options_.has_places) return {};
+    if (options_.places == PlacesForm::kNone) return {};
     for (const auto& texts : texts_)
         if (texts != nullptr) place_texts(*texts);
     place_messages();
+    if (options_.places == PlacesForm::kFilter) return put_pages(filter_.build(), tables);
     const PlacesBuilder::Built places = places_.build(static_cast<uint32_t>(groups_.size()));
     if (places.pairs == 0) return {};
-    tables.cells.offset = offset_;
-    for (size_t at = 0; at < places.cells.size(); at += kPlacePageBytes)
-        TRY(put_block(std::string_view(places.cells).substr(at, kPlacePageBytes)));
-    tables.cells.bytes = offset_ - tables.cells.offset;
+    TRY(put_pages(places.cells, tables));
     TRY_ASSIGN(tables.places, put_block(places.directory));
+    return {};
+}
+
+Result<void> SegmentWriter::put_pages(std::string_view pages, Tables& tables) {
+    tables.cells.offset = offset_;
+    for (size_t at = 0; at < pages.size(); at += kPlacePageBytes)
+        TRY(put_block(pages.substr(at, kPlacePageBytes)));
+    tables.cells.bytes = offset_ - tables.cells.offset;
     return {};
 }
 

@@ -29,7 +29,7 @@ enum class StoreBackground : uint8_t { kThreads, kCaller };
 struct StoreOptions {
     StoreBackground background = StoreBackground::kThreads;
     uint64_t seal_after_ms = 500;  // a head becomes searchable by then
-    uint32_t seal_spans = 65'536;  // or with this many spans
+    uint32_t seal_spans = 49'152;  // or with this many spans
     // Where nobody has read for so long, heads are filled on: until somebody reads (who then waits
     // for them), they are worth a flush, or this old.
     uint64_t read_memory_ms = 5'000;

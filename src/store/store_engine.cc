@@ -92,7 +92,7 @@ StoreEngine::StoreEngine(StoreOptions options, Io& io, const Clock& clock, Rando
       merge_pace_(options_.merge_bytes_per_s) {
     SegmentOptions in_memory;
     in_memory.zstd_level = 0;
-    in_memory.has_places = false;  // soon merged, and small enough to look at
+    in_memory.places = PlacesForm::kNone;  // soon merged, and small enough to look at
     in_memory.rollup = options_.rollup;
     HeadShardsOptions shards;
     shards.segments = std::move(in_memory);

@@ -204,8 +204,11 @@ Result<void> StoreEngine::encode_filled() {
             filled_.pop_back();
         }
         const uint64_t rows_bytes = next->rows.memory_bytes();
+        SegmentOptions options = recent_on_disk();
+        options.places = PlacesForm::kFilter;
+        options.has_models = false;
         const auto encode = [&]() -> Result<SealedHead> {
-            TRY_ASSIGN(Blob image, next->rows.finish_as(recent_on_disk()));
+            TRY_ASSIGN(Blob image, next->rows.finish_as(options));
             TRY_ASSIGN(auto segment, Segment::open(image, cache_));
             return SealedHead{next->tenant, next->hour, std::move(segment), std::move(image)};
         };
