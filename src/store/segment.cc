@@ -2,6 +2,7 @@
 
 #include "base/hash.h"
 #include "otlp/tracestate.h"
+#include "store/column_part.h"
 #include "store/segment_bytes.h"
 #include "store/segment_file.h"
 #include "store/segment_filter.h"
@@ -98,20 +99,20 @@ Result<FragmentChunk> FileSegment::read_chunk(uint32_t number) const {
     };
     ByteReader reader(body.view());
     uint64_t row = reader.u32();
-    reader.u8();  // the ids lie as they are
-    const std::string_view ids = reader.text();
-    if (ids.size() != count * 16) return broken();
+    TRY_ASSIGN(const Part part, read_part(reader));
+    const std::string_view ids = part.bytes;
+    if (ids.size() != count * kTraceIdBytes) return broken();
     std::array<std::vector<int64_t>, 4> columns;
     for (auto& column : columns) {
-        const std::string_view part = reader.text();
+        const std::string_view body_of_column = reader.text();
         if (!reader.ok()) return broken();
-        TRY(decode_integers(part, count, column));
+        TRY(decode_integers(body_of_column, count, column));
     }
     FragmentChunk chunk;
     chunk.fragments.resize(count);
     for (size_t i = 0; i < count; ++i) {
         TraceFragment& fragment = chunk.fragments[i];
-        std::memcpy(fragment.trace_id.bytes.data(), ids.data() + i * 16, 16);
+        std::memcpy(fragment.trace_id.bytes.data(), ids.data() + i * kTraceIdBytes, kTraceIdBytes);
         fragment.first_row = static_cast<uint32_t>(row);
         fragment.start_ns = static_cast<uint64_t>(columns[0][i]);
         fragment.end_ns = fragment.start_ns + static_cast<uint64_t>(columns[1][i]);

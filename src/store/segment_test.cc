@@ -280,4 +280,31 @@ TEST_CASE("scopes with the same bytes are told apart by their resources") {
     check_equal(sorted(*got), sorted(wanted));
 }
 
+TEST_CASE("the only trace of a segment is read whatever bytes its id has") {
+    for (const std::string& id :
+         {std::string(16, '\x11'), std::string(15, '\0') + "a", std::string("0123456789abcdef")}) {
+        CAPTURE(id);
+        std::string bytes;
+        otlp::WireWriter out(bytes);
+        const size_t resource_spans = out.begin(1);
+        const size_t scope_spans = out.begin(2);
+        const size_t span = out.begin(2);
+        out.bytes_field(1, id);
+        out.bytes_field(2, "12345678");
+        out.end(span);
+        out.end(scope_spans);
+        out.end(resource_spans);
+        const auto batch = otlp::decode(Blob::copy_of(bytes));
+        REQUIRE(batch.has_value());
+        const auto segment = opened(image_of(std::span(&*batch, 1), {}));
+        const auto fragment = segment->fragment(0);
+        REQUIRE_MESSAGE(fragment.has_value(), (fragment ? "" : fragment.error().message));
+        CHECK(fragment->trace_id.view() == id);
+        const auto found = segment->find(batch->spans[0].trace_id);
+        REQUIRE(found.has_value());
+        CHECK(found->has_value());
+        CHECK(segment->verify().has_value());
+    }
+}
+
 }  // namespace spanloom::store
