@@ -7,13 +7,13 @@
 
 namespace spanloom {
 
-Periodic::Periodic(const char* name, uint32_t every_ms, std::function<void()> work) {
-    thread_ = std::thread([this, every_ms, work = std::move(work)] {
+Periodic::Periodic(const char* name, uint32_t first_ms, std::function<uint32_t()> work) {
+    thread_ = std::thread([this, first_ms, work = std::move(work)] {
         std::unique_lock lock(mutex_);
-        const std::chrono::milliseconds pause(every_ms);
+        std::chrono::milliseconds pause(first_ms);
         while (!stopping_.wait_for(lock, pause, [this] { return is_stopping_; })) {
             lock.unlock();
-            work();
+            pause = std::chrono::milliseconds(work());
             lock.lock();
         }
     });

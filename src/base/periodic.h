@@ -8,11 +8,11 @@
 
 namespace spanloom {
 
-// Calls `work` every so many milliseconds on a thread of its own, the first time after as many,
-// until it is destroyed; that waits for a call under way.
+// Calls `work` on a thread of its own until it is destroyed; that waits for a call under way. The
+// first time after so many milliseconds, then after as many as the last call said.
 class Periodic {
   public:
-    Periodic(const char* name, uint32_t every_ms, std::function<void()> work);
+    Periodic(const char* name, uint32_t first_ms, std::function<uint32_t()> work);
     ~Periodic();
     Periodic(const Periodic&) = delete;
     Periodic& operator=(const Periodic&) = delete;

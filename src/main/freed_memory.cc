@@ -18,7 +18,8 @@ constexpr uint64_t kSmallBytes = 152U << 20;
 constexpr uint64_t kFewBytes = 24U << 20;
 constexpr int64_t kLongMs = 10'000;
 constexpr int64_t kShortMs = 200;
-constexpr uint32_t kLooksPerDecay = 20;  // what goes back goes in few pieces
+constexpr uint64_t kGrowthPerMs = 160'000;  // a full ingest's
+constexpr uint32_t kDecayEveryMs = 2000;    // what goes back goes in few pieces
 
 // Memory that is in no file; 0 where it cannot be told.
 uint64_t held_bytes() {
@@ -41,9 +42,13 @@ int64_t FreedMemory::kept_ms(uint64_t held_bytes, const UnwrittenBytes& unwritte
     return held_bytes <= kSmallBytes || unwritten_bytes() <= kFewBytes ? kLongMs : kShortMs;
 }
 
-void FreedMemory::look() {
-    if (mallctl == nullptr) return;
-    int64_t kept = kept_ms(held_bytes(), unwritten_bytes_);
+uint32_t FreedMemory::look() {
+    if (mallctl == nullptr) return kLookEveryMsMax;
+    const uint64_t held = held_bytes();
+    const uint64_t room = kSmallBytes - std::min(held, kSmallBytes);
+    const auto pause_ms = static_cast<uint32_t>(
+        std::clamp<uint64_t>(room / kGrowthPerMs, kLookEveryMsMin, kLookEveryMsMax));
+    int64_t kept = kept_ms(held, unwritten_bytes_);
     if (kept != kept_ms_) {
         kept_ms_ = kept;
         // Of arenas that come, and of those that are there.
@@ -51,8 +56,11 @@ void FreedMemory::look() {
         set_arenas(kept);
     }
     // Of all arenas (MALLCTL_ARENAS_ALL): where nobody allocates any more it would stay for ever.
-    if (++looks_ % kLooksPerDecay != 0) return;
+    undecayed_ms_ += pause_ms;
+    if (undecayed_ms_ < kDecayEveryMs) return pause_ms;
+    undecayed_ms_ = 0;
     (void)mallctl("arena.4096.decay", nullptr, nullptr, nullptr, 0);
+    return pause_ms;
 }
 
 }  // namespace spanloom

@@ -13,22 +13,23 @@ namespace spanloom {
 // nothing where the allocator is not jemalloc.
 class FreedMemory {
   public:
-    // A full ingest grows by a hundred MB in less than a second.
-    static constexpr uint32_t kLookEveryMs = 100;
+    static constexpr uint32_t kLookEveryMsMin = 100;
+    static constexpr uint32_t kLookEveryMsMax = 1000;
     // Bytes of spans that are not in files yet.
     using UnwrittenBytes = std::function<uint64_t()>;
 
     explicit FreedMemory(UnwrittenBytes unwritten_bytes)
         : unwritten_bytes_(std::move(unwritten_bytes)) {}
 
-    void look();
+    // After how many ms to look again: before the process can be large.
+    uint32_t look();
     // By what the process holds in all; of a small one the rest is not asked.
     static int64_t kept_ms(uint64_t held_bytes, const UnwrittenBytes& unwritten_bytes);
 
   private:
     UnwrittenBytes unwritten_bytes_;
     int64_t kept_ms_ = 0;
-    uint32_t looks_ = 0;
+    uint32_t undecayed_ms_ = 0;
 };
 
 }  // namespace spanloom

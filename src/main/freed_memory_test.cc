@@ -13,6 +13,6 @@ TEST_CASE("what was freed is kept for long, but where much comes in and the proc
     CHECK(kept_ms(180, 50) == 200);
     CHECK(kept_ms(180, 5) == 10'000);  // as where queries fill their cache
     FreedMemory freed([] { return uint64_t{0}; });
-    freed.look();  // whatever the allocator is
-    freed.look();
+    CHECK(freed.look() > 0);  // whatever the allocator is
+    CHECK(freed.look() > 0);
 }

@@ -317,7 +317,10 @@ Result<void> Program::start_remote_write(const http::Handler& queries) {
             },
             clock_, std::make_unique<SeededRandom>(random_seed()), metrics_));
         remote_writing_.push_back(std::make_unique<Periodic>(
-            "remote write", kStepMs, [writer = remote_writers_.back().get()] { writer->step(); }));
+            "remote write", kStepMs, [writer = remote_writers_.back().get()] {
+                writer->step();
+                return kStepMs;
+            }));
     }
     return {};
 }
@@ -411,12 +414,14 @@ Result<void> Program::start() {
     TRY(listen({"jaeger", &config_.jaeger, jaeger, "Jaeger Thrift over HTTP"}));
     TRY(listen({"jaeger-grpc", &config_.jaeger_grpc, jaeger, "Jaeger over gRPC"}));
     TRY(listen_for_datagrams());
-    every_second_ =
-        std::make_unique<Periodic>("every second", 1000, [this] { head_sampler_->tick(); });
+    every_second_ = std::make_unique<Periodic>("every second", 1000, [this] {
+        head_sampler_->tick();
+        return 1000;
+    });
     FreedMemory freed([this] { return store_->state().memory_bytes; });
     freed_memory_ =
-        std::make_unique<Periodic>("freed memory", FreedMemory::kLookEveryMs,
-                                   [freed = std::move(freed)]() mutable { freed.look(); });
+        std::make_unique<Periodic>("freed memory", FreedMemory::kLookEveryMsMin,
+                                   [freed = std::move(freed)]() mutable { return freed.look(); });
     TRY(start_remote_write(all));
     server_->start();
     if (!config_.http.empty() && config_.tls_certificate.empty())

@@ -13,7 +13,9 @@ namespace {
 
 constexpr const char* kTenant = "default";
 constexpr size_t kArrivedBytesMax = 64U << 20;  // of segments in memory that wait to be looked at
-constexpr auto kStep = std::chrono::milliseconds(250);
+constexpr uint64_t kStepMsMin = 250;
+constexpr uint64_t kStepMsMax = 500;  // traces are decided about each second
+constexpr uint64_t kStepsPerArrival = 8;
 constexpr uint64_t kTellFailureNs = 10'000'000'000;
 // Under load: the later, the less it costs to store what arrives.
 constexpr uint64_t kArrivesWithinMsMax = 5'000;
@@ -56,6 +58,7 @@ Result<std::unique_ptr<Forwarder>> Forwarder::start(std::vector<ForwardOptions> 
         return fail(error.code, "forward '{}': {}", name, error.message);
     }
     if (forwarder->targets_.empty()) return forwarder;
+    forwarder->step_ms_ = std::clamp(arrives_within_ms / kStepsPerArrival, kStepMsMin, kStepMsMax);
     own.store.watch_arrivals(
         [self = forwarder.get()](const auto& tenant, const auto& segment) {
             self->take(tenant, segment);
@@ -153,7 +156,8 @@ void Forwarder::run() {
     while (true) {
         {
             std::unique_lock lock(mutex_);
-            wake_.wait_for(lock, kStep, [&] { return stops_ || is_woken_; });
+            wake_.wait_for(lock, std::chrono::milliseconds(step_ms_),
+                           [&] { return stops_ || is_woken_; });
             if (stops_) return;
             is_woken_ = false;
         }

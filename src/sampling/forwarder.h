@@ -60,6 +60,7 @@ class Forwarder {
     Counter& missed_segments_;
     Counter& failures_;
     std::vector<std::unique_ptr<ForwardTarget>> targets_;
+    uint64_t step_ms_ = 0;
 
     std::mutex mutex_;
     std::condition_variable wake_;

@@ -110,7 +110,7 @@ void HeadShards::add(Batch batch, LogPosition end) {
     const bool wakes = has_gathered();
     for (const auto& shard : shards_) {
         shard->queue.push_back(request);
-        if (wakes) shard->wake.notify_one();
+        if (wakes || shard->is_idle) shard->wake.notify_one();
     }
 }
 
@@ -120,12 +120,17 @@ void HeadShards::run(Shard& shard) {
         std::chrono::milliseconds(std::min(options_.seal_after_ms / 4, options_.gather_ms) + 1);
     std::unique_lock lock(mutex_);
     while (true) {
+        if (shard.is_idle)
+            shard.wake.wait(lock,
+                            [&] { return stops_ || shard.is_to_seal || !shard.queue.empty(); });
+        shard.is_idle = false;
         shard.wake.wait_for(lock, look, [&] {
             return stops_ || shard.is_to_seal || (may_take(shard) && has_gathered());
         });
         while (may_take(shard) && !is_due(shard))
             take_one(shard, lock);
         if (shard.since_ns == 0) free_spare(shard);  // little comes
+        shard.is_idle = shard.since_ns == 0 && shard.queue.empty();
         if (stops_ && shard.queue.empty() && !shard.is_to_seal) return;
         const bool is_asked = shard.is_to_seal && !may_take(shard);
         if (!is_asked && !is_due(shard)) continue;

@@ -108,6 +108,7 @@ class HeadShards {
         std::atomic<uint64_t> spans = 0;       // in no segment
         std::atomic<uint64_t> used_bytes = 0;  // by them
         std::deque<RequestRef> queue;
+        bool is_idle = false;  // has nothing, and waits until something comes
         bool is_to_seal = false;
         bool is_to_hand_over = false;  // what is worth it
         Result<void> sealed;

@@ -276,6 +276,20 @@ TEST_CASE("requests are built once enough are together, or when they are to be s
     CHECK(all.queue_bytes == 0);
 }
 
+TEST_CASE("what comes after a pause is built without being asked for") {
+    HeadShardsOptions options = Gathered::options(2, 1'000'000, 1U << 20);
+    options.gather_ms = 1;
+    options.seal_after_ms = 4;
+    Gathered all(options);
+    all.shards.start();
+    for (uint64_t request = 0; request < 20; ++request) {
+        all.add(request);
+        while (all.numbers().size() < (request + 1) * kSpans)
+            std::this_thread::yield();
+    }
+    CHECK(all.numbers() == range(0, 20 * kSpans));
+}
+
 TEST_CASE("what is queued is built before the shards stop, though there is no memory") {
     Gathered all(2, 1'000'000);
     all.has_memory = false;

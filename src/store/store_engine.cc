@@ -251,7 +251,10 @@ HeadShardsOwner StoreEngine::shards_owner() {
     owner.has_memory = [this] { return has_memory_room(); };
     owner.take_filled = [this](std::vector<FilledHead> filled) { add_filled(std::move(filled)); };
     owner.unread_ms = [this] { return unread_ms(); };
-    owner.wants_flush = [this] { flush_wake_.notify_one(); };
+    owner.wants_flush = [this] {
+        const std::lock_guard lock(wake_mutex_);
+        flush_wake_.notify_one();
+    };
     owner.is_stalled = [this] { log_->refuse_queued(stalled()); };
     owner.failed = [this](const Error& error) { cannot_build(error); };
     return owner;

@@ -10,7 +10,10 @@
 namespace spanloom::store {
 namespace {
 
-constexpr auto kFlushLook = std::chrono::milliseconds(100);
+// What makes a flush due wakes the flusher, but for what is due by time.
+constexpr uint64_t kFlushLookMs = 100;
+constexpr uint64_t kFlushLookMsMax = 500;
+constexpr uint64_t kLooksPerUnread = 10;
 constexpr auto kFlushRetry = std::chrono::milliseconds(2000);
 
 }  // namespace
@@ -30,7 +33,14 @@ bool StoreEngine::wants_flush() const {
 }
 
 void StoreEngine::run_flusher() {
-    auto pause = kFlushLook;
+    const auto look = [this] {
+        const uint64_t unread_ms = this->unread_ms();
+        return std::chrono::milliseconds(
+            unread_ms == 0
+                ? kFlushLookMsMax
+                : std::clamp(unread_ms / kLooksPerUnread, kFlushLookMs, kFlushLookMsMax));
+    };
+    std::chrono::milliseconds pause = look();
     while (true) {
         {
             std::unique_lock lock(wake_mutex_);
@@ -39,7 +49,7 @@ void StoreEngine::run_flusher() {
                                  [this] { return stopping_ || (!flush_fails_ && wants_flush()); });
             if (stopping_) return;
         }
-        pause = kFlushLook;
+        pause = look();
         update_gauges();
         if (!wants_flush()) continue;
         const Result<void> flushed = flush_now(HeadShards::Extent::kBegun, [this] {
@@ -164,9 +174,11 @@ uint64_t StoreEngine::unread_ms() const {
     const uint64_t read_ns = read_ns_;
     const bool is_read =
         read_ns != 0 && clock_.monotonic_ns() - read_ns < options_.read_memory_ms * 1'000'000;
-    if (is_read || watched_within_ms_ <= options_.seal_after_ms) return 0;
-    return std::max(std::min<uint64_t>(options_.unread_ms, watched_within_ms_),
-                    options_.seal_after_ms);
+    const uint64_t watched_ms = watched_within_ms_;
+    if (is_read || watched_ms <= options_.seal_after_ms) return 0;
+    // The flusher looks so much later.
+    const uint64_t told_ms = watched_ms - watched_ms / kLooksPerUnread;
+    return std::max(std::min<uint64_t>(options_.unread_ms, told_ms), options_.seal_after_ms);
 }
 
 void StoreEngine::show_heads() const {
