@@ -104,6 +104,8 @@ def test_parents_scopes_and_names_of_many_spans_come_back():
                 services[service].append(span(trace_id, span_id, name, parent[0], BASE_NS + trace * 10**6 + i * 1000))
         for service, spans in services.items():
             assert server.send(request(spans, service=service))[0] == 200
+        # What somebody looks for is merged when it is written, and merges make models.
+        assert server.get_json("/api/search?q=%7B%20%7D")[0] == 200
         assert server.terminate() == 0
         [path] = glob.glob(server.data + "/recent/default/*.seg")
         segment = segment_reader.read(path)
