@@ -18,6 +18,9 @@ TEXT_COLUMNS = {4, 7, 9, 14, 15, 18, 20, 21, 25, 28, 29}
 EVENT_COLUMNS, LINK_COLUMNS = range(16, 22), range(22, 30)
 
 
+FILTER_SALTS = (0x47b6137b, 0x44974d91, 0x8824ad5b, 0xa2b7289d, 0x705495c7, 0x2df1424b, 0x9efc4947, 0x5c6bfb31)
+
+
 def xxh3(data, seed=0):
     return _xxhash.XXH3_64bits_withSeed(data, len(data), seed)
 
@@ -332,8 +335,8 @@ class Segment:
                          for resource, _, message in self.scopes]
         self.followers = {}  # (column, of its patterns) -> value by family (0 before version 3) and code of the name
         if self.version >= 2:
-            for _ in range(6):  # trace index, cells and directory of the places
-                b.varint()
+            b.varint(), b.varint()  # trace index
+            self.cells, self.pages, _, self.directory_bytes = (b.varint() for _ in range(4))  # of the places
             offset, size = b.varint(), b.varint()
             if size:
                 self.read_followers(self.block(offset, size))
@@ -355,6 +358,17 @@ class Segment:
             offset, size = b.varint(), b.varint()
             if size:
                 self.read_delays(self.block(offset, size))
+
+    def filter_passes(self, key, text):
+        """Whether the spans' attribute may have this text, by the filter of a file that has no directory of places."""
+        bits = 2**64 - 1
+        pair = (xxh3(key, 1 << 16 | 5) ^ xxh3(text)) * 0x9e3779b97f4a7c15 & bits
+        pair = (pair ^ pair >> 32) * 0xd6e8feb86659fd93 & bits
+        pair ^= pair >> 29
+        block = (pair >> 32) * (self.pages * 128) >> 32
+        size = 4096 + (4 if self.version >= 4 else 8)
+        words = struct.unpack_from("<8I", self.block(self.cells + block // 128 * size, size).take(4096), block % 128 * 32)
+        return all(word >> ((pair * salt & 0xffffffff) >> 27) & 1 for word, salt in zip(words, FILTER_SALTS))
 
     def read_delays(self, b):
         flags, runs, row = b.u8(), b.varint(), 0

@@ -117,6 +117,22 @@ def test_parents_scopes_and_names_of_many_spans_come_back():
             assert (one["parent"], service, one["name"]) == sent[one["span_id"]]
 
 
+def test_files_that_nobody_has_read_have_a_filter():
+    with Server() as server:
+        for part in range(20):
+            spans = []
+            for i in range(1_000):
+                trace_id, span_id = ids(RNG)
+                spans.append(span(trace_id, span_id, start_ns=BASE_NS, attributes={"user.id": f"user-{part * 1000 + i}"}))
+            assert server.send(request(spans))[0] == 200
+        assert server.terminate() == 0
+        [path] = glob.glob(server.data + "/recent/default/*.seg")
+        segment = segment_reader.read(path)
+        assert segment.pages > 0 and segment.directory_bytes == 0
+        assert all(segment.filter_passes(b"user.id", f"user-{i}".encode()) for i in range(20_000))
+        assert sum(segment.filter_passes(b"user.id", f"nobody-{i}".encode()) for i in range(2_000)) < 120
+
+
 def test_when_spans_came_that_came_late_is_what_the_document_says():
     with Server() as server:
         now, sent = time.time_ns(), {}
