@@ -234,71 +234,35 @@ class Decoder {
     // where that begins.
     const uint8_t* take_plain_fields(const uint8_t* at, const uint8_t* end,
                                      SpanFields& span) const {
-        const auto take_id = [&](size_t size, std::string_view& id) {
-            if (at[1] != size || static_cast<size_t>(end - at) < 2 + size) return false;
-            id = {reinterpret_cast<const char*>(at + 2), size};
-            at += 2 + size;
-            return true;
-        };
-        const auto take_time = [&](uint64_t& time_ns) {
-            if (end - at < 9) return false;
-            std::memcpy(&time_ns, at + 1, 8);
-            at += 9;
-            return true;
-        };
-        const auto skip_attribute = [&] {
-            if (depth_max_ == 0) return false;
-            const bool is_long = at[1] >= 0x80;
-            if (is_long && (end - at < 3 || at[2] >= 0x80)) return false;
+        while (at != end) {
+            const uint8_t* data = at + 1;
             Field field;
-            field.data = at + (is_long ? 3 : 2);
-            field.size = is_long ? (at[1] & 0x7fU) | size_t{at[2]} << 7 : at[1];
-            if (field.size > static_cast<size_t>(end - field.data) || !is_plain_attribute(field))
-                return false;
-            at = field.data + field.size;
-            return true;
-        };
-        const auto skip_text = [&] {
-            if (at[1] >= 0x80 || end - at - 2 < at[1]) return false;
-            at += 2 + at[1];
-            return true;
-        };
-        const auto skip_number = [&] {
-            if (at[1] >= 0x80) return false;
-            at += 2;
-            return true;
-        };
-        bool is_plain = true;
-        while (is_plain && end - at >= 2) {
-            switch (at[0]) {
+            field.number = *at >> 3;
+            field.wire_type = *at & 7;
+            switch (*at) {
                 case 1 << 3 | 2:
-                    is_plain = take_id(16, span.trace_id);
-                    break;
                 case 2 << 3 | 2:
-                    is_plain = take_id(8, span.span_id);
-                    break;
                 case 4 << 3 | 2:
-                    is_plain = take_id(8, span.parent_span_id);
-                    break;
                 case 5 << 3 | 2:
-                    is_plain = skip_text();
+                case 9 << 3 | 2:
+                    if (!read_short_length(data, end, field.size)) return at;
                     break;
                 case 6 << 3 | 0:
-                    is_plain = skip_number();
+                    if (data == end || *data >= 0x80) return at;
+                    field.size = 1;
                     break;
                 case 7 << 3 | 1:
-                    is_plain = take_time(span.start_ns);
-                    break;
                 case 8 << 3 | 1:
-                    is_plain = take_time(span.end_ns);
-                    break;
-                case 9 << 3 | 2:
-                    is_plain = skip_attribute();
+                    field.size = 8;
                     break;
                 default:
-                    is_plain = false;
-                    break;
+                    return at;
             }
+            field.data = data;
+            if (field.size > static_cast<size_t>(end - data)) return at;
+            if (field.number == 9 && (depth_max_ == 0 || !is_plain_attribute(field))) return at;
+            take_span_field(field, span);
+            at = data + field.size;
         }
         return at;
     }
@@ -341,19 +305,22 @@ class Decoder {
         }
     }
 
+    // A length of one or two bytes.
+    static bool read_short_length(const uint8_t*& at, const uint8_t* end, size_t& size) {
+        if (at == end) return false;
+        size = *at++;
+        if (size < 0x80) return true;
+        if (at == end || *at >= 0x80) return false;
+        size = (size & 0x7f) | size_t{*at++} << 7;
+        return true;
+    }
+
     // Whether an attribute has the form that every sender uses, which holds nothing to walk into:
     // a key, then one text, boolean, integer or double, lengths in one or two bytes.
     static bool is_plain_attribute(const Field& field) {
         const uint8_t* at = field.data;
         const uint8_t* const end = at + field.size;
-        const auto length = [&](size_t& size) {
-            if (at == end) return false;
-            size = *at++;
-            if (size < 0x80) return true;
-            if (at == end || *at >= 0x80) return false;
-            size = (size & 0x7f) | size_t{*at++} << 7;
-            return true;
-        };
+        const auto length = [&](size_t& size) { return read_short_length(at, end, size); };
         size_t size = 0;
         if (field.size < 4 || *at++ != 0x0a || !length(size) ||
             size + 2 > static_cast<size_t>(end - at))

@@ -5,6 +5,7 @@
 #include <doctest/doctest.h>
 
 #include "store/segment_test_spans.h"
+#include "store/test_spans.h"
 
 namespace spanloom::store {
 namespace {
@@ -92,37 +93,39 @@ TEST_CASE("an empty segment opens and holds nothing") {
 
 namespace {
 
-// A request of spans with the attributes that write(writer, number of the span) makes.
+// A request of a service, with one scope whose fields and spans write(writer) makes.
 template <typename Write>
-Batch request_of(uint32_t spans, Write write) {
+Batch request_from(const std::string& service, Write write) {
     std::string bytes;
     otlp::WireWriter out(bytes);
     const size_t resource_spans = out.begin(1);
-    const size_t resource = out.begin(1);
-    const size_t name = out.begin(1);
-    out.bytes_field(1, "service.name");
-    const size_t value = out.begin(2);
-    out.bytes_field(1, "shop");
-    out.end(value);
-    out.end(name);
-    out.end(resource);
+    write_test_resource(out, service);
     const size_t scope_spans = out.begin(2);
-    for (uint32_t i = 0; i < spans; ++i) {
-        const size_t span = out.begin(2);
-        out.bytes_field(1, std::string(15, 't') + static_cast<char>('a' + i % 3));
-        out.bytes_field(2, "span" + std::to_string(1000 + i));
-        out.bytes_field(5, "work");
-        out.fixed64_field(7, 1000 + i);
-        out.fixed64_field(8, 2000 + i);
-        write(out, i);
-        out.end(span);
-    }
+    write(out);
     out.end(scope_spans);
     out.end(resource_spans);
     auto batch = otlp::decode(Blob::copy_of(bytes));
     REQUIRE(batch.has_value());
-    REQUIRE(batch->spans.size() == spans);
     return *batch;
+}
+
+// A request of spans with the attributes that write(writer, number of the span) makes.
+template <typename Write>
+Batch request_of(uint32_t spans, Write write) {
+    Batch batch = request_from("shop", [&](otlp::WireWriter& out) {
+        for (uint32_t i = 0; i < spans; ++i) {
+            const size_t span = out.begin(2);
+            out.bytes_field(1, std::string(15, 't') + static_cast<char>('a' + i % 3));
+            out.bytes_field(2, "span" + std::to_string(1000 + i));
+            out.bytes_field(5, "work");
+            out.fixed64_field(7, 1000 + i);
+            out.fixed64_field(8, 2000 + i);
+            write(out, i);
+            out.end(span);
+        }
+    });
+    REQUIRE(batch.spans.size() == spans);
+    return batch;
 }
 
 void add_text(otlp::WireWriter& out, std::string_view key, std::string_view text) {
@@ -243,32 +246,17 @@ TEST_CASE("a filter says of a value that it is somewhere, places say where") {
 
 TEST_CASE("scopes with the same bytes are told apart by their resources") {
     const auto named = [](const std::string& service) {
-        std::string bytes;
-        otlp::WireWriter out(bytes);
-        const size_t resource_spans = out.begin(1);
-        const size_t resource = out.begin(1);
-        const size_t attribute = out.begin(1);
-        out.bytes_field(1, "service.name");
-        const size_t value = out.begin(2);
-        out.bytes_field(1, service);
-        out.end(value);
-        out.end(attribute);
-        out.end(resource);
-        const size_t scope_spans = out.begin(2);
-        const size_t scope = out.begin(1);
-        out.bytes_field(1, "instrumentation");
-        out.end(scope);
-        const size_t span = out.begin(2);
-        out.bytes_field(1, std::string(16, 't'));
-        out.bytes_field(2, service.substr(0, 8));
-        out.end(span);
-        out.end(scope_spans);
-        out.end(resource_spans);
-        auto batch = otlp::decode(Blob::copy_of(bytes));
-        REQUIRE(batch.has_value());
-        return *batch;
+        return request_from(service, [&](otlp::WireWriter& out) {
+            const size_t scope = out.begin(1);
+            out.bytes_field(1, "instrumentation");
+            out.end(scope);
+            const size_t span = out.begin(2);
+            out.bytes_field(1, std::string(16, 't'));
+            out.bytes_field(2, service.substr(0, 8));
+            out.end(span);
+        });
     };
-    // Each of them twice, so that the second time is known from the first.
+    // The last one is known from the second.
     const std::vector<Batch> batches = {named("first one"), named("second one"),
                                         named("first one again"), named("second one")};
     std::vector<std::string> wanted;
@@ -284,23 +272,17 @@ TEST_CASE("the only trace of a segment is read whatever bytes its id has") {
     for (const std::string& id :
          {std::string(16, '\x11'), std::string(15, '\0') + "a", std::string("0123456789abcdef")}) {
         CAPTURE(id);
-        std::string bytes;
-        otlp::WireWriter out(bytes);
-        const size_t resource_spans = out.begin(1);
-        const size_t scope_spans = out.begin(2);
-        const size_t span = out.begin(2);
-        out.bytes_field(1, id);
-        out.bytes_field(2, "12345678");
-        out.end(span);
-        out.end(scope_spans);
-        out.end(resource_spans);
-        const auto batch = otlp::decode(Blob::copy_of(bytes));
-        REQUIRE(batch.has_value());
-        const auto segment = opened(image_of(std::span(&*batch, 1), {}));
+        const Batch batch = request_from("shop", [&](otlp::WireWriter& out) {
+            const size_t span = out.begin(2);
+            out.bytes_field(1, id);
+            out.bytes_field(2, "12345678");
+            out.end(span);
+        });
+        const auto segment = opened(image_of(std::span(&batch, 1), {}));
         const auto fragment = segment->fragment(0);
         REQUIRE_MESSAGE(fragment.has_value(), (fragment ? "" : fragment.error().message));
         CHECK(fragment->trace_id.view() == id);
-        const auto found = segment->find(batch->spans[0].trace_id);
+        const auto found = segment->find(batch.spans[0].trace_id);
         REQUIRE(found.has_value());
         CHECK(found->has_value());
         CHECK(segment->verify().has_value());

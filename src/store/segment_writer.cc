@@ -45,6 +45,14 @@ void SegmentWriter::change_options(const SegmentOptions& options) {
     options_.rollup = rollup;
     for (ModelLearner* one : {&parent_model_, &scope_model_, &name_model_})
         *one = learner();
+    prepare_places();
+}
+
+void SegmentWriter::prepare_places() {
+    places_.reset();
+    filter_.reset();
+    if (options_.places == PlacesForm::kGroups) places_.emplace();
+    if (options_.places == PlacesForm::kFilter) filter_.emplace();
 }
 
 void SegmentWriter::start() {
@@ -61,6 +69,7 @@ void SegmentWriter::start() {
         texts_[column]->seed = filter_seed(Scope::kIntrinsic, intrinsic, {}, ValueKind::kString);
     }
     if (options_.rollup) operations_ = std::make_unique<Operations>();
+    prepare_places();
     info_.start_ns_min = UINT64_MAX;
     info_.arrival_ns_min = UINT64_MAX;
     put(kSegmentMagic);

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -160,6 +161,7 @@ class SegmentWriter {
     Result<void> put(std::string_view bytes);
     Result<Ref> put_block(std::string_view body);
     Result<void> flush();
+    void prepare_places();
     void place(uint64_t hash, uint32_t group);
     void place_integers(uint32_t column);
     void place_codes(TextColumn& texts, std::span<const uint32_t> codes);
@@ -230,9 +232,9 @@ class SegmentWriter {
     std::vector<TraceFragment> fragments_;
     std::vector<uint64_t> thresholds_;  // of the first fragments; those of the others are 0
     DelaysBuilder delays_;
-    // One of the two, as the options say.
-    PlacesBuilder places_;
-    FilterBuilder filter_;
+    // One of the two, or none, as the options say.
+    std::optional<PlacesBuilder> places_;
+    std::optional<FilterBuilder> filter_;
     FollowerTable followers_;
     std::vector<uint32_t> family_of_scope_;
     TextTable families_;

@@ -46,15 +46,13 @@ void SegmentWriter::place_integers(uint32_t column) {
 }
 
 void SegmentWriter::place(uint64_t hash, uint32_t group) {
-    if (options_.places == PlacesForm::kGroups)
-        places_.add(hash, group);
-    else
-        filter_.add(hash);
+    if (places_) places_->add(hash, group);
+    if (filter_) filter_->add(hash);
 }
 
 // Notes that the group at hand has these texts.
 void SegmentWriter::place_codes(TextColumn& texts, std::span<const uint32_t> codes) {
-    if (!texts.is_filtered || options_.places != PlacesForm::kGroups) return;
+    if (!texts.is_filtered || !places_) return;
     constexpr uint32_t kNowhere = PlacesBuilder::kSeveral - 1;
     texts.groups.resize(texts.table.size(), kNowhere);
     const auto group = static_cast<uint32_t>(groups_.size());
@@ -69,13 +67,12 @@ void SegmentWriter::place_codes(TextColumn& texts, std::span<const uint32_t> cod
 
 // Hands over what was noted, before the codes lose their meaning.
 void SegmentWriter::place_texts(TextColumn& texts) {
-    const bool is_wanted = texts.is_filtered && options_.places != PlacesForm::kNone;
-    const bool has_groups = options_.places == PlacesForm::kGroups;
-    const size_t count = has_groups ? texts.groups.size() : is_wanted ? texts.table.size() : 0;
-    for (uint32_t code = 0; code < count; ++code)
+    // A filter does not tell where they are.
+    if (filter_ && texts.is_filtered)
+        texts.groups.assign(texts.table.size(), PlacesBuilder::kSeveral);
+    for (uint32_t code = 0; code < texts.groups.size(); ++code)
         if (texts.is_intrinsic || has_place(texts.table.text(code)))
-            place(filter_hash(texts.seed, texts.table.hash(code)),
-                  has_groups ? texts.groups[code] : PlacesBuilder::kSeveral);
+            place(filter_hash(texts.seed, texts.table.hash(code)), texts.groups[code]);
     texts.groups.clear();
 }
 

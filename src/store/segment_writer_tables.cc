@@ -213,8 +213,8 @@ Result<void> SegmentWriter::put_places(Tables& tables) {
     for (const auto& texts : texts_)
         if (texts != nullptr) place_texts(*texts);
     place_messages();
-    if (options_.places == PlacesForm::kFilter) return put_pages(filter_.build(), tables);
-    const PlacesBuilder::Built places = places_.build(static_cast<uint32_t>(groups_.size()));
+    if (filter_) return put_pages(filter_->build(), tables);
+    const PlacesBuilder::Built places = places_->build(static_cast<uint32_t>(groups_.size()));
     if (places.pairs == 0) return {};
     TRY(put_pages(places.cells, tables));
     TRY_ASSIGN(tables.places, put_block(places.directory));

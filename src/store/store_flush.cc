@@ -206,6 +206,9 @@ void StoreEngine::add_filled(std::vector<FilledHead> filled) {
 
 // They are seen as segments in memory until their files are there.
 Result<void> StoreEngine::encode_filled() {
+    SegmentOptions options = recent_on_disk();
+    options.places = PlacesForm::kFilter;
+    options.has_models = false;
     Result<void> all;
     while (true) {
         std::optional<FilledHead> next;
@@ -216,9 +219,6 @@ Result<void> StoreEngine::encode_filled() {
             filled_.pop_back();
         }
         const uint64_t rows_bytes = next->rows.memory_bytes();
-        SegmentOptions options = recent_on_disk();
-        options.places = PlacesForm::kFilter;
-        options.has_models = false;
         const auto encode = [&]() -> Result<SealedHead> {
             TRY_ASSIGN(Blob image, next->rows.finish_as(options));
             TRY_ASSIGN(auto segment, Segment::open(image, cache_));

@@ -45,18 +45,23 @@ inline void write_test_span(otlp::WireWriter& out, uint64_t number, const std::s
     out.end(mark);
 }
 
-inline std::string test_request(uint64_t first, uint64_t count, const std::string& name = "call") {
-    std::string bytes;
-    otlp::WireWriter out(bytes);
-    const size_t resource_spans = out.begin(1);
+// The resource of a service.
+inline void write_test_resource(otlp::WireWriter& out, const std::string& service) {
     const size_t resource = out.begin(1);
     const size_t attribute = out.begin(1);
     out.bytes_field(1, "service.name");
     const size_t value = out.begin(2);
-    out.bytes_field(1, "shop");
+    out.bytes_field(1, service);
     out.end(value);
     out.end(attribute);
     out.end(resource);
+}
+
+inline std::string test_request(uint64_t first, uint64_t count, const std::string& name = "call") {
+    std::string bytes;
+    otlp::WireWriter out(bytes);
+    const size_t resource_spans = out.begin(1);
+    write_test_resource(out, "shop");
     const size_t scope_spans = out.begin(2);
     for (uint64_t i = 0; i < count; ++i)
         write_test_span(out, first + i, name);
